@@ -1,0 +1,34 @@
+"""Time as an argument: nothing below the roof reads a clock that was not handed to it."""
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What code needs of time. Both readings are in seconds."""
+
+    def now(self) -> float:
+        """Give wall-clock time: seconds since 1970-01-01 UTC. It may step back and forth."""
+
+    def monotonic(self) -> float:
+        """Give seconds since some start, which never step: for ages and deadlines."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for `seconds` of monotonic time."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> float:
+        """Give seconds since 1970-01-01 UTC."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Give seconds since an unspecified start."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the running event loop."""
+        await asyncio.sleep(seconds)

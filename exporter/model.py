@@ -1,0 +1,169 @@
+"""The frozen values of the domain, as every floor above sees them.
+
+Field names follow the API's own words. Where a field may be missing in an answer it is
+`None` (numbers) or `""` (texts) here; nothing here knows of JSON.
+Times are milliseconds since 1970-01-01 UTC, as the API gives them, so that equal stays equal.
+Source of the facts: the vendor's API pages for version 2023-08-08 of
+`emr-serverless-spark`, and its Python SDK 2.3.0.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T", covariant=True)
+
+NANO = 10**9
+"""Nano-CU-hours in a CU-hour: usage is counted in integers so that sums are exact."""
+
+UNKNOWN_STATE = "unknown"
+"""Stands for every state outside the documented vocabulary."""
+
+SESSION_CLUSTER_STATES = (
+    "starting",
+    "running",
+    "stopping",
+    "stopped",
+    "error",
+    "not_started",
+    UNKNOWN_STATE,
+)
+"""`NotStarted` is not in the API pages, but in the vendor's own tooling."""
+
+LIVY_SESSION_STATES = (
+    "starting",
+    "running",
+    "terminating",
+    "terminated",
+    "error",
+    UNKNOWN_STATE,
+)
+
+LIVY_ENDED_STATES = frozenset({"terminated", "error"})
+"""States that a Livy session never leaves. An end time alone does not mean an end."""
+
+SESSION_CLUSTER_KINDS = ("NOTEBOOK", "THRIFT", "SQL")
+
+
+class Source(StrEnum):
+    """What can be polled; the `source` label."""
+
+    SESSION_CLUSTERS = "session_clusters"
+    LIVY_SESSIONS = "livy_sessions"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One thing that is polled on its own: a workspace's clusters, or a gateway's sessions."""
+
+    source: Source
+    account: str
+    region_id: str
+    workspace_id: str
+    livy_compute_id: str = ""
+
+    def __str__(self) -> str:
+        """Give the name used in logs and error texts."""
+        return "/".join(filter(None, (self.source, self.workspace_id, self.livy_compute_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace, as `ListWorkspaces` lists it."""
+
+    workspace_id: str
+    name: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A Livy gateway (the API's "Livy compute"), as `ListLivyCompute` lists it."""
+
+    livy_compute_id: str
+    name: str = ""
+    queue: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCluster:
+    """A session cluster, as `ListSessionClusters` lists it, without its secrets."""
+
+    session_cluster_id: str
+    state: str
+    name: str = ""
+    kind: str = ""
+    queue: str = ""
+    user_name: str = ""
+    release_version: str = ""
+    fusion: bool | None = None
+    state_code: str = ""
+    state_message: str = ""
+    web_ui: str = ""
+    created_ms: int | None = None
+    started_ms: int | None = None
+    auto_start: bool | None = None
+    auto_stop: bool | None = None
+    auto_stop_idle_minutes: int | None = None
+    public_endpoint: bool | None = None
+    state_known: bool = True
+    """False where the service gave a state outside the documented vocabulary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a session has used so far, in the units of the bill but for nano-CU-hours.
+
+    Whether the vendor's MB means 10^6 or 2^20 bytes is not documented. A figure that the
+    answer does not hold is `None`, which is not 0.
+    """
+
+    nano_cu_hours: int | None = None
+    vcore_seconds: int | None = None
+    mb_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LivySession:
+    """A Livy session, as `ListLivyComputeSessions` lists it, without its Spark configuration."""
+
+    session_id: str
+    state: str
+    name: str = ""
+    queue: str = ""
+    proxy_user: str = ""
+    web_ui: str = ""
+    info: str = ""
+    created_ms: int | None = None
+    ended_ms: int | None = None
+    usage: Usage = field(default_factory=Usage)
+    state_known: bool = True
+    """False where the service gave a state outside the documented vocabulary."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the session is in a state that it never leaves."""
+        return self.state in LIVY_ENDED_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a listing, as far as its records could be read.
+
+    `malformed` identifies each record that could not be read (its id, or a digest of it), so
+    that it is still a row where rows are held against the service's own count.
+    """
+
+    records: tuple[T, ...] = ()
+    malformed: tuple[str, ...] = ()
+    total_count: int | None = None
+    next_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A complete listing: every session that was listed during the whole walk is in it."""
+
+    records: tuple[T, ...]
+    pages: int
