@@ -76,7 +76,7 @@ $(VENV)/.runtime: requirements.lock $(VENV)/.made
 	@$(PIP) -r requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock $(VENV)/.made
+$(VENV)/.dev: requirements-dev.lock requirements.lock $(VENV)/.made
 	@echo 'Installing what development needs into $(VENV) ...' >&2
 	@$(PIP) -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime

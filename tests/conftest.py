@@ -1,0 +1,124 @@
+"""What holds for every test: loopback only, an empty HOME, no settings of the machine."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.guard import sitecustomize as guard
+
+METADATA_VARIABLE = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
+
+SCRATCH = pytest.StashKey[Path]()
+
+# The default is the same run everywhere: a red test is the change's doing, never chance's. A shared
+# machine may stall, so neither an example's time nor the time to generate it is a failure.
+hypothesis.settings.register_profile(
+    "ci",
+    derandomize=True,
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "soak", parent=hypothesis.settings.get_profile("ci"), derandomize=False, max_examples=5000
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse an unsafe environment, make a neutral one, and shut the door to the network."""
+    if os.environ.get(METADATA_VARIABLE) != "true":
+        pytest.exit(
+            f"Set {METADATA_VARIABLE}=true, or run `make test`, which does: no test may ask a "
+            "cloud's metadata service for a credential.",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+    scratch = Path(tempfile.mkdtemp(prefix="exporter-tests-"))
+    config.stash[SCRATCH] = scratch
+    home, log = scratch / "home", scratch / "refused"
+    home.mkdir()
+    log.touch()
+    neutralize_environment()
+    os.environ["HOME"] = str(home)
+    os.environ[guard.LOG_VARIABLE] = str(log)
+    guarded = str(Path(guard.__file__).parent)
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{guarded}{os.pathsep}{inherited}" if inherited else guarded
+    guard.install()
+
+
+def neutralize_environment() -> None:
+    """Take out the variables that would make a test depend on who runs it."""
+    for name in list(os.environ):
+        if name.startswith(("ALIBABA_CLOUD_", "EMR_EXPORTER_")) and name != METADATA_VARIABLE:
+            del os.environ[name]
+    for name in ("NO_PROXY", "no_proxy"):  # a proxy of the machine is not asked for loopback
+        os.environ[name] = "127.0.0.1,::1,localhost"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    scratch = config.stash.get(SCRATCH, None)
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def fail_on_refused(config: pytest.Config) -> None:
+    """Fail the current test if it, or a process it started, tried to leave this machine."""
+    log = config.stash[SCRATCH] / "refused"
+    refused = log.read_text(encoding="utf-8").splitlines()
+    if refused:
+        log.write_text("", encoding="utf-8")
+        pytest.fail("The loopback guard refused:\n  " + "\n  ".join(refused), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Judge the fixtures of a test."""
+    yield
+    fail_on_refused(item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Judge a test, whatever it did with the exception."""
+    try:
+        yield
+    finally:
+        fail_on_refused(item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Judge what ended with a test, or still ran after it."""
+    yield
+    fail_on_refused(item.config)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run `@pytest.mark.anyio` tests on asyncio, the loop of the exporter."""
+    return "asyncio"
+
+
+def find_tool(name: str) -> Path:
+    """Find a system tool in PROMETHEUS_BIN_DIR or PATH, or skip (fail if REQUIRE_REAL_TOOLS=1)."""
+    folders = [os.environ.get("PROMETHEUS_BIN_DIR", ""), os.environ.get("PATH", os.defpath)]
+    found = shutil.which(name, path=os.pathsep.join(filter(None, folders)))
+    if found is not None:
+        return Path(found)
+    reason = f"{name} is not installed; set PROMETHEUS_BIN_DIR or PATH (.ci/run installs it)"
+    if os.environ.get("REQUIRE_REAL_TOOLS") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def real_tool() -> Callable[[str], Path]:
+    """Give the path of a system tool: `real_tool("promtool")`; mark such a test `real`."""
+    return find_tool
