@@ -1,0 +1,71 @@
+"""A simulated EMR Serverless Spark: an independent witness, which shares no code with the rest.
+
+`World` holds what the service holds, `Cloud` answers for it at the wire, `serve` puts it on the
+loopback.
+"""
+
+from typing import Final
+
+from exporter.demo import faults
+from exporter.demo.calls import Call
+from exporter.demo.cloud import Cloud
+from exporter.demo.faults import Fault, Faults
+from exporter.demo.history import History, HistoryOrder
+from exporter.demo.jsontext import Encoding, Verbatim
+from exporter.demo.paging import Behaviour, LastToken, PastEnd, TokenStyle, TotalCount
+from exporter.demo.records import (
+    ABSENT,
+    APPLICATION_CONFIG_SECRET,
+    CONNECTION_TOKEN,
+    NANO,
+    SPARK_CONF_SECRET,
+    Cluster,
+    Gateway,
+    GatewayKey,
+    Session,
+    SessionKey,
+    Usage,
+    Workspace,
+)
+from exporter.demo.refusals import Refusal, throttled
+from exporter.demo.server import serve
+from exporter.demo.witness import Delivered, Truth, survey
+from exporter.demo.world import Table, World
+
+SENTINELS: Final = (CONNECTION_TOKEN, APPLICATION_CONFIG_SECRET, SPARK_CONF_SECRET)
+"""Planted secrets: none of them may turn up anywhere in the exporter."""
+
+__all__ = [
+    "ABSENT",
+    "NANO",
+    "SENTINELS",
+    "Behaviour",
+    "Call",
+    "Cloud",
+    "Cluster",
+    "Delivered",
+    "Encoding",
+    "Fault",
+    "Faults",
+    "Gateway",
+    "GatewayKey",
+    "History",
+    "HistoryOrder",
+    "LastToken",
+    "PastEnd",
+    "Refusal",
+    "Session",
+    "SessionKey",
+    "Table",
+    "TokenStyle",
+    "TotalCount",
+    "Truth",
+    "Usage",
+    "Verbatim",
+    "Workspace",
+    "World",
+    "faults",
+    "serve",
+    "survey",
+    "throttled",
+]
