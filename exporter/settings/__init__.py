@@ -1,0 +1,7 @@
+"""Settings: gathered once, checked whole, frozen afterwards."""
+
+from exporter.settings.load import Loaded, load
+from exporter.settings.schema import Settings
+from exporter.settings.targets import TargetSettings
+
+__all__ = ["Loaded", "Settings", "TargetSettings", "load"]

@@ -1,0 +1,51 @@
+"""Settings from flags: `--api.max-attempts 3` or `--api.max-attempts=3`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydantic_settings import CliSettingsSource
+
+from exporter.settings.given import Given, Path, Spelling
+from exporter.settings.names import known, nearest
+from exporter.settings.schema import Settings
+
+
+def read(argv: Sequence[str], problems: list[str]) -> Given:
+    """Read flags; what is wrong with their names is added to `problems`."""
+    by_flag = {setting.flag: setting for setting in known().values()}
+    spellings: dict[Path, Spelling] = {}
+    accepted = []
+    for flag, value in pairs(argv):
+        setting = by_flag.get(flag)
+        if setting is None:
+            problems.append(_unknown(flag, by_flag))
+        elif value is None:
+            problems.append(f"{flag}: give a value, such as {flag}={setting.notation.word}")
+        else:
+            spellings[setting.path] = Spelling(flag)
+            accepted.append(f"{flag}={value}")
+    source: CliSettingsSource[Settings] = CliSettingsSource(
+        Settings, cli_parse_args=accepted, cli_kebab_case=True, cli_avoid_json=True
+    )
+    return Given("flag", source(), spellings)
+
+
+def pairs(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Give each flag with its value, `None` where it lacks one.
+
+    Every flag takes a value. An argument that is no flag comes with `None`.
+    """
+    arguments = iter(argv)
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("--"):
+            yield argument, None
+        elif equals:
+            yield flag, value
+        else:
+            yield flag, next(arguments, None)
+
+
+def _unknown(flag: str, known_flags: Iterable[str]) -> str:
+    kind = "flag" if flag.startswith("-") else "argument"
+    advice = nearest(flag, known_flags) or "see --help for those there are"
+    return f"{flag}: unknown {kind}; {advice}"

@@ -1,0 +1,42 @@
+"""The address to listen on: `HOST:PORT`, `[::1]:PORT`, or `:PORT` for all interfaces."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})")
+_HIGHEST_PORT = 65535
+
+_ADVICE = "give HOST:PORT such as 127.0.0.1:9825 or [::1]:9825, or :9825 for all interfaces"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where the web server listens."""
+
+    host: str
+    """Without brackets; empty for all interfaces."""
+
+    port: int
+    """0 lets the system choose a free one."""
+
+    def __str__(self) -> str:
+        """Write the address the way `parse` reads it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse(text: str) -> ListenAddress:
+    """Read a listen address. Raises `ValueError` that says what to give."""
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None or int(match["port"]) > _HIGHEST_PORT:
+        raise ValueError(_ADVICE)
+    if match["v6"] is not None:
+        _check_v6(match["v6"])
+    return ListenAddress(match["v6"] or match["host"] or "", int(match["port"]))
+
+
+def _check_v6(host: str) -> None:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise ValueError(_ADVICE) from None

@@ -1,0 +1,51 @@
+"""Lists of texts as people write them: `a,b`, or JSON where an item holds a comma."""
+
+import json
+import re
+from collections.abc import Sequence
+
+_BEGINS_LIKE_JSON = re.compile(r'\[\s*("|$)')
+"""A pattern such as `[ab]*` begins with a bracket too, and is no JSON."""
+
+
+def parse(value: object) -> object:
+    """Read a list of texts; what is no text is given back for the schema to judge.
+
+    Raises `ValueError` that says what to give.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    items = _from_json(text)
+    if items is not None:
+        return items
+    return tuple(item for item in (part.strip() for part in text.split(",")) if item)
+
+
+def write(items: Sequence[str]) -> str:
+    """Write `items` the way `parse` reads them: `a,b` where that is possible, else JSON."""
+    plain = ",".join(items)
+    if _reads_back(plain, items):
+        return plain
+    return json.dumps(list(items), ensure_ascii=False)
+
+
+def _reads_back(text: str, items: Sequence[str]) -> bool:
+    try:
+        return parse(text) == tuple(items)
+    except ValueError:
+        return False
+
+
+def _from_json(text: str) -> tuple[str, ...] | None:
+    if not text.startswith("["):
+        return None
+    try:
+        items = json.loads(text)
+    except ValueError:
+        items = None
+    if isinstance(items, list) and all(isinstance(item, str) for item in items):
+        return tuple(items)
+    if _BEGINS_LIKE_JSON.match(text):
+        raise ValueError('give a list such as a,b or ["a", "b"]')
+    return None

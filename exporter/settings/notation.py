@@ -1,0 +1,111 @@
+"""The types of settings that are written in a notation of their own.
+
+Each carries a `Notation`, so that whatever shows a setting writes it as people would.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic_settings import NoDecode
+
+from exporter.settings import durations, endpoints, listen, lists, sizes
+
+_SMALLEST_SIZE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How the values of a setting are written."""
+
+    word: str
+    """Stands for the value in the help."""
+
+    write: Callable[[Any], str] = str
+
+
+@dataclass(frozen=True, slots=True)
+class Unset:
+    """What a setting means that nobody set; shown in place of its default."""
+
+    meaning: str
+
+
+def _check_interval(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError("give at least 1s")
+    return seconds
+
+
+def _check_size(size: int) -> int:
+    if size < _SMALLEST_SIZE:
+        raise ValueError(f"give at least {sizes.write(_SMALLEST_SIZE)}")
+    return size
+
+
+def _check_listen_address(text: str) -> str:
+    return str(listen.parse(text))
+
+
+def _check_telemetry_path(path: str) -> str:
+    if not path.startswith("/") or path == "/" or path.startswith(("/-/", "/api/")):
+        raise ValueError("give a path such as /metrics; /, /-/ and /api/ are taken")
+    return path
+
+
+def _check_unique(items: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({item for item in items if items.count(item) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is named twice; name it once")
+    return items
+
+
+def _read_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(
+            f"give a JSON list of objects, or use the file; it is no JSON: {error}"
+        ) from None
+
+
+_DURATION = Notation("DURATION", durations.write)
+_LIST = Notation("A,B", lists.write)
+
+Duration = Annotated[float, BeforeValidator(durations.parse), _DURATION]
+"""Seconds, more than 0."""
+
+Interval = Annotated[
+    float, BeforeValidator(durations.parse), AfterValidator(_check_interval), _DURATION
+]
+"""Seconds, at least 1: what repeats must not run hot."""
+
+Size = Annotated[
+    int, BeforeValidator(sizes.parse), AfterValidator(_check_size), Notation("SIZE", sizes.write)
+]
+"""Bytes, at least 1 KiB."""
+
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lists.parse), _LIST]
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
+"""An id of the API; it becomes part of a URL's path."""
+
+Ids = Annotated[
+    tuple[Id, ...], NoDecode, BeforeValidator(lists.parse), AfterValidator(_check_unique), _LIST
+]
+
+RegionId = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z0-9]+)+$", max_length=64)]
+"""A region such as `cn-hangzhou`; it becomes part of a host name."""
+
+Endpoint = Annotated[str, AfterValidator(endpoints.parse), Notation("URL")]
+
+ListenAddress = Annotated[str, AfterValidator(_check_listen_address), Notation("HOST:PORT")]
+
+UrlPath = Annotated[str, AfterValidator(_check_telemetry_path), Notation("PATH")]
+
+FromJson = BeforeValidator(_read_json)
+"""For lists of objects: JSON where they are given as one text."""
