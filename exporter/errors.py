@@ -169,6 +169,10 @@ class IncompleteError(PollError):
 
 
 class LedgerError(PollError):
-    """The ledger cannot be opened, read or written."""
+    """The ledger cannot be opened, read or written; `kind` is the label of its failures."""
 
     reason = Reason.LEDGER
+
+    def __init__(self, message: str, *, advice: str = "", kind: str = "io") -> None:
+        super().__init__(message, advice=advice)
+        self.kind = kind

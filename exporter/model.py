@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-T = TypeVar("T", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 NANO = 10**9
 """Nano-CU-hours in a CU-hour: usage is counted in integers so that sums are exact."""
@@ -148,22 +148,22 @@ class LivySession:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Generic[T_co]):
     """One page of a listing, as far as its records could be read.
 
     `malformed` identifies each record that could not be read (its id, or a digest of it), so
     that it is still a row where rows are held against the service's own count.
     """
 
-    records: tuple[T, ...] = ()
+    records: tuple[T_co, ...] = ()
     malformed: tuple[str, ...] = ()
     total_count: int | None = None
     next_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
+class Listing(Generic[T_co]):
     """A complete listing: every session that was listed during the whole walk is in it."""
 
-    records: tuple[T, ...]
+    records: tuple[T_co, ...]
     pages: int

@@ -1,0 +1,7 @@
+"""The ledger: durable counters that count every CU-hour exactly once."""
+
+from exporter.ledger.amounts import Amount
+from exporter.ledger.counting import Key
+from exporter.ledger.ledger import GatewayKey, Ledger, LedgerFacts
+
+__all__ = ["Amount", "GatewayKey", "Key", "Ledger", "LedgerFacts"]

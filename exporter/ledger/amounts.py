@@ -1,0 +1,132 @@
+"""The totals: exact values, and what the page may say of them so far."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
+from typing import NamedTuple
+
+from exporter import catalog
+from exporter.ledger.counting import Key
+from exporter.ledger.holding import Holding
+
+OTHER_PROXY_USER = "_other"
+"""The label of the users beyond `usage.max-proxy-users`."""
+
+_BY_PROXY_USER = frozenset(
+    (
+        catalog.LIVY_PROXY_USER_CU_HOURS,
+        catalog.LIVY_PROXY_USER_VCORE_SECONDS,
+        catalog.LIVY_PROXY_USER_MB_SECONDS,
+    )
+)
+_METRICS = {metric.name: metric for metric in catalog.CATALOG}
+
+
+class Amount(NamedTuple):
+    """One counter: its exact value (nano where in CU-hours), and what the page may say."""
+
+    value: int
+    shown: int
+
+
+def read_amounts(db: sqlite3.Connection) -> dict[Key, Amount]:
+    """Read every counter; one of a metric that this version does not have stays in the file."""
+    return {
+        Key(_METRICS[name], tuple(json.loads(labels))): Amount(int(value), int(shown))
+        for name, labels, value, shown in db.execute(
+            "SELECT metric, labels, value, shown FROM counter"
+        )
+        if name in _METRICS
+    }
+
+
+def write_amounts(db: sqlite3.Connection, amounts: Mapping[Key, Amount]) -> None:
+    """Write `amounts`, inside the caller's transaction."""
+    db.executemany(
+        "INSERT OR REPLACE INTO counter (metric, labels, value, shown) VALUES (?, ?, ?, ?)",
+        [
+            (key.metric.name, json.dumps(key.labels, ensure_ascii=False), *map(str, amount))
+            for key, amount in amounts.items()
+        ],
+    )
+
+
+class Changes:
+    """What one transaction does to the counters."""
+
+    def __init__(
+        self,
+        before: Mapping[Key, Amount],
+        holding: Holding,
+        *,
+        due: Collection[Key],
+        max_proxy_users: int,
+    ) -> None:
+        self._before = before
+        self._holding = holding
+        self._due = due
+        self._max_proxy_users = max_proxy_users
+        self._users = _Users(before)
+        self._deltas: dict[Key, int] = {}
+        self._starts: dict[Key, int] = {}
+
+    def add(self, *changes: Iterable[tuple[Key, int]]) -> None:
+        """Let counters advance; one that is new comes into being at 0."""
+        for key, delta in chain(*changes):
+            self._collect(self._deltas, key, delta)
+
+    def start(self, *changes: Iterable[tuple[Key, int]]) -> None:
+        """Give counters their starting values: what they show is what they are."""
+        for key, delta in chain(*changes):
+            self._collect(self._starts, key, delta)
+
+    def born(self) -> list[Key]:
+        """Give the series that this transaction brings into being."""
+        return [key for key in (*self._starts, *self._deltas) if key not in self._before]
+
+    def amounts(self) -> dict[Key, Amount]:
+        """Give the counters that change, as they become."""
+        changed: dict[Key, Amount] = {}
+        for key, start in self._starts.items():
+            changed[key] = Amount(start, start)
+        for key, delta in self._deltas.items():
+            before = self._before.get(key)
+            if before is None or delta:
+                changed[key] = self._advanced(key, before or Amount(0, 0), delta)
+        for key in self._due:
+            amount = changed.get(key, self._before[key])
+            if amount.shown != amount.value:
+                changed[key] = amount._replace(shown=amount.value)
+        return changed
+
+    def _advanced(self, key: Key, before: Amount, delta: int) -> Amount:
+        value = before.value + delta
+        is_held = key not in self._before or self._holding.is_held(key)
+        return Amount(value, before.shown if is_held else value)
+
+    def _collect(self, into: dict[Key, int], key: Key, delta: int) -> None:
+        if key.metric in _BY_PROXY_USER:
+            if not self._max_proxy_users:
+                return
+            key = self._users.admit(key, self._max_proxy_users)
+        into[key] = into.get(key, 0) + delta
+
+
+class _Users:
+    """The proxy users that have series of their own, per gateway, in order of first sight."""
+
+    def __init__(self, amounts: Iterable[Key]) -> None:
+        self._admitted: dict[tuple[str, ...], set[str]] = {}
+        for key in amounts:
+            if key.metric in _BY_PROXY_USER and key.labels[-1] != OTHER_PROXY_USER:
+                self._admitted.setdefault(key.labels[:-1], set()).add(key.labels[-1])
+
+    def admit(self, key: Key, limit: int) -> Key:
+        """Give `key`, or that of the other users where its user is one too many."""
+        *gateway, user = key.labels
+        admitted = self._admitted.setdefault(tuple(gateway), set())
+        if user in admitted or len(admitted) < limit:
+            admitted.add(user)
+            return key
+        return Key(key.metric, (*gateway, OTHER_PROXY_USER))

@@ -1,0 +1,164 @@
+"""What a reading of a session adds to which counter: pure functions, no file, no clock.
+
+Every counter is a sum over sessions, and every increment is the difference between two rows
+of one session. So the totals follow from the rows alone, and a row that is written twice
+adds nothing the second time.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from exporter import catalog
+from exporter.catalog import Metric
+from exporter.model import UNKNOWN_STATE, LivySession
+
+
+class Key(NamedTuple):
+    """One time series: a metric and its label values."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """What is remembered of one session.
+
+    The three figures are the highest ever seen; `latest_nano_cu_hours` is the last one seen,
+    lower where the service revised its estimate down. `ended` is the first ended state seen,
+    `""` while open. `unlisted_at` is the wall-clock time (seconds) at which a complete
+    listing first lacked the session, `None` while it is listed.
+    """
+
+    session_id: str
+    serial: int
+    created_ms: int | None
+    queue: str
+    proxy_user: str
+    nano_cu_hours: int
+    vcore_seconds: int
+    mb_seconds: int
+    latest_nano_cu_hours: int
+    ended: str
+    unlisted_at: float | None
+
+
+def open_row(record: LivySession, serial: int) -> Row:
+    """Give the row of a session that was not known."""
+    usage = record.usage
+    cu_hours = usage.nano_cu_hours or 0
+    return Row(
+        record.session_id,
+        serial,
+        record.created_ms,
+        record.queue,
+        record.proxy_user,
+        cu_hours,
+        usage.vcore_seconds or 0,
+        usage.mb_seconds or 0,
+        cu_hours,
+        record.state if record.has_ended else "",
+        None,
+    )
+
+
+def read_again(row: Row, record: LivySession) -> Row:
+    """Give the row after one more reading of its session.
+
+    Queue, proxy user and create time are those of the first record that names them.
+    """
+    usage = record.usage
+    latest = row.latest_nano_cu_hours if usage.nano_cu_hours is None else usage.nano_cu_hours
+    return Row(
+        row.session_id,
+        row.serial,
+        record.created_ms if row.created_ms is None else row.created_ms,
+        row.queue or record.queue,
+        row.proxy_user or record.proxy_user,
+        max(row.nano_cu_hours, latest),
+        max(row.vcore_seconds, usage.vcore_seconds or 0),
+        max(row.mb_seconds, usage.mb_seconds or 0),
+        latest,
+        row.ended or (record.state if record.has_ended else ""),
+        None,
+    )
+
+
+def leave(row: Row, at: float) -> Row:
+    """Give the row of a session that a complete listing lacks; an open one ends unseen."""
+    return row._replace(unlisted_at=at, ended=row.ended or UNKNOWN_STATE)
+
+
+def increments(
+    gateway: tuple[str, str], before: Row | None, after: Row
+) -> Iterator[tuple[Key, int]]:
+    """Yield what the change from `before` to `after` adds to the counters of `gateway`.
+
+    Usage goes to the queue and the proxy user that are known by now.
+    """
+    had = _figures(before) if before else (0, 0, 0)
+    figures = [now - then for now, then in zip(_figures(after), had, strict=True)]
+    has_ended_now = bool(after.ended) and not (before and before.ended)
+    yield from _by_queue(gateway, after.queue, figures)
+    yield from _by_proxy_user(gateway, after.proxy_user, figures)
+    yield from _by_life(
+        (*gateway, after.queue), 0 if before else 1, {after.ended: 1} if has_ended_now else {}
+    )
+
+
+def starting_values(gateway: tuple[str, str], rows: Iterable[Row]) -> Iterator[tuple[Key, int]]:
+    """Yield what all `rows` together add to the counters of `gateway`: one item a series.
+
+    The same as the sum of `increments(gateway, None, row)`, without ten items for each row.
+    """
+    queues: dict[str, list[int]] = {}
+    users: dict[str, list[int]] = {}
+    endings: dict[str, Counter[str]] = {}
+    for row in rows:
+        for group, name in ((queues, row.queue), (users, row.proxy_user)):
+            total = group.get(name)
+            if total is None:
+                total = group[name] = [0, 0, 0]
+            total[0] += row.nano_cu_hours
+            total[1] += row.vcore_seconds
+            total[2] += row.mb_seconds
+        endings.setdefault(row.queue, Counter())[row.ended] += 1
+    for queue, figures in queues.items():
+        yield from _by_queue(gateway, queue, figures)
+        yield from _by_life((*gateway, queue), endings[queue].total(), endings[queue])
+    for user, figures in users.items():
+        yield from _by_proxy_user(gateway, user, figures)
+
+
+def _figures(row: Row) -> tuple[int, int, int]:
+    return row.nano_cu_hours, row.vcore_seconds, row.mb_seconds
+
+
+def _by_queue(
+    gateway: tuple[str, str], queue: str, figures: Sequence[int]
+) -> Iterator[tuple[Key, int]]:
+    labels = (*gateway, queue)
+    yield Key(catalog.LIVY_CU_HOURS, labels), figures[0]
+    yield Key(catalog.LIVY_VCORE_SECONDS, labels), figures[1]
+    yield Key(catalog.LIVY_MB_SECONDS, labels), figures[2]
+
+
+def _by_proxy_user(
+    gateway: tuple[str, str], proxy_user: str, figures: Sequence[int]
+) -> Iterator[tuple[Key, int]]:
+    labels = (*gateway, proxy_user)
+    yield Key(catalog.LIVY_PROXY_USER_CU_HOURS, labels), figures[0]
+    yield Key(catalog.LIVY_PROXY_USER_VCORE_SECONDS, labels), figures[1]
+    yield Key(catalog.LIVY_PROXY_USER_MB_SECONDS, labels), figures[2]
+
+
+def _by_life(
+    labels: tuple[str, ...], started: int, ended: Mapping[str, int]
+) -> Iterator[tuple[Key, int]]:
+    yield Key(catalog.LIVY_SESSIONS_STARTED, labels), started
+    for state in ENDED_STATES:
+        yield Key(catalog.LIVY_SESSIONS_ENDED, (*labels, state)), ended.get(state, 0)
+
+
+ENDED_STATES = ("terminated", "error", UNKNOWN_STATE)
+"""How a session can end; `unknown` is one that vanished while it was open."""

@@ -1,0 +1,62 @@
+"""The tables, and how a file of an older version becomes one of this version.
+
+A migration is a function, applied in one transaction with the record of it
+(`PRAGMA user_version` is part of the database's first page, so it commits with the rest).
+Only plain SQL is used: another database may follow.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+APPLICATION_ID = 0x454D5253
+"""Marks the file as ours ("EMRS"), so that another program's database is not written to."""
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables of version 1."""
+    for statement in _VERSION_1:
+        connection.execute(statement)
+
+
+_VERSION_1 = (
+    # One row of facts about the file itself.
+    "CREATE TABLE ledger (created_at REAL NOT NULL)",
+    # `contacted` is 1 once the first complete listing of the gateway was committed.
+    # `dropped_ms` is the newest create time among the sessions that were forgotten.
+    """CREATE TABLE gateway (
+        gateway_id INTEGER PRIMARY KEY,
+        workspace_id TEXT NOT NULL,
+        livy_compute_id TEXT NOT NULL,
+        contacted INTEGER NOT NULL DEFAULT 0,
+        dropped_ms INTEGER,
+        UNIQUE (workspace_id, livy_compute_id))""",
+    # The columns are those of `counting.Row`, and `serial` tells sessions of one id apart.
+    """CREATE TABLE session (
+        gateway_id INTEGER NOT NULL REFERENCES gateway,
+        session_id TEXT NOT NULL,
+        serial INTEGER NOT NULL,
+        created_ms INTEGER,
+        queue TEXT NOT NULL,
+        proxy_user TEXT NOT NULL,
+        nano_cu_hours INTEGER NOT NULL,
+        vcore_seconds INTEGER NOT NULL,
+        mb_seconds INTEGER NOT NULL,
+        latest_nano_cu_hours INTEGER NOT NULL,
+        ended TEXT NOT NULL,
+        unlisted_at REAL,
+        PRIMARY KEY (gateway_id, session_id, serial)) WITHOUT ROWID""",
+    # `labels` is a JSON list of the label values; `value` is exact (nano where the metric
+    # is in CU-hours), `shown` is what the page may say: it lags behind while held. Both are
+    # decimal texts, since a sum of many figures below 2^53 may pass SQLite's 2^63.
+    """CREATE TABLE counter (
+        metric TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        value TEXT NOT NULL,
+        shown TEXT NOT NULL,
+        PRIMARY KEY (metric, labels)) WITHOUT ROWID""",
+)
+
+MIGRATIONS: Sequence[Migration] = (create,)
+"""`MIGRATIONS[n]` leads from version n to version n + 1; version 0 is an empty file."""

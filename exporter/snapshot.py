@@ -1,0 +1,123 @@
+"""The immutable picture that is published: what the page says, as values.
+
+A new picture replaces the old one by one reference swap, so whoever reads the board sees one
+moment, whole: the gauges of a target and the totals that belong to them change together.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
+
+from exporter.catalog import Metric
+from exporter.errors import Reason
+from exporter.model import Target
+
+
+class Sample(NamedTuple):
+    """One sample: label values in the order of the metric's labels, and the value."""
+
+    labels: tuple[str, ...]
+    value: float
+
+
+Samples = Mapping[Metric, tuple[Sample, ...]]
+
+NO_SAMPLES: Samples = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the last poll of a target failed, in words for the log and the status page."""
+
+    reason: Reason
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """One target: how its polls go, and its gauges as of the last good one.
+
+    `up` is `None` until a poll has finished. `gauges` is empty where the target is stale.
+    Ages are measured on the monotonic clock (`last_success_monotonic`), shown times come
+    from the wall clock (`last_success_at`, seconds).
+    """
+
+    target: Target
+    stale_after: float
+    up: bool | None = None
+    failure: Failure | None = None
+    last_success_at: float | None = None
+    last_success_monotonic: float | None = None
+    last_duration: float | None = None
+    last_requests: int | None = None
+    gauges: Samples = field(default=NO_SAMPLES)
+
+    def stale_at(self) -> float | None:
+        """Give the monotonic time at which the gauges must go, `None` where there are none."""
+        if not self.gauges or self.last_success_monotonic is None:
+            return None
+        return self.last_success_monotonic + self.stale_after
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that the page shows but the exporter's own live metrics.
+
+    `version` counts publishes. `counters` are the ledger's totals as they may be shown now,
+    `infos` what is known of the targets themselves and never withdrawn.
+    """
+
+    version: int = 0
+    targets: Mapping[Target, TargetView] = MappingProxyType({})
+    counters: Samples = NO_SAMPLES
+    infos: Samples = NO_SAMPLES
+
+    def with_target(self, view: TargetView) -> "Snapshot":
+        """Give a picture in which `view` is the one of its target."""
+        targets = MappingProxyType({**self.targets, view.target: view})
+        return replace(self, targets=targets)
+
+    def with_counters(self, counters: Samples) -> "Snapshot":
+        """Give a picture with other totals."""
+        return replace(self, counters=counters)
+
+    def with_infos(self, infos: Samples) -> "Snapshot":
+        """Give a picture that knows other things of the targets."""
+        return replace(self, infos=infos)
+
+    def without_stale_gauges(self, monotonic: float) -> "Snapshot":
+        """Give a picture without the gauges of targets that are stale at `monotonic`.
+
+        The very same picture comes back where none is.
+        """
+        stale = [
+            view
+            for view in self.targets.values()
+            if (limit := view.stale_at()) is not None and monotonic >= limit
+        ]
+        picture = self
+        for view in stale:
+            picture = picture.with_target(replace(view, gauges=NO_SAMPLES))
+        return picture
+
+
+class Board:
+    """Holds the current picture. Publish from one thread; read from any."""
+
+    def __init__(self, on_publish: Callable[[Snapshot], None] = lambda _: None) -> None:
+        self._current = Snapshot()
+        self._on_publish = on_publish
+
+    @property
+    def current(self) -> Snapshot:
+        """Give the picture that was published last."""
+        return self._current
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the picture by `snapshot`, under the next version, if it says anything new."""
+        if snapshot is self._current:
+            return
+        self._current = replace(snapshot, version=self._current.version + 1)
+        self._on_publish(self._current)

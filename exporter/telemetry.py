@@ -1,0 +1,137 @@
+"""The exporter's own metrics, counted where they happen, on a registry that is passed in.
+
+Every label set that can be known beforehand exists at 0 from the start, so that the first
+event of its kind is an increase that Prometheus can see.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from exporter import catalog
+from exporter.catalog import Metric
+from exporter.errors import Reason
+from exporter.model import Source
+
+_REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+_ACTIONS = {
+    Source.SESSION_CLUSTERS: "ListSessionClusters",
+    Source.LIVY_SESSIONS: "ListLivyComputeSessions",
+}
+
+
+class Telemetry:
+    """Counters of what the exporter does. Safe to call from any thread."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._requests = self._counter(catalog.API_REQUESTS)
+        self._failures = self._counter(catalog.API_FAILURES)
+        self._retries = self._counter(catalog.API_RETRIES)
+        self._seconds = Histogram(
+            catalog.API_DURATION.name,
+            catalog.API_DURATION.help,
+            catalog.API_DURATION.labels,
+            registry=registry,
+            buckets=_REQUEST_SECONDS,
+        )
+        self._polls = self._counter(catalog.POLLS)
+        self._poll_failures = self._counter(catalog.POLL_FAILURES)
+        self._skipped = self._counter(catalog.POLLS_SKIPPED)
+        self._malformed = self._counter(catalog.MALFORMED_RECORDS)
+        self._unknown_states = self._counter(catalog.UNKNOWN_STATES)
+        self._ledger_failures = self._counter(catalog.LEDGER_FAILURES)
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+
+    def expect_sources(self, sources: Iterable[Source]) -> None:
+        """Bring the label sets of `sources` into being, at 0."""
+        for source in sources:
+            for counter in (self._polls, self._skipped, self._malformed, self._unknown_states):
+                counter.labels(source)
+            for reason in Reason:
+                self._poll_failures.labels(source, reason)
+            self._seconds.labels(_ACTIONS[source])
+        for kind in LEDGER_REASONS:
+            self._ledger_failures.labels(kind)
+
+    def expect_region(self, account: str, region_id: str, sources: Iterable[Source]) -> None:
+        """Bring the label sets of the calls that `sources` make into being, at 0."""
+        for source in sources:
+            where = (account, region_id, _ACTIONS[source])
+            self._requests.labels(*where)
+            self._retries.labels(*where)
+            for reason in Reason:
+                self._failures.labels(*where, reason)
+
+    def build_info(self, *, version: str, revision: str, python_version: str) -> None:
+        """Say what is running."""
+        metric = catalog.BUILD_INFO
+        gauge = Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+        gauge.labels(version, revision, python_version).set(1)
+
+    def poll_finished(self, source: Source, failure: Reason | None) -> None:
+        """Count a finished poll; `failure` is `None` where it succeeded completely."""
+        self._polls.labels(source).inc()
+        if failure is not None:
+            self._poll_failures.labels(source, failure).inc()
+
+    def poll_skipped(self, source: Source) -> None:
+        """Count a poll that did not start because the one before was still running."""
+        self._skipped.labels(source).inc()
+
+    def records_read(self, source: Source, *, malformed: int, unknown_states: int) -> None:
+        """Count the readings of records of which something was not understood."""
+        self._malformed.labels(source).inc(malformed)
+        self._unknown_states.labels(source).inc(unknown_states)
+
+    def ledger_failed(self, reason: str) -> None:
+        """Count a write of the ledger that failed; `reason` is one of `LEDGER_REASONS`."""
+        self._ledger_failures.labels(reason).inc()
+
+    def api_meter(self, account: str, region_id: str) -> "ApiMeter":
+        """Give the counters of the calls of one account and region."""
+        return ApiMeter(
+            account, region_id, self._requests, self._failures, self._retries, self._seconds
+        )
+
+
+LEDGER_REASONS = ("full", "locked", "corrupt", "io")
+"""Why a write of the ledger failed: no space, another process, damaged, anything else."""
+
+
+class ApiMeter:
+    """Counts the HTTP requests of one account and region."""
+
+    def __init__(
+        self,
+        account: str,
+        region_id: str,
+        requests: Counter,
+        failures: Counter,
+        retries: Counter,
+        seconds: Histogram,
+    ) -> None:
+        self._where = (account, region_id)
+        self._requests = requests
+        self._failures = failures
+        self._retries = retries
+        self._seconds = seconds
+
+    def attempted(self, action: str) -> None:
+        """Count one HTTP request that is about to be sent."""
+        self._requests.labels(*self._where, action).inc()
+
+    def failed(self, action: str, reason: Reason) -> None:
+        """Count one HTTP request that failed."""
+        self._failures.labels(*self._where, action, reason).inc()
+
+    def retried(self, action: str) -> None:
+        """Count one HTTP request that repeats a failed one."""
+        self._retries.labels(*self._where, action).inc()
+
+    def took(self, action: str, seconds: float) -> None:
+        """Record how long one HTTP request took, in seconds."""
+        self._seconds.labels(action).observe(seconds)
