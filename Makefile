@@ -29,7 +29,7 @@ lint: $(VENV)/.dev .home ## the same without the tests
 	@$(RUN) -m ruff check --quiet
 	@$(RUN) -m ruff format --check --quiet || { \
 		echo 'Not formatted: run .venv/bin/ruff format' >&2; exit 1; }
-	@$(RUN) -c 'from importlinter.cli import lint_imports_command as check; check()'
+	@$(RUN) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-logo
 	@$(RUN) -m mypy
 
 golden: $(VENV)/.dev .home ## rewrite the golden files from what the code does now; read the diff
