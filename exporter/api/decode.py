@@ -1,0 +1,290 @@
+"""The parser: the bytes of an answer → frozen values. Pure functions.
+
+Two roads lead to the same records. The fast one decodes the whole page typed. Typed decoders
+refuse a whole page for one `Infinity`, `NaN`, lone surrogate or record of a wrong type, so where
+it fails the page is decoded again with the standard library, and converted record by record:
+one bad record costs only itself.
+
+No exception of a decoder leaves here, not even as a cause: its text may quote the answer.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from exporter.api import wire
+from exporter.api.values import (
+    UnreadableError,
+    figure,
+    flag,
+    identity,
+    integer,
+    nano_cu_hours,
+    parse_number,
+    state,
+    text,
+    time_ms,
+    url,
+)
+from exporter.errors import MalformedError
+from exporter.model import (
+    LIVY_SESSION_STATES,
+    SESSION_CLUSTER_KINDS,
+    SESSION_CLUSTER_STATES,
+    Gateway,
+    LivySession,
+    Page,
+    SessionCluster,
+    Usage,
+    Workspace,
+)
+
+R = TypeVar("R", bound=msgspec.Struct)
+T = TypeVar("T")
+
+_TOKEN_LENGTH: Final = 8192
+_LONG_INTEGER: Final = 100
+"""Digits from which an integer is no longer made an `int`: Python refuses some, and is slow."""
+
+_DECODING_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+class _Answer(msgspec.Struct, Generic[R]):
+    """What both roads lead to: the readable records, and those that are not even objects."""
+
+    records: list[R]
+    broken: tuple[object, ...] = ()
+    total_count: object = None
+    next_token: object = None
+
+
+class _Shape(Generic[R]):
+    """How to decode one action's answer, on either road."""
+
+    def __init__(self, record: type[R], answer: type[msgspec.Struct], *path: str) -> None:
+        self._record = record
+        self._decoder = msgspec.json.Decoder(answer, float_hook=parse_number)
+        self._path = path
+
+    def decode(self, body: bytes) -> _Answer[R]:
+        """Decode a page; raise `MalformedError` where it is not what the API documents."""
+        try:
+            found = self._decoder.decode(body)
+        except _DECODING_ERRORS:
+            found = None
+        return self._slowly(body) if found is None else self._open(found)
+
+    def _open(self, answer: msgspec.Struct) -> _Answer[R]:
+        inner: Any = getattr(answer, "data", answer)
+        return _Answer(
+            records=inner.records,
+            total_count=getattr(answer, "total_count", None),
+            next_token=getattr(answer, "next_token", None),
+        )
+
+    def _slowly(self, body: bytes) -> _Answer[R]:
+        outer = inner = _load(body)
+        for key in self._path[:-1]:
+            inner = _child(inner, key)
+        rows = _child(inner, self._path[-1])
+        if not isinstance(outer, dict) or not isinstance(rows, list):
+            raise MalformedError(
+                f"The answer has no list {'.'.join(self._path)!r}",
+                advice="Check that the endpoint is the API's, and not a proxy or a login page.",
+            )
+        answer: _Answer[R] = _Answer(
+            records=[msgspec.convert(row, self._record) for row in rows if isinstance(row, dict)],
+            broken=tuple(row for row in rows if not isinstance(row, dict)),
+            total_count=outer.get("totalCount"),
+            next_token=outer.get("nextToken"),
+        )
+        return answer
+
+
+_CLUSTERS = _Shape(wire.ClusterRecord, wire.ClusterAnswer, "sessionClusters")
+_SESSIONS = _Shape(wire.LivyRecord, wire.LivyAnswer, "sessions")
+_WORKSPACES = _Shape(wire.WorkspaceRecord, wire.WorkspaceAnswer, "workspaces")
+_GATEWAYS = _Shape(wire.GatewayRecord, wire.GatewayAnswer, "data", "livyComputes")
+_VERDICT: Final = msgspec.json.Decoder(wire.Verdict)
+_IMPERSONATION: Final = msgspec.json.Decoder(wire.Impersonation)
+
+
+def decode_session_clusters(body: bytes) -> Page[SessionCluster]:
+    """Read an answer of `ListSessionClusters`; raise `MalformedError`."""
+    return _page(_CLUSTERS.decode(body), _session_cluster, lambda row: row.session_cluster_id)
+
+
+def decode_livy_sessions(body: bytes) -> Page[LivySession]:
+    """Read an answer of `ListLivyComputeSessions`; raise `MalformedError`."""
+    return _page(_SESSIONS.decode(body), _livy_session, lambda row: row.session_id)
+
+
+def decode_workspaces(body: bytes) -> Page[Workspace]:
+    """Read an answer of `ListWorkspaces`; raise `MalformedError`."""
+    return _page(_WORKSPACES.decode(body), _workspace, lambda row: row.workspace_id)
+
+
+def decode_gateways(body: bytes) -> Page[Gateway]:
+    """Read an answer of `ListLivyCompute` that says success; raise `MalformedError`."""
+    return _page(_GATEWAYS.decode(body), _gateway, lambda row: row.livy_compute_id)
+
+
+def decode_verdict(body: bytes) -> tuple[str, str, str]:
+    """Read code, message and request id of an answer; `""` for each that it does not hold."""
+    try:
+        verdict = _VERDICT.decode(body)
+    except _DECODING_ERRORS:
+        verdict = None
+    if verdict is None:
+        loaded = _load(body)
+        row = loaded if isinstance(loaded, dict) else {}
+        verdict = msgspec.convert(row, wire.Verdict)
+    return text(verdict.code), text(verdict.message), text(verdict.request_id)
+
+
+def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], object]) -> Page[T]:
+    """Convert what can be; identify the rest by id, else by a digest that tells nothing else."""
+    records: list[T] = []
+    malformed: list[str] = []
+    for row in answer.records:
+        try:
+            records.append(convert(row))
+        except UnreadableError:
+            malformed.append(_name(row, id_of(row)))
+    malformed += [_name(value, None) for value in answer.broken]
+    return Page(
+        records=tuple(records),
+        malformed=_numbered(malformed),
+        total_count=integer(answer.total_count),
+        next_token=text(answer.next_token, limit=_TOKEN_LENGTH),
+    )
+
+
+def _name(row: object, found: object) -> str:
+    try:
+        return identity(found)
+    except UnreadableError:
+        shown = repr(row).encode("utf-8", "backslashreplace")
+        return f"digest:{hashlib.sha256(shown).hexdigest()[:16]}"
+
+
+def _numbered(names: list[str]) -> tuple[str, ...]:
+    """Keep equal names on one page apart, because each of them is a row."""
+    seen: dict[str, int] = {}
+    numbered = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        numbered.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return tuple(numbered)
+
+
+def _session_cluster(row: wire.ClusterRecord) -> SessionCluster:
+    name, known = state(row.state, SESSION_CLUSTER_STATES)
+    kind = text(row.kind)
+    return SessionCluster(
+        session_cluster_id=identity(row.session_cluster_id),
+        state=name,
+        state_known=known,
+        name=text(row.name),
+        kind=kind.upper() if kind.upper() in SESSION_CLUSTER_KINDS else kind,
+        queue=text(row.queue_name),
+        user_name=text(row.user_name),
+        release_version=text(row.release_version) or text(row.display_release_version),
+        fusion=flag(row.fusion),
+        state_code=text(_child(row.reason, "code")),
+        state_message=text(_child(row.reason, "message")),
+        web_ui=url(row.web_ui),
+        created_ms=time_ms(row.created),
+        started_ms=time_ms(row.started),
+        auto_start=flag(_child(row.auto_start, "enable")),
+        auto_stop=flag(_child(row.auto_stop, "enable")),
+        auto_stop_idle_minutes=integer(_child(row.auto_stop, "idleTimeoutMinutes")),
+        public_endpoint=flag(row.public_endpoint),
+    )
+
+
+def _livy_session(row: wire.LivyRecord) -> LivySession:
+    name, known = state(row.state, LIVY_SESSION_STATES)
+    info = text(row.info)
+    return LivySession(
+        session_id=identity(row.session_id),
+        state=name,
+        state_known=known,
+        name=text(row.name),
+        queue=text(row.queue),
+        proxy_user=_proxy_user(row.spark_conf),
+        web_ui=url(row.web_ui),
+        info="" if info == "null" else info,  # the vendor's own sample holds this text
+        created_ms=time_ms(row.created),
+        ended_ms=time_ms(row.ended),
+        usage=Usage(
+            nano_cu_hours=nano_cu_hours(row.cu_hours),
+            vcore_seconds=figure(row.vcore_seconds),
+            mb_seconds=figure(row.mb_seconds),
+        ),
+    )
+
+
+def _workspace(row: wire.WorkspaceRecord) -> Workspace:
+    return Workspace(
+        workspace_id=identity(row.workspace_id), name=text(row.name), status=text(row.status)
+    )
+
+
+def _gateway(row: wire.GatewayRecord) -> Gateway:
+    return Gateway(
+        livy_compute_id=identity(row.livy_compute_id),
+        name=text(row.name),
+        queue=text(row.queue_name),
+        status=text(row.status),
+    )
+
+
+def _proxy_user(spark_conf: object) -> str:
+    """Give the user of a `sparkConf`, which is JSON as text, or not.
+
+    Nothing else of it is kept, nor is the text remembered to save time: it may hold secrets.
+    """
+    if not isinstance(spark_conf, str):
+        return text(_child(spark_conf, "proxyUser"))
+    try:
+        return text(_IMPERSONATION.decode(spark_conf).proxy_user)
+    except _DECODING_ERRORS:
+        pass
+    try:
+        return text(_child(_load_text(spark_conf), "proxyUser"))
+    except _DECODING_ERRORS:
+        return ""
+
+
+def _child(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _load(body: bytes) -> object:
+    """Decode with the standard library; raise `MalformedError` where it is no JSON at all."""
+    failure = ""
+    try:
+        return _load_text(body.decode("utf-8", "replace"))
+    except RecursionError:
+        failure = "it is nested too deep"
+    except ValueError:
+        failure = "it is not JSON" if body.strip() else "it is empty"
+    raise MalformedError(
+        f"The answer cannot be read: {failure} ({len(body)} bytes)",
+        advice="Check that the endpoint is the API's, and not a proxy or a login page.",
+    )
+
+
+def _load_text(document: str) -> object:
+    loaded: object = json.loads(
+        document.removeprefix("\ufeff"), parse_float=parse_number, parse_int=_parse_integer
+    )
+    return loaded
+
+
+def _parse_integer(digits: str) -> object:
+    return int(digits) if len(digits) < _LONG_INTEGER else parse_number(digits)

@@ -1,0 +1,291 @@
+"""Complete listings out of pages. Knows nothing of HTTP: a page comes from a callable.
+
+A listing is *complete* when every session that was listed during the whole walk is in it.
+
+Numbered pages shift while they are walked. Rows that move to later pages (new rows before them)
+are only read twice. Rows that move to earlier pages (rows before them are gone) can slip past a
+walk that goes up, but then the service's count falls, and such a row cannot slip past a walk that
+goes *down*: so the pages below each fall are read again downwards, as far down as the fall can
+have moved a row.
+
+What cannot be noticed: rows that go and rows that come in equal number between two pages, in an
+order with the oldest first (the count stays, while rows move to earlier pages); rows that move
+among the others; and any of it where the service tells no count. The next walk finds such a row.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+from exporter.errors import IncompleteError, PagingError
+from exporter.model import Listing, Page
+
+T = TypeVar("T")
+
+OnPage = Callable[[Page[T], int, int | None], None]
+"""Told of each page read: the page, its number, how many are expected (`None`: not known)."""
+
+MAX_TOKEN_PAGES: Final = 1_000
+MAX_NUMBERED_PAGES: Final = 10_000
+"""Pages of one walk: ten times the clusters, and the history, that we know to exist."""
+
+MAX_STALE_PAGES: Final = 10
+"""Full pages in a row that bring nothing new, before the walk stops believing in an end."""
+
+MAX_PASSES: Final = 3
+"""How often a listing with missing rows is read again before it counts as incomplete."""
+
+REWALK_PASS: Final = 2
+"""The pass that reads everything again, where the first one did not find what came in."""
+
+
+def ignore_page(_page: Page[object], _number: int, _expected: int | None) -> None:
+    """Let a page pass by."""
+
+
+class _Rows(Generic[T]):
+    """What a walk has read so far. Duplicates collapse: first position, latest reading."""
+
+    def __init__(self, key: Callable[[T], Hashable]) -> None:
+        self._key = key
+        self._records: dict[Hashable, T] = {}
+        self._malformed: set[str] = set()
+        self.pages = 0
+        self.count: int | None = None
+        """The last count that the service told."""
+
+    def add(self, page: Page[T]) -> int:
+        """Take a page; give the number of rows that were not known before."""
+        before = len(self)
+        self._records.update((self._key(record), record) for record in page.records)
+        self._malformed.update(page.malformed)
+        self.pages += 1
+        if page.total_count is not None:
+            self.count = page.total_count
+        return len(self) - before
+
+    def knows_first(self, page: Page[T]) -> bool:
+        """Tell whether the page begins with a row that is known."""
+        return not page.records or self._key(page.records[0]) in self._records
+
+    def keys(self, page: Page[T]) -> tuple[Hashable, ...]:
+        """Give the identities of a page's rows."""
+        return (*map(self._key, page.records), *page.malformed)
+
+    def __len__(self) -> int:
+        return len(self._records) + len(self._malformed)
+
+    @property
+    def is_short(self) -> bool:
+        """Tell whether rows are missing by the service's count, as far as it tells one."""
+        return self.count is not None and len(self) < self.count
+
+    def listing(self) -> Listing[T]:
+        return Listing(records=tuple(self._records.values()), pages=self.pages)
+
+
+def count_rows(page: Page[T]) -> int:
+    """Give the number of rows on a page, readable or not."""
+    return len(page.records) + len(page.malformed)
+
+
+async def walk_tokens(
+    fetch: Callable[[str], Awaitable[Page[T]]],
+    key: Callable[[T], Hashable],
+    on_page: OnPage[T] = ignore_page,
+    *,
+    max_pages: int = MAX_TOKEN_PAGES,
+) -> Listing[T]:
+    """Follow tokens from `""` until there is none, or the count is reached.
+
+    Raise `PagingError` where the tokens lead nowhere. More rows than counted prove the count
+    wrong (some services count the page), so it ends nothing then.
+    """
+    rows = _Rows(key)
+    token = ""
+    seen: set[str] = set()
+    while True:
+        page = await fetch(token)
+        rows.add(page)
+        on_page(page, rows.pages, None)
+        token = page.next_token
+        if not token or len(rows) == rows.count:
+            return rows.listing()
+        if token in seen or not count_rows(page) or rows.pages >= max_pages:
+            if rows.count is not None and len(rows) > rows.count:
+                return rows.listing()
+            raise _lost_token(rows, page, repeated=token in seen)
+        seen.add(token)
+
+
+def _lost_token(rows: _Rows[T], page: Page[T], *, repeated: bool) -> PagingError:
+    if repeated:
+        what = "repeats a page token"
+    elif not count_rows(page):
+        what = "gives a token with an empty page"
+    else:
+        what = "gives one token after another"
+    return PagingError(
+        f"The service {what} at page {rows.pages}, with {len(rows)} rows of "
+        f"{'an unknown number' if rows.count is None else rows.count} read",
+        advice="Nothing of this listing is used; if it stays, report it to the service.",
+    )
+
+
+async def walk_pages(
+    fetch: Callable[[int], Awaitable[Page[T]]],
+    size: int,
+    key: Callable[[T], Hashable],
+    on_page: OnPage[T] = ignore_page,
+    *,
+    max_pages: int = MAX_NUMBERED_PAGES,
+) -> Listing[T]:
+    """Read numbered pages from 1 on to the end, and again where they shifted meanwhile.
+
+    `size` is the number of rows asked for. Raise `IncompleteError` where rows stay missing by
+    the service's count, `PagingError` where the pages do not end.
+    """
+    walk = _NumberedWalk(fetch, size, key, on_page, max_pages)
+    await walk.go_up()
+    await walk.repair()
+    return walk.rows.listing()
+
+
+class _NumberedWalk(Generic[T]):
+    """One walk over numbered pages."""
+
+    def __init__(
+        self,
+        fetch: Callable[[int], Awaitable[Page[T]]],
+        size: int,
+        key: Callable[[T], Hashable],
+        on_page: OnPage[T],
+        max_pages: int,
+    ) -> None:
+        self._fetch = fetch
+        self._size = size
+        self._on_page = on_page
+        self._max_pages = max_pages
+        self.rows = _Rows(key)
+        self._last = 0
+        self._falls: dict[int, int] = {}
+        """Page after which the count was seen to have fallen → the count as of that page."""
+        self._rose = False
+
+    async def _read(self, number: int) -> tuple[Page[T], int]:
+        """Read a page; give it, and the number of its rows that were not known before."""
+        page = await self._fetch(number)
+        return page, self._take(page, number)
+
+    def _take(self, page: Page[T], number: int) -> int:
+        fresh = self.rows.add(page)
+        count = self.rows.count
+        self._on_page(page, number, None if count is None else max(1, -(-count // self._size)))
+        return fresh
+
+    async def go_up(self) -> None:
+        """Read from page 1 to the end, noting after which pages the count fell."""
+        stale = number = 0
+        edges: list[tuple[Hashable, ...]] = []
+        while stale < MAX_STALE_PAGES:
+            number += 1
+            before = self.rows.count
+            page, fresh = await self._read(number)
+            self._note_change(number - 1, before)
+            keys = self.rows.keys(page)
+            if self._is_end(page, fresh, repeats=keys in edges):
+                break
+            if number >= self._max_pages:
+                raise _endless(self.rows)
+            edges = [*edges[:1], keys]
+            stale = 0 if fresh else stale + 1
+        self._last = number
+
+    def _note_change(self, after: int, before: int | None) -> None:
+        now = self.rows.count
+        if before is None or now is None:
+            return
+        if now < before:
+            self._falls[after] = max(before, self._falls.get(after, 0))
+        self._rose = self._rose or now > before
+
+    def _is_end(self, page: Page[T], fresh: int, *, repeats: bool) -> bool:
+        """Tell whether this page is the end.
+
+        What a page past the end holds is not documented: nothing, the last page, or the first.
+        """
+        if count_rows(page) < self._size:
+            return True
+        if fresh:
+            return False
+        return repeats if self.rows.count is None else not self.rows.is_short
+
+    async def repair(self) -> None:
+        """Read again what may have shifted; raise `IncompleteError` if rows stay missing."""
+        await self._go_down()
+        for number in range(1, MAX_PASSES + 1):
+            if not self.rows.is_short:
+                return
+            if number == REWALK_PASS and self._rose:  # new rows came in, but not at the ends
+                await self.go_up()
+                await self._go_down()
+            else:
+                await self._read_ends()
+        if self.rows.is_short:
+            raise _incomplete(self.rows, self._last)
+
+    async def _go_down(self) -> None:
+        """Read the pages again that rows may have slipped to, from the last to the first.
+
+        Rows skipped after page n lay right behind it. Since then they moved to the front by at
+        most what the count has fallen by; going down, no further fall can hide them.
+        """
+        falls, self._falls = self._falls, {}
+        number = min(max(falls, default=0) + 1, self._last) if falls else 0
+        goes_on = False
+        while number > 0:
+            if goes_on or any(
+                self._lowest(after, count) <= number <= after + 1 for after, count in falls.items()
+            ):
+                goes_on = await self._begins_with_news(number)
+            number -= 1
+
+    def _lowest(self, after: int, count: int) -> int:
+        fallen = count - (self.rows.count or 0)
+        return (after * self._size - fallen) // self._size + 1
+
+    async def _begins_with_news(self, number: int) -> bool:
+        """Read a page again; tell whether rows above it may be unknown, too."""
+        page = await self._fetch(number)
+        begins_known = self.rows.knows_first(page)
+        self._take(page, number)
+        return not begins_known
+
+    async def _read_ends(self) -> None:
+        """Read both ends again, where new rows come in, until nothing is new there."""
+        number = 0
+        fresh = 1
+        while fresh and number < self._last and self.rows.is_short:
+            number += 1
+            _, fresh = await self._read(number)
+        at = self._last
+        while self.rows.is_short and at != number:
+            page, fresh = await self._read(at)
+            if count_rows(page) < self._size or not fresh:
+                return
+            self._last = at = at + 1
+
+
+def _endless(rows: _Rows[T]) -> PagingError:
+    return PagingError(
+        f"The pages do not end: {rows.pages} were read, with {len(rows)} rows, of which the "
+        f"service counts {'an unknown number' if rows.count is None else rows.count}",
+        advice="Nothing of this listing is used; if it stays, report it to the service.",
+    )
+
+
+def _incomplete(rows: _Rows[T], last: int) -> IncompleteError:
+    return IncompleteError(
+        f"The service counts {rows.count} rows, but its {last} pages hold {len(rows)} "
+        f"({rows.pages} readings)",
+        advice="The next poll tries again; if it stays, the service does not show all of it.",
+    )

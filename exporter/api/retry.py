@@ -1,0 +1,82 @@
+"""When a call is repeated: the only place of the program that retries."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from exporter.api.failures import is_nonce_used, is_retryable, is_token_refused
+from exporter.api.meter import Meter
+from exporter.clock import Clock
+from exporter.errors import ApiError
+
+T = TypeVar("T")
+
+BACKOFF_BASE: Final = 0.5
+BACKOFF_CAP: Final = 10.0
+"""Seconds: the ceiling of the waits doubles from base to cap; each wait is drawn below it."""
+
+RETRY_AFTER_CAP: Final = 30.0
+"""Seconds that the service can make us wait; more would outlast a poll's deadline."""
+
+
+class Retry:
+    """Repeats one call: what may pass by itself, with growing waits; two cases once, at once.
+
+    A used nonce is replaced by the next attempt's; a refused token by `renew`, which may raise
+    our error of its own. Neither counts against `max_attempts`.
+    """
+
+    def __init__(
+        self,
+        action: str,
+        clock: Clock,
+        meter: Meter,
+        *,
+        max_attempts: int,
+        renew: Callable[[], Awaitable[object]],
+    ) -> None:
+        self._action = action
+        self._clock = clock
+        self._meter = meter
+        self._max_attempts = max_attempts
+        self._renew = renew
+        self._at_once: set[str] = set()
+        self._repeats_at_once = False
+
+    async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Give the first result; raise the last error."""
+        retrying = AsyncRetrying(
+            sleep=self._clock.sleep,
+            retry=retry_if_exception(self._may_repeat),
+            stop=lambda state: state.attempt_number >= self._max_attempts + len(self._at_once),
+            wait=self._wait,
+            before_sleep=self._prepare,
+            reraise=True,
+        )
+        return await retrying(attempt)
+
+    def _may_repeat(self, error: BaseException) -> bool:
+        self._repeats_at_once = False
+        for case, applies in (("nonce", is_nonce_used), ("token", is_token_refused)):
+            if applies(error):
+                self._repeats_at_once = case not in self._at_once
+                self._at_once.add(case)
+                return self._repeats_at_once
+        return is_retryable(error)
+
+    def _wait(self, state: RetryCallState) -> float:
+        if self._repeats_at_once:
+            return 0.0
+        error = state.outcome.exception() if state.outcome else None
+        asked = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
+        ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (state.attempt_number - 1))
+        # What was asked for is a minimum, and the draw on top keeps callers from coming at once.
+        return min(asked, RETRY_AFTER_CAP) + random.uniform(0, ceiling)  # noqa: S311 (no secret)
+
+    async def _prepare(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if is_token_refused(error):
+            await self._renew()
+        self._meter.retried(self._action)

@@ -1,0 +1,159 @@
+"""The answers as they come over the wire: only the fields that are wanted.
+
+What is not named here is never decoded, above all `connectionToken` and `applicationConfigs`,
+which hold secrets. Fields are `object` because any of them can be of any type; `values` reads
+them. Source: the vendor's API pages for version 2023-08-08.
+"""
+
+import msgspec
+
+
+class ClusterRecord(
+    msgspec.Struct,
+    rename={
+        "session_cluster_id": "sessionClusterId",
+        "queue_name": "queueName",
+        "user_name": "userName",
+        "release_version": "releaseVersion",
+        "display_release_version": "displayReleaseVersion",
+        "reason": "stateChangeReason",
+        "auto_start": "autoStartConfiguration",
+        "auto_stop": "autoStopConfiguration",
+        "public_endpoint": "publicEndpointEnabled",
+        "web_ui": "webUI",
+        "created": "gmtCreate",
+        "started": "startTime",
+    },
+):
+    """One of `sessionClusters`."""
+
+    session_cluster_id: object = None
+    name: object = None
+    kind: object = None
+    queue_name: object = None
+    user_name: object = None
+    state: object = None
+    reason: object = None
+    release_version: object = None
+    display_release_version: object = None
+    fusion: object = None
+    auto_start: object = None
+    auto_stop: object = None
+    public_endpoint: object = None
+    web_ui: object = None
+    created: object = None
+    started: object = None
+
+
+class LivyRecord(
+    msgspec.Struct,
+    rename={
+        "session_id": "sessionId",
+        "spark_conf": "sparkConf",
+        "web_ui": "webUI",
+        "created": "createTime",
+        "ended": "endTime",
+        "cu_hours": "cuHours",
+        "vcore_seconds": "vcoreSeconds",
+        "mb_seconds": "mbSeconds",
+    },
+):
+    """One of `sessions`."""
+
+    session_id: object = None
+    name: object = None
+    queue: object = None
+    state: object = None
+    info: object = None
+    spark_conf: object = None
+    web_ui: object = None
+    created: object = None
+    ended: object = None
+    cu_hours: object = None
+    vcore_seconds: object = None
+    mb_seconds: object = None
+
+
+class WorkspaceRecord(
+    msgspec.Struct,
+    rename={
+        "workspace_id": "workspaceId",
+        "name": "workspaceName",
+        "status": "workspaceStatus",
+    },
+):
+    """One of `workspaces`."""
+
+    workspace_id: object = None
+    name: object = None
+    status: object = None
+
+
+class GatewayRecord(
+    msgspec.Struct, rename={"livy_compute_id": "computeId", "queue_name": "queueName"}
+):
+    """One of `data.livyComputes`."""
+
+    livy_compute_id: object = None
+    name: object = None
+    queue_name: object = None
+    status: object = None
+
+
+class ClusterAnswer(
+    msgspec.Struct,
+    rename={
+        "records": "sessionClusters",
+        "total_count": "totalCount",
+        "next_token": "nextToken",
+    },
+):
+    """The answer of `ListSessionClusters`."""
+
+    records: list[ClusterRecord]
+    total_count: object = None
+    next_token: object = None
+
+
+class LivyAnswer(msgspec.Struct, rename={"records": "sessions", "total_count": "totalCount"}):
+    """The answer of `ListLivyComputeSessions`: numbered pages, hence no token."""
+
+    records: list[LivyRecord]
+    total_count: object = None
+
+
+class WorkspaceAnswer(
+    msgspec.Struct,
+    rename={"records": "workspaces", "total_count": "totalCount", "next_token": "nextToken"},
+):
+    """The answer of `ListWorkspaces`."""
+
+    records: list[WorkspaceRecord]
+    total_count: object = None
+    next_token: object = None
+
+
+class GatewayData(msgspec.Struct, rename={"records": "livyComputes"}):
+    """What `ListLivyCompute` wraps in `data`."""
+
+    records: list[GatewayRecord]
+
+
+class GatewayAnswer(msgspec.Struct):
+    """The answer of `ListLivyCompute`."""
+
+    data: GatewayData
+
+
+class Verdict(msgspec.Struct, rename={"request_id": "requestId"}):
+    """What `ListLivyCompute` says of itself, inside an HTTP 200."""
+
+    code: object = None
+    message: object = None
+    request_id: object = None
+
+
+class Impersonation(msgspec.Struct, rename={"proxy_user": "proxyUser"}):
+    """The one thing that is wanted of a `sparkConf`."""
+
+    proxy_user: object = None
