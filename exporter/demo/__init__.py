@@ -1,7 +1,7 @@
 """A simulated EMR Serverless Spark: an independent witness, which shares no code with the rest.
 
 `World` holds what the service holds, `Cloud` answers for it at the wire, `serve` puts it on the
-loopback.
+loopback. `Fleet` gives a world a life, and `start_demo` is all of it in one.
 """
 
 from typing import Final
@@ -10,6 +10,7 @@ from exporter.demo import faults
 from exporter.demo.calls import Call
 from exporter.demo.cloud import Cloud
 from exporter.demo.faults import Fault, Faults
+from exporter.demo.fleet import Fleet
 from exporter.demo.history import History, HistoryOrder
 from exporter.demo.jsontext import Encoding, Verbatim
 from exporter.demo.paging import Behaviour, LastToken, PastEnd, TokenStyle, TotalCount
@@ -28,15 +29,17 @@ from exporter.demo.records import (
     Workspace,
 )
 from exporter.demo.refusals import Refusal, throttled
-from exporter.demo.server import serve
+from exporter.demo.server import DEMO_KEY_ID, DEMO_KEY_SECRET, Demo, serve, start_demo
 from exporter.demo.witness import Delivered, Truth, survey
 from exporter.demo.world import Table, World
 
-SENTINELS: Final = (CONNECTION_TOKEN, APPLICATION_CONFIG_SECRET, SPARK_CONF_SECRET)
+SENTINELS: Final = (CONNECTION_TOKEN, APPLICATION_CONFIG_SECRET, SPARK_CONF_SECRET, DEMO_KEY_SECRET)
 """Planted secrets: none of them may turn up anywhere in the exporter."""
 
 __all__ = [
     "ABSENT",
+    "DEMO_KEY_ID",
+    "DEMO_KEY_SECRET",
     "NANO",
     "SENTINELS",
     "Behaviour",
@@ -44,9 +47,11 @@ __all__ = [
     "Cloud",
     "Cluster",
     "Delivered",
+    "Demo",
     "Encoding",
     "Fault",
     "Faults",
+    "Fleet",
     "Gateway",
     "GatewayKey",
     "History",
@@ -66,6 +71,7 @@ __all__ = [
     "World",
     "faults",
     "serve",
+    "start_demo",
     "survey",
     "throttled",
 ]

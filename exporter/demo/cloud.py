@@ -90,6 +90,7 @@ class Cloud:
         call, effect = Call(action="", time=self.clock()), None
         try:
             call, query = self._understand(_received(http, await http.body()))
+            self.rate_limit.admit()
             effect = self.faults.strike(call)
             if isinstance(effect, Delay):
                 await asyncio.sleep(effect.seconds)
@@ -107,7 +108,6 @@ class Cloud:
         query = parse_query(request.query)
         call = describe(request.path, query, self.clock())
         check_headers(request, call.action)
-        self.rate_limit.admit()
         return call, query
 
     def _answer(

@@ -297,7 +297,7 @@ class Session:
     def _spark_conf(self) -> str:
         user = {} if self.proxy_user is None else {"proxyUser": self.proxy_user}
         conf = {"spark.driver.cores": 1, "spark.demo.password": SPARK_CONF_SECRET}
-        return json.dumps({**user, "conf": conf}, indent=4)
+        return json.dumps({**user, "conf": conf}, indent=4, ensure_ascii=False)
 
     @cached_property
     def text(self) -> str:

@@ -4,31 +4,24 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from exporter.demo.cloud import Cloud
+from exporter.demo.fleet import REGION_ID, Fleet
+from exporter.demo.world import World
+
+DEMO_KEY_ID: Final = "LTAI-demo-access-key"
+DEMO_KEY_SECRET: Final = "SENTINEL-access-key-secret-2e97d4"  # noqa: S105  opens only the demo
+
 SHUTDOWN_SECONDS = 5.0
 """How long a server may take to stop before its task is cancelled."""
-
-
-class _Server(uvicorn.Server):
-    """uvicorn as a guest: signals belong to the host, and readiness is an event."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
 
 
 class _Protocol(H11Protocol):
@@ -45,6 +38,28 @@ def _is_unexpected(record: logging.LogRecord) -> bool:
 
 _LOG = logging.getLogger(__name__)
 _LOG.addFilter(_is_unexpected)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn as a guest: signals belong to the host, and readiness is an event."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def hang_up(self, *, at_once: bool) -> None:
+        """Close all connections; what hangs by order must not be answered, not even with 500."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, _Protocol) and connection.transport is not None:
+                (connection.transport.abort if at_once else connection.transport.close)()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -104,9 +119,11 @@ async def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
             await server.ready.wait()
             yield f"http://{host}:{listener.getsockname()[1]}"
         finally:
+            server.hang_up(at_once=False)
             running.end()
             server.should_exit = True
             await _finish(task)
+            server.hang_up(at_once=True)
 
 
 async def _finish(task: asyncio.Task[None]) -> None:
@@ -115,3 +132,38 @@ async def _finish(task: asyncio.Task[None]) -> None:
         each.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A running simulated cloud, and all that a client needs to poll it."""
+
+    endpoint: str
+    access_key_id: str
+    access_key_secret: str = field(repr=False)
+    region_id: str
+    workspaces: tuple[tuple[str, tuple[str, ...]], ...]
+    """Workspace ids, each with the ids of its Livy gateways."""
+    cloud: Cloud
+
+
+@contextlib.asynccontextmanager
+async def start_demo(
+    *,
+    seed: int = 0,
+    speed: float = 60.0,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Demo]:
+    """Run a simulated cloud in which life goes on, `speed` times as fast as in reality."""
+    world = World(seed=seed)
+    fleet = Fleet(world, seed=seed, speed=speed, start=clock())
+    keys = {DEMO_KEY_ID: DEMO_KEY_SECRET}
+    cloud = Cloud(world, clock=clock, access_keys=keys, seed=seed, tick=fleet.advance)
+    workspaces = tuple(
+        (each.workspace_id, tuple(g.compute_id for g in world.gateways(each.workspace_id)))
+        for each in world.workspaces()
+    )
+    async with serve(cloud.app, host, port) as endpoint:
+        yield Demo(endpoint, DEMO_KEY_ID, DEMO_KEY_SECRET, REGION_ID, workspaces, cloud)
