@@ -32,9 +32,7 @@ def read(path: Path, problems: list[str]) -> Given:
         walk = _Walk(path, problems, loader)
         leaves = {key: (line, value) for key, line, value in walk.leaves(root, ())}
     except yaml.YAMLError as error:
-        raise SettingsError(
-            f"{path}{_place(error)}: this is no valid YAML: {_what(error)}"
-        ) from None
+        raise SettingsError(f"{path}{_place(error)}: no valid YAML: {_what(error)}") from None
     finally:
         loader.dispose()
     return Given(

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from exporter.settings.notation import Notation, Unset
+from exporter.settings.notation import LIST, Notation, Unset
 from exporter.settings.schema import Settings
 
 PREFIX = "EMR_EXPORTER_"
@@ -51,6 +51,11 @@ class Setting:
         """Tell whether the value must never be shown."""
         annotation = self.field.annotation
         return SecretStr in (annotation, *get_args(annotation))
+
+    @property
+    def is_list(self) -> bool:
+        """Tell whether the value is a list of texts."""
+        return self.notation.word == LIST.word
 
     @property
     def notation(self) -> Notation:

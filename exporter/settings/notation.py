@@ -74,7 +74,7 @@ def _read_json(value: object) -> object:
 
 
 _DURATION = Notation("DURATION", durations.write)
-_LIST = Notation("A,B", lists.write)
+LIST = Notation("A,B", lists.write)
 
 Duration = Annotated[float, BeforeValidator(durations.parse), _DURATION]
 """Seconds, more than 0."""
@@ -89,13 +89,13 @@ Size = Annotated[
 ]
 """Bytes, at least 1 KiB."""
 
-Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lists.parse), _LIST]
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lists.parse), LIST]
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
 """An id of the API; it becomes part of a URL's path."""
 
 Ids = Annotated[
-    tuple[Id, ...], NoDecode, BeforeValidator(lists.parse), AfterValidator(_check_unique), _LIST
+    tuple[Id, ...], NoDecode, BeforeValidator(lists.parse), AfterValidator(_check_unique), LIST
 ]
 
 RegionId = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z0-9]+)+$", max_length=64)]

@@ -205,7 +205,7 @@ class LogSettings(Group):
     )
     format: Annotated[
         Literal["logfmt", "json", "console"] | None, Unset("logfmt; console on a TTY")
-    ] = Field(None, description="`logfmt`, `json` or `console` (default on a TTY)")
+    ] = Field(None, description="`logfmt`, `json` or `console`")
 
 
 class DemoSettings(Group):

@@ -1,0 +1,111 @@
+"""The table of commands."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.cli import tables
+from exporter.settings import Loaded
+
+PROGRAM = "emr-serverless-spark-exporter"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a command is run with."""
+
+    loaded: Loaded
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The command's own flags that were given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A flag that belongs to one command and is no setting."""
+
+    flag: str
+    word: str
+    """Stands for the value in the help."""
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command."""
+
+    name: str
+    summary: str
+    example: str
+    """The arguments of an example, without the program."""
+    run: Callable[[Call], int]
+    options: tuple[Option, ...] = ()
+
+
+def _serve(call: Call) -> int:
+    from exporter import app  # noqa: PLC0415 - what only a daemon needs is imported by it alone
+
+    _log(call)
+    return app.serve(call.loaded.settings)
+
+
+def _demo(call: Call) -> int:
+    from exporter import app  # noqa: PLC0415 - as above
+
+    _log(call)
+    return app.demo(call.loaded.settings)
+
+
+def _once(call: Call) -> int:
+    from exporter import app  # noqa: PLC0415 - as above
+
+    _log(call)
+    output = call.options.get("--output")
+    return app.once(call.loaded.settings, Path(output) if output else None)
+
+
+def _config(call: Call) -> int:
+    print(tables.settings(call.loaded))
+    return 0
+
+
+def _metrics(_call: Call) -> int:
+    print(tables.metrics())
+    return 0
+
+
+def _log(call: Call) -> None:
+    from exporter import logs  # noqa: PLC0415 - as above
+
+    log = call.loaded.settings.log
+    logs.configure(log.level, log.format)
+
+
+COMMANDS = (
+    Command(
+        "serve",
+        "Poll sessions on an interval and serve their metrics to Prometheus.",
+        "serve --region-id=cn-hangzhou --web.listen-address=:9825",
+        _serve,
+    ),
+    Command(
+        "demo",
+        "Do the same against an embedded simulated cloud; no account is needed.",
+        "demo --demo.speed=60",
+        _demo,
+    ),
+    Command(
+        "once",
+        "Poll every target once and print the metrics; exit code 1 if any target failed.",
+        "once --region-id=cn-hangzhou --output=/var/lib/node_exporter/emr.prom",
+        _once,
+        (Option("--output", "FILE", "write the metrics there, all or nothing, not on stdout"),),
+    ),
+    Command(
+        "config",
+        "Print the effective settings and where each comes from, secrets masked.",
+        "config --config.file=exporter.yml",
+        _config,
+    ),
+    Command("metrics", "Print every metric with its type, labels and help.", "metrics", _metrics),
+)
+DEFAULT = COMMANDS[0]

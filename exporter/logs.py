@@ -1,0 +1,125 @@
+"""Logging: events with fields, one line each, on stderr.
+
+Every module logs with `structlog.get_logger()` a constant snake_case event and fields. What
+libraries log through `logging` comes out of the same renderer, from warnings on.
+"""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+PACKAGE = "exporter"
+"""Loggers below it log at the level that was asked for; all others from warnings on."""
+
+MASK = "********"
+
+_SECRET_NAME = re.compile(
+    r"secret|passw|token|authorization|signature|access_?key|private_?key|cookie", re.IGNORECASE
+)
+_FIRST = ("timestamp", "level", "event")
+_CONTROL = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
+} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Characters that would let a logged text move the cursor or begin a line of its own."""
+
+
+def configure(level: str, log_format: str | None, stream: TextIO | None = None) -> None:
+    """Send all logging to `stream` (stderr), from `level` on.
+
+    Without a format it is `console` on a TTY, else `logfmt`.
+    """
+    stream = stream or sys.stderr
+    log_format = log_format or ("console" if stream.isatty() else "logfmt")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(log_format, stream))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger(PACKAGE).setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False  # a broken stderr is no reason to write about it there
+    structlog.configure(
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Mask fields that are named like secrets: the last resort, nobody should log them."""
+    return {name: _masked(name, value) for name, value in event.items()}
+
+
+def _masked(name: str, value: object) -> object:
+    if _SECRET_NAME.search(name) and value:
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): _masked(str(key), below) for key, below in value.items()}
+    return value
+
+
+def _flatten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Write every field as plain text that cannot leave its line."""
+    return {name: _plain(value) for name, value in event.items()}
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value).translate(_CONTROL)
+
+
+def _shared() -> list[Processor]:
+    """Give what is done to our own events and to those of libraries alike."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _formatter(log_format: str, stream: TextIO) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_shared(), structlog.stdlib.add_logger_name],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            mask_secrets,
+            *_RENDERERS[log_format](stream),
+        ],
+    )
+
+
+def _logfmt(_stream: TextIO) -> list[Processor]:
+    renderer = structlog.processors.LogfmtRenderer(key_order=_FIRST, drop_missing=True)
+    return [structlog.processors.format_exc_info, _flatten, renderer]
+
+
+def _json(_stream: TextIO) -> list[Processor]:
+    def dumps(event: dict[str, Any], **_options: object) -> str:
+        first = {name: event[name] for name in _FIRST if name in event}
+        return json.dumps(first | event, default=str, ensure_ascii=False)
+
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(dumps)]
+
+
+def _console(stream: TextIO) -> list[Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    return [_flatten_but_exceptions, renderer]
+
+
+def _flatten_but_exceptions(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    kept = {name: event.pop(name) for name in ("exc_info", "stack_info") if name in event}
+    return {**_flatten(logger, method, event), **kept}
+
+
+_RENDERERS: Mapping[str, Callable[[TextIO], list[Processor]]] = {
+    "logfmt": _logfmt,
+    "json": _json,
+    "console": _console,
+}
