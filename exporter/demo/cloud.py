@@ -70,7 +70,7 @@ class Cloud:
         self.before_page: Callable[[Call], None] | None = None
         self.calls: deque[Call] = deque(maxlen=REMEMBERED_CALLS)
         self.counters: Counter[tuple[str, str]] = Counter()
-        """Requests by action (`""` = unknown) and result code."""
+        """Requests by action (as claimed, where not understood) and result code."""
         self.delivered = Delivered()
         self._gate = Gate(clock, access_keys, security_tokens or {})
         self._tick = tick
@@ -87,7 +87,9 @@ class Cloud:
         if self._tick is not None:
             self._tick(self.clock())
         http = HttpRequest(scope, receive)
-        call, effect = Call(action="", time=self.clock()), None
+        # Until it is understood, a call is what it says it is.
+        claimed = http.headers.get("x-acs-action", "")
+        call, effect = Call(action=claimed, time=self.clock()), None
         try:
             call, query = self._understand(_received(http, await http.body()))
             self.rate_limit.admit()

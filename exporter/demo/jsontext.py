@@ -3,9 +3,9 @@
 import enum
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from json.encoder import encode_basestring
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
@@ -31,12 +31,16 @@ class Verbatim:
 def dump(value: object) -> str:
     """Write a value; decimals keep every digit, and `NaN` and `Infinity` pass."""
     match value:
+        case str():
+            return encode_basestring(value)
         case Verbatim():
             return value.text
         case Decimal():
             return str(value)
-        case Mapping():
-            return "{" + ",".join(f"{json.dumps(str(k))}:{dump(v)}" for k, v in value.items()) + "}"
+        case dict():
+            return (
+                "{" + ",".join(f"{encode_basestring(k)}:{dump(v)}" for k, v in value.items()) + "}"
+            )
         case list() | tuple():
             return "[" + ",".join(map(dump, value)) + "]"
         case _:

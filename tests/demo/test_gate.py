@@ -34,7 +34,9 @@ def test_a_good_request_is_admitted() -> None:
 def test_a_signature_with_another_secret_is_refused() -> None:
     """The secret decides."""
     request = with_signature(unsigned(CLUSTERS), secret="other")
-    assert refusal(request) == (400, "SignatureDoesNotMatch")
+    cloud = small_cloud()
+    assert (ask(cloud, request).status, cloud.calls[-1].code) == (400, "SignatureDoesNotMatch")
+    assert cloud.counters == {("ListSessionClusters", "SignatureDoesNotMatch"): 1}
 
 
 def test_an_unknown_key_is_refused() -> None:
