@@ -4,7 +4,7 @@ A new picture replaces the old one by one reference swap, so whoever reads the b
 moment, whole: the gauges of a target and the totals that belong to them change together.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
@@ -23,7 +23,27 @@ class Sample(NamedTuple):
 
 Samples = Mapping[Metric, tuple[Sample, ...]]
 
-NO_SAMPLES: Samples = MappingProxyType({})
+class SampleSet:
+    """Gathers samples, family by family, and then freezes them."""
+
+    def __init__(self) -> None:
+        self._samples: dict[Metric, list[Sample]] = {}
+
+    def add(self, metric: Metric, labels: tuple[str, ...], value: float | None) -> None:
+        """Add one sample; what is not known (`None`) has none."""
+        if value is not None:
+            self._samples.setdefault(metric, []).append(Sample(labels, value))
+
+    def add_state(
+        self, metric: Metric, labels: tuple[str, ...], states: tuple[str, ...], state: str
+    ) -> None:
+        """Add one sample for each of `states`: 1 for `state`, 0 for the others."""
+        for each in states:
+            self.add(metric, (*labels, each), float(each == state))
+
+    def freeze(self) -> Samples:
+        """Give what was gathered."""
+        return MappingProxyType({metric: tuple(some) for metric, some in self._samples.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +72,7 @@ class TargetView:
     last_success_monotonic: float | None = None
     last_duration: float | None = None
     last_requests: int | None = None
-    gauges: Samples = field(default=NO_SAMPLES)
+    gauges: Samples = field(default_factory=dict)
 
     def stale_at(self) -> float | None:
         """Give the monotonic time at which the gauges must go, `None` where there are none."""
@@ -70,9 +90,9 @@ class Snapshot:
     """
 
     version: int = 0
-    targets: Mapping[Target, TargetView] = MappingProxyType({})
-    counters: Samples = NO_SAMPLES
-    infos: Samples = NO_SAMPLES
+    targets: Mapping[Target, TargetView] = field(default_factory=dict)
+    counters: Samples = field(default_factory=dict)
+    infos: Samples = field(default_factory=dict)
 
     def with_target(self, view: TargetView) -> "Snapshot":
         """Give a picture in which `view` is the one of its target."""
@@ -99,16 +119,15 @@ class Snapshot:
         ]
         picture = self
         for view in stale:
-            picture = picture.with_target(replace(view, gauges=NO_SAMPLES))
+            picture = picture.with_target(replace(view, gauges={}))
         return picture
 
 
 class Board:
     """Holds the current picture. Publish from one thread; read from any."""
 
-    def __init__(self, on_publish: Callable[[Snapshot], None] = lambda _: None) -> None:
-        self._current = Snapshot()
-        self._on_publish = on_publish
+    def __init__(self, first: Snapshot) -> None:
+        self._current = first
 
     @property
     def current(self) -> Snapshot:
@@ -117,7 +136,5 @@ class Board:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the picture by `snapshot`, under the next version, if it says anything new."""
-        if snapshot is self._current:
-            return
-        self._current = replace(snapshot, version=self._current.version + 1)
-        self._on_publish(self._current)
+        if snapshot is not self._current:
+            self._current = replace(snapshot, version=self._current.version + 1)

@@ -26,8 +26,9 @@ class Row(NamedTuple):
 
     The three figures are the highest ever seen; `latest_nano_cu_hours` is the last one seen,
     lower where the service revised its estimate down. `ended` is the first ended state seen,
-    `""` while open. `unlisted_at` is the wall-clock time (seconds) at which a complete
-    listing first lacked the session, `None` while it is listed.
+    `""` while open, and `ended_at` when it was seen, `None` where the session had ended before
+    the first contact. `unlisted_at` is when a complete listing first lacked the session,
+    `None` while it is listed. Both are wall-clock seconds.
     """
 
     session_id: str
@@ -40,11 +41,12 @@ class Row(NamedTuple):
     mb_seconds: int
     latest_nano_cu_hours: int
     ended: str
+    ended_at: float | None
     unlisted_at: float | None
 
 
-def open_row(record: LivySession, serial: int) -> Row:
-    """Give the row of a session that was not known."""
+def open_row(record: LivySession, serial: int, at: float | None) -> Row:
+    """Give the row of a session that was not known, read at `at` (`None` at first contact)."""
     usage = record.usage
     cu_hours = usage.nano_cu_hours or 0
     return Row(
@@ -58,12 +60,13 @@ def open_row(record: LivySession, serial: int) -> Row:
         usage.mb_seconds or 0,
         cu_hours,
         record.state if record.has_ended else "",
+        at if record.has_ended else None,
         None,
     )
 
 
-def read_again(row: Row, record: LivySession) -> Row:
-    """Give the row after one more reading of its session.
+def read_again(row: Row, record: LivySession, at: float | None) -> Row:
+    """Give the row after one more reading of its session, at `at` (`None` at first contact).
 
     Queue, proxy user and create time are those of the first record that names them.
     """
@@ -80,13 +83,16 @@ def read_again(row: Row, record: LivySession) -> Row:
         max(row.mb_seconds, usage.mb_seconds or 0),
         latest,
         row.ended or (record.state if record.has_ended else ""),
+        at if record.has_ended and not row.ended else row.ended_at,
         None,
     )
 
 
 def leave(row: Row, at: float) -> Row:
     """Give the row of a session that a complete listing lacks; an open one ends unseen."""
-    return row._replace(unlisted_at=at, ended=row.ended or UNKNOWN_STATE)
+    if row.ended:
+        return row._replace(unlisted_at=at)
+    return row._replace(unlisted_at=at, ended=UNKNOWN_STATE, ended_at=at)
 
 
 def increments(

@@ -7,7 +7,7 @@ are on the disk.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from exporter.ledger.amounts import Amount, Changes, read_amounts, write_amounts
 from exporter.ledger.counting import Key, increments, starting_values
 from exporter.ledger.file import open_file, translated
 from exporter.ledger.holding import Holding
-from exporter.ledger.sessions import Sessions
+from exporter.ledger.sessions import Reading, Sessions
 from exporter.model import LivySession
 
 GatewayKey = tuple[str, str]
@@ -37,6 +37,12 @@ class LedgerFacts:
 class _Gateway:
     gateway_id: int
     has_contact: bool
+
+
+_ENDED_SINCE = """SELECT session_id FROM session JOIN gateway USING (gateway_id)
+    WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
+_FACTS = """SELECT (SELECT created_at FROM ledger), (SELECT count(*) FROM session),
+    (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"""
 
 
 class Ledger:
@@ -67,57 +73,69 @@ class Ledger:
         with translated(path):
             self._db = open_file(path, created_at=clock.now(), connect=connect)
             self._amounts: Mapping[Key, Amount] = read_amounts(self._db)
-            self._created_at: float = self._db.execute("SELECT created_at FROM ledger").fetchone()[
-                0
-            ]
+            self._facts = self._read_facts()
         self._holding = Holding(birth_hold, self._amounts)
+        self._has_seen_prometheus = False
 
-    def apply(self, gateway: GatewayKey, records: Sequence[LivySession], *, complete: bool) -> None:
+    def apply(
+        self,
+        gateway: GatewayKey,
+        records: Sequence[LivySession],
+        *,
+        is_complete: bool,
+        unreadable: frozenset[str] = frozenset(),
+    ) -> None:
         """Count what `records` say, in one durable transaction.
 
-        `complete` says that every session of the gateway is among them: only then is one that
-        is missing taken as gone, and only the first complete listing starts the counters.
+        Only where `is_complete`, a session of the gateway that is not among them is taken as
+        gone (unless its id is `unreadable`); and the first complete listing is what starts
+        the counters of a gateway.
         """
         with self._transaction() as changes:
             known = self._gateway(gateway)
             sessions = Sessions(self._db, known.gateway_id)
-            left_at = self._clock.now() if complete else None
-            changed = list(sessions.changed(records, left_at=left_at))
+            reading = Reading(self._clock.now(), is_complete, known.has_contact, unreadable)
+            changed = list(sessions.changed(records, reading))
             sessions.write(after for _, after in changed)
             if known.has_contact:
                 changes.add(*(increments(gateway, *change) for change in changed))
-            elif complete:
+            elif is_complete:
                 changes.start(starting_values(gateway, sessions.all()))
                 self._db.execute(
                     "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?", (known.gateway_id,)
                 )
 
-    def scraped(self, keys: Iterator[Key]) -> None:
-        """Note that a scrape showed the series `keys`: their hold runs from now on."""
-        with self._lock:
+    def ended_since(self, gateway: GatewayKey, at: float) -> frozenset[str]:
+        """Give the ids of the sessions whose end was first seen after `at` (seconds since 1970)."""
+        with self._lock, translated(self._path):
+            found = self._db.execute(_ENDED_SINCE, (*gateway, at))
+            return frozenset(session_id for (session_id,) in found)
+
+    def scraped(self, keys: Iterable[Key], *, is_prometheus: bool) -> None:
+        """Note that a scrape showed the series `keys`: their hold runs from now on.
+
+        Once Prometheus was seen, other readers of the page do not count as scrapes.
+        """
+        self._has_seen_prometheus |= is_prometheus
+        if is_prometheus or not self._has_seen_prometheus:
             self._holding.scraped(keys, self._clock.monotonic())
 
-    def release(self) -> bool:
-        """Let the increases show whose hold is over, durably; tell whether there were any."""
-        with self._lock:
-            has_due = bool(self._holding.due(self._clock.monotonic()))
-        if has_due:
-            with self._transaction():
-                pass
-        return has_due
+    def has_due(self) -> bool:
+        """Tell whether some increases may show from now on, without waiting for a writer."""
+        return bool(self._holding.due(self._clock.monotonic()))
+
+    def release(self) -> None:
+        """Let the increases show whose hold is over, durably."""
+        with self._transaction():
+            """What is due is part of every transaction."""
 
     def amounts(self) -> Mapping[Key, Amount]:
         """Give every counter, as last committed."""
         return self._amounts
 
     def facts(self) -> LedgerFacts:
-        """Give what there is to tell of the file itself."""
-        with self._lock, translated(self._path):
-            sessions = self._db.execute("SELECT count(*) FROM session").fetchone()[0]
-            size = self._db.execute(
-                "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-            ).fetchone()[0]
-        return LedgerFacts(self._created_at, sessions, size)
+        """Give what there is to say of the file itself, as of the last commit."""
+        return self._facts
 
     def close(self) -> None:
         """Close the file; a transaction that runs is finished first."""
@@ -135,15 +153,21 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield changes
-                write_amounts(self._db, changes.amounts())
+                amounts = changes.amounts()
+                write_amounts(self._db, amounts)
                 self._db.execute("COMMIT")
             except BaseException:
                 # Where the rollback fails too, the file is left as a crash would leave it.
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
-            self._amounts = {**self._amounts, **changes.amounts()}
+            if amounts:
+                self._amounts = {**self._amounts, **amounts}
+                self._facts = self._read_facts()
             self._holding.settle(born=changes.born(), released=due)
+
+    def _read_facts(self) -> LedgerFacts:
+        return LedgerFacts(*self._db.execute(_FACTS).fetchone())
 
     def _gateway(self, key: GatewayKey) -> _Gateway:
         found = self._db.execute(

@@ -45,8 +45,10 @@ _VERSION_1 = (
         mb_seconds INTEGER NOT NULL,
         latest_nano_cu_hours INTEGER NOT NULL,
         ended TEXT NOT NULL,
+        ended_at REAL,
         unlisted_at REAL,
         PRIMARY KEY (gateway_id, session_id, serial)) WITHOUT ROWID""",
+    "CREATE INDEX session_by_end ON session (gateway_id, ended_at) WHERE ended_at IS NOT NULL",
     # `labels` is a JSON list of the label values; `value` is exact (nano where the metric
     # is in CU-hours), `shown` is what the page may say: it lags behind while held. Both are
     # decimal texts, since a sum of many figures below 2^53 may pass SQLite's 2^63.

@@ -5,7 +5,8 @@ passed over with a few comparisons; only the others are matched and counted.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from exporter.ledger.counting import Row, leave, open_row, read_again
 from exporter.ledger.matching import match
@@ -23,6 +24,26 @@ _WRITE = (
 _REUSED = "SELECT DISTINCT session_id FROM session WHERE gateway_id = ? AND serial > 0"
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a listing is read.
+
+    `at` is when, in wall-clock seconds. Only where `is_complete` is a session that is not
+    among the records taken as gone, unless it is among the `unreadable` ids. Before the first
+    contact with a gateway, ends are not events.
+    """
+
+    at: float
+    is_complete: bool
+    is_after_contact: bool
+    unreadable: frozenset[str] = frozenset()
+
+    @property
+    def event_at(self) -> float | None:
+        """Give the time of what is seen to happen, `None` where it may have happened before."""
+        return self.at if self.is_after_contact else None
+
+
 class Sessions:
     """The rows of one gateway. Everything happens inside the caller's transaction."""
 
@@ -30,18 +51,14 @@ class Sessions:
         self._db = db
         self._gateway_id = gateway_id
 
-    def changed(self, records: Sequence[LivySession], *, left_at: float | None) -> Iterator[Change]:
-        """Yield the rows that `records` change.
-
-        With `left_at` (wall-clock seconds) the records are a complete listing, and a session
-        that is not among them has left.
-        """
+    def changed(self, records: Sequence[LivySession], reading: Reading) -> Iterator[Change]:
+        """Yield the rows that `records` change."""
         by_id = _by_id(records)
-        if left_at is None:
-            for session_id, some in by_id.items():
-                yield from _of_one_id(self._rows_of(session_id), some, None)
-        else:
-            yield from self._changed_by_all(by_id, left_at)
+        if reading.is_complete:
+            yield from self._changed_by_all(by_id, reading)
+            return
+        for session_id, some in by_id.items():
+            yield from _of_one_id(self._rows_of(session_id), some, reading)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write `rows` in place of what they were."""
@@ -52,7 +69,7 @@ class Sessions:
         return map(Row._make, self._db.execute(_SELECT, (self._gateway_id,)))
 
     def _changed_by_all(
-        self, by_id: dict[str, list[LivySession]], left_at: float
+        self, by_id: dict[str, list[LivySession]], reading: Reading
     ) -> Iterator[Change]:
         reused = {row[0] for row in self._db.execute(_REUSED, (self._gateway_id,))}
         for values in self._db.execute(_SELECT, (self._gateway_id,)):
@@ -62,12 +79,12 @@ class Sessions:
             records = by_id.pop(session_id, ())
             if len(records) == 1 and _is_unchanged(values, records[0]):
                 continue
-            yield from _of_one_id([Row._make(values)], records, left_at)
+            yield from _of_one_id([Row._make(values)], records, reading)
         for session_id in reused:
             records = by_id.pop(session_id, ())
-            yield from _of_one_id(self._rows_of(session_id), records, left_at)
+            yield from _of_one_id(self._rows_of(session_id), records, reading)
         for records in by_id.values():
-            yield from _of_one_id([], records, left_at)
+            yield from _of_one_id([], records, reading)
 
     def _rows_of(self, session_id: str) -> list[Row]:
         found = self._db.execute(f"{_SELECT} AND session_id = ?", (self._gateway_id, session_id))
@@ -86,7 +103,7 @@ def _is_unchanged(values: Sequence[object], record: LivySession) -> bool:
 
     Never wrong where it says yes; a no is looked at again.
     """
-    _, _, created, queue, user, _, vcore, mb, latest, ended, unlisted_at = values
+    _, _, created, queue, user, _, vcore, mb, latest, ended, _, unlisted_at = values
     usage = record.usage
     return (
         created == record.created_ms
@@ -101,20 +118,25 @@ def _is_unchanged(values: Sequence[object], record: LivySession) -> bool:
 
 
 def _of_one_id(
-    rows: Sequence[Row], records: Sequence[LivySession], left_at: float | None
+    rows: Sequence[Row], records: Sequence[LivySession], reading: Reading
 ) -> Iterator[Change]:
+    """Yield the rows of one session id that change."""
     was = {row.serial: row for row in rows}
     now: dict[int, Row] = {}
     for row, record in match(rows, records) if records else ():
         if row is None:
             serial = max((*was, *now), default=-1) + 1
-            now[serial] = open_row(record, serial)
+            now[serial] = open_row(record, serial, reading.event_at)
         else:
-            now[row.serial] = read_again(now.get(row.serial, row), record)
-    for serial, after in now.items():
-        if after != was.get(serial):
-            yield was.get(serial), after
-    if left_at is not None:
-        for row in rows:
-            if row.serial not in now and row.unlisted_at is None:
-                yield row, leave(row, left_at)
+            known = now.get(row.serial, row)
+            now[row.serial] = read_again(known, record, reading.event_at)
+    yield from ((was.get(serial), row) for serial, row in now.items() if row != was.get(serial))
+    if reading.is_complete:
+        yield from _left(rows, now, reading)
+
+
+def _left(rows: Sequence[Row], met: Container[int], reading: Reading) -> Iterator[Change]:
+    for row in rows:
+        is_readable = row.session_id not in reading.unreadable
+        if row.serial not in met and row.unlisted_at is None and is_readable:
+            yield row, leave(row, reading.at)

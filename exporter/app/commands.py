@@ -1,0 +1,140 @@
+"""What the commands do, from settings to exit code."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+import structlog
+
+from exporter.api import Credential, StaticCredentials, VendorCredentials
+from exporter.app.build import Exporter, build
+from exporter.app.life import live
+from exporter.clock import SystemClock
+from exporter.exposition import PageFormat
+from exporter.settings import Settings, TargetSettings
+
+_log = structlog.get_logger(__name__)
+
+_MAX_CONNECTIONS = 20
+
+
+def serve(settings: Settings) -> int:
+    """Run the daemon until a signal ends it."""
+    return asyncio.run(_serve(settings))
+
+
+def demo(settings: Settings) -> int:
+    """Run the daemon on an embedded simulated cloud until a signal ends it."""
+    return asyncio.run(_demo(settings))
+
+
+def once(settings: Settings, output: Path | None) -> int:
+    """Poll every target once and write the page to `output`, or to stdout; 1 if a poll failed.
+
+    The page shows the true totals: nothing is held back, as there is no series of scrapes.
+    """
+    return asyncio.run(_once(settings, output))
+
+
+async def _serve(settings: Settings) -> int:
+    async with _http() as http:
+        exporter = build(
+            settings,
+            clock=SystemClock(),
+            http=http,
+            credentials=_vendor_credentials,
+            ledger_path=settings.ledger.path,
+            birth_hold=settings.ledger.birth_hold,
+        )
+        await live(settings, exporter)
+    return 0
+
+
+async def _demo(settings: Settings) -> int:
+    # Late: only this command needs the simulated cloud.
+    from exporter.demo import Demo, start_demo  # noqa: PLC0415
+
+    def targets_of(cloud: Demo) -> tuple[TargetSettings, ...]:
+        return tuple(
+            TargetSettings(
+                region_id=cloud.region_id,
+                workspace_id=workspace_id,
+                livy_compute_ids=livy_compute_ids,
+            )
+            for workspace_id, livy_compute_ids in cloud.workspaces
+        )
+
+    async with start_demo(speed=settings.demo.speed) as cloud, _http() as http:
+        api = settings.api.model_copy(update={"endpoint": cloud.endpoint})
+        update = {"targets": targets_of(cloud), "api": api}
+        simulated = settings.model_copy(update=update)
+        credential = Credential(cloud.access_key_id, cloud.access_key_secret, "", "demo")
+        with tempfile.TemporaryDirectory(prefix="emr-exporter-demo-") as folder:
+            exporter = build(
+                simulated,
+                clock=SystemClock(),
+                http=http,
+                credentials=lambda _role_arn: StaticCredentials(credential),
+                # The simulated cloud begins anew each time, and so do its counters.
+                ledger_path=Path(folder) / "ledger.db",
+                birth_hold=settings.ledger.birth_hold,
+            )
+            await live(simulated, exporter, _invite)
+    return 0
+
+
+def _invite(url: str) -> None:
+    sys.stdout.write(f"The simulated cloud runs. Open {url}/ (metrics: {url}/metrics)\n")
+    sys.stdout.flush()
+
+
+async def _once(settings: Settings, output: Path | None) -> int:
+    async with _http() as http:
+        exporter = build(
+            settings,
+            clock=SystemClock(),
+            http=http,
+            credentials=_vendor_credentials,
+            ledger_path=settings.ledger.path if settings.ledger.is_given else None,
+            birth_hold=0.0,
+        )
+        await poll_all(exporter)
+        page = exporter.page()
+        exporter.ledger.close()
+        _write(page.joined(exporter.registry, PageFormat.TEXT), output)
+    return 0 if all(view.up for view in page.snapshot.targets.values()) else 1
+
+
+async def poll_all(exporter: Exporter) -> None:
+    """Poll every target once."""
+    for job in exporter.jobs:
+        exporter.polling.announce(job.source.target)
+    await asyncio.gather(
+        *(exporter.polling.poll(job.source, job.requests) for job in exporter.jobs)
+    )
+
+
+def _write(page: bytes, output: Path | None) -> None:
+    """Write the page; a file appears whole or not at all, for whoever reads it meanwhile."""
+    if output is None:
+        sys.stdout.buffer.write(page)
+        sys.stdout.buffer.flush()
+        return
+    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=output.name, delete=False) as file:
+        file.write(page)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(output)
+
+
+def _vendor_credentials(role_arn: str) -> VendorCredentials:
+    return VendorCredentials(SystemClock(), role_arn=role_arn)
+
+
+def _http() -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=_MAX_CONNECTIONS)
+    return httpx.AsyncClient(limits=limits)

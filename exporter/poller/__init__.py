@@ -1,0 +1,14 @@
+"""When things happen: the scheduler, the deadlines, and the one failure boundary of polls."""
+
+from exporter.poller.health import problems_of_health, problems_of_readiness
+from exporter.poller.polling import Polling, PollSource, Timing
+from exporter.poller.schedule import Schedule
+
+__all__ = [
+    "PollSource",
+    "Polling",
+    "Schedule",
+    "Timing",
+    "problems_of_health",
+    "problems_of_readiness",
+]

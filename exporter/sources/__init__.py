@@ -1,0 +1,6 @@
+"""What is polled: one module for each source; a listing becomes samples and usage."""
+
+from exporter.sources.livy_sessions import LivySessions, SeriesLimits
+from exporter.sources.session_clusters import SessionClusters
+
+__all__ = ["LivySessions", "SeriesLimits", "SessionClusters"]

@@ -1,0 +1,83 @@
+"""The session clusters of one workspace."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+
+from exporter import catalog
+from exporter.api import Client, walk_tokens
+from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Source, Target
+from exporter.snapshot import Samples, SampleSet
+from exporter.sources.listing import DisappearanceGuard, Progress, count_oddities
+from exporter.telemetry import Telemetry
+
+
+class SessionClusters:
+    """Reads the session clusters of one workspace."""
+
+    def __init__(self, target: Target, client: Client, telemetry: Telemetry) -> None:
+        self.target = target
+        self._client = client
+        self._telemetry = telemetry
+        self._guard = DisappearanceGuard()
+
+    async def poll(self, progress: Progress) -> Samples:
+        """Read the complete listing and give its gauges. Raises `PollError`."""
+
+        def on_page(page: Page[SessionCluster], *_: object) -> None:
+            count_oddities(self._telemetry, Source.SESSION_CLUSTERS, page)
+            progress()
+
+        workspace_id = self.target.workspace_id
+        listing = await walk_tokens(
+            partial(self._client.session_clusters_page, workspace_id),
+            key=_identity,
+            on_page=on_page,
+        )
+        self._guard.check(len(listing.records))
+        return samples(workspace_id, listing.records)
+
+
+def _identity(cluster: SessionCluster) -> str:
+    return cluster.session_cluster_id
+
+
+def samples(workspace_id: str, clusters: Sequence[SessionCluster]) -> Samples:
+    """Give the gauges of a complete listing."""
+    found = SampleSet()
+    counts = Counter((each.kind, each.queue, each.state) for each in clusters)
+    for kind, queue in sorted({(kind, queue) for kind, queue, _ in counts}):
+        for state in SESSION_CLUSTER_STATES:
+            labels = (workspace_id, kind, queue, state)
+            found.add(catalog.SESSION_CLUSTERS, labels, counts[kind, queue, state])
+    for cluster in sorted(clusters, key=_identity):
+        _add_cluster(found, workspace_id, cluster)
+    return found.freeze()
+
+
+def _add_cluster(found: SampleSet, workspace_id: str, cluster: SessionCluster) -> None:
+    labels = (workspace_id, cluster.session_cluster_id)
+    found.add_state(catalog.SESSION_CLUSTER_STATE, labels, SESSION_CLUSTER_STATES, cluster.state)
+    attributes = (
+        cluster.name,
+        cluster.kind,
+        cluster.queue,
+        cluster.user_name,
+        cluster.release_version,
+        "" if cluster.fusion is None else str(cluster.fusion).lower(),
+    )
+    found.add(catalog.SESSION_CLUSTER_INFO, (*labels, *attributes), 1)
+    found.add(catalog.SESSION_CLUSTER_CREATED, labels, _seconds(cluster.created_ms))
+    found.add(catalog.SESSION_CLUSTER_START, labels, _seconds(cluster.started_ms))
+    found.add(catalog.SESSION_CLUSTER_AUTO_START, labels, cluster.auto_start)
+    found.add(catalog.SESSION_CLUSTER_AUTO_STOP, labels, cluster.auto_stop)
+    found.add(catalog.SESSION_CLUSTER_PUBLIC_ENDPOINT, labels, cluster.public_endpoint)
+    if cluster.auto_stop and cluster.auto_stop_idle_minutes is not None:
+        idle = cluster.auto_stop_idle_minutes * 60
+        found.add(catalog.SESSION_CLUSTER_IDLE_TIMEOUT, labels, idle)
+    if cluster.state == "error":
+        found.add(catalog.SESSION_CLUSTER_ERROR_INFO, (*labels, cluster.state_code), 1)
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000

@@ -1,0 +1,90 @@
+"""The routes. Every answer to a scrape comes from ready bytes; none waits for the API."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from exporter.exposition import Page, PageFormat
+from exporter.web.scrape import ScrapeResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the site shows, and whom it tells of scrapes.
+
+    `unhealthy` and `unready` say what is wrong, in sentences; nothing where all is well.
+    `on_scrape` is called with the page that a scraper has received completely, and whether
+    the scraper is Prometheus.
+    """
+
+    page: Callable[[], Page]
+    own_metrics: CollectorRegistry
+    unhealthy: Callable[[], Sequence[str]]
+    unready: Callable[[], Sequence[str]]
+    on_scrape: Callable[[Page, bool], None]
+    version: str
+    telemetry_path: str = "/metrics"
+
+
+def site(parts: Site) -> Starlette:
+    """Build the ASGI application."""
+
+    async def metrics(request: Request) -> Response:
+        page = parts.page()
+        form = PageFormat.negotiate(request.headers.get("accept", ""))
+        is_prometheus = "x-prometheus-scrape-timeout-seconds" in request.headers
+        return ScrapeResponse(
+            page.joined(parts.own_metrics, form),
+            media_type=form.value,
+            on_received=lambda: parts.on_scrape(page, is_prometheus),
+        )
+
+    async def healthy(_: Request) -> Response:
+        return _verdict("Healthy.", parts.unhealthy())
+
+    async def ready(_: Request) -> Response:
+        return _verdict("Ready.", parts.unready())
+
+    async def landing(_: Request) -> Response:
+        return HTMLResponse(_LANDING.format(version=escape(parts.version), path=escape(path)))
+
+    path = parts.telemetry_path
+    return Starlette(
+        routes=[
+            Route(path, metrics),
+            Route("/-/healthy", healthy),
+            Route("/-/ready", ready),
+            Route("/", landing),
+        ],
+        middleware=[Middleware(GZipMiddleware, compresslevel=1)],
+    )
+
+
+def _verdict(good: str, problems: Sequence[str]) -> Response:
+    if problems:
+        return PlainTextResponse("\n".join((*problems, "")), status_code=503)
+    return PlainTextResponse(f"{good}\n")
+
+
+_LANDING = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>EMR Serverless Spark exporter</title>
+<h1>EMR Serverless Spark exporter</h1>
+<p>Version {version}</p>
+<ul>
+<li><a href="{path}">Metrics</a></li>
+<li><a href="/-/healthy">Healthy?</a></li>
+<li><a href="/-/ready">Ready?</a></li>
+</ul>
+</html>
+"""
