@@ -1,0 +1,217 @@
+import ssl
+from collections.abc import Iterator, Mapping
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.api.failures import (
+    FOREIGN_ERRORS,
+    classify,
+    classify_foreign,
+    is_retryable,
+    parse_answer,
+    retry_after,
+    scrub,
+)
+from exporter.errors import ApiError, Reason
+
+NOW = 1_700_000_000.0
+
+
+def judge(
+    status: int, body: bytes = b"", headers: Mapping[str, str] | None = None, now: float = NOW
+) -> ApiError:
+    answer = parse_answer("ListSessionClusters", status, httpx.Headers(headers), body)
+    return classify(answer, now=now)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason", "retryable"),
+    [
+        ("Throttling", 400, Reason.THROTTLED, True),
+        ("Throttling.User", 403, Reason.THROTTLED, True),
+        ("Rejected.Throttling", 400, Reason.THROTTLED, True),
+        ("ServiceUnavailable", 503, Reason.SERVER, True),
+        ("ServiceUnavailable", 400, Reason.SERVER, True),
+        ("InternalError", 500, Reason.SERVER, True),
+        ("Whatever", 502, Reason.SERVER, True),
+        ("SignatureNonceUsed", 400, Reason.SERVER, False),
+        ("InvalidSecurityToken.Expired", 403, Reason.CREDENTIAL, False),
+        ("InvalidTimeStamp.Expired", 400, Reason.CLOCK, False),
+        ("SignatureDoesNotMatch", 400, Reason.CREDENTIAL, False),
+        ("InvalidAccessKeyId.NotFound", 404, Reason.CREDENTIAL, False),
+        ("InvalidAccessKeyId.Inactive", 403, Reason.CREDENTIAL, False),
+        ("Forbidden.RAM", 403, Reason.PERMISSION, False),
+        ("NoPermission", 403, Reason.PERMISSION, False),
+        ("NoPermission.List", 400, Reason.PERMISSION, False),
+        ("MissingParameter.regionId", 400, Reason.SERVER, False),
+        ("InvalidParameter", 400, Reason.SERVER, False),
+        ("InvalidApi.NotFound", 404, Reason.SERVER, False),
+        ("", 400, Reason.SERVER, False),
+        ("", 401, Reason.CREDENTIAL, False),
+        ("", 403, Reason.PERMISSION, False),
+        ("", 404, Reason.SERVER, False),
+        ("", 408, Reason.TIMEOUT, True),
+        ("", 429, Reason.THROTTLED, True),
+        ("", 500, Reason.SERVER, True),
+        ("", 302, Reason.SERVER, False),
+    ],
+)
+def test_classified_by_code_then_by_status(
+    code: str,
+    status: int,
+    reason: Reason,
+    retryable: bool,  # noqa: FBT001
+) -> None:
+    """The code decides, the status only where no code says more."""
+    for name in ("Code", "code"):
+        error = judge(status, f'{{"{name}": "{code}"}}'.encode())
+
+        assert (error.reason, is_retryable(error)) == (reason, retryable)
+        assert error.status == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"null", b"[]", b'{"Code": null}', b"\xff\xfe", b"[" * 100_000],
+    ids=lambda body: repr(body[:20]),
+)
+def test_any_error_body_will_do(body: bytes) -> None:
+    """Where the body says nothing, the status speaks."""
+    error = judge(503, body)
+
+    assert str(error) == "ListSessionClusters: the service answered HTTP 503"
+    assert error.code == ""
+
+
+def test_a_permission_names_the_ram_action() -> None:
+    """A refusal says which action to grant."""
+    error = judge(403, b'{"Code": "Forbidden", "Message": "no", "RequestId": "R"}')
+
+    assert "emr-serverless-spark:ListSessionClusters" in str(error)
+    assert "emr-serverless-spark:ListSessionClusters" in error.advice
+    assert error.request_id == "R"
+
+
+@pytest.mark.parametrize(
+    ("offset", "said"),
+    [(932, "932 s behind the service"), (-40, "40 s ahead of the service")],
+)
+def test_a_clock_is_told_how_wrong_it_is(offset: float, said: str) -> None:
+    """The size and direction of the difference come from the `Date` header."""
+    headers = {"date": "Tue, 14 Nov 2023 22:13:20 GMT"}
+
+    error = judge(400, b'{"Code": "InvalidTimeStamp.Expired"}', headers, now=NOW - offset)
+
+    assert f"this clock is {said}" in str(error)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Nov 2023 22:13:20 GMT"])
+def test_a_clock_without_a_date(date: str) -> None:
+    """Without a usable date, the size stays open."""
+    error = judge(400, b'{"Code": "InvalidTimeStamp.Expired"}', {"date": date})
+
+    assert "too far from the service's" in str(error)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "SignatureDoesNotMatch",
+        "IncompleteSignature",
+        "SignatureNonceUsed",
+        "InvalidAccessKeyId.NotFound",
+        "InvalidSecurityToken.Expired",
+    ],
+)
+def test_a_message_that_may_quote_the_credential_is_dropped(code: str) -> None:
+    """With signature errors the service echoes what was signed: none of it is shown."""
+    error = judge(400, f'{{"Code": "{code}", "Message": "sentinel"}}'.encode())
+
+    assert "sentinel" not in str(error) + error.advice
+    assert code in str(error)
+
+
+def test_a_message_is_short_and_scrubbed() -> None:
+    """Of a message, one line is kept, without key ids and what looks like a token."""
+    message = "bad LTAI5tSentinel and STS.NSentinel\n  for " + "A1b2" * 20 + " ok" * 200
+
+    assert scrub(message).startswith("bad … and … for … ok ok")
+    assert len(scrub(message)) == 200
+
+
+@given(st.integers(100, 599), st.binary(max_size=50), st.text(), st.text())
+def test_any_answer_is_classified(status: int, body: bytes, date: str, after: str) -> None:
+    """No answer, however odd, gets anything but our error out of the classification."""
+    headers = {"date": date, "retry-after": after, "x-acs-retry-after": after}
+    answer = parse_answer("A", status, headers, body)
+
+    assert isinstance(classify(answer, now=NOW), ApiError)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"x-acs-retry-after": "1500"}, 1.5),
+        ({"x-acs-retry-after": "1500", "retry-after": "9"}, 1.5),
+        ({"x-acs-retry-after": "", "retry-after": "9"}, 9.0),
+        ({"retry-after": "-9"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:30 GMT"}, 10.0),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:10 GMT"}, 0.0),
+    ],
+)
+def test_the_wait_that_is_asked_for(headers: dict[str, str], seconds: float | None) -> None:
+    """Milliseconds, seconds and dates are understood; anything else is no wish."""
+    assert retry_after(httpx.Headers(headers), now=NOW) == seconds
+
+
+def every_httpx_error() -> Iterator[type[Exception]]:
+    """Give every exception that httpx exports, and thereby all that it documents."""
+    for name in httpx.__all__:
+        found = getattr(httpx, name)
+        if isinstance(found, type) and issubclass(found, Exception):
+            yield found
+
+
+def make(kind: type[Exception]) -> Exception:
+    error = kind.__new__(kind)
+    error.args = ("what happened",)
+    return error
+
+
+def test_every_error_of_httpx_is_one_of_ours() -> None:
+    """The mapping is complete: each error of httpx has its reason."""
+    reasons = {
+        kind.__name__: classify_foreign("A", make(kind), timeout=10.0).reason
+        for kind in every_httpx_error()
+        if issubclass(kind, FOREIGN_ERRORS)
+    }
+
+    assert set(reasons) == {kind.__name__ for kind in every_httpx_error()}
+    assert {name for name, reason in reasons.items() if reason is Reason.TIMEOUT} == {
+        *("TimeoutException", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout")
+    }
+    assert {name for name, reason in reasons.items() if reason is Reason.NETWORK} == {
+        *("TransportError", "NetworkError", "ConnectError", "ReadError", "WriteError"),
+        *("CloseError", "ProtocolError", "RemoteProtocolError", "ProxyError"),
+    }
+    assert {name for name, reason in reasons.items() if reason is Reason.MALFORMED} == {
+        "DecodingError"
+    }
+
+
+def test_an_untrusted_certificate_is_named() -> None:
+    """Behind a TLS error there is the reason why the certificate was refused."""
+    cause = ssl.SSLCertVerificationError()
+    cause.verify_message = "self-signed certificate"
+    error = httpx.ConnectError("x")
+    error.__cause__ = cause
+
+    found = classify_foreign("A", error, timeout=1.0)
+
+    assert "its certificate is not trusted: self-signed certificate" in str(found)
+    assert "SSL_CERT_FILE" in found.advice

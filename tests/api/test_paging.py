@@ -1,0 +1,437 @@
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from exporter.api.paging import (
+    MAX_PASSES,
+    MAX_STALE_PAGES,
+    walk_pages,
+    walk_tokens,
+)
+from exporter.errors import IncompleteError, PagingError
+from exporter.model import Listing, Page
+
+Row = tuple[int, int]
+"""A row's identity, and which of its readings this is."""
+
+
+def identify(row: Row) -> int:
+    return row[0]
+
+
+def ids(listing: Listing[Row]) -> list[int]:
+    return [row[0] for row in listing.records]
+
+
+def ask_pages(
+    fetch: Callable[[int], Awaitable[Page[Row]]], size: int, **options: int
+) -> Listing[Row]:
+    async def walk() -> Listing[Row]:
+        return await walk_pages(fetch, size, identify, **options)
+
+    return asyncio.run(walk())
+
+
+def ask_tokens(fetch: Callable[[str], Awaitable[Page[Row]]], **options: int) -> Listing[Row]:
+    async def walk() -> Listing[Row]:
+        return await walk_tokens(fetch, identify, **options)
+
+    return asyncio.run(walk())
+
+
+PastEnd = Literal["empty", "last", "first"]
+
+
+@dataclass
+class Shelf:
+    """A numbered listing, which `after_read` may change between two requests."""
+
+    rows: list[int]
+    size: int
+    counts: bool = True
+    past_end: PastEnd = "empty"
+    after_read: Callable[["Shelf"], None] = lambda _shelf: None
+    requests: list[int] = field(default_factory=list)
+
+    async def fetch(self, number: int) -> Page[Row]:
+        self.requests.append(number)
+        last = max(1, -(-len(self.rows) // self.size))
+        if number > last:
+            number = {"empty": number, "last": last, "first": 1}[self.past_end]
+        part = self.rows[(number - 1) * self.size : number * self.size]
+        page = Page(
+            records=tuple((row, len(self.requests)) for row in part),
+            total_count=len(self.rows) if self.counts else None,
+        )
+        self.after_read(self)
+        return page
+
+
+@dataclass
+class Steps:
+    """Applies one prepared change after each reading."""
+
+    changes: Iterable[Callable[[Shelf], None]]
+
+    def __post_init__(self) -> None:
+        self._left = iter(self.changes)
+
+    def __call__(self, shelf: Shelf) -> None:
+        change = next(self._left, None)
+        if change is not None:
+            change(shelf)
+
+
+@given(
+    rows=st.integers(0, 60),
+    size=st.integers(1, 12),
+    counts=st.booleans(),
+    past_end=st.sampled_from(["empty", "last", "first"]),
+)
+def test_numbered_pages_give_each_session_once(
+    rows: int, size: int, counts: bool, past_end: PastEnd
+) -> None:
+    """Each session comes exactly once and in order, however the pages end."""
+    shelf = Shelf(list(range(rows)), size, counts=counts, past_end=past_end)
+
+    listing = ask_pages(shelf.fetch, size)
+
+    assert ids(listing) == list(range(rows))
+    assert listing.pages == len(shelf.requests)
+    assert listing.pages <= rows // size + 1
+
+
+@given(
+    rows=st.integers(1, 40),
+    size=st.integers(1, 6),
+    drops=st.lists(st.lists(st.integers(0, 40), max_size=8), max_size=30),
+)
+def test_rows_that_go_hide_no_other(rows: int, size: int, drops: list[list[int]]) -> None:
+    """Rows that vanish anywhere while the pages are read cost none of those that stay."""
+
+    def drop(places: list[int]) -> Callable[[Shelf], None]:
+        def change(shelf: Shelf) -> None:
+            for place in places:
+                if place < len(shelf.rows):
+                    del shelf.rows[place]
+
+        return change
+
+    shelf = Shelf(list(range(rows)), size, after_read=Steps(map(drop, drops)))
+
+    listing = ask_pages(shelf.fetch, size)
+
+    assert set(shelf.rows) <= set(ids(listing))
+
+
+@given(
+    rows=st.integers(0, 40),
+    size=st.integers(1, 6),
+    changes=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=30),
+)
+def test_newest_first_hides_nothing(rows: int, size: int, changes: list[tuple[int, int]]) -> None:
+    """With the newest first, rows that come in at the front and go at the end hide none."""
+
+    def shift(coming: int, going: int) -> Callable[[Shelf], None]:
+        def change(shelf: Shelf) -> None:
+            start = min(shelf.rows, default=0)
+            kept = shelf.rows[: max(0, len(shelf.rows) - going)]
+            shelf.rows = [start - 1 - n for n in range(coming)] + kept
+
+        return change
+
+    steps = Steps(shift(*change) for change in changes)
+    shelf = Shelf(list(range(rows)), size, after_read=steps)
+
+    try:
+        listing = ask_pages(shelf.fetch, size)
+    except IncompleteError:
+        assume(False)
+
+    assert {row for row in shelf.rows if row >= 0} <= set(ids(listing))
+
+
+@given(
+    rows=st.integers(0, 40),
+    size=st.integers(1, 6),
+    places=st.lists(st.lists(st.integers(0, 40), max_size=4), max_size=30),
+)
+def test_rows_that_come_in_anywhere_hide_nothing(
+    rows: int, size: int, places: list[list[int]]
+) -> None:
+    """Rows that come in anywhere cost none of those that were there from the start."""
+
+    def insert(where: list[int]) -> Callable[[Shelf], None]:
+        def change(shelf: Shelf) -> None:
+            for place in where:
+                shelf.rows.insert(min(place, len(shelf.rows)), 1000 + len(shelf.rows))
+
+        return change
+
+    shelf = Shelf(list(range(rows)), size, after_read=Steps(map(insert, places)))
+
+    try:
+        listing = ask_pages(shelf.fetch, size)
+    except IncompleteError:
+        assume(False)
+
+    assert set(range(rows)) <= set(ids(listing))
+    assert len(ids(listing)) == len(set(ids(listing)))
+
+
+def test_a_row_that_slips_past_is_fetched() -> None:
+    """With the oldest first, a row that slipped to the page before is found by reading again."""
+    steps = Steps([lambda shelf: shelf.rows.__delitem__(slice(0, 3))])
+    shelf = Shelf(list(range(25)), 10, after_read=steps)
+
+    listing = ask_pages(shelf.fetch, 10)
+
+    assert set(ids(listing)) == set(range(25))
+    assert shelf.requests == [1, 2, 3, 2, 1]
+
+
+def test_a_great_fall_is_followed_far_down() -> None:
+    """Where the count fell by more than a page, rows are looked for that many pages further up."""
+    steps = Steps(
+        [
+            lambda _: None,
+            lambda _: None,
+            lambda _: None,
+            lambda shelf: shelf.rows.__delitem__(slice(0, 25)),
+        ]
+    )
+    shelf = Shelf(list(range(70)), 10, after_read=steps)
+
+    listing = ask_pages(shelf.fetch, 10)
+
+    assert set(ids(listing)) == set(range(70))
+
+
+def test_steady_trimming_is_no_error() -> None:
+    """A history that loses its oldest row at every request is still listed completely."""
+    shelf = Shelf(list(range(300)), 10, after_read=lambda shelf: shelf.rows.pop(0) and None)
+
+    listing = ask_pages(shelf.fetch, 10)
+
+    assert set(shelf.rows) <= set(ids(listing))
+    assert listing.pages < 3 * 30
+
+
+def test_new_rows_at_the_front_are_fetched() -> None:
+    """With the newest first, rows that came in during the walk are read from the front."""
+    steps = Steps([lambda shelf: shelf.rows.insert(0, 99)])
+    shelf = Shelf(list(range(25)), 10, after_read=steps)
+
+    listing = ask_pages(shelf.fetch, 10)
+
+    assert set(ids(listing)) == {*range(25), 99}
+    assert shelf.requests == [1, 2, 3, 1]
+
+
+def test_new_rows_in_the_middle_are_fetched() -> None:
+    """Rows that come in among the others, behind the walk, are found by a second walk."""
+    steps = Steps([lambda _: None, lambda _: None, lambda shelf: shelf.rows.insert(15, 99)])
+    shelf = Shelf(list(range(45)), 10, after_read=steps)
+
+    listing = ask_pages(shelf.fetch, 10)
+
+    assert 99 in ids(listing)
+
+
+def test_equal_coming_and_going_is_the_known_limit() -> None:
+    """With the oldest first, one row in for one row out between two pages cannot be noticed."""
+
+    def swap(shelf: Shelf) -> None:
+        shelf.rows = [*shelf.rows[1:], 99]
+
+    shelf = Shelf(list(range(25)), 10, after_read=Steps([swap]))
+
+    listing = ask_pages(shelf.fetch, 10)
+
+    assert set(range(25)) - set(ids(listing)) == {10}
+
+
+def test_the_later_reading_wins_in_the_first_place() -> None:
+    """A session that is read twice keeps its place and takes its later figures."""
+    steps = Steps([lambda shelf: shelf.rows.insert(0, 99)])
+    shelf = Shelf([0, 1, 2, 3], 2, after_read=steps)
+
+    listing = ask_pages(shelf.fetch, 2)
+
+    assert ids(listing) == [0, 1, 2, 3, 99]
+    assert dict(listing.records) == {0: 4, 1: 2, 2: 2, 3: 3, 99: 4}
+
+
+def test_a_malformed_row_is_a_row() -> None:
+    """A record that cannot be read counts where rows are held against the count."""
+
+    async def fetch(_number: int) -> Page[Row]:
+        return Page(records=((1, 1),), malformed=("x",), total_count=2)
+
+    assert ids(ask_pages(fetch, 10)) == [1]
+
+
+def test_a_full_page_with_a_malformed_row_is_not_the_end() -> None:
+    """A page is as long as its rows are many, readable or not."""
+    pages = {
+        1: Page(records=((1, 1),), malformed=("x",), total_count=3),
+        2: Page(records=((2, 1),), total_count=3),
+    }
+
+    async def fetch(number: int) -> Page[Row]:
+        return pages[number]
+
+    assert ids(ask_pages(fetch, 2)) == [1, 2]
+
+
+def test_fewer_rows_than_counted_is_an_error() -> None:
+    """The vendor's sample taken literally, one row of ten, is an incomplete listing."""
+    requests: list[int] = []
+
+    async def fetch(number: int) -> Page[Row]:
+        requests.append(number)
+        return Page(records=((1, 1),), total_count=10)
+
+    with pytest.raises(IncompleteError, match=r"counts 10 rows, but its 1 pages hold 1 "):
+        ask_pages(fetch, 100)
+
+    assert requests == [1] * (1 + MAX_PASSES)
+
+
+def test_a_server_that_ignores_the_number_is_given_up() -> None:
+    """Full pages that bring nothing new end the walk after a while."""
+    requests: list[int] = []
+
+    async def fetch(number: int) -> Page[Row]:
+        requests.append(number)
+        return Page(records=((1, 1), (2, 1)), total_count=10)
+
+    with pytest.raises(IncompleteError):
+        ask_pages(fetch, 2)
+
+    assert len(requests) <= 3 * (MAX_STALE_PAGES + 1)
+
+
+def test_pages_without_end_are_an_error() -> None:
+    """A server that makes up rows for ever is stopped by the cap."""
+
+    async def fetch(number: int) -> Page[Row]:
+        return Page(records=((2 * number, 1), (2 * number + 1, 1)))
+
+    with pytest.raises(PagingError, match="12 were read, with 24 rows"):
+        ask_pages(fetch, 2, max_pages=12)
+
+
+def test_a_wrong_low_count_costs_nothing() -> None:
+    """A count below the truth, as of services that count the page, cuts no listing short."""
+    pages = {n: Page(records=((2 * n, 1), (2 * n + 1, 1)), total_count=2) for n in range(1, 5)}
+
+    async def fetch(number: int) -> Page[Row]:
+        return pages.get(number, Page(total_count=2))
+
+    assert len(ask_pages(fetch, 2).records) == 8
+
+
+def test_each_page_is_told() -> None:
+    """Whoever walks hears of each page: its number, and how many are expected."""
+    shelf = Shelf(list(range(25)), 10)
+    told: list[tuple[int, int, int | None]] = []
+
+    async def walk() -> None:
+        await walk_pages(
+            shelf.fetch,
+            10,
+            identify,
+            lambda page, number, expected: told.append((len(page.records), number, expected)),
+        )
+
+    asyncio.run(walk())
+
+    assert told == [(10, 1, 3), (10, 2, 3), (5, 3, 3)]
+
+
+def test_an_error_of_a_page_ends_the_walk() -> None:
+    """What a page's reading raises goes to whoever walks, and nothing is listed."""
+
+    async def fetch(_number: int) -> Page[Row]:
+        raise PagingError("no")
+
+    with pytest.raises(PagingError, match="no"):
+        ask_pages(fetch, 2)
+
+
+TokenEnd = Literal["none", "count"]
+
+
+@given(
+    rows=st.integers(0, 60),
+    size=st.integers(1, 12),
+    counts=st.booleans(),
+    last_token=st.sampled_from(["", "again", "new"]),
+)
+def test_tokens_give_each_session_once(rows: int, size: int, counts: bool, last_token: str) -> None:
+    """Each session comes exactly once, whatever token the last page has, if there is a count."""
+    assume(counts or not last_token)
+
+    async def fetch(token: str) -> Page[Row]:
+        start = int(token or 0)
+        is_last = start + size >= rows
+        after = {"": "", "again": token or "0", "new": str(rows)}[last_token]
+        return Page(
+            records=tuple((row, 1) for row in range(start, min(start + size, rows))),
+            total_count=rows if counts else None,
+            next_token=after if is_last else str(start + size),
+        )
+
+    listing = ask_tokens(fetch)
+
+    assert ids(listing) == list(range(rows))
+    assert listing.pages == max(1, -(-rows // size))
+
+
+def test_a_repeated_token_is_an_error() -> None:
+    """The vendor's sample taken literally, the same token for ever, is an error."""
+
+    async def fetch(_token: str) -> Page[Row]:
+        return Page(records=((1, 1),), total_count=200, next_token="1")
+
+    with pytest.raises(PagingError, match="repeats a page token at page 2, with 1 rows of 200"):
+        ask_tokens(fetch)
+
+
+def test_an_empty_page_with_a_token_is_an_error() -> None:
+    """A page without rows that promises more is no listing."""
+
+    async def fetch(_token: str) -> Page[Row]:
+        return Page(total_count=3, next_token="x")
+
+    with pytest.raises(PagingError, match="a token with an empty page"):
+        ask_tokens(fetch)
+
+
+def test_tokens_without_end_are_an_error() -> None:
+    """A service that always has another token is stopped by the cap."""
+
+    async def fetch(token: str) -> Page[Row]:
+        return Page(records=((len(token), 1),), next_token=token + "x")
+
+    with pytest.raises(PagingError, match="one token after another at page 7"):
+        ask_tokens(fetch, max_pages=7)
+
+
+def test_a_count_below_the_rows_ends_no_token_walk() -> None:
+    """A count that the rows exceed is wrong, so the tokens are followed to their end."""
+
+    async def fetch(token: str) -> Page[Row]:
+        number = len(token)
+        rows = ((2 * number, 1), (2 * number + 1, 1))
+        return Page(
+            records=rows, total_count=0, next_token="x" * (number + 1) if number < 3 else ""
+        )
+
+    assert len(ask_tokens(fetch).records) == 8
