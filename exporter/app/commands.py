@@ -19,6 +19,9 @@ from exporter.settings import Settings, TargetSettings
 _log = structlog.get_logger(__name__)
 
 _MAX_CONNECTIONS = 20
+_DEMO_POLL_SECONDS = 5.0
+_DEMO_HOLD_SECONDS = 20.0
+"""Longer than Prometheus' usual scrape interval of 15 s, which a demo has to be good for too."""
 
 
 def serve(settings: Settings) -> int:
@@ -70,7 +73,7 @@ async def _demo(settings: Settings) -> int:
     async with start_demo(speed=settings.demo.speed) as cloud, _http() as http:
         api = settings.api.model_copy(update={"endpoint": cloud.endpoint})
         update = {"targets": targets_of(cloud), "api": api}
-        simulated = settings.model_copy(update=update)
+        simulated = _hastened(settings).model_copy(update=update)
         credential = Credential(cloud.access_key_id, cloud.access_key_secret, "", "demo")
         with tempfile.TemporaryDirectory(prefix="emr-exporter-demo-") as folder:
             exporter = build(
@@ -80,10 +83,20 @@ async def _demo(settings: Settings) -> int:
                 credentials=lambda _role_arn: StaticCredentials(credential),
                 # The simulated cloud begins anew each time, and so do its counters.
                 ledger_path=Path(folder) / "ledger.db",
-                birth_hold=settings.ledger.birth_hold,
+                birth_hold=simulated.ledger.birth_hold,
             )
             await live(simulated, exporter, _invite)
     return 0
+
+
+def _hastened(settings: Settings) -> Settings:
+    """Shorten the waits that nobody asked for, so that something happens while you watch."""
+    update: dict[str, object] = {}
+    if "interval" not in settings.poll.model_fields_set:
+        update["poll"] = settings.poll.model_copy(update={"interval": _DEMO_POLL_SECONDS})
+    if "birth_hold" not in settings.ledger.model_fields_set:
+        update["ledger"] = settings.ledger.model_copy(update={"birth_hold": _DEMO_HOLD_SECONDS})
+    return settings.model_copy(update=update)
 
 
 def _invite(url: str) -> None:
