@@ -22,24 +22,30 @@ def read(path: Path, problems: list[str]) -> Given:
 
     A key without value counts as unset. Raises `SettingsError` where there is no mapping to read.
     """
-    loader = yaml.SafeLoader(_text(path))
     try:
-        root = loader.get_single_node()
-        if root is None or root.tag == _NULL:
-            return Given("file")
-        if not isinstance(root, yaml.MappingNode):
-            raise SettingsError(f"{path}, line 1: give a mapping of settings, such as `poll:`")
-        walk = _Walk(path, problems, loader)
-        leaves = {key: (line, value) for key, line, value in walk.leaves(root, ())}
+        leaves = _read(path, _text(path), problems)
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}{_place(error)}: no valid YAML: {_what(error)}") from None
-    finally:
-        loader.dispose()
     return Given(
         "file",
         _nest({key: value for key, (_, value) in leaves.items()}),
         {key: _spelling(key, path, line) for key, (line, _) in leaves.items()},
     )
+
+
+def _read(path: Path, text: str, problems: list[str]) -> dict[tuple[str, ...], tuple[int, Any]]:
+    """Give line and value of each setting."""
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None or root.tag == _NULL:
+            return {}
+        if not isinstance(root, yaml.MappingNode):
+            raise SettingsError(f"{path}, line 1: give a mapping of settings, such as `poll:`")
+        walk = _Walk(path, problems, loader)
+        return {key: (line, value) for key, line, value in walk.leaves(root, ())}
+    finally:
+        loader.dispose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +98,7 @@ def _text(path: Path) -> str:
         raise SettingsError(f"{path}: this is no UTF-8 text; save it as UTF-8") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SettingsError(
-            f"{path}: the settings file cannot be read: {reason}; see --config.file"
-        ) from None
+        raise SettingsError(f"{path}: cannot be read: {reason}; see --config.file") from None
 
 
 def _groups() -> frozenset[tuple[str, ...]]:

@@ -1,0 +1,100 @@
+"""The program as a process: exit codes, and what it writes where."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import exporter
+
+
+def run(
+    *argv: str, environ: dict[str, str] | None = None, script: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the program with nothing but what tests need in its environment."""
+    kept = ("PATH", "HOME", "PYTHONPATH", "ALIBABA_CLOUD_ECS_METADATA_DISABLED")
+    base = {name: os.environ[name] for name in kept if name in os.environ}
+    command = [sys.executable, "-m", "exporter", *argv]
+    return subprocess.run(
+        ["bash", "-c", script, *command] if script else command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=base | (environ or {}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "line"),
+    [
+        ([], {}, "region-id: no region is set"),
+        (["once"], {}, "region-id: no region is set"),
+        (["srve"], {}, "srve: unknown command; did you mean serve?"),
+        (["serve", "now"], {}, "now: serve takes no such argument"),
+        (["--regionid=cn-a"], {}, "--regionid: unknown flag; did you mean --region-id?"),
+        (["-x", "--region-id=cn-a"], {}, "-x: unknown flag"),
+        (["demo"], {"EMR_EXPORTER_LOG_LEVEL": "x"}, "EMR_EXPORTER_LOG_LEVEL: unknown variable"),
+        (["demo", "--poll.interval", "soon"], {}, "--poll.interval=soon: give a duration"),
+        (["demo", "--api.endpoint=http://a.b"], {}, "--api.endpoint=http://a.b: use https"),
+        (["demo", "--config.file=none.yml"], {}, "none.yml: cannot be read"),
+        (["demo"], {"EMR_EXPORTER_CONFIG__FILE": "/"}, "/: cannot be read"),
+        (["demo", "--output=x"], {}, "--output: only the command once takes it"),
+        (["once", "--output"], {}, "--output: give a value, such as --output=FILE"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(
+    argv: list[str], environ: dict[str, str], line: str
+) -> None:
+    """What the operator did wrong is said in one line, without usage dump or traceback."""
+    done = run(*argv, environ=environ)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {line}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_misspelt_key_of_the_file_is_one_line(tmp_path: Path) -> None:
+    """The operator is told file, line and the key that was meant."""
+    file = tmp_path / "exporter.yml"
+    file.write_text("poll:\n  intervall: 1m\n")
+    done = run("demo", f"--config.file={file}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: poll.intervall ({file}, line 2): unknown key; did you mean poll.interval?\n"
+    )
+
+
+def test_the_version_names_program_and_python() -> None:
+    """--version says what to put into a bug report."""
+    done = run("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(
+        rf"emr-serverless-spark-exporter {exporter.__version__} \(.*Python 3\.\d+\.\d+\S*\)\n",
+        done.stdout,
+    )
+
+
+def test_a_closed_pipe_is_no_error_to_speak_of() -> None:
+    """Whoever reads only the first lines sees no complaint."""
+    done = run("metrics", script='set -o pipefail; "$0" "$@" | head -n 1')
+    assert done.stdout.startswith("NAME")
+    assert done.stderr == ""
+    done = run("metrics", script='"$0" "$@" >&-')
+    assert "Traceback" not in done.stderr
+
+
+def test_kubernetes_variables_are_harmless() -> None:
+    """The program starts beside a Service of its own name."""
+    injected = {
+        "EMR_EXPORTER_SERVICE_HOST": "10.0.0.1",
+        "EMR_EXPORTER_SERVICE_PORT": "9825",
+        "EMR_EXPORTER_SERVICE_PORT_HTTP": "9825",
+        "EMR_EXPORTER_PORT": "tcp://10.0.0.1:9825",
+        "EMR_EXPORTER_PORT_9825_TCP": "tcp://10.0.0.1:9825",
+        "EMR_EXPORTER_PORT_9825_TCP_ADDR": "10.0.0.1",
+    }
+    done = run("config", environ=injected)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,225 @@
+"""What is wrong is said in one line each, in the operator's own words."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import SettingsError
+from exporter.settings import load
+
+REGION = {"EMR_EXPORTER_REGION_ID": "cn-hangzhou"}
+
+
+def problems(argv: Sequence[str] = (), environ: Mapping[str, str] = REGION) -> list[str]:
+    """Give what is said to be wrong, each in one line."""
+    with pytest.raises(SettingsError) as caught:
+        load("serve", argv, environ)
+    assert all(problem.isprintable() for problem in caught.value.problems)
+    return list(caught.value.problems)
+
+
+def in_file(tmp_path: Path, content: str) -> tuple[Path, list[str]]:
+    """Give what is said to be wrong with a file."""
+    file = tmp_path / "exporter.yml"
+    file.write_text(content)
+    return file, problems([f"--config.file={file}"])
+
+
+def test_a_missing_region_is_said() -> None:
+    """Without any region the operator is told both ways to give one."""
+    assert problems(environ={}) == [
+        "region-id: no region is set; give --region-id=cn-hangzhou or EMR_EXPORTER_REGION_ID"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "line"),
+    [
+        ("--api.max-atempts=3", "unknown flag; did you mean --api.max-attempts?"),
+        ("--api.max_attempts=3", "unknown flag; did you mean --api.max-attempts?"),
+        ("--max-attempts=3", "unknown flag; did you mean --api.max-attempts?"),
+        ("--region=cn-hangzhou", "unknown flag; did you mean --region-id?"),
+        ("--zzz=1", "unknown flag; see --help for those there are"),
+        ("--api={}", "unknown flag; did you mean --api.timeout?"),
+    ],
+)
+def test_an_unknown_flag_names_the_nearest(flag: str, line: str) -> None:
+    """A misspelt flag is answered with the flag that was meant."""
+    assert problems([flag]) == [f"{flag.partition('=')[0]}: {line}"]
+
+
+def test_a_flag_without_value_says_what_it_takes() -> None:
+    """A flag at the end, or before another flag, lacks its value."""
+    assert problems(["--api.timeout", "--ledger.path"]) == [
+        "--api.timeout: give a value, such as --api.timeout=DURATION",
+        "--ledger.path: give a value, such as --ledger.path=FILE",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("EMR_EXPORTER_POLL_INTERVAL", "EMR_EXPORTER_POLL__INTERVAL"),
+        ("EMR_EXPORTER_REGION", "EMR_EXPORTER_REGION_ID"),
+        ("EMR_EXPORTER_LEGDER__PATH", "EMR_EXPORTER_LEDGER__PATH"),
+    ],
+)
+def test_an_unknown_variable_names_the_nearest(variable: str, nearest: str) -> None:
+    """A misspelt variable is answered with the variable that was meant."""
+    (problem,) = problems(environ=REGION | {variable: "x"})
+    assert problem == f"{variable}: unknown variable; did you mean {nearest}?"
+
+
+def test_a_variable_like_no_other_is_to_be_unset() -> None:
+    """Where no variable comes near, nothing is guessed."""
+    (problem,) = problems(environ=REGION | {"EMR_EXPORTER_ZZZ": "x"})
+    assert problem == "EMR_EXPORTER_ZZZ: unknown variable; unset it"
+
+
+def test_values_of_unknown_names_are_not_repeated(tmp_path: Path) -> None:
+    """Under a wrong name there may stand a secret."""
+    file = tmp_path / "exporter.yml"
+    file.write_text("access_key_secret: geheim\ntargets: [{access_key_secret: geheim}]\n")
+    argv = [f"--config.file={file}", "--secret=geheim"]
+    lines = problems(argv, REGION | {"EMR_EXPORTER_ACCESS_KEY_SECRET": "geheim"})
+    assert len(lines) == 4
+    assert "geheim" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "line", "what"),
+    [
+        ("api:\n  max_atempts: 3\n", "api.max_atempts", 2, "did you mean api.max_attempts?"),
+        ("pol:\n  interval: 3\n", "pol", 1, "did you mean poll?"),
+        ("poll: {stale-after: 5m}\n", "poll.stale-after", 1, "did you mean poll.stale_after?"),
+        ("config: {file: x}\n", "config", 1, "did you mean web.config?"),
+        ("zzz: 1\n", "zzz", 1, "unknown key; remove it"),
+        ("log: 3\n", "log", 1, "give a mapping of settings below it"),
+        ("log: {}\nlog: {}\n", "log", 2, "this key is given twice; give it once"),
+        ("\npoll:\n  interval: soon\n", "poll.interval=soon", 3, "give a duration such as 30s"),
+        ("api: {endpoint: 12}\n", "api.endpoint=12", 1, "give a text; in YAML, put it in quotes"),
+        ("livy: {enabled: 3}\n", "livy.enabled=3", 1, "give true or false"),
+        ("targets: [{x: 1}]\n", "targets[0].x", 1, "unknown key; remove it"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_found_by_its_line(
+    tmp_path: Path, content: str, name: str, line: int, what: str
+) -> None:
+    """Every wrong key and value of the file is named with its line."""
+    file, (problem,) = in_file(tmp_path, content)
+    assert problem.startswith(f"{name} ({file}, line {line}): ")
+    assert what in problem
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("- a\n- b\n", ", line 1: give a mapping of settings, such as `poll:`"),
+        ("just text", ", line 1: give a mapping of settings, such as `poll:`"),
+        ("a: [\nb: c\n", ", line 3: no valid YAML: expected ',' or ']'"),
+        ("a: b: c\n", ", line 1: no valid YAML: mapping values are not allowed here"),
+        ("a: \x07\n", ": no valid YAML: special characters are not allowed"),
+        ("a: 1\n---\nb: 2\n", ", line 2: no valid YAML: but found another document"),
+        ("poll: {timeout: !!x y}\n", ", line 1: no valid YAML: could not determine"),
+    ],
+)
+def test_what_is_no_yaml_is_found_by_its_line(tmp_path: Path, content: str, problem: str) -> None:
+    """A file that is no mapping in YAML is an error that names the line."""
+    file, (said,) = in_file(tmp_path, content)
+    assert said.startswith(f"{file}{problem}")
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """A file that was named must be there."""
+    missing = tmp_path / "none.yml"
+    assert problems([f"--config.file={missing}"]) == [
+        f"{missing}: cannot be read: No such file or directory; see --config.file"
+    ]
+
+
+def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
+    """A directory is no file to read."""
+    assert problems([f"--config.file={tmp_path}"]) == [
+        f"{tmp_path}: cannot be read: Is a directory; see --config.file"
+    ]
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    """A file in another encoding is not guessed at."""
+    file = tmp_path / "exporter.yml"
+    file.write_bytes(b"region_id: \xff\xfe")
+    assert problems([f"--config.file={file}"]) == [
+        f"{file}: this is no UTF-8 text; save it as UTF-8"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "advice"),
+    [
+        ("--poll.interval=10ms", "give at least 1s"),
+        ("--poll.interval=0", "give a duration of more than 0"),
+        ("--api.timeout=-5s", "give a duration such as"),
+        ("--api.max-attempts=0", "give at least 1"),
+        ("--api.max-attempts=99", "give at most 20"),
+        ("--api.max-attempts=3.5", "give a whole number"),
+        ("--api.max-requests-per-second=0", "give more than 0"),
+        ("--api.max-requests-per-second=nan", "give "),
+        ("--api.max-response-bytes=1B", "give at least 1KiB"),
+        ("--api.network=vpn", "give public or vpc"),
+        ("--api.endpoint=http://emr.example.com", "use https; plain http is allowed to loopback"),
+        ("--livy.enabled=maybe", "give true or false"),
+        ("--log.level=loud", "give debug, info, warning or error"),
+        ("--web.listen-address=9825", "give HOST:PORT such as"),
+        ("--web.telemetry-path=metrics", "give a path such as /metrics"),
+        ("--web.telemetry-path=/-/ready", "give a path such as /metrics"),
+        ("--region-id=hangzhou/x", "give a region such as cn-hangzhou"),
+        ("--region-id=", "give a region such as cn-hangzhou"),
+        ("--workspace-ids=w-1,../x", "give an id of letters, digits, - _ ."),
+        ("--workspace-ids=w-1,w-1", "w-1 is named twice; name it once"),
+    ],
+)
+def test_a_wrong_value_is_repeated_with_what_to_give(flag: str, advice: str) -> None:
+    """A wrong value is shown under its flag, with what to give instead."""
+    (problem,) = problems([flag])
+    name, _, value = flag.partition("=")
+    assert problem.startswith(name)
+    assert value.split(",")[-1] in problem
+    assert f": {advice}" in problem
+
+
+def test_a_wrong_variable_is_named_as_such() -> None:
+    """The operator who set a variable is told of the variable."""
+    (problem,) = problems(environ=REGION | {"EMR_EXPORTER_API__MAX_ATTEMPTS": "many"})
+    assert problem == "EMR_EXPORTER_API__MAX_ATTEMPTS=many: give a whole number"
+
+
+def test_the_source_that_wins_is_blamed() -> None:
+    """A wrong flag over a good variable is the flag's fault."""
+    (problem,) = problems(["--poll.interval=x"], REGION | {"EMR_EXPORTER_POLL__INTERVAL": "1m"})
+    assert problem.startswith("--poll.interval=x:")
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    """The operator need not start the program once for each mistake."""
+    lines = problems(["--nope=1", "--api.timeout=x"], {"EMR_EXPORTER_NOPE": "1"})
+    assert [line.split("=")[0].split(":")[0] for line in lines] == [
+        "--nope",
+        "EMR_EXPORTER_NOPE",
+        "--api.timeout",
+    ]
+
+
+def test_odd_values_stay_on_one_line() -> None:
+    """Newlines and escape sequences are shown, not obeyed; long values are cut."""
+    (problem,) = problems(["--poll.interval=1\n\x1b[31m" + "x" * 500])
+    assert "1\\n\\x1b[31m" in problem
+    assert len(problem) < 250
+
+
+def test_a_password_in_a_url_is_not_repeated() -> None:
+    """What looks like a password is left out of the error."""
+    (problem,) = problems(["--api.endpoint=https://key:geheim@emr.example.com"])
+    assert problem == (
+        "--api.endpoint: give a URL without user name and password; requests are signed"
+    )
