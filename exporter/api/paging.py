@@ -5,8 +5,8 @@ A listing is *complete* when every session that was listed during the whole walk
 Numbered pages shift while they are walked. Rows that move to later pages (new rows before them)
 are only read twice. Rows that move to earlier pages (rows before them are gone) can slip past a
 walk that goes up, but then the service's count falls, and such a row cannot slip past a walk that
-goes *down*: so the pages below each fall are read again downwards, as far down as the fall can
-have moved a row.
+goes *down*: so from the page before each fall on, pages are read again downwards, as far as the
+fall can have moved a row.
 
 What cannot be noticed: rows that go and rows that come in equal number between two pages, in an
 order with the oldest first (the count stays, while rows move to earlier pages); rows that move
@@ -16,7 +16,7 @@ among the others; and any of it where the service tells no count. The next walk 
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
-from exporter.errors import IncompleteError, PagingError
+from exporter.errors import IncompleteError, PagingError, ServerError
 from exporter.model import Listing, Page
 
 T = TypeVar("T")
@@ -33,6 +33,9 @@ MAX_STALE_PAGES: Final = 10
 
 MAX_PASSES: Final = 3
 """How often a listing with missing rows is read again before it counts as incomplete."""
+
+PAST_END_STATUSES: Final = frozenset({400, 404})
+"""With these the service may refuse a page past the end; what it does is not documented."""
 
 REWALK_PASS: Final = 2
 """The pass that reads everything again, where the first one did not find what came in."""
@@ -80,7 +83,12 @@ class _Rows(Generic[T]):
         return self.count is not None and len(self) < self.count
 
     def listing(self) -> Listing[T]:
-        return Listing(records=tuple(self._records.values()), pages=self.pages)
+        """Give what was read as a complete listing."""
+        return Listing(
+            records=tuple(self._records.values()),
+            pages=self.pages,
+            malformed=frozenset(self._malformed),
+        )
 
 
 def count_rows(page: Page[T]) -> int:
@@ -171,10 +179,17 @@ class _NumberedWalk(Generic[T]):
         """Page after which the count was seen to have fallen → the count as of that page."""
         self._rose = False
 
-    async def _read(self, number: int) -> tuple[Page[T], int]:
-        """Read a page; give it, and the number of its rows that were not known before."""
-        page = await self._fetch(number)
-        return page, self._take(page, number)
+    async def _look(self, number: int) -> Page[T] | None:
+        """Fetch a page; `None` where the service refuses it as one past the end.
+
+        That is believed only where a count tells afterwards whether rows are missing.
+        """
+        try:
+            return await self._fetch(number)
+        except ServerError as error:
+            if number == 1 or self.rows.count is None or error.status not in PAST_END_STATUSES:
+                raise
+            return None
 
     def _take(self, page: Page[T], number: int) -> int:
         fresh = self.rows.add(page)
@@ -189,7 +204,13 @@ class _NumberedWalk(Generic[T]):
         while stale < MAX_STALE_PAGES:
             number += 1
             before = self.rows.count
-            page, fresh = await self._read(number)
+            page = await self._look(number)
+            if page is None:
+                number -= 1
+                if self.rows.is_short and before is not None:  # so it must have fallen since
+                    self._falls[number] = before
+                break
+            fresh = self._take(page, number)
             self._note_change(number - 1, before)
             keys = self.rows.keys(page)
             if self._is_end(page, fresh, repeats=keys in edges):
@@ -211,7 +232,7 @@ class _NumberedWalk(Generic[T]):
     def _is_end(self, page: Page[T], fresh: int, *, repeats: bool) -> bool:
         """Tell whether this page is the end.
 
-        What a page past the end holds is not documented: nothing, the last page, or the first.
+        What a page past the end holds is not documented: nothing, the last page, the first.
         """
         if count_rows(page) < self._size:
             return True
@@ -240,25 +261,21 @@ class _NumberedWalk(Generic[T]):
         most what the count has fallen by; going down, no further fall can hide them.
         """
         falls, self._falls = self._falls, {}
-        number = min(max(falls, default=0) + 1, self._last) if falls else 0
         goes_on = False
-        while number > 0:
+        for number in range(max(falls, default=0), 0, -1):
             if goes_on or any(
-                self._lowest(after, count) <= number <= after + 1 for after, count in falls.items()
+                min(after, self._lowest(after, count)) <= number <= after
+                for after, count in falls.items()
             ):
-                goes_on = await self._begins_with_news(number)
-            number -= 1
+                page = await self._look(number)
+                # Where a page begins with news, the rows above it may be news, too.
+                goes_on = page is None or not self.rows.knows_first(page)
+                if page is not None:
+                    self._take(page, number)
 
     def _lowest(self, after: int, count: int) -> int:
         fallen = count - (self.rows.count or 0)
         return (after * self._size - fallen) // self._size + 1
-
-    async def _begins_with_news(self, number: int) -> bool:
-        """Read a page again; tell whether rows above it may be unknown, too."""
-        page = await self._fetch(number)
-        begins_known = self.rows.knows_first(page)
-        self._take(page, number)
-        return not begins_known
 
     async def _read_ends(self) -> None:
         """Read both ends again, where new rows come in, until nothing is new there."""
@@ -266,13 +283,16 @@ class _NumberedWalk(Generic[T]):
         fresh = 1
         while fresh and number < self._last and self.rows.is_short:
             number += 1
-            _, fresh = await self._read(number)
+            fresh = await self._reread(number)
         at = self._last
-        while self.rows.is_short and at != number:
-            page, fresh = await self._read(at)
-            if count_rows(page) < self._size or not fresh:
-                return
-            self._last = at = at + 1
+        while at != number and self.rows.is_short and await self._reread(at):
+            self._last = at
+            at += 1
+
+    async def _reread(self, number: int) -> int:
+        """Give the number of new rows on a page, which may be gone by now."""
+        page = await self._look(number)
+        return 0 if page is None else self._take(page, number)
 
 
 def _endless(rows: _Rows[T]) -> PagingError:

@@ -13,7 +13,7 @@ from exporter.api.paging import (
     walk_pages,
     walk_tokens,
 )
-from exporter.errors import IncompleteError, PagingError
+from exporter.errors import IncompleteError, PagingError, ServerError
 from exporter.model import Listing, Page
 
 Row = tuple[int, int]
@@ -44,7 +44,7 @@ def ask_tokens(fetch: Callable[[str], Awaitable[Page[Row]]], **options: int) -> 
     return asyncio.run(walk())
 
 
-PastEnd = Literal["empty", "last", "first"]
+PastEnd = Literal["empty", "last", "first", "error"]
 
 
 @dataclass
@@ -62,6 +62,8 @@ class Shelf:
         self.requests.append(number)
         last = max(1, -(-len(self.rows) // self.size))
         if number > last:
+            if self.past_end == "error":
+                raise ServerError("no such page", status=400)
             number = {"empty": number, "last": last, "first": 1}[self.past_end]
         part = self.rows[(number - 1) * self.size : number * self.size]
         page = Page(
@@ -91,27 +93,37 @@ class Steps:
     rows=st.integers(0, 60),
     size=st.integers(1, 12),
     counts=st.booleans(),
-    past_end=st.sampled_from(["empty", "last", "first"]),
+    past_end=st.sampled_from(["empty", "last", "first", "error"]),
 )
 def test_numbered_pages_give_each_session_once(
-    rows: int, size: int, counts: bool, past_end: PastEnd
+    rows: int,
+    size: int,
+    counts: bool,
+    past_end: PastEnd,
 ) -> None:
-    """Each session comes exactly once and in order, however the pages end."""
+    """Each session comes exactly once and in order, however the pages end.
+
+    A refusal as the end is told from a failure by the count only.
+    """
+    assume(counts or past_end != "error")
     shelf = Shelf(list(range(rows)), size, counts=counts, past_end=past_end)
 
     listing = ask_pages(shelf.fetch, size)
 
     assert ids(listing) == list(range(rows))
-    assert listing.pages == len(shelf.requests)
-    assert listing.pages <= rows // size + 1
+    refused = past_end == "error" and listing.pages < len(shelf.requests)
+    assert listing.pages + refused == len(shelf.requests) <= rows // size + 1
 
 
 @given(
     rows=st.integers(1, 40),
     size=st.integers(1, 6),
     drops=st.lists(st.lists(st.integers(0, 40), max_size=8), max_size=30),
+    past_end=st.sampled_from(["empty", "last", "first", "error"]),
 )
-def test_rows_that_go_hide_no_other(rows: int, size: int, drops: list[list[int]]) -> None:
+def test_rows_that_go_hide_no_other(
+    rows: int, size: int, drops: list[list[int]], past_end: PastEnd
+) -> None:
     """Rows that vanish anywhere while the pages are read cost none of those that stay."""
 
     def drop(places: list[int]) -> Callable[[Shelf], None]:
@@ -122,7 +134,8 @@ def test_rows_that_go_hide_no_other(rows: int, size: int, drops: list[list[int]]
 
         return change
 
-    shelf = Shelf(list(range(rows)), size, after_read=Steps(map(drop, drops)))
+    steps = Steps(map(drop, drops))
+    shelf = Shelf(list(range(rows)), size, past_end=past_end, after_read=steps)
 
     listing = ask_pages(shelf.fetch, size)
 
@@ -192,7 +205,7 @@ def test_a_row_that_slips_past_is_fetched() -> None:
     listing = ask_pages(shelf.fetch, 10)
 
     assert set(ids(listing)) == set(range(25))
-    assert shelf.requests == [1, 2, 3, 2, 1]
+    assert shelf.requests == [1, 2, 3, 1]
 
 
 def test_a_great_fall_is_followed_far_down() -> None:
@@ -273,7 +286,9 @@ def test_a_malformed_row_is_a_row() -> None:
     async def fetch(_number: int) -> Page[Row]:
         return Page(records=((1, 1),), malformed=("x",), total_count=2)
 
-    assert ids(ask_pages(fetch, 10)) == [1]
+    listing = ask_pages(fetch, 10)
+
+    assert (ids(listing), listing.malformed) == ([1], {"x"})
 
 
 def test_a_full_page_with_a_malformed_row_is_not_the_end() -> None:
@@ -353,6 +368,14 @@ def test_each_page_is_told() -> None:
     asyncio.run(walk())
 
     assert told == [(10, 1, 3), (10, 2, 3), (5, 3, 3)]
+
+
+def test_a_refused_page_without_a_count_is_an_error() -> None:
+    """Where no count tells the end, a refusal could hide rows, and is raised."""
+    shelf = Shelf([0, 1], 2, counts=False, past_end="error")
+
+    with pytest.raises(ServerError, match="no such page"):
+        ask_pages(shelf.fetch, 2)
 
 
 def test_an_error_of_a_page_ends_the_walk() -> None:

@@ -1,0 +1,28 @@
+import inspect
+import subprocess
+import sys
+
+from exporter import api
+
+
+def test_the_door_is_what_it_says() -> None:
+    """`__all__` names every public value that the package holds, in order."""
+    public = {
+        name
+        for name, value in vars(api).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+
+    assert set(api.__all__) == public
+    assert list(api.__all__) == sorted(api.__all__, key=lambda name: (not name.isupper(), name))
+
+
+def test_the_vendors_library_is_imported_late() -> None:
+    """Importing the package does not import the library, which is slow and reads the environment."""
+    script = "import sys, exporter.api; print('alibabacloud_credentials' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=50
+    )
+
+    assert done.stdout == "False\n"
