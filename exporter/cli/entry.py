@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         code = _run(argv)
-        sys.stdout.flush()
+        print(end="", flush=True)  # here, where a closed pipe is still caught
     except UsageError as error:
         _complain(*error.problems)
         return MISUSED
