@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 SECRET = "sentinel-secret"
 CREDENTIAL = Credential("LTAIsentinelkey", SECRET, "sentinel-token")
-EMPTY = {"sessionClusters": []}
+EMPTY: dict[str, object] = {"sessionClusters": []}
 
 
 @dataclass
@@ -29,12 +29,15 @@ class FakeClock:
     slept: list[float] = field(default_factory=list)
 
     def now(self) -> float:
+        """Give the wall-clock time that was set."""
         return self.wall
 
     def monotonic(self) -> float:
+        """Give the sum of what was slept."""
         return sum(self.slept)
 
     async def sleep(self, seconds: float) -> None:
+        """Note the wait, and do not wait."""
         self.slept.append(seconds)
 
 
@@ -45,15 +48,19 @@ class Notes:
     lines: list[str] = field(default_factory=list)
 
     def attempted(self, action: str) -> None:
+        """Note an attempt."""
         self.lines.append(f"attempted {action}")
 
     def failed(self, action: str, reason: Reason) -> None:
+        """Note a failure."""
         self.lines.append(f"failed {action} {reason}")
 
     def retried(self, action: str) -> None:
+        """Note a repetition."""
         self.lines.append(f"retried {action}")
 
     def took(self, action: str, seconds: float) -> None:
+        """Note a duration, but not its length."""
         assert seconds >= 0
         self.lines.append(f"took {action}")
 
@@ -69,6 +76,7 @@ class Service:
     asked: list[httpx.Request] = field(default_factory=list)
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
         self.asked.append(request)
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if isinstance(reply, Exception):
@@ -77,10 +85,12 @@ class Service:
 
 
 def good(body: object = EMPTY) -> httpx.Response:
+    """Make a success."""
     return httpx.Response(200, json=body)
 
 
 def bad(status: int, code: str | None, message: str = "", **headers: str) -> httpx.Response:
+    """Make an error of the service; headers by name, with `_` for `-`."""
     body = {"RequestId": "R-1", "Code": code, "Message": message}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.Response(status, content=json.dumps(body), headers=named)
@@ -90,7 +100,7 @@ def bad(status: int, code: str | None, message: str = "", **headers: str) -> htt
 class Bench:
     """A client with everything around it in reach."""
 
-    service: Callable[[httpx.Request], Awaitable[httpx.Response]]
+    service: Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
     clock: FakeClock = field(default_factory=FakeClock)
     notes: Notes = field(default_factory=Notes)
     credentials: CredentialSource = field(default_factory=lambda: StaticCredentials(CREDENTIAL))
@@ -101,6 +111,7 @@ class Bench:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
+        """Give the client while its connections are open."""
         transport = httpx.MockTransport(self.service)
         async with httpx.AsyncClient(transport=transport, follow_redirects=True) as http:
             yield Client(

@@ -27,6 +27,7 @@ from tests.api.fakes import CREDENTIAL, EMPTY, Bench, FakeClock, Service, bad, g
 
 
 async def list_clusters(client: Client) -> object:
+    """Make the call that stands for all."""
     return await client.session_clusters_page("w-1")
 
 
@@ -50,13 +51,17 @@ def fail(service: Service, kind: type[ApiError], **options: object) -> ApiError:
         ),
         (
             lambda client: client.session_clusters_page("w", "a b+"),
-            "/api/v1/workspaces/w/sessionClusters"
-            "?maxResults=100&nextToken=a%20b%2B&regionId=cn-hangzhou",
+            (
+                "/api/v1/workspaces/w/sessionClusters"
+                "?maxResults=100&nextToken=a%20b%2B&regionId=cn-hangzhou"
+            ),
         ),
         (
             lambda client: client.livy_sessions_page("w", "lc", 3),
-            "/api/v1/workspaces/w/livycompute/lc/session"
-            "?pageNum=3&pageSize=100&regionId=cn-hangzhou",
+            (
+                "/api/v1/workspaces/w/livycompute/lc/session"
+                "?pageNum=3&pageSize=100&regionId=cn-hangzhou"
+            ),
         ),
         (
             lambda client: client.gateways("w"),
@@ -252,9 +257,11 @@ class Renewable:
         self.refused: list[Credential] = []
 
     async def get(self) -> Credential:
+        """Give a credential that tells how many were refused."""
         return Credential("LTAIsentinel", "sentinel", f"sentinel-token-{len(self.refused)}")
 
     async def refresh(self, rejected: Credential) -> Credential:
+        """Note what was refused."""
         self.refused.append(rejected)
         return await self.get()
 
@@ -326,6 +333,7 @@ class Dripping(httpx.AsyncByteStream):
             yield self.chunk
 
     async def aclose(self) -> None:
+        """Note that the body was left."""
         self.closed = True
 
 
@@ -378,23 +386,33 @@ def test_a_silent_server_is_left() -> None:
         Bench(answer, timeout=0.02, max_attempts=1).ask(list_clusters)
 
 
+class Sleepless(FakeClock):
+    """A clock with which a wait begins and never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        """Note the wait, and wait for ever."""
+        await super().sleep(seconds)
+        self.began.set()
+        await asyncio.Event().wait()
+
+
 def test_a_cancelled_call_is_cancelled() -> None:
-    """Stopping whoever calls is not taken for a failure that may be repeated."""
+    """Stopping whoever waits for another attempt is not a failure that may be repeated."""
     service = Service([bad(503, None)])
-    bench = Bench(service)
+    clock = Sleepless()
 
     async def cancel(client: Client) -> None:
         task = asyncio.ensure_future(client.session_clusters_page("w"))
-
-        async def stop(_seconds: float) -> None:
-            task.cancel()
-            await asyncio.sleep(0)
-
-        bench.clock.sleep = stop  # type: ignore[method-assign]
+        await clock.began.wait()
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    bench.ask(cancel)
+    Bench(service, clock=clock).ask(cancel)
 
     assert len(service.asked) == 1
 

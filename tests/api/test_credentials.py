@@ -36,10 +36,12 @@ class Library:
         self.gate.set()
 
     def connect(self, role_arn: str) -> Callable[[], Credential]:
+        """Note which role was asked for."""
         self.connected.append(role_arn)
         return self.load
 
     def load(self) -> Credential:
+        """Answer, or raise; slowly if the gate is shut."""
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         self.gate.wait(10)
@@ -54,6 +56,8 @@ class Library:
 def run(
     library: Library, use: Callable[[VendorCredentials, FakeClock], Awaitable[T]], role: str = ""
 ) -> T:
+    """Use credentials on an event loop of their own."""
+
     async def main() -> T:
         clock = FakeClock()
         source = VendorCredentials(clock, role_arn=role, connect=library.connect)

@@ -18,7 +18,7 @@ def test_the_door_is_what_it_says() -> None:
 
 
 def test_the_vendors_library_is_imported_late() -> None:
-    """Importing the package does not import the library, which is slow and reads the environment."""
+    """Importing the package leaves alone the library, which is slow and reads the environment."""
     script = "import sys, exporter.api; print('alibabacloud_credentials' in sys.modules)"
 
     done = subprocess.run(

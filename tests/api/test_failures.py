@@ -23,6 +23,7 @@ NOW = 1_700_000_000.0
 def judge(
     status: int, body: bytes = b"", headers: Mapping[str, str] | None = None, now: float = NOW
 ) -> ApiError:
+    """Make our error of an answer."""
     answer = parse_answer("ListSessionClusters", status, httpx.Headers(headers), body)
     return classify(answer, now=now)
 
@@ -178,6 +179,7 @@ def every_httpx_error() -> Iterator[type[Exception]]:
 
 
 def make(kind: type[Exception]) -> Exception:
+    """Make an exception without knowing how it is built."""
     error = kind.__new__(kind)
     error.args = ("what happened",)
     return error
