@@ -98,6 +98,18 @@ SESSION_CLUSTER_ERROR_INFO = _metric(
     f"{_CLUSTER} code",
     f"The service's code for why the session cluster is in error; only while it is. {_POLLED}",
 )
+SESSION_CLUSTER_STATE_SINCE = _metric(
+    "session_cluster_state_since_timestamp_seconds",
+    "gauge",
+    _CLUSTER,
+    f"When the session cluster was first seen in the state that it is in. {_POLLED}",
+)
+SESSION_CLUSTER_STATE_ENTRIES = _metric(
+    "session_cluster_state_entries_total",
+    "counter",
+    "workspace_id kind queue state",
+    f"Entries of session clusters into a state, by comparing polls. {_POLLED}",
+)
 LIVY_SESSIONS = _metric(
     "livy_sessions",
     "gauge",
@@ -183,6 +195,13 @@ LIVY_PROXY_USER_MB_SECONDS = _metric(
     "counter",
     f"{_GATEWAY} proxy_user",
     f"MB-seconds of Livy sessions by the user they run for, in the service's MB. {_POLLED}",
+)
+LIVY_OVERCOUNTED = _metric(
+    "livy_cu_hours_overcounted",
+    "gauge",
+    f"{_GATEWAY} queue",
+    "CU-hours that the service took back by revising estimates down; the net is the total minus "
+    f"this. {_POLLED}",
 )
 LIVY_SESSIONS_STARTED = _metric(
     "livy_sessions_started_total",
@@ -297,6 +316,18 @@ UNKNOWN_STATES = _metric(
     "source",
     "Readings of records in a state outside the documented vocabulary.",
 )
+USAGE_REVISIONS = _metric(
+    "exporter_usage_revisions_total",
+    "counter",
+    _GATEWAY,
+    "Readings in which the CU-hours of a Livy session were lower than before.",
+)
+SESSIONS_READMITTED = _metric(
+    "exporter_sessions_readmitted_total",
+    "counter",
+    _GATEWAY,
+    "Livy sessions that came back after the ledger had forgotten them; they add nothing.",
+)
 SESSIONS_WITHOUT_SERIES = _metric(
     "exporter_sessions_without_series",
     "gauge",
@@ -314,6 +345,12 @@ LEDGER_SESSIONS = _metric(
     "exporter_ledger_sessions", "gauge", "", "Livy sessions that the ledger remembers."
 )
 LEDGER_SIZE = _metric("exporter_ledger_size_bytes", "gauge", "", "Size of the ledger's file.")
+LEDGER_HELD_SERIES = _metric(
+    "exporter_ledger_held_series",
+    "gauge",
+    "",
+    "Counter series that do not show their increases yet; see ledger.birth-hold.",
+)
 LEDGER_FAILURES = _metric(
     "exporter_ledger_failures_total",
     "counter",

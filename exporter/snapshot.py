@@ -23,6 +23,7 @@ class Sample(NamedTuple):
 
 Samples = Mapping[Metric, tuple[Sample, ...]]
 
+
 class SampleSet:
     """Gathers samples, family by family, and then freezes them."""
 
@@ -60,8 +61,8 @@ class TargetView:
     """One target: how its polls go, and its gauges as of the last good one.
 
     `up` is `None` until a poll has finished. `gauges` is empty where the target is stale.
-    Ages are measured on the monotonic clock (`last_success_monotonic`), shown times come
-    from the wall clock (`last_success_at`, seconds).
+    The age of the gauges is measured on the monotonic clock (`gauges_read`), shown times
+    come from the wall clock (`last_success_at`, seconds).
     """
 
     target: Target
@@ -69,16 +70,14 @@ class TargetView:
     up: bool | None = None
     failure: Failure | None = None
     last_success_at: float | None = None
-    last_success_monotonic: float | None = None
     last_duration: float | None = None
     last_requests: int | None = None
+    gauges_read: float = 0.0
     gauges: Samples = field(default_factory=dict)
 
     def stale_at(self) -> float | None:
         """Give the monotonic time at which the gauges must go, `None` where there are none."""
-        if not self.gauges or self.last_success_monotonic is None:
-            return None
-        return self.last_success_monotonic + self.stale_after
+        return self.gauges_read + self.stale_after if self.gauges else None
 
 
 @dataclass(frozen=True, slots=True)

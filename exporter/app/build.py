@@ -73,6 +73,7 @@ def build(
         ledger_path,
         clock=clock,
         birth_hold=birth_hold,
+        forget_after=settings.ledger.forget_after,
         max_proxy_users=settings.usage.max_proxy_users if settings.usage.by_proxy_user else 0,
     )
     board = _RenderedBoard(Snapshot(infos=infos(planned)))
@@ -148,7 +149,7 @@ class _Sources:
         client = self._client(planned, meter)
         source: PollSource
         if target.source is Source.SESSION_CLUSTERS:
-            source = SessionClusters(target, client, self._telemetry)
+            source = SessionClusters(target, client, ledger=self._ledger, telemetry=self._telemetry)
         else:
             sessions = self._settings.sessions
             source = LivySessions(

@@ -13,6 +13,7 @@ from exporter.api import Credential, StaticCredentials, VendorCredentials
 from exporter.app.build import Exporter, build
 from exporter.app.life import live
 from exporter.clock import SystemClock
+from exporter.errors import UsageError
 from exporter.exposition import PageFormat
 from exporter.settings import Settings, TargetSettings
 
@@ -136,12 +137,25 @@ def _write(page: bytes, output: Path | None) -> None:
         sys.stdout.buffer.write(page)
         sys.stdout.buffer.flush()
         return
-    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=output.name, delete=False) as file:
-        file.write(page)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(output)
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=output.parent, prefix=output.name, delete=False
+        ) as file:
+            draft = Path(file.name)
+            try:
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
+                draft.chmod(0o644)
+                draft.replace(output)
+            except BaseException:
+                draft.unlink()
+                raise
+    except OSError as error:
+        raise UsageError(
+            f"--output={output}: {os.strerror(error.errno or 0)};"
+            " name a file in a folder that exists and can be written"
+        ) from error
 
 
 def _vendor_credentials(role_arn: str) -> VendorCredentials:

@@ -2,6 +2,7 @@
 
 from exporter.ledger.amounts import Amount
 from exporter.ledger.counting import Key
-from exporter.ledger.ledger import GatewayKey, Ledger, LedgerFacts
+from exporter.ledger.gateways import GatewayKey
+from exporter.ledger.ledger import Ledger, LedgerState
 
-__all__ = ["Amount", "GatewayKey", "Key", "Ledger", "LedgerFacts"]
+__all__ = ["Amount", "GatewayKey", "Key", "Ledger", "LedgerState"]

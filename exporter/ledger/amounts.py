@@ -102,8 +102,13 @@ class Changes:
 
     def _advanced(self, key: Key, before: Amount, delta: int) -> Amount:
         value = before.value + delta
-        is_held = key not in self._before or self._holding.is_held(key)
-        return Amount(value, before.shown if is_held else value)
+        return Amount(value, before.shown if self._is_held(key) else value)
+
+    def _is_held(self, key: Key) -> bool:
+        """Tell whether an increase must not show yet; a gauge has none that could be missed."""
+        if key.metric.kind != "counter" or not self._holding.is_active:
+            return False
+        return key not in self._before or self._holding.is_held(key)
 
     def _collect(self, into: dict[Key, int], key: Key, delta: int) -> None:
         if key.metric in _BY_PROXY_USER:

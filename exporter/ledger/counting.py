@@ -44,6 +44,11 @@ class Row(NamedTuple):
     ended_at: float | None
     unlisted_at: float | None
 
+    @property
+    def overcounted(self) -> int:
+        """Give how far the estimate has fallen below its highest, in nano-CU-hours."""
+        return self.nano_cu_hours - self.latest_nano_cu_hours
+
 
 def open_row(record: LivySession, serial: int, at: float | None) -> Row:
     """Give the row of a session that was not known, read at `at` (`None` at first contact)."""
@@ -104,12 +109,20 @@ def increments(
     """
     had = _figures(before) if before else (0, 0, 0)
     figures = [now - then for now, then in zip(_figures(after), had, strict=True)]
+    overcounted = after.overcounted - (before.overcounted if before else 0)
     has_ended_now = bool(after.ended) and not (before and before.ended)
-    yield from _by_queue(gateway, after.queue, figures)
+    is_revision = before is not None and after.latest_nano_cu_hours < before.latest_nano_cu_hours
+    yield from _by_queue(gateway, after.queue, figures, overcounted)
     yield from _by_proxy_user(gateway, after.proxy_user, figures)
     yield from _by_life(
         (*gateway, after.queue), 0 if before else 1, {after.ended: 1} if has_ended_now else {}
     )
+    yield Key(catalog.USAGE_REVISIONS, gateway), int(is_revision)
+
+
+def readmission(gateway: tuple[str, str]) -> Iterator[tuple[Key, int]]:
+    """Yield what a session adds that was counted before its row was forgotten."""
+    yield Key(catalog.SESSIONS_READMITTED, gateway), 1
 
 
 def starting_values(gateway: tuple[str, str], rows: Iterable[Row]) -> Iterator[tuple[Key, int]]:
@@ -117,7 +130,10 @@ def starting_values(gateway: tuple[str, str], rows: Iterable[Row]) -> Iterator[t
 
     The same as the sum of `increments(gateway, None, row)`, without ten items for each row.
     """
+    yield Key(catalog.USAGE_REVISIONS, gateway), 0
+    yield Key(catalog.SESSIONS_READMITTED, gateway), 0
     queues: dict[str, list[int]] = {}
+    overcounted: Counter[str] = Counter()
     users: dict[str, list[int]] = {}
     endings: dict[str, Counter[str]] = {}
     for row in rows:
@@ -128,9 +144,10 @@ def starting_values(gateway: tuple[str, str], rows: Iterable[Row]) -> Iterator[t
             total[0] += row.nano_cu_hours
             total[1] += row.vcore_seconds
             total[2] += row.mb_seconds
+        overcounted[row.queue] += row.overcounted
         endings.setdefault(row.queue, Counter())[row.ended] += 1
     for queue, figures in queues.items():
-        yield from _by_queue(gateway, queue, figures)
+        yield from _by_queue(gateway, queue, figures, overcounted[queue])
         yield from _by_life((*gateway, queue), endings[queue].total(), endings[queue])
     for user, figures in users.items():
         yield from _by_proxy_user(gateway, user, figures)
@@ -141,9 +158,10 @@ def _figures(row: Row) -> tuple[int, int, int]:
 
 
 def _by_queue(
-    gateway: tuple[str, str], queue: str, figures: Sequence[int]
+    gateway: tuple[str, str], queue: str, figures: Sequence[int], overcounted: int
 ) -> Iterator[tuple[Key, int]]:
     labels = (*gateway, queue)
+    yield Key(catalog.LIVY_OVERCOUNTED, labels), overcounted
     yield Key(catalog.LIVY_CU_HOURS, labels), figures[0]
     yield Key(catalog.LIVY_VCORE_SECONDS, labels), figures[1]
     yield Key(catalog.LIVY_MB_SECONDS, labels), figures[2]

@@ -1,27 +1,72 @@
-"""Opening the file, and turning SQLite's errors into ours.
+"""The file: opened by one writing process, checked, brought up to date, and closed.
 
 The journal is a write-ahead log: a reader beside the daemon never waits for it, and a commit
 costs one flush. `synchronous=FULL` makes each commit durable before it returns.
 """
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exporter.errors import LedgerError
-from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS
+from exporter.ledger.lock import Lock
+from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS, Migration
 
 _BUSY_SECONDS = 5.0
 
 
-def open_file(
-    path: Path | None, *, created_at: float, connect: Callable[..., sqlite3.Connection]
-) -> sqlite3.Connection:
-    """Open or create the ledger at `path` (in memory where `None`) and bring it up to date.
+class LedgerFile:
+    """An open ledger file. Everything that goes wrong with it is a `LedgerError`."""
 
-    `created_at` (seconds since 1970) is what a new file remembers as its birth.
-    """
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        created_at: float,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        migrations: Sequence[Migration] = MIGRATIONS,
+    ) -> None:
+        """Open or create the file at `path`; in memory where `None`.
+
+        `created_at` (seconds since 1970) is what a new file remembers as its birth.
+        """
+        self._path = path
+        self._lock = Lock(path) if path else None
+        try:
+            with translated(path):
+                self.db = _open(path, created_at, connect, migrations)
+                self._inode = _inode(path)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def check(self) -> None:
+        """Refuse to go on where the file was removed or replaced behind our back."""
+        if self._path and _inode(self._path) != self._inode:
+            raise LedgerError(
+                f"the ledger {self._path} was removed or replaced while it was in use",
+                advice="put the file back or restart the exporter; nothing is counted until then",
+            )
+
+    def close(self) -> None:
+        """Close the file, and let other processes open it."""
+        with suppress(sqlite3.Error):
+            self.db.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock:
+            self._lock.release()
+
+
+def _open(
+    path: Path | None,
+    created_at: float,
+    connect: Callable[..., sqlite3.Connection],
+    migrations: Sequence[Migration],
+) -> sqlite3.Connection:
     db = connect(
         str(path) if path else ":memory:",
         timeout=_BUSY_SECONDS,
@@ -29,40 +74,47 @@ def open_file(
         check_same_thread=False,
     )
     try:
-        _check_owner(db, path)
+        _check_owner(db, path, len(migrations))
+        _check_health(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        _migrate(db, created_at)
+        migrate(db, created_at, migrations)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _check_owner(db: sqlite3.Connection, path: Path | None) -> None:
+def _check_owner(db: sqlite3.Connection, path: Path | None, newest: int) -> None:
     """Refuse a database of another program, and one of a newer version of this one."""
-    owner = _pragma(db, "application_id")
-    version = _pragma(db, "user_version")
+    owner, version = _pragma(db, "application_id"), _pragma(db, "user_version")
     has_tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0
-    if owner != APPLICATION_ID and (has_tables or version):
+    if owner != APPLICATION_ID and (has_tables or owner or version):
         raise LedgerError(
             f"{path} is a database of another program",
             advice="set ledger.path to a file of its own",
             kind="corrupt",
         )
-    if version > len(MIGRATIONS):
+    if version > newest:
         raise LedgerError(
-            f"{path} was written by a newer version of this exporter (schema {version},"
-            f" this one knows {len(MIGRATIONS)})",
+            f"{path} was written by a newer version of this exporter"
+            f" (schema {version}; this version knows {newest})",
             advice="run that version, or restore a backup made before the upgrade",
             kind="corrupt",
         )
 
 
-def _migrate(db: sqlite3.Connection, created_at: float) -> None:
-    for version in range(_pragma(db, "user_version"), len(MIGRATIONS)):
+def _check_health(db: sqlite3.Connection, path: Path | None) -> None:
+    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise LedgerError(f"the ledger {path} is damaged", advice=_DAMAGED, kind="corrupt")
+
+
+def migrate(db: sqlite3.Connection, created_at: float, migrations: Sequence[Migration]) -> None:
+    """Apply the migrations that the file lacks, each in one transaction with its record."""
+    for version in range(_pragma(db, "user_version"), len(migrations)):
         db.execute("BEGIN IMMEDIATE")
-        MIGRATIONS[version](db)
+        migrations[version](db)
         if version == 0:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute("INSERT INTO ledger (created_at) VALUES (?)", (created_at,))
@@ -73,6 +125,16 @@ def _migrate(db: sqlite3.Connection, created_at: float) -> None:
 def _pragma(db: sqlite3.Connection, name: str) -> int:
     value: int = db.execute(f"PRAGMA {name}").fetchone()[0]
     return value
+
+
+def _inode(path: Path | None) -> int:
+    try:
+        return os.stat(path).st_ino if path else 0  # noqa: PTH116 - once a transaction
+    except OSError:
+        return -1
+
+
+_DAMAGED = "restore a backup, or move the file away to start counting anew"
 
 
 @contextmanager
@@ -96,7 +158,7 @@ def _explain(error: sqlite3.Error) -> tuple[str, str]:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return "locked", "another process uses the file: give each exporter a ledger of its own"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return "corrupt", "restore a backup, or move the file away to start counting anew"
+            return "corrupt", _DAMAGED
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return "io", "let this user write the file and its folder, or set ledger.path"
         case _:

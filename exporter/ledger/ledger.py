@@ -9,47 +9,49 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from exporter.clock import Clock
 from exporter.ledger.amounts import Amount, Changes, read_amounts, write_amounts
-from exporter.ledger.counting import Key, increments, starting_values
-from exporter.ledger.file import open_file, translated
+from exporter.ledger.clusters import WorkspaceBook
+from exporter.ledger.counting import Key
+from exporter.ledger.file import LedgerFile, translated
+from exporter.ledger.gateways import GatewayBook, GatewayKey
 from exporter.ledger.holding import Holding
-from exporter.ledger.sessions import Reading, Sessions
-from exporter.model import LivySession
-
-GatewayKey = tuple[str, str]
-"""Workspace id and Livy compute id."""
+from exporter.ledger.sessions import Reading
+from exporter.model import LivySession, SessionCluster
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerFacts:
-    """What there is to tell of the ledger itself: seconds since 1970, rows, bytes."""
+class LedgerState:
+    """The ledger as of the last commit.
 
+    `created_at` is in seconds since 1970, `size_bytes` that of the file; `held_series` do not
+    show their increases yet.
+    """
+
+    amounts: Mapping[Key, Amount]
     created_at: float
     sessions: int
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Gateway:
-    gateway_id: int
-    has_contact: bool
+    held_series: int
 
 
 _ENDED_SINCE = """SELECT session_id FROM session JOIN gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
 _FACTS = """SELECT (SELECT created_at FROM ledger), (SELECT count(*) FROM session),
     (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"""
+_KNOWS_PROMETHEUS = "SELECT knows_prometheus FROM ledger"
+_MEET_PROMETHEUS = "UPDATE ledger SET knows_prometheus = 1 WHERE knows_prometheus = 0"
 
 
 class Ledger:
     """Remembers for each Livy session the highest usage seen, and for each series its total.
 
-    Every method may be called from any thread; they wait for one another. Whatever goes
-    wrong with the file is a `LedgerError`, after which nothing has changed.
+    Every method may be called from any thread; those that write wait for one another.
+    Whatever goes wrong with the file is a `LedgerError`, after which nothing has changed.
     """
 
     def __init__(
@@ -58,26 +60,40 @@ class Ledger:
         *,
         clock: Clock,
         birth_hold: float = 0.0,
+        forget_after: float = 400 * 86400.0,
         max_proxy_users: int = 200,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         """Open the file at `path`, or keep everything in memory where it is `None`.
 
-        `birth_hold` is in seconds; at 0 nothing is held. `max_proxy_users` counts per
-        gateway; at 0 there are no counters by proxy user.
+        `birth_hold` and `forget_after` are in seconds; with a `birth_hold` of 0 nothing is
+        held. `max_proxy_users` counts per gateway; at 0 there are no counters by proxy user.
         """
         self._clock = clock
+        self._forget_after = forget_after
         self._max_proxy_users = max_proxy_users
         self._lock = threading.Lock()
         self._path = path
+        self._file = LedgerFile(path, created_at=clock.now(), connect=connect)
         with translated(path):
-            self._db = open_file(path, created_at=clock.now(), connect=connect)
-            self._amounts: Mapping[Key, Amount] = read_amounts(self._db)
-            self._facts = self._read_facts()
-        self._holding = Holding(birth_hold, self._amounts)
-        self._has_seen_prometheus = False
+            self._db = self._file.db
+            amounts = read_amounts(self._db)
+            knows_prometheus = bool(self._db.execute(_KNOWS_PROMETHEUS).fetchone()[0])
+            self._holding = Holding(
+                birth_hold,
+                amounts,
+                started_at=clock.monotonic(),
+                knows_prometheus=knows_prometheus,
+            )
+            self._state = self._read_state(MappingProxyType(amounts))
+        self._is_suspect = False
 
-    def apply(
+    @property
+    def state(self) -> LedgerState:
+        """Give the ledger as of the last commit, without waiting for a writer."""
+        return self._state
+
+    def apply_sessions(
         self,
         gateway: GatewayKey,
         records: Sequence[LivySession],
@@ -92,18 +108,29 @@ class Ledger:
         the counters of a gateway.
         """
         with self._transaction() as changes:
-            known = self._gateway(gateway)
-            sessions = Sessions(self._db, known.gateway_id)
-            reading = Reading(self._clock.now(), is_complete, known.has_contact, unreadable)
-            changed = list(sessions.changed(records, reading))
-            sessions.write(after for _, after in changed)
-            if known.has_contact:
-                changes.add(*(increments(gateway, *change) for change in changed))
-            elif is_complete:
-                changes.start(starting_values(gateway, sessions.all()))
-                self._db.execute(
-                    "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?", (known.gateway_id,)
-                )
+            book, at = GatewayBook(self._db, gateway), self._clock.now()
+            reading = Reading(at, is_complete, book.has_contact, unreadable)
+            book.apply(records, reading, changes)
+            if reading.is_complete and reading.is_after_contact:
+                book.forget(unlisted_before=at - self._forget_after)
+
+    def apply_session_clusters(
+        self, workspace_id: str, clusters: Sequence[SessionCluster]
+    ) -> Mapping[str, float]:
+        """Count the states that clusters entered since the last complete listing.
+
+        Gives since when each is in its state: wall-clock seconds by session cluster id.
+        """
+        with self._transaction() as changes:
+            book, at = WorkspaceBook(self._db, workspace_id), self._clock.now()
+            since = book.apply(clusters, at, changes)
+            book.forget(unlisted_before=at - self._forget_after)
+        return since
+
+    def start_at_zero(self, gateway: GatewayKey) -> None:
+        """Note that a gateway did not exist before: all that it will list are increases."""
+        with self._transaction():
+            GatewayBook(self._db, gateway).start_at_zero()
 
     def ended_since(self, gateway: GatewayKey, at: float) -> frozenset[str]:
         """Give the ids of the sessions whose end was first seen after `at` (seconds since 1970)."""
@@ -112,13 +139,8 @@ class Ledger:
             return frozenset(session_id for (session_id,) in found)
 
     def scraped(self, keys: Iterable[Key], *, is_prometheus: bool) -> None:
-        """Note that a scrape showed the series `keys`: their hold runs from now on.
-
-        Once Prometheus was seen, other readers of the page do not count as scrapes.
-        """
-        self._has_seen_prometheus |= is_prometheus
-        if is_prometheus or not self._has_seen_prometheus:
-            self._holding.scraped(keys, self._clock.monotonic())
+        """Note that a scrape showed the series `keys`: their hold runs from now on."""
+        self._holding.scraped(keys, self._clock.monotonic(), is_prometheus=is_prometheus)
 
     def has_due(self) -> bool:
         """Tell whether some increases may show from now on, without waiting for a writer."""
@@ -129,55 +151,42 @@ class Ledger:
         with self._transaction():
             """What is due is part of every transaction."""
 
-    def amounts(self) -> Mapping[Key, Amount]:
-        """Give every counter, as last committed."""
-        return self._amounts
-
-    def facts(self) -> LedgerFacts:
-        """Give what there is to say of the file itself, as of the last commit."""
-        return self._facts
-
     def close(self) -> None:
         """Close the file; a transaction that runs is finished first."""
         with self._lock:
-            self._db.close()
+            self._file.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[Changes]:
         """Collect changes of counters, write them, and make them visible once they are durable."""
         with self._lock, translated(self._path):
+            self._file.check()
+            before = self._amounts_before()
             due = self._holding.due(self._clock.monotonic())
-            changes = Changes(
-                self._amounts, self._holding, due=due, max_proxy_users=self._max_proxy_users
-            )
+            changes = Changes(before, self._holding, due=due, max_proxy_users=self._max_proxy_users)
+            self._is_suspect = True
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield changes
-                amounts = changes.amounts()
-                write_amounts(self._db, amounts)
+                changed = changes.amounts()
+                write_amounts(self._db, changed)
+                if self._holding.knows_prometheus:
+                    self._db.execute(_MEET_PROMETHEUS)
+                state = self._read_state(MappingProxyType({**before, **changed}))
                 self._db.execute("COMMIT")
             except BaseException:
                 # Where the rollback fails too, the file is left as a crash would leave it.
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
-            if amounts:
-                self._amounts = {**self._amounts, **amounts}
-                self._facts = self._read_facts()
+            self._is_suspect = False
             self._holding.settle(born=changes.born(), released=due)
+            self._state = replace(state, held_series=len(self._holding))
 
-    def _read_facts(self) -> LedgerFacts:
-        return LedgerFacts(*self._db.execute(_FACTS).fetchone())
+    def _amounts_before(self) -> Mapping[Key, Amount]:
+        """Give what the counters are now: from the file, where the last transaction broke off."""
+        return read_amounts(self._db) if self._is_suspect else self._state.amounts
 
-    def _gateway(self, key: GatewayKey) -> _Gateway:
-        found = self._db.execute(
-            "SELECT gateway_id, contacted FROM gateway"
-            " WHERE workspace_id = ? AND livy_compute_id = ?",
-            key,
-        ).fetchone()
-        if found:
-            return _Gateway(found[0], bool(found[1]))
-        cursor = self._db.execute(
-            "INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)", key
-        )
-        return _Gateway(int(cursor.lastrowid or 0), has_contact=False)
+    def _read_state(self, amounts: Mapping[Key, Amount]) -> LedgerState:
+        created_at, sessions, size_bytes = self._db.execute(_FACTS).fetchone()
+        return LedgerState(amounts, created_at, sessions, size_bytes, len(self._holding))

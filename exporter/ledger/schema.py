@@ -21,8 +21,8 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 _VERSION_1 = (
-    # One row of facts about the file itself.
-    "CREATE TABLE ledger (created_at REAL NOT NULL)",
+    # One row of facts about the file itself; `knows_prometheus` is 1 once it has scraped.
+    "CREATE TABLE ledger (created_at REAL NOT NULL, knows_prometheus INTEGER NOT NULL DEFAULT 0)",
     # `contacted` is 1 once the first complete listing of the gateway was committed.
     # `dropped_ms` is the newest create time among the sessions that were forgotten.
     """CREATE TABLE gateway (
@@ -32,7 +32,7 @@ _VERSION_1 = (
         contacted INTEGER NOT NULL DEFAULT 0,
         dropped_ms INTEGER,
         UNIQUE (workspace_id, livy_compute_id))""",
-    # The columns are those of `counting.Row`, and `serial` tells sessions of one id apart.
+    # The columns are those of `counting.Row`; `serial` tells sessions of one id apart.
     """CREATE TABLE session (
         gateway_id INTEGER NOT NULL REFERENCES gateway,
         session_id TEXT NOT NULL,
@@ -49,6 +49,26 @@ _VERSION_1 = (
         unlisted_at REAL,
         PRIMARY KEY (gateway_id, session_id, serial)) WITHOUT ROWID""",
     "CREATE INDEX session_by_end ON session (gateway_id, ended_at) WHERE ended_at IS NOT NULL",
+    """CREATE INDEX session_by_leaving ON session (gateway_id, unlisted_at)
+        WHERE unlisted_at IS NOT NULL""",
+    # What the forgotten sessions of a queue had used when they were last read, in
+    # nano-CU-hours as decimal text: only `reconcile` needs it.
+    """CREATE TABLE forgotten (
+        gateway_id INTEGER NOT NULL REFERENCES gateway,
+        queue TEXT NOT NULL,
+        nano_cu_hours TEXT NOT NULL,
+        PRIMARY KEY (gateway_id, queue)) WITHOUT ROWID""",
+    # The workspaces whose session clusters were listed completely before.
+    "CREATE TABLE workspace (workspace_id TEXT PRIMARY KEY) WITHOUT ROWID",
+    # The columns are those of `clusters.ClusterRow`.
+    """CREATE TABLE session_cluster (
+        workspace_id TEXT NOT NULL,
+        session_cluster_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        started_ms INTEGER,
+        state_since REAL NOT NULL,
+        unlisted_at REAL,
+        PRIMARY KEY (workspace_id, session_cluster_id)) WITHOUT ROWID""",
     # `labels` is a JSON list of the label values; `value` is exact (nano where the metric
     # is in CU-hours), `shown` is what the page may say: it lags behind while held. Both are
     # decimal texts, since a sum of many figures below 2^53 may pass SQLite's 2^63.

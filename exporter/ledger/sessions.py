@@ -5,6 +5,7 @@ passed over with a few comparisons; only the others are matched and counted.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ _WRITE = (
     f"INSERT OR REPLACE INTO session (gateway_id, {_COLUMNS})"  # noqa: S608 - our own columns
     f" VALUES ({', '.join('?' * (len(Row._fields) + 1))})"
 )
+_LEFT_BEFORE = f"{_SELECT} AND unlisted_at < ?"
+_DROP = "DELETE FROM session WHERE gateway_id = ? AND unlisted_at < ?"
 _REUSED = "SELECT DISTINCT session_id FROM session WHERE gateway_id = ? AND serial > 0"
 
 
@@ -53,11 +56,10 @@ class Sessions:
 
     def changed(self, records: Sequence[LivySession], reading: Reading) -> Iterator[Change]:
         """Yield the rows that `records` change."""
-        by_id = _by_id(records)
         if reading.is_complete:
-            yield from self._changed_by_all(by_id, reading)
+            yield from self._changed_by_all(records, reading)
             return
-        for session_id, some in by_id.items():
+        for session_id, some in _grouped(records).items():
             yield from _of_one_id(self._rows_of(session_id), some, reading)
 
     def write(self, rows: Iterable[Row]) -> None:
@@ -68,34 +70,51 @@ class Sessions:
         """Give every row of the gateway."""
         return map(Row._make, self._db.execute(_SELECT, (self._gateway_id,)))
 
-    def _changed_by_all(
-        self, by_id: dict[str, list[LivySession]], reading: Reading
-    ) -> Iterator[Change]:
+    def drop(self, *, unlisted_before: float) -> list[Row]:
+        """Delete the rows of sessions that left before then; give them as they were."""
+        where = (self._gateway_id, unlisted_before)
+        dropped = [Row._make(row) for row in self._db.execute(_LEFT_BEFORE, where)]
+        if dropped:
+            self._db.execute(_DROP, where)
+        return dropped
+
+    def _changed_by_all(self, records: Sequence[LivySession], reading: Reading) -> Iterator[Change]:
+        """Yield the changes by a complete listing, ids with a history of reuse at the end."""
+        single = {record.session_id: record for record in records}
         reused = {row[0] for row in self._db.execute(_REUSED, (self._gateway_id,))}
+        if len(single) < len(records):
+            reused.update(_repeated(records))
         for values in self._db.execute(_SELECT, (self._gateway_id,)):
             session_id = values[0]
             if session_id in reused:
                 continue
-            records = by_id.pop(session_id, ())
-            if len(records) == 1 and _is_unchanged(values, records[0]):
+            record = single.pop(session_id, None)
+            if record is not None and _is_unchanged(values, record):
                 continue
-            yield from _of_one_id([Row._make(values)], records, reading)
+            met = () if record is None else (record,)
+            yield from _of_one_id([Row._make(values)], met, reading)
+        groups = _grouped([record for record in records if record.session_id in reused])
         for session_id in reused:
-            records = by_id.pop(session_id, ())
-            yield from _of_one_id(self._rows_of(session_id), records, reading)
-        for records in by_id.values():
-            yield from _of_one_id([], records, reading)
+            single.pop(session_id, None)
+            yield from _of_one_id(self._rows_of(session_id), groups.get(session_id, ()), reading)
+        for record in single.values():
+            yield from _of_one_id([], (record,), reading)
 
     def _rows_of(self, session_id: str) -> list[Row]:
         found = self._db.execute(f"{_SELECT} AND session_id = ?", (self._gateway_id, session_id))
         return [Row._make(values) for values in found]
 
 
-def _by_id(records: Sequence[LivySession]) -> dict[str, list[LivySession]]:
-    by_id: dict[str, list[LivySession]] = {}
+def _grouped(records: Sequence[LivySession]) -> dict[str, list[LivySession]]:
+    groups: dict[str, list[LivySession]] = {}
     for record in records:
-        by_id.setdefault(record.session_id, []).append(record)
-    return by_id
+        groups.setdefault(record.session_id, []).append(record)
+    return groups
+
+
+def _repeated(records: Sequence[LivySession]) -> set[str]:
+    counts = Counter(record.session_id for record in records)
+    return {session_id for session_id, count in counts.items() if count > 1}
 
 
 def _is_unchanged(values: Sequence[object], record: LivySession) -> bool:
@@ -106,14 +125,14 @@ def _is_unchanged(values: Sequence[object], record: LivySession) -> bool:
     _, _, created, queue, user, _, vcore, mb, latest, ended, _, unlisted_at = values
     usage = record.usage
     return (
-        created == record.created_ms
-        and latest == usage.nano_cu_hours
+        latest == usage.nano_cu_hours
         and vcore == usage.vcore_seconds
         and mb == usage.mb_seconds
+        and created == record.created_ms
         and queue == record.queue
         and user == record.proxy_user
         and unlisted_at is None
-        and bool(ended) >= record.has_ended
+        and (bool(ended) or not record.has_ended)
     )
 
 

@@ -16,6 +16,7 @@ from exporter.ledger import Ledger
 from exporter.model import Target
 from exporter.poller.totals import Totals
 from exporter.snapshot import Board, Failure, Samples, TargetView
+from exporter.sources import PollResult
 from exporter.telemetry import Telemetry
 
 _log = structlog.get_logger(__name__)
@@ -32,8 +33,8 @@ class PollSource(Protocol):
     def target(self) -> Target:
         """Name what is polled."""
 
-    async def poll(self, progress: Callable[[], None]) -> Samples:
-        """Read everything and give the gauges; call `progress` whenever something arrives."""
+    async def poll(self, progress: Callable[[], None]) -> PollResult:
+        """Read everything; call `progress` whenever something arrives. Raises `PollError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,7 @@ class Polling:
         target = source.target
         started, requests_before = self._clock.monotonic(), requests()
         gauges, failure = await self._attempt(source)
-        duration = self._clock.monotonic() - started
-        self._last_life = self._clock.monotonic()
+        self._last_life = now = self._clock.monotonic()
         self._telemetry.poll_finished(target.source, failure.reason if failure else None)
         before = self._board.current.targets[target]
         self._log_change(before, failure)
@@ -90,17 +90,14 @@ class Polling:
             before,
             up=failure is None,
             failure=failure,
-            last_duration=duration,
+            last_duration=now - started,
             last_requests=requests() - requests_before,
-            stale_after=self.timing.stale_after_poll(duration),
+            stale_after=self.timing.stale_after_poll(now - started),
         )
         if gauges is not None:
-            view = replace(
-                view,
-                gauges=gauges,
-                last_success_at=self._clock.now(),
-                last_success_monotonic=self._clock.monotonic(),
-            )
+            view = replace(view, gauges=gauges, gauges_read=now)
+        if failure is None:
+            view = replace(view, last_success_at=self._clock.now())
         self._publish(view)
 
     async def tick(self) -> None:
@@ -109,7 +106,7 @@ class Polling:
             try:
                 await asyncio.to_thread(self._ledger.release)
             except LedgerError as error:
-                self._telemetry.ledger_failed(error.kind)
+                self._ledger_failure(error)
         current = self._board.current
         fresh = current.without_stale_gauges(self._clock.monotonic())
         self._board.publish(self._totals.onto(fresh))
@@ -124,10 +121,8 @@ class Polling:
                     self._last_life = self._clock.monotonic()
                     deadline.reschedule(asyncio.get_running_loop().time() + timeout)
 
-                return await source.poll(progress), None
+                result = await source.poll(progress)
         except PollError as error:
-            if isinstance(error, LedgerError):
-                self._telemetry.ledger_failed(error.kind)
             return None, Failure(error.reason, str(error), error.advice)
         except TimeoutError:
             message = f"nothing arrived for {timeout:g} s"
@@ -136,6 +131,14 @@ class Polling:
             _log.exception(POLL_CRASHED, target=str(source.target))
             message = "a bug of the exporter; the log has the details"
             return None, Failure(Reason.INTERNAL, message, "please report it")
+        return result.gauges, self._ledger_failure(result.ledger_error)
+
+    def _ledger_failure(self, error: LedgerError | None) -> Failure | None:
+        """Count a failure of the ledger, which makes a poll fail whose gauges are good."""
+        if error is None:
+            return None
+        self._telemetry.ledger_failed(error.kind)
+        return Failure(error.reason, str(error), error.advice)
 
     def _publish(self, view: TargetView) -> None:
         self._board.publish(self._totals.onto(self._board.current.with_target(view)))

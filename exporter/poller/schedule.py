@@ -76,7 +76,12 @@ class Schedule:
         task = asyncio.create_task(self._polling.poll(source, requests))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        await task
+        try:
+            await task
+        except asyncio.CancelledError:
+            # To be cancelled by `stop` is no failure; APScheduler would log a traceback.
+            if not self._is_stopping:
+                raise
 
     def _skipped(self, event: JobEvent) -> None:
         source = self._sources.get(event.job_id)

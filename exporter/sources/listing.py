@@ -1,13 +1,27 @@
 """What the sources have in common when they read a listing."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from exporter.errors import IncompleteError
+from exporter.errors import IncompleteError, LedgerError
 from exporter.model import LivySession, Page, SessionCluster, Source
+from exporter.snapshot import Samples
 from exporter.telemetry import Telemetry
 
 Progress = Callable[[], None]
 """Is called whenever something has arrived: a walk lives as long as pages come."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """What a complete listing says.
+
+    `ledger_error` tells that the gauges are true, but that what they report could not be
+    counted: it will be when the ledger can be written again.
+    """
+
+    gauges: Samples
+    ledger_error: LedgerError | None = None
 
 
 class DisappearanceGuard:

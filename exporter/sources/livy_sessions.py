@@ -3,17 +3,18 @@
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from exporter import catalog
 from exporter.api import PAGE_SIZE, Client, walk_pages
 from exporter.clock import Clock
-from exporter.errors import PollError
+from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayKey, Ledger
 from exporter.model import LIVY_SESSION_STATES, NANO, Listing, LivySession, Page, Source, Target
 from exporter.snapshot import Samples, SampleSet
-from exporter.sources.listing import DisappearanceGuard, Progress, count_oddities
+from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.telemetry import Telemetry
 
 
@@ -50,8 +51,8 @@ class LivySessions:
         self._limits = limits
         self._guard = DisappearanceGuard()
 
-    async def poll(self, progress: Progress) -> Samples:
-        """Read the complete listing, count its usage durably and give its gauges.
+    async def poll(self, progress: Progress) -> PollResult:
+        """Read the complete listing and count its usage durably.
 
         Raises `PollError`. What a walk read before it failed is counted all the same: usage
         that was reported is true whether or not the rest could be read.
@@ -72,18 +73,29 @@ class LivySessions:
             )
             self._guard.check(len(listing.records))
         except PollError:
-            await asyncio.to_thread(self._ledger.apply, self._gateway, read, is_complete=False)
+            await self._count_partly(read)
             raise
-        ended = await asyncio.to_thread(self._count, listing)
-        return samples(self._gateway, listing.records, ended, self._limits.max_sessions)
+        ended, trouble = await asyncio.to_thread(self._count, listing)
+        gauges = samples(self._gateway, listing.records, ended, self._limits.max_sessions)
+        return PollResult(gauges, trouble)
 
-    def _count(self, listing: Listing[LivySession]) -> frozenset[str]:
+    async def _count_partly(self, read: Sequence[LivySession]) -> None:
+        """Count what was read before the walk failed, which is the error worth telling."""
+        with suppress(LedgerError):
+            await asyncio.to_thread(
+                self._ledger.apply_sessions, self._gateway, read, is_complete=False
+            )
+
+    def _count(self, listing: Listing[LivySession]) -> tuple[frozenset[str], LedgerError | None]:
         """Apply a complete listing; give the ids of the sessions that ended not long ago."""
-        self._ledger.apply(
-            self._gateway, listing.records, is_complete=True, unreadable=listing.malformed
-        )
         since = self._clock.now() - self._limits.ended_retention
-        return self._ledger.ended_since(self._gateway, since)
+        try:
+            self._ledger.apply_sessions(
+                self._gateway, listing.records, is_complete=True, unreadable=listing.malformed
+            )
+            return self._ledger.ended_since(self._gateway, since), None
+        except LedgerError as error:
+            return frozenset(), error
 
 
 def _identity(session: LivySession) -> tuple[str, int | None]:

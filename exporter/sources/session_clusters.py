@@ -1,28 +1,34 @@
 """The session clusters of one workspace."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from exporter import catalog
 from exporter.api import Client, walk_tokens
+from exporter.errors import LedgerError
+from exporter.ledger import Ledger
 from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Source, Target
 from exporter.snapshot import Samples, SampleSet
-from exporter.sources.listing import DisappearanceGuard, Progress, count_oddities
+from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.telemetry import Telemetry
 
 
 class SessionClusters:
     """Reads the session clusters of one workspace."""
 
-    def __init__(self, target: Target, client: Client, telemetry: Telemetry) -> None:
+    def __init__(
+        self, target: Target, client: Client, *, ledger: Ledger, telemetry: Telemetry
+    ) -> None:
         self.target = target
         self._client = client
+        self._ledger = ledger
         self._telemetry = telemetry
         self._guard = DisappearanceGuard()
 
-    async def poll(self, progress: Progress) -> Samples:
-        """Read the complete listing and give its gauges. Raises `PollError`."""
+    async def poll(self, progress: Progress) -> PollResult:
+        """Read the complete listing and note the states it shows. Raises `PollError`."""
 
         def on_page(page: Page[SessionCluster], *_: object) -> None:
             count_oddities(self._telemetry, Source.SESSION_CLUSTERS, page)
@@ -35,15 +41,28 @@ class SessionClusters:
             on_page=on_page,
         )
         self._guard.check(len(listing.records))
-        return samples(workspace_id, listing.records)
+        since: Mapping[str, float] = {}
+        trouble = None
+        try:
+            since = await asyncio.to_thread(
+                self._ledger.apply_session_clusters, workspace_id, listing.records
+            )
+        except LedgerError as error:
+            trouble = error
+        return PollResult(samples(workspace_id, listing.records, since), trouble)
 
 
 def _identity(cluster: SessionCluster) -> str:
     return cluster.session_cluster_id
 
 
-def samples(workspace_id: str, clusters: Sequence[SessionCluster]) -> Samples:
-    """Give the gauges of a complete listing."""
+def samples(
+    workspace_id: str, clusters: Sequence[SessionCluster], since: Mapping[str, float]
+) -> Samples:
+    """Give the gauges of a complete listing.
+
+    `since` tells when clusters entered their states (seconds since 1970), where it is known.
+    """
     found = SampleSet()
     counts = Counter((each.kind, each.queue, each.state) for each in clusters)
     for kind, queue in sorted({(kind, queue) for kind, queue, _ in counts}):
@@ -52,6 +71,9 @@ def samples(workspace_id: str, clusters: Sequence[SessionCluster]) -> Samples:
             found.add(catalog.SESSION_CLUSTERS, labels, counts[kind, queue, state])
     for cluster in sorted(clusters, key=_identity):
         _add_cluster(found, workspace_id, cluster)
+        entered_at = since.get(cluster.session_cluster_id)
+        identity = (workspace_id, cluster.session_cluster_id)
+        found.add(catalog.SESSION_CLUSTER_STATE_SINCE, identity, entered_at)
     return found.freeze()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -59,6 +60,6 @@ def bind(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         raise AddressInUseError(
-            f"cannot listen on {host}:{port}: {error.strerror};"
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)};"
             " choose another address with --web.listen-address"
         ) from error

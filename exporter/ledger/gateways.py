@@ -1,0 +1,99 @@
+"""One gateway's part of the ledger: its sessions, and what they add to the counters.
+
+Everything here happens inside the caller's transaction.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+from exporter.ledger.amounts import Changes
+from exporter.ledger.counting import Row, increments, readmission, starting_values
+from exporter.ledger.sessions import Reading, Sessions
+from exporter.model import LivySession
+
+GatewayKey = tuple[str, str]
+"""Workspace id and Livy compute id."""
+
+_FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
+    WHERE workspace_id = ? AND livy_compute_id = ?"""
+_INSERT = "INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)"
+_SET_CONTACTED = "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?"
+_SET_DROPPED = "UPDATE gateway SET dropped_ms = ? WHERE gateway_id = ?"
+_GET_FORGOTTEN = "SELECT nano_cu_hours FROM forgotten WHERE gateway_id = ? AND queue = ?"
+_SET_FORGOTTEN = """INSERT OR REPLACE INTO forgotten (gateway_id, queue, nano_cu_hours)
+    VALUES (?, ?, ?)"""
+
+
+class GatewayBook:
+    """What is known of one gateway."""
+
+    def __init__(self, db: sqlite3.Connection, key: GatewayKey) -> None:
+        """Find the gateway, or enter it as one that there was no contact with so far."""
+        self._db = db
+        self._key = key
+        found = db.execute(_FIND, key).fetchone()
+        if found is None:
+            db.execute(_INSERT, key)
+            found = db.execute(_FIND, key).fetchone()
+        self._gateway_id: int = found[0]
+        self.has_contact = bool(found[1])
+        self._dropped_ms: int | None = found[2]
+        self._sessions = Sessions(db, self._gateway_id)
+
+    def apply(self, records: Sequence[LivySession], reading: Reading, changes: Changes) -> None:
+        """Take up what `records` say."""
+        changed = list(self._sessions.changed(records, reading))
+        if not self.has_contact:
+            self._sessions.write(after for _, after in changed)
+            if reading.is_complete:
+                self._start(changes)
+            return
+        known_of_old = [after for before, after in changed if self._is_of_old(before, after)]
+        news = [change for change in changed if not self._is_of_old(*change)]
+        self._sessions.write(after for _, after in news)
+        changes.add(*(increments(self._key, *change) for change in news))
+        for row in known_of_old:
+            self._readmit(row, changes)
+
+    def forget(self, *, unlisted_before: float) -> None:
+        """Drop the rows of sessions that left before then (wall-clock seconds).
+
+        What they added to the counters stays.
+        """
+        dropped = self._sessions.drop(unlisted_before=unlisted_before)
+        for row in dropped:
+            self._remember_forgotten(row.queue, row.latest_nano_cu_hours)
+        created = [row.created_ms for row in dropped if row.created_ms is not None]
+        if created:
+            newest = max(created) if self._dropped_ms is None else max(self._dropped_ms, *created)
+            self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
+
+    def start_at_zero(self) -> None:
+        """Note that the gateway is new, so that all it ever lists is an increase."""
+        self._db.execute(_SET_CONTACTED, (self._gateway_id,))
+        self.has_contact = True
+
+    def _start(self, changes: Changes) -> None:
+        """Give the series their starting values: all that is known of the gateway by now."""
+        changes.start(starting_values(self._key, self._sessions.all()))
+        self._db.execute(_SET_CONTACTED, (self._gateway_id,))
+
+    def _is_of_old(self, before: Row | None, after: Row) -> bool:
+        """Tell whether a session without a row may be one whose row was dropped."""
+        return (
+            before is None
+            and after.created_ms is not None
+            and self._dropped_ms is not None
+            and after.created_ms <= self._dropped_ms
+        )
+
+    def _readmit(self, row: Row, changes: Changes) -> None:
+        """Remember a session again that was counted before it was forgotten."""
+        self._sessions.write([row._replace(ended_at=None)])
+        self._remember_forgotten(row.queue, -row.latest_nano_cu_hours)
+        changes.add(readmission(self._key))
+
+    def _remember_forgotten(self, queue: str, nano_cu_hours: int) -> None:
+        found = self._db.execute(_GET_FORGOTTEN, (self._gateway_id, queue)).fetchone()
+        total = (int(found[0]) if found else 0) + nano_cu_hours
+        self._db.execute(_SET_FORGOTTEN, (self._gateway_id, queue, str(total)))
