@@ -1,0 +1,202 @@
+"""The real process: how it starts, how it ends, and what it leaves."""
+
+import asyncio
+import json
+import signal
+import socket
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, World, faults, serve
+from exporter.demo.faults import Delay, Hang
+from tests.harness import targets_of
+from tests.pages import Page
+from tests.processes import CREDENTIAL, EXPORTER, STOP_SECONDS, Process, run, start, until
+from tests.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
+
+pytestmark = pytest.mark.anyio
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+ANY_PORT = "--web.listen-address=127.0.0.1:0"
+
+
+def cloud_of(world: World) -> Cloud:
+    """Make a cloud for real processes, which go by the machine's clock."""
+    return Cloud(world, clock=time.time, access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET})
+
+
+def serve_command(world: World, endpoint: str, *flags: str) -> list[str]:
+    """Write the command line of an exporter of everything in a world."""
+    return [
+        *EXPORTER,
+        *flags,
+        f"--targets={json.dumps(targets_of(world))}",
+        f"--api.endpoint={endpoint}",
+        "--poll.interval=1s",
+    ]
+
+
+async def fetch(url: str) -> Page:
+    """Read the page of a process."""
+    async with httpx.AsyncClient() as http:
+        response = await http.get(f"{url}/metrics")
+    assert response.status_code == 200
+    return Page.from_text(response.text)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_the_demo_runs_and_ends(tmp_path: Path, number: signal.Signals) -> None:
+    """`demo` says where to look, shows usage, and ends in time with exit code 0."""
+    async with start([*EXPORTER, "demo", ANY_PORT], tmp_path) as process:
+        url = await process.url()
+        await until(lambda: b"/metrics" in process.stdout.read_bytes(), "it invites", process)
+        page = await fetch(url)
+        while not page.has("livy_cu_hours_total"):
+            page = await fetch(url)
+        assert sum(page.values("livy_cu_hours_total").values()) > 0
+        code, seconds = await process.end(number)
+    assert (code, seconds < STOP_SECONDS) == (0, True)
+    assert b"Traceback" not in process.output
+    assert files_in(tmp_path) == ["stderr", "stdout"]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "effect", [Hang(), Delay(0.5)], ids=["the API hangs", "in the middle of a walk"]
+)
+async def test_it_ends_in_time_whatever_it_waits_for(
+    tmp_path: Path, number: signal.Signals, effect: Hang | Delay
+) -> None:
+    """A poll that waits for the API does not keep the process from ending."""
+    world = empty_world()
+    for n in range(5000):
+        world.put_session(session(f"livy-{n}", 1))
+    cloud = cloud_of(world)
+    cloud.faults.add(effect)
+    async with (
+        serve(cloud.app) as endpoint,
+        start(serve_command(world, endpoint, "serve", ANY_PORT), tmp_path, CREDENTIAL) as process,
+    ):
+        await process.url()
+        await until(lambda: len(cloud.calls) >= 2, "it polls", process)
+        code, seconds = await process.end(number)
+    assert (code, seconds < STOP_SECONDS) == (0, True)
+    assert b"Traceback" not in process.output
+
+
+async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    """A port that is taken ends with exit code 2 and a line that says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [*EXPORTER, "demo", f"--web.listen-address={address}"]
+        code, process = await run(command, tmp_path)
+    assert code == 2
+    assert process.output.decode() == (
+        f"error: cannot listen on {address}: Address already in use;"
+        " choose another address with --web.listen-address\n"
+    )
+
+
+async def test_variables_of_a_kubernetes_service_do_no_harm(tmp_path: Path) -> None:
+    """What Kubernetes injects for a Service named emr-exporter is not taken for settings."""
+    injected = {
+        "EMR_EXPORTER_SERVICE_HOST": "10.0.0.1",
+        "EMR_EXPORTER_SERVICE_PORT": "9825",
+        "EMR_EXPORTER_SERVICE_PORT_METRICS": "9825",
+        "EMR_EXPORTER_PORT": "tcp://10.0.0.1:9825",
+        "EMR_EXPORTER_PORT_9825_TCP": "tcp://10.0.0.1:9825",
+        "EMR_EXPORTER_PORT_9825_TCP_PROTO": "tcp",
+        "EMR_EXPORTER_PORT_9825_TCP_PORT": "9825",
+        "EMR_EXPORTER_PORT_9825_TCP_ADDR": "10.0.0.1",
+    }
+    async with start([*EXPORTER, "demo", ANY_PORT], tmp_path, injected) as process:
+        await process.url()
+        code, _ = await process.end()
+    assert code == 0
+
+
+async def test_once_prints_the_page(tmp_path: Path) -> None:
+    """`once` prints the true totals on stdout, and nothing else, with exit code 0."""
+    world = busy_world()
+    async with serve(cloud_of(world).app) as endpoint:
+        code, process = await run(serve_command(world, endpoint, "once"), tmp_path, CREDENTIAL)
+    page = Page.from_text(process.stdout.read_text())
+    assert code == 0
+    assert page.value("livy_cu_hours_total", queue="root_queue", workspace_id=WORKSPACE) == 1.75
+    assert process.stderr.read_bytes() == b""
+    assert files_in(tmp_path) == ["stderr", "stdout"]
+
+
+async def test_once_tells_of_a_failed_target(tmp_path: Path) -> None:
+    """`once` ends with exit code 1 where a target failed, and still writes the page, whole."""
+    world = busy_world()
+    cloud = cloud_of(world)
+    cloud.faults.add(faults.FORBIDDEN, compute_id=GATEWAY)
+    output = tmp_path / "emr.prom"
+    await asyncio.to_thread(output.write_text, "an older page")
+    command = ["once", f"--output={output}"]
+    async with serve(cloud.app) as endpoint:
+        code, process = await run(serve_command(world, endpoint, *command), tmp_path, CREDENTIAL)
+    page = Page.from_text(await asyncio.to_thread(output.read_text))
+    assert code == 1
+    assert page.value("exporter_target_up", source="livy_sessions", workspace_id=WORKSPACE) == 0
+    assert page.has("session_clusters")
+    assert process.stdout.read_bytes() == b""
+    assert files_in(tmp_path) == ["emr.prom", "stderr", "stdout"]
+
+
+async def test_once_says_where_it_cannot_write(tmp_path: Path) -> None:
+    """An output that cannot be written is one line, and leaves nothing behind."""
+    world = busy_world()
+    command = ["once", f"--output={tmp_path / 'missing' / 'emr.prom'}"]
+    async with serve(cloud_of(world).app) as endpoint:
+        code, process = await run(serve_command(world, endpoint, *command), tmp_path, CREDENTIAL)
+    assert code == 2
+    assert process.output.decode() == (
+        f"error: {command[1]}: No such file or directory;"
+        " name a file in a folder that exists and can be written\n"
+    )
+
+
+async def test_totals_are_served_at_once_after_a_restart(tmp_path: Path) -> None:
+    """A second process serves the totals of the first before any poll, and goes on from there."""
+    world = busy_world()
+    cloud = cloud_of(world)
+    queue = {"queue": "root_queue", "workspace_id": WORKSPACE}
+    async with serve(cloud.app) as endpoint:
+        command = serve_command(world, endpoint, "serve", ANY_PORT, "--ledger.birth-hold=100ms")
+        async with start(command, tmp_path, CREDENTIAL) as process:
+            await seen(process, queue, 1.75)
+            world.revise(key("livy-a"), used(2.5))
+            await seen(process, queue, 2.75)
+            await process.end()
+        hang = cloud.faults.add(Hang())
+        async with start(command, tmp_path, CREDENTIAL) as process:
+            page = await fetch(await process.url())
+            assert page.value("livy_cu_hours_total", **queue) == 2.75
+            assert not page.has("exporter_target_up")
+            world.revise(key("livy-a"), used(4.0))
+            cloud.faults.remove(hang)
+            await process.end()
+        async with start(command, tmp_path, CREDENTIAL) as process:
+            await seen(process, queue, 4.25)
+
+
+async def seen(process: Process, labels: dict[str, str], expected: float) -> None:
+    """Wait until the page shows these CU-hours."""
+    url = await process.url()
+    async with asyncio.timeout(20):
+        while True:
+            page = await fetch(url)
+            found = page.values("livy_cu_hours_total", **labels)
+            if list(found.values()) == [expected]:
+                return
+            await asyncio.sleep(0.05)
+
+
+def files_in(folder: Path) -> list[str]:
+    """Give the names of all files in a folder."""
+    return sorted(path.name for path in folder.iterdir())

@@ -1,0 +1,179 @@
+"""The exporter in the test's own process, against a simulated cloud over real HTTP.
+
+Fake at the wire, assert at the page:
+
+    async with Harness(world) as h:
+        await h.poll()
+        page = await h.page()
+        assert page.value("livy_cu_hours_total", queue="q") == 12.5
+
+Nothing runs by itself: a test polls, ticks, scrapes and moves the clock in an order of its own.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from exporter.api import Credential, StaticCredentials
+from exporter.app.build import Exporter, build
+from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Behaviour, Cloud, World, serve
+from exporter.exposition import PageFormat
+from exporter.settings import Settings
+from tests.pages import Page
+
+START = 1_780_000_000.0
+"""When the time of tests begins: seconds since 1970-01-01 UTC."""
+
+PROMETHEUS = {"X-Prometheus-Scrape-Timeout-Seconds": "10"}
+"""What tells a scrape of Prometheus from other readers."""
+
+
+class ManualClock:
+    """A clock that goes on when it is told to, or when somebody waits on it."""
+
+    def __init__(self, start: float = START) -> None:
+        self._wall = start
+        self._monotonic = 1000.0
+
+    def now(self) -> float:
+        """Give seconds since 1970-01-01 UTC."""
+        return self._wall
+
+    def monotonic(self) -> float:
+        """Give seconds since an arbitrary start."""
+        return self._monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass, and others run, without waiting."""
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._wall += seconds
+        self._monotonic += seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forth or back, as an operator or NTP does."""
+        self._wall += seconds
+
+
+class Harness:
+    """An exporter of everything in a world, that polls and is scraped on command.
+
+    `settings` are given in the shape of the YAML file: `Harness(world, poll={"interval": 5})`.
+    Targets are all workspaces and gateways of the world as it is at the start. The ledger is
+    in memory where it has no path; at a `birth_hold` of 0 no increase is held back.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        clock: ManualClock | None = None,
+        behaviour: Behaviour | None = None,
+        ledger: Path | None = None,
+        birth_hold: float = 0.0,
+        **settings: Any,  # noqa: ANN401  as the schema says
+    ) -> None:
+        self.world = world
+        self.clock = clock or ManualClock()
+        self.cloud = Cloud(
+            world,
+            clock=self.clock.now,
+            access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET},
+            behaviour=behaviour or Behaviour(),
+        )
+        self.exporter: Exporter
+        self._ledger = ledger
+        self._birth_hold = birth_hold
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._endpoint = ""
+        self._http: httpx.AsyncClient
+        self._reader: httpx.AsyncClient
+
+    async def __aenter__(self) -> Self:
+        """Serve the cloud and build the exporter; nothing is polled yet."""
+        self._endpoint = await self._stack.enter_async_context(serve(self.cloud.app))
+        self._http = await self._stack.enter_async_context(httpx.AsyncClient())
+        self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop in the order of the daemon."""
+        await self.stop()
+        await self._stack.aclose()
+
+    async def stop(self) -> None:
+        """End the exporter; the cloud goes on."""
+        self.exporter.ledger.close()
+        await self._reader.aclose()
+
+    async def restart(self) -> None:
+        """End the exporter and start another one on the same ledger, as yet without a poll."""
+        await self.stop()
+        self._start()
+
+    async def poll(self, source: str | None = None) -> None:
+        """Poll every target once, one after the other; or only those of a source."""
+        for job in self.exporter.jobs:
+            if source in {None, job.source.target.source.value}:
+                await self.exporter.polling.poll(job.source, job.requests)
+
+    async def tick(self, seconds: float = 0.0) -> None:
+        """Let time pass, then do what is due by time alone, as the daemon does every second."""
+        self.clock.advance(seconds)
+        await self.exporter.polling.tick()
+
+    async def page(self) -> Page:
+        """Scrape as Prometheus does."""
+        response = await self.get("/metrics", PROMETHEUS)
+        return Page.from_text(response.text)
+
+    def peek(self) -> Page:
+        """Look at the page without being a scrape."""
+        body = self.exporter.page().joined(self.exporter.registry, PageFormat.TEXT)
+        return Page.from_text(body.decode())
+
+    async def get(
+        self, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET"
+    ) -> httpx.Response:
+        """Send a request to the exporter's own web server."""
+        return await self._reader.request(method, path, headers=headers)
+
+    def _start(self) -> None:
+        credential = Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")
+        self.exporter = build(
+            Settings(**self._given()),
+            clock=self.clock,
+            http=self._http,
+            credentials=lambda _role_arn: StaticCredentials(credential),
+            ledger_path=self._ledger,
+            birth_hold=self._birth_hold,
+        )
+        self._reader = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.exporter.web), base_url="http://exporter"
+        )
+        for job in self.exporter.jobs:
+            self.exporter.polling.announce(job.source.target)
+
+    def _given(self) -> dict[str, Any]:
+        api = {"endpoint": self._endpoint, **self._settings.get("api", {})}
+        return {"targets": targets_of(self.world), **self._settings, "api": api}
+
+
+def targets_of(world: World) -> list[dict[str, Any]]:
+    """Give the setting `targets` for everything in a world."""
+    return [
+        {
+            "region_id": row.region_id,
+            "workspace_id": row.workspace_id,
+            "livy_compute_ids": [each.compute_id for each in world.gateways(row.workspace_id)],
+        }
+        for row in world.workspaces()
+    ]

@@ -1,0 +1,71 @@
+"""The page as a test wants to read it: by metric and label, without the prefix."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from exporter.catalog import PREFIX
+
+
+@dataclass(frozen=True)
+class Page:
+    """A parsed page. Names are given without the prefix of the product, but with `_total`."""
+
+    text: str
+    samples: tuple[Sample, ...]
+
+    @classmethod
+    def from_text(cls, text: str) -> "Page":
+        """Parse a page in the text format 0.0.4."""
+        families = text_string_to_metric_families(text)
+        return cls(text, tuple(sample for family in families for sample in family.samples))
+
+    @classmethod
+    def from_openmetrics(cls, text: str) -> "Page":
+        """Parse a page in OpenMetrics, strictly."""
+        families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+        return cls(text, tuple(sample for family in families for sample in family.samples))
+
+    def value(self, name: str, **labels: str) -> float:
+        """Give the value of the one sample that has these labels, and perhaps others."""
+        found = list(self._found(name, labels))
+        if len(found) != 1:
+            raise AssertionError(f"{len(found)} samples are {name} {labels}: {found}")
+        return found[0].value
+
+    def values(self, name: str, *by: str, **labels: str) -> dict[tuple[str, ...], float]:
+        """Give the values of all samples that have these labels, by the values of others.
+
+        Without `by` the key holds every label value, in the order of the page.
+        """
+        found = list(self._found(name, labels))
+        keyed = {_key(sample, by): sample.value for sample in found}
+        if len(keyed) != len(found):
+            raise AssertionError(f"{name} {labels}: {by} does not tell the samples apart")
+        return keyed
+
+    def has(self, name: str, **labels: str) -> bool:
+        """Tell whether any sample has these labels."""
+        return next(self._found(name, labels), None) is not None
+
+    def names(self) -> frozenset[str]:
+        """Give the names of our metrics that have samples."""
+        return frozenset(
+            sample.name.removeprefix(PREFIX)
+            for sample in self.samples
+            if sample.name.startswith(PREFIX)
+        )
+
+    def _found(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
+        return (
+            sample
+            for sample in self.samples
+            if sample.name == PREFIX + name and labels.items() <= sample.labels.items()
+        )
+
+
+def _key(sample: Sample, by: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sample.labels[label] for label in by or sample.labels)

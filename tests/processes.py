@@ -1,0 +1,117 @@
+"""Real processes: the exporter as its users start it, and the tools that read it."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET
+
+EXPORTER: Sequence[str] = (sys.executable, "-m", "exporter")
+ROOT = Path(__file__).parent.parent
+
+STOP_SECONDS = 8.0
+"""How long the exporter may take to end: what it promises."""
+
+CREDENTIAL: Mapping[str, str] = {
+    "ALIBABA_CLOUD_ACCESS_KEY_ID": DEMO_KEY_ID,
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET": DEMO_KEY_SECRET,
+}
+"""The variables that give the exporter the credential of the simulated cloud."""
+
+_URL = re.compile(rb"http://[0-9.]+:[0-9]+")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that runs, or ran; what it wrote is in files."""
+
+    running: asyncio.subprocess.Process
+    stdout: Path
+    stderr: Path
+
+    @property
+    def output(self) -> bytes:
+        """Give all that it has written so far."""
+        return self.stdout.read_bytes() + self.stderr.read_bytes()
+
+    async def url(self) -> str:
+        """Give the address at which the exporter serves, once it says so."""
+        await until(lambda: b"event=started" in self.output, "the exporter has started", self)
+        started = next(line for line in self.output.splitlines() if b"event=started" in line)
+        found = _URL.search(started)
+        assert found is not None
+        return found[0].decode()
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; give the exit code, and the seconds that it took to end."""
+        start = time.monotonic()
+        self.running.send_signal(number)
+        code = await asyncio.wait_for(self.running.wait(), 2 * STOP_SECONDS)
+        return code, time.monotonic() - start
+
+
+@asynccontextmanager
+async def start(
+    arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """Run a program in `folder` inside the block; it is killed at the end if it still runs."""
+    with _opened(folder / "stdout") as stdout, _opened(folder / "stderr") as stderr:
+        running = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": _search_path(), **(environment or {})},
+        )
+    try:
+        yield Process(running, folder / "stdout", folder / "stderr")
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+
+
+async def run(
+    arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[int, Process]:
+    """Run a program to its end; give its exit code and what it wrote."""
+    async with start(arguments, folder, environment) as process:
+        code = await asyncio.wait_for(process.running.wait(), 30)
+    return code, process
+
+
+async def until(
+    condition: Callable[[], object], what: str, process: Process, *, seconds: float = 20.0
+) -> None:
+    """Wait for a condition that a process brings about; fail if it ends, or takes too long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process.running.returncode is not None or time.monotonic() > deadline:
+            raise AssertionError(f"not so: {what}; it wrote:\n{process.output.decode()}")
+        await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    """Give a port on the loopback that is free at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _opened(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")
+
+
+def _search_path() -> str:
+    """Find the package from any folder, behind the guard of the tests."""
+    return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))
