@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 
 import exporter
 from exporter import catalog
-from exporter.api import Client, CredentialSource
+from exporter.api import CredentialSource
+from exporter.app.clients import Clients
 from exporter.app.plan import PlannedTarget, plan
 from exporter.clock import Clock
 from exporter.exposition import Page, render
@@ -27,7 +28,7 @@ from exporter.poller import (
 from exporter.settings import Settings
 from exporter.snapshot import Board, Samples, SampleSet, Snapshot
 from exporter.sources import LivySessions, SeriesLimits, SessionClusters
-from exporter.telemetry import ApiMeter, Telemetry
+from exporter.telemetry import Telemetry
 from exporter.web import Site, site
 
 
@@ -79,7 +80,8 @@ def build(
     board = _RenderedBoard(Snapshot(infos=infos(planned)))
     timing = Timing(settings.poll.interval, settings.poll.timeout, settings.poll.stale_after)
     polling = Polling(board, ledger, telemetry, clock, timing)
-    sources = _Sources(settings, clock, http, credentials, ledger, telemetry)
+    clients = Clients(settings, clock, http, credentials)
+    sources = _Sources(settings, clock, clients, ledger, telemetry)
     return Exporter(
         ledger=ledger,
         telemetry=telemetry,
@@ -122,62 +124,35 @@ class _RenderedBoard(Board):
         return self._page
 
 
+@dataclass(frozen=True, slots=True)
 class _Sources:
-    """Makes the source of each target; those of one account and region share credentials."""
+    """Makes the source of each target."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        clock: Clock,
-        http: httpx.AsyncClient,
-        credentials: Callable[[str], CredentialSource],
-        ledger: Ledger,
-        telemetry: Telemetry,
-    ) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._http = http
-        self._new_credentials = credentials
-        self._credentials: dict[str, CredentialSource] = {}
-        self._ledger = ledger
-        self._telemetry = telemetry
+    settings: Settings
+    clock: Clock
+    clients: Clients
+    ledger: Ledger
+    telemetry: Telemetry
 
     def job(self, planned: PlannedTarget) -> Job:
         """Give what polls `planned`."""
         target = planned.target
-        meter = self._telemetry.api_meter(target.account, target.region_id)
-        client = self._client(planned, meter)
+        meter = self.telemetry.api_meter(target.account, target.region_id)
+        client = self.clients.client(planned, meter)
         source: PollSource
         if target.source is Source.SESSION_CLUSTERS:
-            source = SessionClusters(target, client, ledger=self._ledger, telemetry=self._telemetry)
+            source = SessionClusters(target, client, ledger=self.ledger, telemetry=self.telemetry)
         else:
-            sessions = self._settings.sessions
+            sessions = self.settings.sessions
             source = LivySessions(
                 target,
                 client,
-                ledger=self._ledger,
-                telemetry=self._telemetry,
-                clock=self._clock,
+                ledger=self.ledger,
+                telemetry=self.telemetry,
+                clock=self.clock,
                 limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
             )
         return Job(source, lambda: meter.requests)
-
-    def _client(self, planned: PlannedTarget, meter: ApiMeter) -> Client:
-        role_arn = planned.role_arn
-        if role_arn not in self._credentials:
-            self._credentials[role_arn] = self._new_credentials(role_arn)
-        return Client(
-            self._http,
-            account=planned.target.account,
-            region_id=planned.target.region_id,
-            endpoint=planned.endpoint,
-            credentials=self._credentials[role_arn],
-            meter=meter,
-            clock=self._clock,
-            max_attempts=self._settings.api.max_attempts,
-            timeout=self._settings.api.timeout,
-            max_response_bytes=self._settings.api.max_response_bytes,
-        )
 
 
 def _telemetry(registry: CollectorRegistry, planned: Sequence[PlannedTarget]) -> Telemetry:

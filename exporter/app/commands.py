@@ -6,20 +6,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
-import structlog
-
 from exporter.api import Credential, StaticCredentials, VendorCredentials
 from exporter.app.build import Exporter, build
+from exporter.app.clients import open_http
 from exporter.app.life import live
 from exporter.clock import SystemClock
 from exporter.errors import UsageError
 from exporter.exposition import PageFormat
 from exporter.settings import Settings, TargetSettings
 
-_log = structlog.get_logger(__name__)
-
-_MAX_CONNECTIONS = 20
 _DEMO_POLL_SECONDS = 5.0
 _DEMO_HOLD_SECONDS = 20.0
 """Longer than Prometheus' usual scrape interval of 15 s, which a demo has to be good for too."""
@@ -44,12 +39,12 @@ def once(settings: Settings, output: Path | None) -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    async with _http() as http:
+    async with open_http() as http:
         exporter = build(
             settings,
             clock=SystemClock(),
             http=http,
-            credentials=_vendor_credentials,
+            credentials=vendor_credentials,
             ledger_path=settings.ledger.path,
             birth_hold=settings.ledger.birth_hold,
         )
@@ -71,7 +66,7 @@ async def _demo(settings: Settings) -> int:
             for workspace_id, livy_compute_ids in cloud.workspaces
         )
 
-    async with start_demo(speed=settings.demo.speed) as cloud, _http() as http:
+    async with start_demo(speed=settings.demo.speed) as cloud, open_http() as http:
         api = settings.api.model_copy(update={"endpoint": cloud.endpoint})
         update = {"targets": targets_of(cloud), "api": api}
         simulated = _hastened(settings).model_copy(update=update)
@@ -106,12 +101,12 @@ def _invite(url: str) -> None:
 
 
 async def _once(settings: Settings, output: Path | None) -> int:
-    async with _http() as http:
+    async with open_http() as http:
         exporter = build(
             settings,
             clock=SystemClock(),
             http=http,
-            credentials=_vendor_credentials,
+            credentials=vendor_credentials,
             ledger_path=settings.ledger.path if settings.ledger.is_given else None,
             birth_hold=0.0,
         )
@@ -158,10 +153,6 @@ def _write(page: bytes, output: Path | None) -> None:
         ) from error
 
 
-def _vendor_credentials(role_arn: str) -> VendorCredentials:
+def vendor_credentials(role_arn: str) -> VendorCredentials:
+    """Give the vendor's default chain, and a role to assume with it unless it is `""`."""
     return VendorCredentials(SystemClock(), role_arn=role_arn)
-
-
-def _http() -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=_MAX_CONNECTIONS)
-    return httpx.AsyncClient(limits=limits)

@@ -22,12 +22,14 @@ def dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if arguments.asks_version:
         print(version())
         return 0
-    command = _find(arguments.words)
+    command, values = _find(arguments.words)
     if arguments.asks_help:
         print(helptext.render(command if arguments.words else None, sys.stdout, environ))
         return 0
+    _check_values(command, values)
     options, flags = _own_options(command, arguments)
-    return command.run(Call(load(command.name, flags, environ), options))
+    loaded = load(command.name.split()[0], flags, environ)
+    return command.run(Call(loaded, options, tuple(values)))
 
 
 def version() -> str:
@@ -38,17 +40,34 @@ def version() -> str:
     return f"{PROGRAM} {exporter.__version__} ({', '.join(details)})"
 
 
-def _find(words: Sequence[str]) -> Command:
+def _find(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
+    """Give the command that `words` begin with, and the words after it."""
     if not words:
-        return DEFAULT
+        return DEFAULT, ()
     by_name = {command.name: command for command in COMMANDS}
-    name, *surplus = words
-    if name not in by_name:
-        advice = nearest(name, by_name) or f"there are {', '.join(by_name)}"
-        raise UsageError(f"{name}: unknown command; {advice}")
+    for length in (2, 1):
+        command = by_name.get(" ".join(words[:length]))
+        if command is not None:
+            return command, words[length:]
+    parts = [name for name in by_name if name.startswith(f"{words[0]} ")]
+    if parts:
+        raise UsageError(f"{' '.join(words)}: incomplete command; there are {', '.join(parts)}")
+    advice = nearest(words[0], by_name) or f"there are {', '.join(by_name)}"
+    raise UsageError(f"{words[0]}: unknown command; {advice}")
+
+
+def _check_values(command: Command, values: Sequence[str]) -> None:
+    """Refuse words that the command does not take, and the lack of those that it needs."""
+    surplus = values[len(command.arguments) :]
     if surplus:
-        raise UsageError(*(f"{word}: {name} takes no such argument; remove it" for word in surplus))
-    return by_name[name]
+        raise UsageError(
+            *(f"{word}: {command.name} takes no such argument; remove it" for word in surplus)
+        )
+    lacking = command.arguments[len(values) :]
+    if lacking:
+        raise UsageError(
+            f"{command.name}: give {' '.join(lacking)}, such as {PROGRAM} {command.example}"
+        )
 
 
 def _own_options(command: Command, arguments: Arguments) -> tuple[dict[str, str], list[str]]:
@@ -66,4 +85,7 @@ def _own_options(command: Command, arguments: Arguments) -> tuple[dict[str, str]
             raise UsageError(f"{flag}: only the command {owners[flag]} takes it; remove it")
         else:
             flags.append(flag if value is None else f"{flag}={value}")
+    lacking = [each for each in command.options if each.is_needed and each.flag not in options]
+    if lacking:
+        raise UsageError(*(f"{each.flag}: give {each.word}, {each.help}" for each in lacking))
     return options, flags

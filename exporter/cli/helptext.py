@@ -42,7 +42,8 @@ def _head(command: Command | None, bold: Style, width: int) -> Iterator[str]:
         yield from (f"  {PROGRAM} {each.example}" for each in COMMANDS)
         yield from ("", bold("Options:"))
     else:
-        yield f"{bold('Usage:')} {PROGRAM} {command.name} [--flag=value ...]"
+        usage = " ".join((PROGRAM, command.name, *command.arguments, "[--flag=value ...]"))
+        yield f"{bold('Usage:')} {usage}"
         yield from ("", command.summary, "", f"{bold('Example:')} {PROGRAM} {command.example}")
         yield from ("", bold("Options:"))
         for option in command.options:

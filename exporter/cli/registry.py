@@ -17,6 +17,8 @@ class Call:
     loaded: Loaded
     options: Mapping[str, str] = field(default_factory=dict)
     """The command's own flags that were given."""
+    arguments: tuple[str, ...] = ()
+    """What follows the command and is no flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Option:
     word: str
     """Stands for the value in the help."""
     help: str
+    is_needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Command:
     """The arguments of an example, without the program."""
     run: Callable[[Call], int]
     options: tuple[Option, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """Words that stand for the arguments it needs."""
 
 
 def _serve(call: Call) -> int:
@@ -61,6 +66,25 @@ def _once(call: Call) -> int:
     _log(call)
     output = call.options.get("--output")
     return app.once(call.loaded.settings, Path(output) if output else None)
+
+
+def _reconcile(call: Call) -> int:
+    from exporter import app  # noqa: PLC0415 - as above
+
+    _log(call)
+    return app.reconcile(call.loaded.settings)
+
+
+def _back_up(call: Call) -> int:
+    from exporter import app  # noqa: PLC0415 - as above
+
+    return app.back_up_ledger(call.loaded.settings, Path(call.arguments[0]))
+
+
+def _forget(call: Call) -> int:
+    from exporter import app  # noqa: PLC0415 - as above
+
+    return app.forget_gateway(call.loaded.settings, call.options["--livy-compute-id"])
 
 
 def _config(call: Call) -> int:
@@ -99,6 +123,26 @@ COMMANDS = (
         "once --region-id=cn-hangzhou --output=/var/lib/node_exporter/emr.prom",
         _once,
         (Option("--output", "FILE", "write the metrics there, all or nothing, not on stdout"),),
+    ),
+    Command(
+        "reconcile",
+        "Hold the ledger against the full history; exit code 1 where a CU-hour has no place.",
+        "reconcile --config.file=exporter.yml",
+        _reconcile,
+    ),
+    Command(
+        "ledger backup",
+        "Write a consistent copy of the ledger, also beside a running daemon.",
+        "ledger backup /backup/emr-exporter.db",
+        _back_up,
+        arguments=("PATH",),
+    ),
+    Command(
+        "ledger forget",
+        "End the counters of a Livy gateway that is gone; stop the daemon first.",
+        "ledger forget --livy-compute-id=lc-0123456789abcdef",
+        _forget,
+        (Option("--livy-compute-id", "ID", "the gateway to forget", is_needed=True),),
     ),
     Command(
         "config",

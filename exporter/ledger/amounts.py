@@ -45,11 +45,19 @@ def write_amounts(db: sqlite3.Connection, amounts: Mapping[Key, Amount]) -> None
     """Write `amounts`, inside the caller's transaction."""
     db.executemany(
         "INSERT OR REPLACE INTO counter (metric, labels, value, shown) VALUES (?, ?, ?, ?)",
-        [
-            (key.metric.name, json.dumps(key.labels, ensure_ascii=False), *map(str, amount))
-            for key, amount in amounts.items()
-        ],
+        [(*_stored(key), *map(str, amount)) for key, amount in amounts.items()],
     )
+
+
+def delete_amounts(db: sqlite3.Connection, keys: Iterable[Key]) -> None:
+    """Delete counters, inside the caller's transaction."""
+    db.executemany(
+        "DELETE FROM counter WHERE metric = ? AND labels = ?", [_stored(key) for key in keys]
+    )
+
+
+def _stored(key: Key) -> tuple[str, str]:
+    return key.metric.name, json.dumps(key.labels, ensure_ascii=False)
 
 
 class Changes:

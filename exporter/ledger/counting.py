@@ -13,12 +13,19 @@ from exporter import catalog
 from exporter.catalog import Metric
 from exporter.model import UNKNOWN_STATE, LivySession
 
+_OF_GATEWAY = ("workspace_id", "livy_compute_id")
+
 
 class Key(NamedTuple):
     """One time series: a metric and its label values."""
 
     metric: Metric
     labels: tuple[str, ...]
+
+    @property
+    def gateway(self) -> tuple[str, ...] | None:
+        """Give workspace and gateway, where the series is of one."""
+        return self.labels[:2] if self.metric.labels[:2] == _OF_GATEWAY else None
 
 
 class Row(NamedTuple):

@@ -74,7 +74,7 @@ def _open(
         check_same_thread=False,
     )
     try:
-        _check_owner(db, path, len(migrations))
+        check_owner(db, path, len(migrations))
         _check_health(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -85,7 +85,7 @@ def _open(
     return db
 
 
-def _check_owner(db: sqlite3.Connection, path: Path | None, newest: int) -> None:
+def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIGRATIONS)) -> None:
     """Refuse a database of another program, and one of a newer version of this one."""
     owner, version = _pragma(db, "application_id"), _pragma(db, "user_version")
     has_tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0

@@ -19,8 +19,8 @@ _FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
 _INSERT = "INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)"
 _SET_CONTACTED = "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?"
 _SET_DROPPED = "UPDATE gateway SET dropped_ms = ? WHERE gateway_id = ?"
-_GET_FORGOTTEN = "SELECT nano_cu_hours FROM forgotten WHERE gateway_id = ? AND queue = ?"
-_SET_FORGOTTEN = """INSERT OR REPLACE INTO forgotten (gateway_id, queue, nano_cu_hours)
+_GET_REMAINDER = "SELECT nano_cu_hours FROM remainder WHERE gateway_id = ? AND queue = ?"
+_SET_REMAINDER = """INSERT OR REPLACE INTO remainder (gateway_id, queue, nano_cu_hours)
     VALUES (?, ?, ?)"""
 
 
@@ -52,6 +52,11 @@ class GatewayBook:
         news = [change for change in changed if not self._is_of_old(*change)]
         self._sessions.write(after for _, after in news)
         changes.add(*(increments(self._key, *change) for change in news))
+        for before, after in news:
+            if before is not None and before.queue != after.queue:
+                # What was counted before the queue was known stays where it was counted.
+                self._keep_remainder(before.queue, before.latest_nano_cu_hours)
+                self._keep_remainder(after.queue, -before.latest_nano_cu_hours)
         for row in known_of_old:
             self._readmit(row, changes)
 
@@ -62,7 +67,7 @@ class GatewayBook:
         """
         dropped = self._sessions.drop(unlisted_before=unlisted_before)
         for row in dropped:
-            self._remember_forgotten(row.queue, row.latest_nano_cu_hours)
+            self._keep_remainder(row.queue, row.latest_nano_cu_hours)
         created = [row.created_ms for row in dropped if row.created_ms is not None]
         if created:
             newest = max(created) if self._dropped_ms is None else max(self._dropped_ms, *created)
@@ -90,10 +95,10 @@ class GatewayBook:
     def _readmit(self, row: Row, changes: Changes) -> None:
         """Remember a session again that was counted before it was forgotten."""
         self._sessions.write([row._replace(ended_at=None)])
-        self._remember_forgotten(row.queue, -row.latest_nano_cu_hours)
+        self._keep_remainder(row.queue, -row.latest_nano_cu_hours)
         changes.add(readmission(self._key))
 
-    def _remember_forgotten(self, queue: str, nano_cu_hours: int) -> None:
-        found = self._db.execute(_GET_FORGOTTEN, (self._gateway_id, queue)).fetchone()
+    def _keep_remainder(self, queue: str, nano_cu_hours: int) -> None:
+        found = self._db.execute(_GET_REMAINDER, (self._gateway_id, queue)).fetchone()
         total = (int(found[0]) if found else 0) + nano_cu_hours
-        self._db.execute(_SET_FORGOTTEN, (self._gateway_id, queue, str(total)))
+        self._db.execute(_SET_REMAINDER, (self._gateway_id, queue, str(total)))

@@ -51,9 +51,10 @@ _VERSION_1 = (
     "CREATE INDEX session_by_end ON session (gateway_id, ended_at) WHERE ended_at IS NOT NULL",
     """CREATE INDEX session_by_leaving ON session (gateway_id, unlisted_at)
         WHERE unlisted_at IS NOT NULL""",
-    # What the forgotten sessions of a queue had used when they were last read, in
-    # nano-CU-hours as decimal text: only `reconcile` needs it.
-    """CREATE TABLE forgotten (
+    # What the counters of a queue hold beyond its remembered sessions, in nano-CU-hours as
+    # decimal text: forgotten ones, and usage counted before a session's queue was known.
+    # Only `reconcile` needs it.
+    """CREATE TABLE remainder (
         gateway_id INTEGER NOT NULL REFERENCES gateway,
         queue TEXT NOT NULL,
         nano_cu_hours TEXT NOT NULL,

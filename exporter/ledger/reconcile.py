@@ -1,0 +1,123 @@
+"""Holding the ledger against a listing: whether every CU-hour has its place.
+
+For each queue of a gateway, in nano-CU-hours:
+
+    exported + held back + advanced = listed + overcounted + no longer listed
+
+`advanced` is what the service has reported since the ledger's last commit; a daemon that runs
+beside is never quite at the same instant as the listing, so it is no difference.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from exporter import catalog
+from exporter.ledger.amounts import Amount
+from exporter.ledger.counting import Key, Row
+from exporter.ledger.matching import match
+from exporter.model import LivySession
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRecord:
+    """What the ledger holds of one gateway, read at one instant."""
+
+    key: tuple[str, str]
+    has_contact: bool = False
+    dropped_ms: int | None = None
+    rows: tuple[Row, ...] = ()
+    remainder: Mapping[str, int] = field(default_factory=dict)
+    amounts: Mapping[Key, Amount] = field(default_factory=dict)
+
+
+class Balance(NamedTuple):
+    """The two sides for one queue of one gateway, in nano-CU-hours."""
+
+    queue: str
+    exported: int
+    held_back: int
+    advanced: int
+    listed: int
+    overcounted: int
+    no_longer_listed: int
+
+    @property
+    def difference(self) -> int:
+        """Give what has no place: 0 where the ledger is right."""
+        return (
+            self.exported
+            + self.held_back
+            + self.advanced
+            - self.listed
+            - self.overcounted
+            - self.no_longer_listed
+        )
+
+
+def reconcile(record: GatewayRecord, listing: Iterable[LivySession]) -> list[Balance]:
+    """Give the balance of each queue of a gateway."""
+    listed: defaultdict[str, int] = defaultdict(int)
+    advanced: defaultdict[str, int] = defaultdict(int)
+    gone: defaultdict[str, int] = defaultdict(int, record.remainder)
+    for known in record.rows:
+        gone[known.queue] += known.latest_nano_cu_hours
+    for row, session in _matched(record.rows, listing):
+        queue = row.queue if row else session.queue
+        was = row.latest_nano_cu_hours if row else 0
+        is_now = session.usage.nano_cu_hours
+        now = was if is_now is None else is_now
+        listed[queue] += now
+        if row is None and _is_of_old(session, record.dropped_ms):
+            gone[queue] -= now
+        else:
+            advanced[queue] += now - was
+            gone[queue] -= was
+    queues = {*listed, *gone, *(key.labels[-1] for key in record.amounts)}
+    return [
+        _balance(record, queue, listed[queue], advanced[queue], gone[queue])
+        for queue in sorted(queues)
+    ]
+
+
+def _balance(record: GatewayRecord, queue: str, listed: int, advanced: int, gone: int) -> Balance:
+    labels = (*record.key, queue)
+    total = record.amounts.get(Key(catalog.LIVY_CU_HOURS, labels), Amount(0, 0))
+    overcounted = record.amounts.get(Key(catalog.LIVY_OVERCOUNTED, labels), Amount(0, 0))
+    return Balance(
+        queue,
+        exported=total.shown,
+        held_back=total.value - total.shown,
+        advanced=advanced,
+        listed=listed,
+        overcounted=overcounted.value,
+        no_longer_listed=gone,
+    )
+
+
+def _matched(
+    rows: Iterable[Row], listing: Iterable[LivySession]
+) -> Iterable[tuple[Row | None, LivySession]]:
+    """Pair each listed session with its row, each row at most once."""
+    rows_by_id: defaultdict[str, list[Row]] = defaultdict(list)
+    for known in rows:
+        rows_by_id[known.session_id].append(known)
+    sessions_by_id: defaultdict[str, list[LivySession]] = defaultdict(list)
+    for session in listing:
+        sessions_by_id[session.session_id].append(session)
+    for session_id, sessions in sessions_by_id.items():
+        pairs: dict[object, tuple[Row | None, LivySession]] = {}
+        for row, session in match(rows_by_id[session_id], sessions):
+            pairs["new", session.created_ms] = (row, session)
+            if row is not None:
+                pairs["known", row.serial] = pairs.pop(("new", session.created_ms))
+        yield from pairs.values()
+
+
+def _is_of_old(session: LivySession, dropped_ms: int | None) -> bool:
+    return (
+        session.created_ms is not None
+        and dropped_ms is not None
+        and session.created_ms <= dropped_ms
+    )
