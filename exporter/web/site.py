@@ -57,7 +57,7 @@ def site(parts: Site) -> Starlette:
         return HTMLResponse(_LANDING.format(version=escape(parts.version), path=escape(path)))
 
     path = parts.telemetry_path
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(path, metrics),
             Route("/-/healthy", healthy),
@@ -66,6 +66,9 @@ def site(parts: Site) -> Starlette:
         ],
         middleware=[Middleware(GZipMiddleware, compresslevel=1)],
     )
+    # "/metrics/" is not there: a redirect would be built from whatever Host was sent.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _verdict(good: str, problems: Sequence[str]) -> Response:
