@@ -95,7 +95,8 @@ class Harness:
         self._stack = AsyncExitStack()
         self._endpoint = ""
         self._http: httpx.AsyncClient
-        self._reader: httpx.AsyncClient
+        self.reader: httpx.AsyncClient
+        """Reads the web server of the exporter."""
 
     async def __aenter__(self) -> Self:
         """Serve the cloud and build the exporter; nothing is polled yet."""
@@ -112,7 +113,7 @@ class Harness:
     async def stop(self) -> None:
         """End the exporter; the cloud goes on."""
         self.exporter.ledger.close()
-        await self._reader.aclose()
+        await self.reader.aclose()
 
     async def restart(self) -> None:
         """End the exporter and start another one on the same ledger, as yet without a poll."""
@@ -144,7 +145,7 @@ class Harness:
         self, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET"
     ) -> httpx.Response:
         """Send a request to the exporter's own web server."""
-        return await self._reader.request(method, path, headers=headers)
+        return await self.reader.request(method, path, headers=headers)
 
     def _start(self) -> None:
         credential = Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")
@@ -156,7 +157,7 @@ class Harness:
             ledger_path=self._ledger,
             birth_hold=self._birth_hold,
         )
-        self._reader = httpx.AsyncClient(
+        self.reader = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.exporter.web), base_url="http://exporter"
         )
         for job in self.exporter.jobs:

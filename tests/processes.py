@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,17 @@ async def until(
         if process.running.returncode is not None or time.monotonic() > deadline:
             raise AssertionError(f"not so: {what}; it wrote:\n{process.output.decode()}")
         await asyncio.sleep(0.02)
+
+
+async def eventually(
+    check: Callable[[], Awaitable[object]], *, seconds: float = 20.0, pause: float = 0.1
+) -> None:
+    """Ask again and again until the answer is true, or fail when it takes too long."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await check():
+                return
+            await asyncio.sleep(pause)
 
 
 def free_port() -> int:
