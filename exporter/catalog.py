@@ -270,6 +270,19 @@ TARGET_POLL_REQUESTS = _metric(
     _TARGET,
     "HTTP requests that the last finished poll of the target made.",
 )
+DISCOVERY_UP = _metric(
+    "exporter_discovery_up",
+    "gauge",
+    "account region_id workspace_id",
+    "Whether the last discovery succeeded: of workspaces (empty workspace_id), or of the gateways "
+    "of a workspace. Refreshed every discovery.interval.",
+)
+DISCOVERY_LAST_SUCCESS = _metric(
+    "exporter_discovery_last_success_timestamp_seconds",
+    "gauge",
+    "account region_id workspace_id",
+    "When the last successful discovery ended. Refreshed every discovery.interval.",
+)
 POLLS = _metric("exporter_polls_total", "counter", "source", "Finished polls.")
 POLL_FAILURES = _metric(
     "exporter_poll_failures_total", "counter", "source reason", "Polls that failed, by reason."
@@ -303,6 +316,30 @@ API_DURATION = _metric(
     "histogram",
     "action",
     "Time from sending an HTTP request to the last byte of its answer.",
+)
+API_RATE_LIMIT = _metric(
+    "exporter_api_request_rate_limit",
+    "gauge",
+    "account region_id",
+    "Requests per second that the exporter allows itself at present; it falls under throttling.",
+)
+WALK_PAGES = _metric(
+    "exporter_livy_walk_pages",
+    "gauge",
+    _GATEWAY,
+    "Pages that the complete walk of a Livy history has read so far; only during one.",
+)
+WALK_PAGES_EXPECTED = _metric(
+    "exporter_livy_walk_pages_expected",
+    "gauge",
+    _GATEWAY,
+    "Pages that the complete walk of a Livy history is expected to read; only during one.",
+)
+HISTORY_TRUNCATED = _metric(
+    "exporter_livy_history_truncated",
+    "gauge",
+    _GATEWAY,
+    f"Whether the service does not let us read a Livy history to its end. {_POLLED}",
 )
 MALFORMED_RECORDS = _metric(
     "exporter_malformed_records_total",
@@ -356,6 +393,13 @@ LEDGER_FAILURES = _metric(
     "counter",
     "reason",
     "Attempts to write the ledger that failed; the usage is counted when writing works again.",
+)
+
+WEB_CONFIG_RELOADED = _metric(
+    "exporter_web_config_last_reload_successful",
+    "gauge",
+    "",
+    "Whether the file of --web.config.file was good when it was last read.",
 )
 
 CATALOG: tuple[Metric, ...] = tuple(
