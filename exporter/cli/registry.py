@@ -127,7 +127,7 @@ COMMANDS = (
     Command(
         "reconcile",
         "Hold the ledger against the full history; exit code 1 where a CU-hour has no place.",
-        "reconcile --config.file=exporter.yml",
+        "reconcile --region-id=cn-hangzhou --ledger.path=/var/lib/emr/emr-exporter.db",
         _reconcile,
     ),
     Command(
