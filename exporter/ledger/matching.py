@@ -1,6 +1,7 @@
 """Which remembered session a record belongs to: ids may be reused, create times may be missing.
 
-Records and rows are those of one session id, in any order.
+Records and rows are those of one session id; rows in any order, records in the order in which
+they were read. A walk may read a session more than once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,33 +12,61 @@ from exporter.model import LivySession
 TOLERANCE_MS = 1000
 """Create times that differ by no more than this are those of one session."""
 
-Match = tuple[Row | None, LivySession]
+Match = tuple[Row | None, list[LivySession]]
+"""A session, `None` where it is a new one, and the readings of it: at least one."""
 
 
 def match(rows: Sequence[Row], records: Sequence[LivySession]) -> Iterator[Match]:
-    """Pair each record with its row, or with `None` where it opens a new session.
+    """Give each session that `records` speak of, known or new, with its records.
 
     A record without a create time belongs to the newest session, or opens one that adopts
     the first create time seen. A create time more than a second later than every known one
     is a new session. An earlier one corrects the newest session's, unless another record of
     the same listing speaks for that session: then it is an older session of the same id.
     """
-    dated = sorted((r for r in records if r.created_ms is not None), key=_created)
-    newest = max(rows, key=_age, default=None)
-    if not dated:
-        # Several readings without a create time are readings of one session: the last wins.
-        yield newest, records[-1]
+    if not rows and len(records) == 1:
+        yield None, [*records]
         return
-    pairs = [(_same(rows, record), record) for record in dated]
-    yield from ((row, record) for row, record in pairs if row is not None)
-    strangers = [record for row, record in pairs if row is None]
-    is_spoken_for = any(row is newest for row, _ in pairs)
-    if strangers and newest is not None and not is_spoken_for:
+    matches = _dated(rows, [each for each in records if each.created_ms is not None])
+    undated = [each for each in records if each.created_ms is None]
+    if undated:
+        _give_to_newest(undated, matches, rows)
+    place = {id(record): place for place, record in enumerate(records)}
+    for row, some in matches:
+        yield row, sorted(some, key=lambda record: place[id(record)])
+
+
+def _dated(rows: Sequence[Row], records: Sequence[LivySession]) -> list[Match]:
+    """Match the records that have a create time; new sessions come last, from old to new."""
+    known: dict[int, Match] = {}
+    strangers: list[list[LivySession]] = []
+    for record in sorted(records, key=_created):
+        row = _same(rows, record)
+        if row is not None:
+            known.setdefault(row.serial, (row, []))[1].append(record)
+        elif strangers and _created(record) - _created(strangers[-1][0]) <= TOLERANCE_MS:
+            strangers[-1].append(record)
+        else:
+            strangers.append([record])
+    newest = max(rows, key=_age, default=None)
+    if newest is not None and newest.serial not in known:
         heir = _heir(newest, strangers)
         if heir is not None:
             strangers.remove(heir)
-            yield newest, heir
-    yield from ((None, record) for record in strangers)
+            known[newest.serial] = (newest, heir)
+    return [*known.values(), *((None, some) for some in strangers)]
+
+
+def _give_to_newest(undated: list[LivySession], matches: list[Match], rows: Sequence[Row]) -> None:
+    """Let records without a create time be readings of the newest session there is."""
+    row = max(rows, key=_age, default=None)
+    latest = max(matches, key=lambda each: _created(each[1][-1]), default=None)
+    if latest is None or (row is not None and _age(row)[0] > _created(latest[1][-1])):
+        latest = next((each for each in matches if each[0] is row), None)
+    if latest is None:
+        matches.append((row, undated))
+    else:
+        latest[1].extend(undated)
 
 
 def _same(rows: Sequence[Row], record: LivySession) -> Row | None:
@@ -53,11 +82,11 @@ def _same(rows: Sequence[Row], record: LivySession) -> Row | None:
     )
 
 
-def _heir(newest: Row, strangers: Sequence[LivySession]) -> LivySession | None:
-    """Find the record that speaks for `newest` under a create time not known so far."""
+def _heir(newest: Row, strangers: Sequence[list[LivySession]]) -> list[LivySession] | None:
+    """Find the records that speak for `newest` under a create time not known so far."""
     if newest.created_ms is None:
-        return strangers[-1]
-    earlier = [record for record in strangers if _created(record) < newest.created_ms]
+        return strangers[-1] if strangers else None
+    earlier = [some for some in strangers if _created(some[0]) < newest.created_ms]
     return earlier[-1] if earlier else None
 
 

@@ -99,7 +99,7 @@ def _balance(record: GatewayRecord, queue: str, listed: int, advanced: int, gone
 def _matched(
     rows: Iterable[Row], listing: Iterable[LivySession]
 ) -> Iterable[tuple[Row | None, LivySession]]:
-    """Pair each listed session with its row, each row at most once."""
+    """Pair each listed session, as last read, with its row."""
     rows_by_id: defaultdict[str, list[Row]] = defaultdict(list)
     for known in rows:
         rows_by_id[known.session_id].append(known)
@@ -107,12 +107,7 @@ def _matched(
     for session in listing:
         sessions_by_id[session.session_id].append(session)
     for session_id, sessions in sessions_by_id.items():
-        pairs: dict[object, tuple[Row | None, LivySession]] = {}
-        for row, session in match(rows_by_id[session_id], sessions):
-            pairs["new", session.created_ms] = (row, session)
-            if row is not None:
-                pairs["known", row.serial] = pairs.pop(("new", session.created_ms))
-        yield from pairs.values()
+        yield from ((row, some[-1]) for row, some in match(rows_by_id[session_id], sessions))
 
 
 def _is_of_old(session: LivySession, dropped_ms: int | None) -> bool:

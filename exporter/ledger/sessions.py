@@ -142,13 +142,12 @@ def _of_one_id(
     """Yield the rows of one session id that change."""
     was = {row.serial: row for row in rows}
     now: dict[int, Row] = {}
-    for row, record in match(rows, records) if records else ():
-        if row is None:
-            serial = max((*was, *now), default=-1) + 1
-            now[serial] = open_row(record, serial, reading.event_at)
-        else:
-            known = now.get(row.serial, row)
-            now[row.serial] = read_again(known, record, reading.event_at)
+    for known, some in match(rows, records) if records else ():
+        serial = known.serial if known else max((*was, *now), default=-1) + 1
+        row = known or open_row(some.pop(0), serial, reading.event_at)
+        for record in some:
+            row = read_again(row, record, reading.event_at)
+        now[serial] = row
     yield from ((was.get(serial), row) for serial, row in now.items() if row != was.get(serial))
     if reading.is_complete:
         yield from _left(rows, now, reading)

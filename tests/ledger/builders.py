@@ -1,0 +1,106 @@
+"""Short words for what tests of the ledger say all the time."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from exporter import catalog
+from exporter.catalog import Metric
+from exporter.ledger import GatewayKey, Ledger
+from exporter.ledger.counting import Row
+from exporter.model import LivySession, SessionCluster, Usage
+from tests.harness import ManualClock
+
+GATEWAY: GatewayKey = ("w-1", "lc-1")
+QUEUE = "q"
+USER = "ann"
+
+
+def record(
+    session_id: str = "s",
+    cu: int | None = 0,
+    *,
+    created: int | None = 1_000_000,
+    state: str = "running",
+    queue: str = QUEUE,
+    user: str = USER,
+) -> LivySession:
+    """Make a record that used `cu` nano-CU-hours, twice that in vcore- and thrice in MB-seconds."""
+    usage = Usage() if cu is None else Usage(cu, 2 * cu, 3 * cu)
+    return LivySession(
+        session_id, state, queue=queue, proxy_user=user, created_ms=created, usage=usage
+    )
+
+
+def row(serial: int = 0, *, created: int | None = 1_000_000, **fields: Any) -> Row:  # noqa: ANN401
+    """Make a row of session "s" that used nothing."""
+    made = Row("s", serial, created, QUEUE, USER, 0, 0, 0, 0, "", None, None)
+    return made._replace(**fields)
+
+
+def cluster(
+    session_cluster_id: str = "sc",
+    state: str = "running",
+    *,
+    started: int | None = None,
+    kind: str = "SQL",
+    queue: str = QUEUE,
+) -> SessionCluster:
+    """Make a session cluster."""
+    return SessionCluster(session_cluster_id, state, kind=kind, queue=queue, started_ms=started)
+
+
+def memory(
+    clock: ManualClock | None = None, *, hold: float = 0.0, users: int = 200, days: float = 400
+) -> Ledger:
+    """Open a ledger in memory."""
+    return opened(None, clock, hold=hold, users=users, days=days)
+
+
+def opened(
+    path: Path | None,
+    clock: ManualClock | None = None,
+    *,
+    hold: float = 0.0,
+    users: int = 200,
+    days: float = 400,
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+) -> Ledger:
+    """Open a ledger; `days` is how long sessions are remembered that are not listed."""
+    return Ledger(
+        path,
+        clock=clock or ManualClock(),
+        birth_hold=hold,
+        forget_after=days * 86400,
+        max_proxy_users=users,
+        connect=connect,
+    )
+
+
+def listed(ledger: Ledger, *records: LivySession, complete: bool = True) -> None:
+    """Let the ledger read a listing of the gateway."""
+    ledger.apply_sessions(GATEWAY, records, is_complete=complete)
+
+
+def values(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, int]:
+    """Give the exact values of a metric by its last label (the gateway, where it has no other)."""
+    return {
+        key.labels[-1]: amount.value
+        for key, amount in ledger.state.amounts.items()
+        if key.metric is metric
+    }
+
+
+def shown(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, int]:
+    """Give what the page may say of a metric, likewise."""
+    return {
+        key.labels[-1]: amount.shown
+        for key, amount in ledger.state.amounts.items()
+        if key.metric is metric
+    }
+
+
+def nonzero(of: Mapping[str, int]) -> dict[str, int]:
+    """Give what is not 0."""
+    return {name: value for name, value in of.items() if value}
