@@ -27,7 +27,7 @@ CREDENTIAL: Mapping[str, str] = {
 }
 """The variables that give the exporter the credential of the simulated cloud."""
 
-_URL = re.compile(rb"http://[0-9.]+:[0-9]+")
+_STARTED = re.compile(rb"\bstarted\b.*?(http://[0-9.]+:[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,10 @@ class Process:
 
     async def url(self) -> str:
         """Give the address at which the exporter serves, once it says so."""
-        await until(lambda: b"event=started" in self.output, "the exporter has started", self)
-        started = next(line for line in self.output.splitlines() if b"event=started" in line)
-        found = _URL.search(started)
+        await until(lambda: _STARTED.search(self.output), "the exporter has started", self)
+        found = _STARTED.search(self.output)
         assert found is not None
-        return found[0].decode()
+        return found[1].decode()
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Send a signal; give the exit code, and the seconds that it took to end."""
