@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from exporter.ledger.amounts import Changes
 from exporter.ledger.counting import Row, increments, readmission, starting_values
 from exporter.ledger.sessions import Reading, Sessions
-from exporter.model import LivySession
+from exporter.model import UNKNOWN_STATE, LivySession
 
 GatewayKey = tuple[str, str]
 """Workspace id and Livy compute id."""
@@ -73,8 +73,12 @@ class GatewayBook:
             newest = max(created) if self._dropped_ms is None else max(self._dropped_ms, *created)
             self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
 
-    def start_at_zero(self) -> None:
+    def start_at_zero(self, changes: Changes) -> None:
         """Note that the gateway is new, so that all it ever lists is an increase."""
+        if self.has_contact:
+            return
+        for row in self._sessions.all():
+            changes.add(increments(self._key, None, row))
         self._db.execute(_SET_CONTACTED, (self._gateway_id,))
         self.has_contact = True
 
@@ -93,8 +97,8 @@ class GatewayBook:
         )
 
     def _readmit(self, row: Row, changes: Changes) -> None:
-        """Remember a session again that was counted before it was forgotten."""
-        self._sessions.write([row._replace(ended_at=None)])
+        """Remember a session again that was counted, its end too, before it was forgotten."""
+        self._sessions.write([row._replace(ended=row.ended or UNKNOWN_STATE, ended_at=None)])
         self._keep_remainder(row.queue, -row.latest_nano_cu_hours)
         changes.add(readmission(self._key))
 

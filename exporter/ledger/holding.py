@@ -47,13 +47,17 @@ class Holding:
     def scraped(self, keys: Iterable[Key], at: float, *, is_prometheus: bool) -> None:
         """Note that a scrape at `at` showed `keys`; only the first one of each counts.
 
-        Once Prometheus was seen, other readers of the page do not count as scrapes.
+        Once Prometheus was seen, other readers of the page do not count as scrapes; nor does
+        what they saw before it came.
         """
         with self._lock:
+            is_expected = self.knows_prometheus and at - self._last_prometheus <= PATIENCE_SECONDS
             if is_prometheus:
+                if not is_expected:
+                    self._first_scraped = dict.fromkeys(self._first_scraped)
                 self.knows_prometheus = True
                 self._last_prometheus = at
-            elif self.knows_prometheus and at - self._last_prometheus <= PATIENCE_SECONDS:
+            elif is_expected:
                 return
             if None in self._first_scraped.values():
                 for key in keys:

@@ -129,8 +129,8 @@ class Ledger:
 
     def start_at_zero(self, gateway: GatewayKey) -> None:
         """Note that a gateway did not exist before: all that it will list are increases."""
-        with self._transaction():
-            GatewayBook(self._db, gateway).start_at_zero()
+        with self._transaction() as changes:
+            GatewayBook(self._db, gateway).start_at_zero(changes)
 
     def ended_since(self, gateway: GatewayKey, at: float) -> frozenset[str]:
         """Give the ids of the sessions whose end was first seen after `at` (seconds since 1970)."""

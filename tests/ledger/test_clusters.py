@@ -1,0 +1,158 @@
+"""Session clusters: which states they entered, and since when."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter import catalog
+from exporter.ledger import Ledger
+from exporter.model import SESSION_CLUSTER_STATES, SessionCluster
+from tests.harness import START, ManualClock
+from tests.ledger.builders import cluster, memory, nonzero, opened, shown, values
+
+DAY = 86400.0
+
+
+def seen(ledger: Ledger, *clusters: SessionCluster) -> dict[str, float]:
+    """Let the ledger read a listing; give since when, in seconds after the start of time."""
+    since = ledger.apply_session_clusters("w-1", clusters)
+    return {name: at - START for name, at in since.items()}
+
+
+def entries(ledger: Ledger) -> dict[str, int]:
+    """Give the entries by state, those that happened."""
+    return nonzero(values(ledger, catalog.SESSION_CLUSTER_STATE_ENTRIES))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Give a clock that the test moves."""
+    return ManualClock()
+
+
+@pytest.fixture
+def ledger(clock: ManualClock) -> Ledger:
+    """Give a ledger that has met the workspace, with one running cluster."""
+    made = memory(clock)
+    seen(made, cluster("a", started=1))
+    clock.advance(30)
+    return made
+
+
+def test_first_contact_is_no_entry() -> None:
+    """Nobody saw how the clusters of a first listing came into their states."""
+    ledger = memory()
+    seen(ledger, cluster("a"), cluster("b", "error"))
+    assert values(ledger, catalog.SESSION_CLUSTER_STATE_ENTRIES) == dict.fromkeys(
+        SESSION_CLUSTER_STATES, 0
+    )
+
+
+def test_first_contact_is_kept_over_a_restart(tmp_path: Path) -> None:
+    """After a restart a workspace is not met for the first time again."""
+    first = opened(tmp_path / "ledger.db")
+    seen(first)
+    first.close()
+    second = opened(tmp_path / "ledger.db")
+    seen(second, cluster("a"))
+    assert entries(second) == {"running": 1}
+
+
+def test_a_cluster_that_comes_later_is_one_entry(ledger: Ledger) -> None:
+    """A cluster first seen after the first listing has entered its state."""
+    assert seen(ledger, cluster("a", started=1), cluster("b", "starting")) == {"a": 0, "b": 30}
+    assert entries(ledger) == {"starting": 1}
+
+
+def test_another_state_is_one_entry(ledger: Ledger, clock: ManualClock) -> None:
+    """A change of state is an entry, once; its time is that of the listing that showed it."""
+    assert seen(ledger, cluster("a", "stopping", started=1)) == {"a": 30}
+    clock.advance(30)
+    assert seen(ledger, cluster("a", "stopping", started=1)) == {"a": 30}
+    assert entries(ledger) == {"stopping": 1}
+    seen(ledger, cluster("a", "running", started=1))
+    assert entries(ledger) == {"stopping": 1, "running": 1}
+
+
+def test_a_new_start_in_the_same_state_is_one_entry(ledger: Ledger) -> None:
+    """A cluster that restarted between two polls entered its state again."""
+    assert seen(ledger, cluster("a", started=2)) == {"a": 30}
+    assert entries(ledger) == {"running": 1}
+
+
+def test_a_start_time_that_is_missing_says_nothing(ledger: Ledger) -> None:
+    """A start time that is not told for a while, or that comes late, is no start."""
+    seen(ledger, cluster("a"))
+    seen(ledger, cluster("a", started=1))
+    seen(ledger, cluster("a", started=1), cluster("late", "stopped"))
+    seen(ledger, cluster("a", started=1), cluster("late", "stopped", started=5))
+    assert entries(ledger) == {"stopped": 1}
+
+
+def test_who_was_not_listed_for_a_while_enters_nothing(ledger: Ledger, clock: ManualClock) -> None:
+    """A listing that is falsely empty for a while is no event."""
+    seen(ledger)
+    clock.advance(30)
+    assert seen(ledger, cluster("a", started=1)) == {"a": 0}
+    assert entries(ledger) == {}
+    seen(ledger)
+    seen(ledger, cluster("a", "error", started=1))
+    assert entries(ledger) == {"error": 1}
+
+
+def test_a_forgotten_cluster_is_a_new_one(clock: ManualClock) -> None:
+    """A cluster that was gone for longer than the ledger remembers enters its state anew."""
+    ledger = memory(clock, days=10)
+    seen(ledger, cluster("a"))
+    seen(ledger)
+    clock.advance(9 * DAY)
+    seen(ledger)
+    seen(ledger, cluster("a"))
+    assert entries(ledger) == {}
+    seen(ledger)
+    clock.advance(11 * DAY)
+    seen(ledger)
+    seen(ledger, cluster("a"))
+    assert entries(ledger) == {"running": 1}
+
+
+def test_since_when_is_kept_over_a_restart(tmp_path: Path, clock: ManualClock) -> None:
+    """A restart does not make a cluster look as if it had just entered its state."""
+    first = opened(tmp_path / "ledger.db", clock)
+    seen(first, cluster("a"))
+    first.close()
+    clock.advance(1000)
+    second = opened(tmp_path / "ledger.db", clock)
+    assert seen(second, cluster("a")) == {"a": 0}
+
+
+def test_entries_are_by_kind_and_queue_and_exist_at_zero(ledger: Ledger) -> None:
+    """Every state of a kind and queue has a series before anything enters it."""
+    seen(ledger, cluster("a", started=1), cluster("b", "error", kind="THRIFT", queue="p"))
+    found = {
+        key.labels[1:]: amount.value
+        for key, amount in ledger.state.amounts.items()
+        if key.metric is catalog.SESSION_CLUSTER_STATE_ENTRIES
+    }
+    assert found == {
+        **{("SQL", "q", state): 0 for state in SESSION_CLUSTER_STATES},
+        **{("THRIFT", "p", state): int(state == "error") for state in SESSION_CLUSTER_STATES},
+    }
+
+
+def test_workspaces_are_met_one_by_one(ledger: Ledger) -> None:
+    """The first contact with another workspace is its own."""
+    ledger.apply_session_clusters("w-2", [cluster("a", "error")])
+    assert entries(ledger) == {}
+
+
+def test_entries_are_held_as_other_counters_are(clock: ManualClock) -> None:
+    """An entry shows once the series was scraped and its hold has passed."""
+    ledger = memory(clock, hold=90)
+    seen(ledger, cluster("a"))
+    seen(ledger, cluster("a", "error"))
+    assert nonzero(shown(ledger, catalog.SESSION_CLUSTER_STATE_ENTRIES)) == {}
+    ledger.scraped(list(ledger.state.amounts), is_prometheus=True)
+    clock.advance(90)
+    ledger.release()
+    assert nonzero(shown(ledger, catalog.SESSION_CLUSTER_STATE_ENTRIES)) == {"error": 1}

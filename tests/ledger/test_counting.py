@@ -1,0 +1,223 @@
+"""Counting: what a reading adds to which counter."""
+
+import itertools
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter import catalog
+from exporter.ledger.counting import (
+    Key,
+    Row,
+    increments,
+    leave,
+    open_row,
+    read_again,
+    starting_values,
+)
+from exporter.model import LivySession
+from tests.ledger.builders import GATEWAY, listed, memory, nonzero, record, row, values
+
+HIGHEST = 2**53 - 1
+"""The highest figure that a record can hold."""
+
+figures = st.integers(0, HIGHEST) | st.none()
+records = st.builds(
+    record,
+    st.just("s"),
+    figures,
+    created=st.sampled_from((None, 1, 2)),
+    state=st.sampled_from(("starting", "running", "terminated", "error", "unknown")),
+    queue=st.sampled_from(("", "q", "p")),
+    user=st.sampled_from(("", "ann", "bob")),
+)
+
+
+def lives(readings: list[LivySession]) -> list[Row]:
+    """Give the row of a session after each of its readings."""
+    rows = [open_row(readings[0], 0, 1.0)]
+    for reading in readings[1:]:
+        rows.append(read_again(rows[-1], reading, 2.0))
+    return rows
+
+
+def total(*parts: Row | None) -> Counter[Key]:
+    """Add up the increments of a session that went through these rows."""
+    sums: Counter[Key] = Counter()
+    for before, after in itertools.pairwise(parts):
+        assert after is not None
+        for key, delta in increments(GATEWAY, before, after):
+            sums[key] += delta
+    return sums
+
+
+@given(st.lists(records, min_size=1, max_size=6))
+def test_starting_values_equal_the_sum_of_increments(readings: list[LivySession]) -> None:
+    """What a first listing starts with is what its sessions would have added one by one."""
+    rows = [open_row(each, serial, 1.0) for serial, each in enumerate(readings)]
+    one_by_one: Counter[Key] = Counter()
+    for each in rows:
+        one_by_one += total(None, each)
+    at_once: Counter[Key] = Counter()
+    for key, value in starting_values(GATEWAY, rows):
+        at_once[key] += value
+    assert +at_once == +one_by_one
+
+
+@given(st.lists(records, min_size=1, max_size=6))
+def test_usage_adds_up_to_the_highest_figures(readings: list[LivySession]) -> None:
+    """Whatever the readings and their order, a session adds its highest figures, once."""
+    sums = total(None, *lives(readings))
+    for metric, name in (
+        (catalog.LIVY_CU_HOURS, "nano_cu_hours"),
+        (catalog.LIVY_VCORE_SECONDS, "vcore_seconds"),
+        (catalog.LIVY_MB_SECONDS, "mb_seconds"),
+        (catalog.LIVY_PROXY_USER_CU_HOURS, "nano_cu_hours"),
+        (catalog.LIVY_PROXY_USER_VCORE_SECONDS, "vcore_seconds"),
+        (catalog.LIVY_PROXY_USER_MB_SECONDS, "mb_seconds"),
+    ):
+        highest = max(getattr(each.usage, name) or 0 for each in readings)
+        assert sum(value for key, value in sums.items() if key.metric is metric) == highest
+
+
+@given(st.lists(records, min_size=1, max_size=6))
+def test_no_counter_ever_goes_down(readings: list[LivySession]) -> None:
+    """Every increment of a counter is at least 0; only the gauge of overcounting may fall."""
+    rows: list[Row | None] = [None, *lives(readings)]
+    for before, after in itertools.pairwise(rows):
+        assert after is not None
+        for key, delta in increments(GATEWAY, before, after):
+            assert delta >= 0 or key.metric is catalog.LIVY_OVERCOUNTED
+
+
+@given(st.lists(records, min_size=1, max_size=6))
+def test_total_minus_overcounted_is_the_latest_figure(readings: list[LivySession]) -> None:
+    """The counter less the overcounted gauge is what the service says now."""
+    rows = lives(readings)
+    sums = total(None, *rows)
+    net = sum(
+        value * (1 if key.metric is catalog.LIVY_CU_HOURS else -1)
+        for key, value in sums.items()
+        if key.metric in {catalog.LIVY_CU_HOURS, catalog.LIVY_OVERCOUNTED}
+    )
+    stated = [each.usage.nano_cu_hours for each in readings if each.usage.nano_cu_hours is not None]
+    assert net == (stated[-1] if stated else 0)
+
+
+@given(st.lists(records, min_size=1, max_size=6), st.booleans())
+def test_a_session_ends_and_starts_once(readings: list[LivySession], leaves: bool) -> None:  # noqa: FBT001
+    """A session is counted as started once and as ended once, with the first end seen."""
+    rows = lives(readings)
+    if leaves:
+        rows.append(leave(rows[-1], 3.0))
+    sums = total(None, *rows)
+    by_metric: Counter[str] = Counter()
+    for key, value in sums.items():
+        by_metric[key.metric.name] += value
+    ends = [each.state for each in readings if each.has_ended]
+    first = ends[0] if ends else "unknown" if leaves else None
+    assert by_metric[catalog.LIVY_SESSIONS_STARTED.name] == 1
+    assert by_metric[catalog.LIVY_SESSIONS_ENDED.name] == (first is not None)
+    assert {
+        k.labels[-1] for k, v in sums.items() if k.metric is catalog.LIVY_SESSIONS_ENDED and v
+    } == ({first} if first else set())
+
+
+def test_a_figure_that_is_missing_is_not_zero() -> None:
+    """A record without a figure says nothing of it: neither an increase nor a revision."""
+    ledger = memory()
+    listed(ledger, record(cu=5))
+    listed(ledger, record(cu=None))
+    listed(ledger, record(cu=6))
+    assert values(ledger) == {"q": 6}
+    assert values(ledger, catalog.LIVY_OVERCOUNTED) == {"q": 0}
+    assert values(ledger, catalog.USAGE_REVISIONS) == {"lc-1": 0}
+
+
+def test_an_estimate_that_falls_is_overcounted_and_counted_as_a_revision() -> None:
+    """A fall changes no total; it is a revision, and the gauge says by how much."""
+    ledger = memory()
+    listed(ledger, record(cu=10))
+    listed(ledger, record(cu=7))
+    assert values(ledger) == {"q": 10}
+    assert values(ledger, catalog.LIVY_OVERCOUNTED) == {"q": 3}
+    assert values(ledger, catalog.USAGE_REVISIONS) == {"lc-1": 1}
+    listed(ledger, record(cu=7))
+    assert values(ledger, catalog.USAGE_REVISIONS) == {"lc-1": 1}
+    listed(ledger, record(cu=12))
+    assert values(ledger) == {"q": 12}
+    assert values(ledger, catalog.LIVY_OVERCOUNTED) == {"q": 0}
+
+
+def test_a_queue_and_a_user_that_come_late_get_what_follows() -> None:
+    """Queue and proxy user are those of the first record that names them; nothing moves."""
+    ledger = memory()
+    listed(ledger)
+    listed(ledger, record(cu=4, queue="", user=""))
+    listed(ledger, record(cu=5, queue="q", user=""))
+    listed(ledger, record(cu=7, queue="other", user="ann"))
+    assert values(ledger) == {"": 4, "q": 3}
+    assert values(ledger, catalog.LIVY_PROXY_USER_CU_HOURS) == {"": 5, "ann": 2}
+    assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"": 1, "q": 0}
+
+
+def test_totals_beyond_64_bits_are_exact() -> None:
+    """A sum of many figures just below 2^53 stays exact far beyond 2^63."""
+    ledger = memory()
+    count = 3000
+    listed(ledger, *(record(f"s{n}", HIGHEST) for n in range(count)))
+    assert values(ledger) == {"q": count * HIGHEST}
+    assert values(ledger)["q"] > 2**63
+    listed(ledger, *(record(f"t{n}", HIGHEST) for n in range(count)))
+    assert values(ledger) == {"q": 2 * count * HIGHEST}
+
+
+def test_proxy_users_beyond_the_limit_are_one() -> None:
+    """The first so many users of a gateway have series, in order of first sight."""
+    ledger = memory(users=2)
+    listed(ledger, record("a", 1, user="ann"), record("b", 2, user="bob"))
+    listed(
+        ledger, record("c", 4, user="cid"), record("d", 8, user="dan"), record("a", 3, user="ann")
+    )
+    assert values(ledger, catalog.LIVY_PROXY_USER_CU_HOURS) == {"ann": 3, "bob": 2, "_other": 12}
+
+
+def test_proxy_users_beyond_the_limit_are_one_from_the_first_listing() -> None:
+    """The first listing of a gateway obeys the limit as well."""
+    ledger = memory(users=1)
+    listed(ledger, *(record(f"s{n}", 1, user=f"u{n}") for n in range(9)))
+    assert sorted(values(ledger, catalog.LIVY_PROXY_USER_CU_HOURS).values()) == [1, 8]
+
+
+def test_without_proxy_users_there_are_no_counters_of_them() -> None:
+    """At a limit of 0 nothing is counted by proxy user."""
+    ledger = memory(users=0)
+    listed(ledger, record(cu=1))
+    listed(ledger, record(cu=2))
+    assert values(ledger, catalog.LIVY_PROXY_USER_CU_HOURS) == {}
+    assert values(ledger) == {"q": 2}
+
+
+def test_each_end_is_counted_by_its_state() -> None:
+    """The counter of ended sessions tells how they ended; all ways exist at 0 beforehand."""
+    ledger = memory()
+    listed(ledger, record("a"), record("b"), record("c"))
+    listed(ledger, record("a", state="error"), record("b", state="terminated"), record("c"))
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED) == {
+        "terminated": 1,
+        "error": 1,
+        "unknown": 0,
+    }
+    listed(ledger, record("a", state="terminated"), record("b", state="terminated"))
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED) == {
+        "terminated": 1,
+        "error": 1,
+        "unknown": 1,
+    }
+    assert nonzero(values(ledger, catalog.LIVY_SESSIONS_STARTED)) == {"q": 3}
+
+
+def test_a_row_says_what_it_overcounts() -> None:
+    """The overcounted part of a row is its highest less its latest."""
+    assert row(nano_cu_hours=10, latest_nano_cu_hours=4).overcounted == 6

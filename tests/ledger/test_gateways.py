@@ -1,0 +1,299 @@
+"""Gateways: first contact, leaving, forgetting and coming back."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter import catalog
+from exporter.model import LivySession
+from tests.harness import ManualClock
+from tests.ledger.builders import (
+    GATEWAY,
+    listed,
+    memory,
+    opened,
+    record,
+    shown,
+    values,
+)
+
+DAY = 86400.0
+A = 1_000_000
+
+
+def test_the_first_complete_listing_is_the_starting_value() -> None:
+    """What the first complete listing holds is what the series start with, held back or not."""
+    ledger = memory(hold=90)
+    listed(ledger, record("a", 5), record("b", 7, state="terminated"))
+    assert values(ledger) == shown(ledger) == {"q": 12}
+    assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 2}
+    assert shown(ledger, catalog.LIVY_SESSIONS_ENDED) == {"terminated": 1, "error": 0, "unknown": 0}
+    assert values(ledger, catalog.USAGE_REVISIONS) == {"lc-1": 0}
+    assert values(ledger, catalog.SESSIONS_READMITTED) == {"lc-1": 0}
+
+
+def test_an_empty_first_listing_is_contact_too() -> None:
+    """A gateway that lists nothing at first has contact: all that comes is an increase."""
+    ledger = memory(hold=90)
+    listed(ledger)
+    listed(ledger, record(cu=5))
+    assert values(ledger) == {"q": 5}
+    assert shown(ledger) == {"q": 0}
+
+
+def test_a_later_listing_is_an_increase_whatever_its_create_times() -> None:
+    """After first contact even a session from long ago is an increase."""
+    ledger = memory(hold=90)
+    listed(ledger, record("a", 5))
+    listed(ledger, record("a", 5), record("old", 7, created=1))
+    assert values(ledger) == {"q": 12}
+    assert shown(ledger) == {"q": 5}
+
+
+def test_a_partial_walk_starts_no_counters() -> None:
+    """What a partial walk brings before first contact is staged, without any series."""
+    ledger = memory()
+    listed(ledger, record("a", 5), complete=False)
+    assert ledger.state.amounts == {}
+    assert ledger.state.sessions == 1
+
+
+def test_what_is_staged_survives_a_restart_and_adds_nothing(tmp_path: Path) -> None:
+    """Staged sessions become part of the starting value, once, also after a restart."""
+    path = tmp_path / "ledger.db"
+    first = opened(path)
+    listed(first, record("a", 5), record("gone", 2), complete=False)
+    first.close()
+    second = opened(path)
+    assert second.state.amounts == {}
+    assert second.state.sessions == 2
+    listed(second, record("a", 6), record("b", 1))
+    assert values(second) == {"q": 9}
+    listed(second, record("a", 6), record("b", 1))
+    assert values(second) == {"q": 9}
+
+
+def test_a_partial_walk_adds_usage_after_first_contact() -> None:
+    """Once there was contact, a partial walk counts what it brings, known or new."""
+    ledger = memory()
+    listed(ledger, record("a", 5), record("b", 5))
+    listed(ledger, record("a", 6), record("c", 1), complete=False)
+    assert values(ledger) == {"q": 12}
+
+
+def test_a_partial_walk_never_concludes_that_something_is_gone() -> None:
+    """A session that a partial walk lacks has not left."""
+    clock = ManualClock()
+    ledger = memory(clock, days=1)
+    listed(ledger, record("a", 5), record("b", 5))
+    clock.advance(2 * DAY)
+    listed(ledger, record("a", 6), complete=False)
+    assert ledger.state.sessions == 2
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 0
+
+
+def test_who_vanishes_while_open_ends_unknown() -> None:
+    """A session that a complete listing lacks ends as unknown, unless its end was seen."""
+    ledger = memory()
+    listed(ledger, record("a", 5), record("b", 5, state="error"))
+    listed(ledger)
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED) == {
+        "terminated": 0,
+        "error": 1,
+        "unknown": 1,
+    }
+    listed(ledger, record("a", 5, state="terminated"))
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED) == {
+        "terminated": 0,
+        "error": 1,
+        "unknown": 1,
+    }
+
+
+@pytest.mark.parametrize("short", [(), (record("a", 5),)], ids=["empty", "short"])
+def test_a_listing_that_is_false_for_a_while_does_no_harm(short: tuple[LivySession, ...]) -> None:
+    """Listings falsely empty or short change no total, and growth meanwhile counts once."""
+    ledger = memory()
+    rows = [record(name, 5) for name in "abc"]
+    listed(ledger, *rows)
+    for _ in range(3):
+        listed(ledger, *short)
+    listed(ledger, *rows)
+    assert values(ledger) == {"q": 15}
+    listed(ledger, *short)
+    listed(ledger, record("a", 5), record("b", 9), record("c", 5))
+    assert values(ledger) == {"q": 19}
+    assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 3}
+
+
+def test_an_unreadable_record_does_not_leave() -> None:
+    """A session whose record cannot be read is still listed."""
+    ledger = memory()
+    listed(ledger, record("a", 5), record("b", 5))
+    ledger.apply_sessions(GATEWAY, [record("a", 5)], is_complete=True, unreadable=frozenset("b"))
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 0
+    listed(ledger, record("a", 5))
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 1
+
+
+def test_a_session_is_remembered_for_as_long_as_it_is_said() -> None:
+    """The row of a session that left is dropped after `forget_after`; its usage stays."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    listed(ledger, record("a", 5), record("b", 7))
+    listed(ledger, record("a", 5))
+    clock.advance(9.9 * DAY)
+    listed(ledger, record("a", 5))
+    assert ledger.state.sessions == 2
+    clock.advance(0.2 * DAY)
+    listed(ledger, record("a", 5))
+    assert ledger.state.sessions == 1
+    assert values(ledger) == {"q": 12}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_who_comes_back_after_being_forgotten_adds_nothing(tmp_path: Path, restarts: bool) -> None:  # noqa: FBT001
+    """A forgotten session is readmitted as counted; what it uses from then on counts."""
+    clock = ManualClock()
+    path = tmp_path / "ledger.db"
+    ledger = opened(path, clock, days=10)
+    listed(ledger, record("a", 5), record("b", 7, created=A + 60_000))
+    listed(ledger)
+    clock.advance(11 * DAY)
+    listed(ledger)
+    assert ledger.state.sessions == 0
+    if restarts:
+        ledger.close()
+        ledger = opened(path, clock, days=10)
+    back = [record("a", 5), record("b", 7, created=A + 60_000), record("c", 1, created=A + 60_001)]
+    listed(ledger, *back)
+    assert values(ledger) == {"q": 13}
+    assert values(ledger, catalog.SESSIONS_READMITTED) == {"lc-1": 2}
+    assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 3}
+    listed(ledger, record("a", 6), *back[1:])
+    assert values(ledger) == {"q": 14}
+
+
+def test_who_is_readmitted_has_ended_before() -> None:
+    """A session that left ended as unknown; when it comes back its end is not counted again."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    listed(ledger, record("a", 5))
+    listed(ledger)
+    clock.advance(11 * DAY)
+    listed(ledger)
+    ends = values(ledger, catalog.LIVY_SESSIONS_ENDED)
+    assert ends == {"terminated": 0, "error": 0, "unknown": 1}
+    listed(ledger, record("a", 5))
+    listed(ledger, record("a", 5, state="terminated"))
+    listed(ledger)
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED) == ends
+
+
+def test_a_partial_walk_readmits_too() -> None:
+    """Coming back is recognised in a partial walk as well."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    listed(ledger, record("a", 5))
+    listed(ledger)
+    clock.advance(11 * DAY)
+    listed(ledger)
+    listed(ledger, record("a", 5), complete=False)
+    assert values(ledger) == {"q": 5}
+
+
+def test_the_newest_that_was_dropped_never_gets_older() -> None:
+    """Dropping an older session later does not forget that a newer one was dropped."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    new, old = record("new", 5, created=A + 60_000), record("old", 7)
+    listed(ledger, new, old)
+    listed(ledger, old)
+    clock.advance(11 * DAY)
+    listed(ledger)
+    clock.advance(11 * DAY)
+    listed(ledger)
+    assert ledger.state.sessions == 0
+    listed(ledger, new, old)
+    assert values(ledger) == {"q": 12}
+    assert values(ledger, catalog.SESSIONS_READMITTED) == {"lc-1": 2}
+
+
+@pytest.mark.parametrize("step", [-500 * DAY, 500 * DAY])
+def test_a_clock_that_steps_changes_no_total(step: float) -> None:
+    """Wherever the wall clock steps, sessions that are listed, left or return count once."""
+    clock = ManualClock()
+    ledger = memory(clock)
+    rows = [record(name, 5) for name in "abc"]
+    listed(ledger, *rows)
+    listed(ledger, rows[0])
+    clock.step(step)
+    listed(ledger, rows[0])
+    listed(ledger, *rows)
+    clock.step(-2 * step)
+    listed(ledger, rows[0])
+    listed(ledger, *rows)
+    assert values(ledger) == {"q": 15}
+    assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 3}
+
+
+def test_a_gateway_that_is_born_meanwhile_starts_at_zero() -> None:
+    """All that a gateway lists that did not exist before is an increase."""
+    ledger = memory(hold=90)
+    ledger.start_at_zero(GATEWAY)
+    listed(ledger, record(cu=5))
+    assert values(ledger) == {"q": 5}
+    assert shown(ledger) == {"q": 0}
+
+
+def test_a_gateway_that_starts_at_zero_counts_what_was_staged() -> None:
+    """What a partial walk brought before the gateway was known to be new counts as well."""
+    ledger = memory()
+    listed(ledger, record(cu=5), complete=False)
+    ledger.start_at_zero(GATEWAY)
+    listed(ledger, record(cu=6))
+    assert values(ledger) == {"q": 6}
+
+
+def test_starting_at_zero_is_for_gateways_without_contact() -> None:
+    """A gateway that is counted already is not touched by being called new."""
+    ledger = memory()
+    listed(ledger, record(cu=5))
+    ledger.start_at_zero(GATEWAY)
+    listed(ledger, record(cu=5))
+    assert values(ledger) == {"q": 5}
+
+
+def test_a_gateway_added_later_starts_with_what_it_lists() -> None:
+    """First contact is per gateway: one that is configured months later has a past of its own."""
+    ledger = memory(hold=90)
+    listed(ledger, record(cu=5))
+    ledger.apply_sessions(("w-1", "lc-2"), [record(cu=1000, queue="other")], is_complete=True)
+    assert values(ledger) == {"q": 5, "other": 1000}
+    assert shown(ledger) == {"q": 5, "other": 1000}
+
+
+def test_ends_are_events_only_after_first_contact() -> None:
+    """Sessions that had ended before the first contact did not end recently."""
+    clock = ManualClock()
+    ledger = memory(clock)
+    listed(ledger, record("a", state="terminated"), record("b"))
+    clock.advance(10)
+    listed(ledger, record("a", state="terminated"), record("b", state="error"))
+    assert ledger.ended_since(GATEWAY, clock.now() - 5) == {"b"}
+    clock.advance(10)
+    assert ledger.ended_since(GATEWAY, clock.now() - 5) == set()
+
+
+def test_a_listing_that_says_nothing_new_writes_no_row(tmp_path: Path) -> None:
+    """A known listing changes neither sessions nor counters in the file."""
+    path = tmp_path / "ledger.db"
+    ledger = opened(path)
+    rows = [record(f"s{n}", n) for n in range(1000)]
+    listed(ledger, *rows)
+    wal = path.with_name("ledger.db-wal")
+    size = wal.stat().st_size
+    before = ledger.state
+    listed(ledger, *rows)
+    assert wal.stat().st_size == size
+    assert ledger.state.amounts == before.amounts
