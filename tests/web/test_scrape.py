@@ -1,0 +1,46 @@
+"""What counts as a scrape: a `GET` that was sent to its end."""
+
+import pytest
+from starlette.types import Message
+
+from exporter.web.scrape import ScrapeResponse
+
+pytestmark = pytest.mark.anyio
+
+
+async def answer(method: str, *, is_gone: bool = False) -> tuple[list[Message], list[str]]:
+    """Send a response to a client that may have gone away; give the messages and the calls."""
+    sent: list[Message] = []
+    calls: list[str] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect" if is_gone else "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    response = ScrapeResponse(
+        b"page", media_type="text/plain", on_received=lambda: calls.append("received")
+    )
+    await response({"type": "http", "method": method, "headers": []}, receive, send)
+    return sent, calls
+
+
+async def test_a_page_that_arrived_is_a_scrape() -> None:
+    """The whole page was sent to a client that is still there."""
+    sent, calls = await answer("GET")
+    assert calls == ["received"]
+    assert b"".join(message.get("body", b"") for message in sent) == b"page"
+    assert sent[-1]["more_body"] is False
+
+
+async def test_an_aborted_scrape_does_not_count() -> None:
+    """The client went away before the page was through."""
+    _, calls = await answer("GET", is_gone=True)
+    assert calls == []
+
+
+async def test_a_head_is_no_scrape() -> None:
+    """Headers show no sample."""
+    _, calls = await answer("HEAD")
+    assert calls == []
