@@ -67,6 +67,24 @@ class Target:
         return "/".join(filter(None, (self.source, self.workspace_id, self.livy_compute_id)))
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """What one discovery lists: the workspaces of an account and region, or their gateways.
+
+    With a `workspace_id` it is the gateways of that workspace.
+    """
+
+    account: str
+    region_id: str
+    workspace_id: str = ""
+
+    def __str__(self) -> str:
+        """Give the name used in logs and error texts."""
+        return "/".join(
+            filter(None, ("discovery", self.account, self.region_id, self.workspace_id))
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """A workspace, as `ListWorkspaces` lists it."""

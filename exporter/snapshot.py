@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from exporter.catalog import Metric
 from exporter.errors import Reason
-from exporter.model import Target
+from exporter.model import Scope, Target
 
 
 class Sample(NamedTuple):
@@ -81,6 +81,15 @@ class TargetView:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscoveryView:
+    """How the discovery of one scope goes; `up` is `None` until one has finished."""
+
+    up: bool | None = None
+    failure: Failure | None = None
+    last_success_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that the page shows but the exporter's own live metrics.
 
@@ -92,11 +101,17 @@ class Snapshot:
     targets: Mapping[Target, TargetView] = field(default_factory=dict)
     counters: Samples = field(default_factory=dict)
     infos: Samples = field(default_factory=dict)
+    discoveries: Mapping[Scope, DiscoveryView] = field(default_factory=dict)
 
     def with_target(self, view: TargetView) -> "Snapshot":
         """Give a picture in which `view` is the one of its target."""
         targets = MappingProxyType({**self.targets, view.target: view})
         return replace(self, targets=targets)
+
+    def without_target(self, target: Target) -> "Snapshot":
+        """Give a picture that does not know `target`; what was counted of it stays."""
+        targets = {other: view for other, view in self.targets.items() if other != target}
+        return replace(self, targets=MappingProxyType(targets))
 
     def with_counters(self, counters: Samples) -> "Snapshot":
         """Give a picture with other totals."""
@@ -105,6 +120,10 @@ class Snapshot:
     def with_infos(self, infos: Samples) -> "Snapshot":
         """Give a picture that knows other things of the targets."""
         return replace(self, infos=infos)
+
+    def with_discoveries(self, views: Mapping[Scope, DiscoveryView]) -> "Snapshot":
+        """Give a picture of other discoveries."""
+        return replace(self, discoveries=MappingProxyType(dict(views)))
 
     def without_stale_gauges(self, monotonic: float) -> "Snapshot":
         """Give a picture without the gauges of targets that are stale at `monotonic`.

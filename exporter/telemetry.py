@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.errors import Reason
-from exporter.model import Source
+from exporter.model import Scope, Source
 
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -55,15 +55,23 @@ class Telemetry:
                 counter.labels(source)
             for reason in Reason:
                 self._poll_failures.labels(source, reason)
-            self._seconds.labels(_ACTIONS[source])
         for kind in LEDGER_REASONS:
             self._ledger_failures.labels(kind)
 
-    def expect_calls(self, account: str, region_id: str, source: Source) -> None:
-        """Bring the label sets of the calls that `source` makes into being, at 0."""
-        where = (account, region_id, _ACTIONS[source])
+    def expect_polls(self, account: str, region_id: str, source: Source) -> None:
+        """Bring the label sets of the calls that polls of `source` make into being, at 0."""
+        self._expect_calls(account, region_id, _ACTIONS[source])
+
+    def expect_discovery(self, scope: Scope) -> None:
+        """Bring the label sets of the calls that discovering `scope` makes into being, at 0."""
+        action = "ListLivyCompute" if scope.workspace_id else "ListWorkspaces"
+        self._expect_calls(scope.account, scope.region_id, action)
+
+    def _expect_calls(self, account: str, region_id: str, action: str) -> None:
+        where = (account, region_id, action)
         self._requests.labels(*where)
         self._retries.labels(*where)
+        self._seconds.labels(action)
         for reason in Reason:
             self._failures.labels(*where, reason)
 

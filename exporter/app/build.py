@@ -10,34 +10,27 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from starlette.applications import Starlette
 
 import exporter
-from exporter import catalog
 from exporter.api import CredentialSource
 from exporter.app.clients import Clients
-from exporter.app.plan import PlannedTarget, plan
+from exporter.app.plan import Plan, plan
 from exporter.clock import Clock
 from exporter.exposition import Page, render
 from exporter.ledger import Key, Ledger
-from exporter.model import Source
+from exporter.model import Scope, Source, Target
 from exporter.poller import (
     Polling,
+    PollJob,
     PollSource,
+    Roster,
     Timing,
     problems_of_health,
     problems_of_readiness,
 )
 from exporter.settings import Settings
-from exporter.snapshot import Board, Samples, SampleSet, Snapshot
-from exporter.sources import LivySessions, SeriesLimits, SessionClusters
+from exporter.snapshot import Board, Snapshot
+from exporter.sources import Directory, Discovery, LivySessions, SeriesLimits, SessionClusters
 from exporter.telemetry import Telemetry
 from exporter.web import Site, site
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A source to poll, and how many requests were made for it so far."""
-
-    source: PollSource
-    requests: Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +41,14 @@ class Exporter:
     telemetry: Telemetry
     registry: CollectorRegistry
     polling: Polling
-    jobs: Sequence[Job]
+    roster: Roster
     page: Callable[[], Page]
     web: Starlette
+
+    @property
+    def jobs(self) -> Sequence[PollJob]:
+        """Give the jobs of what is polled now."""
+        return tuple(self.roster.jobs.values())
 
 
 def build(
@@ -77,24 +75,35 @@ def build(
         forget_after=settings.ledger.forget_after,
         max_proxy_users=settings.usage.max_proxy_users if settings.usage.by_proxy_user else 0,
     )
-    board = _RenderedBoard(Snapshot(infos=infos(planned)))
+    board = _RenderedBoard(Snapshot())
     timing = Timing(settings.poll.interval, settings.poll.timeout, settings.poll.stale_after)
     polling = Polling(board, ledger, telemetry, clock, timing)
-    clients = Clients(settings, clock, http, credentials)
-    sources = _Sources(settings, clock, clients, ledger, telemetry)
+    clients = Clients(settings.api, planned.places, clock=clock, http=http, credentials=credentials)
+    workshop = _Workshop(settings, clock, clients, planned.directory, ledger, telemetry)
+    roster = Roster(
+        planned.directory,
+        polling,
+        board,
+        clock,
+        new_job=workshop.job,
+        new_reader=workshop.discovery,
+    )
     return Exporter(
         ledger=ledger,
         telemetry=telemetry,
         registry=registry,
         polling=polling,
-        jobs=[sources.job(each) for each in planned],
+        roster=roster,
         page=board.page,
         web=site(
             Site(
                 page=board.page,
                 own_metrics=registry,
                 unhealthy=lambda: problems_of_health(
-                    timing, polling.last_sign_of_life, clock.monotonic()
+                    board.current,
+                    timing,
+                    discovery_interval=settings.discovery.interval,
+                    silence=clock.monotonic() - polling.last_sign_of_life,
                 ),
                 unready=lambda: problems_of_readiness(board.current),
                 on_scrape=lambda page, is_prometheus: ledger.scraped(
@@ -125,20 +134,21 @@ class _RenderedBoard(Board):
 
 
 @dataclass(frozen=True, slots=True)
-class _Sources:
-    """Makes the source of each target."""
+class _Workshop:
+    """Makes what polls a target, and what discovers a scope."""
 
     settings: Settings
     clock: Clock
     clients: Clients
+    directory: Directory
     ledger: Ledger
     telemetry: Telemetry
 
-    def job(self, planned: PlannedTarget) -> Job:
-        """Give what polls `planned`."""
-        target = planned.target
+    def job(self, target: Target) -> PollJob:
+        """Give what polls `target`."""
+        self.telemetry.expect_polls(target.account, target.region_id, target.source)
         meter = self.telemetry.api_meter(target.account, target.region_id)
-        client = self.clients.client(planned, meter)
+        client = self.clients.client(target.account, target.region_id, meter)
         source: PollSource
         if target.source is Source.SESSION_CLUSTERS:
             source = SessionClusters(target, client, ledger=self.ledger, telemetry=self.telemetry)
@@ -152,38 +162,27 @@ class _Sources:
                 clock=self.clock,
                 limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
             )
-        return Job(source, lambda: meter.requests)
+        return PollJob(source, lambda: meter.requests)
+
+    def discovery(self, scope: Scope) -> Discovery:
+        """Give what discovers `scope`."""
+        self.telemetry.expect_discovery(scope)
+        meter = self.telemetry.api_meter(scope.account, scope.region_id)
+        client = self.clients.client(scope.account, scope.region_id, meter)
+        return Discovery(scope, client, self.directory, self.ledger)
 
 
-def _telemetry(registry: CollectorRegistry, planned: Sequence[PlannedTarget]) -> Telemetry:
+def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:
     telemetry = Telemetry(registry)
     telemetry.build_info(
         version=exporter.__version__,
         revision=exporter.__revision__,
         python_version=platform.python_version(),
     )
-    targets = [each.target for each in planned]
-    telemetry.expect_sources({target.source for target in targets})
-    for target in targets:
-        telemetry.expect_calls(target.account, target.region_id, target.source)
+    telemetry.expect_sources(planned.sources)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return telemetry
-
-
-def infos(planned: Sequence[PlannedTarget]) -> Samples:
-    """Say which workspaces and gateways are polled; their names are their ids so far."""
-    found = SampleSet()
-    for workspace_id, region_id, account in sorted(
-        {(each.target.workspace_id, each.target.region_id, each.target.account) for each in planned}
-    ):
-        labels = (workspace_id, workspace_id, region_id, account)
-        found.add(catalog.WORKSPACE_INFO, labels, 1)
-    for target in sorted(each.target for each in planned):
-        if target.source is Source.LIVY_SESSIONS:
-            gateway = (target.workspace_id, target.livy_compute_id)
-            found.add(catalog.LIVY_GATEWAY_INFO, (*gateway, target.livy_compute_id, "", ""), 1)
-    return found.freeze()
 
 
 def _shown(snapshot: Snapshot) -> list[Key]:

@@ -1,13 +1,13 @@
 """The API's clients: those of one role share credentials, all share connections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx
 
 from exporter.api import Client, CredentialSource, Meter
-from exporter.app.plan import PlannedTarget
+from exporter.app.plan import Place
 from exporter.clock import Clock
-from exporter.settings import Settings
+from exporter.settings import ApiSettings
 
 _MAX_CONNECTIONS = 20
 
@@ -17,29 +17,32 @@ class Clients:
 
     def __init__(
         self,
-        settings: Settings,
+        api: ApiSettings,
+        places: Mapping[tuple[str, str], Place],
+        *,
         clock: Clock,
         http: httpx.AsyncClient,
         credentials: Callable[[str], CredentialSource],
     ) -> None:
         """`credentials` gives the source of credentials for a role to assume (`""` for none)."""
-        self._api = settings.api
+        self._api = api
+        self._places = places
         self._clock = clock
         self._http = http
         self._new_credentials = credentials
         self._credentials: dict[str, CredentialSource] = {}
 
-    def client(self, planned: PlannedTarget, meter: Meter) -> Client:
-        """Give a client that calls the API where `planned` is, and counts on `meter`."""
-        role_arn = planned.role_arn
-        if role_arn not in self._credentials:
-            self._credentials[role_arn] = self._new_credentials(role_arn)
+    def client(self, account: str, region_id: str, meter: Meter) -> Client:
+        """Give a client that calls the API of an account and region, and counts on `meter`."""
+        place = self._places[account, region_id]
+        if place.role_arn not in self._credentials:
+            self._credentials[place.role_arn] = self._new_credentials(place.role_arn)
         return Client(
             self._http,
-            account=planned.target.account,
-            region_id=planned.target.region_id,
-            endpoint=planned.endpoint,
-            credentials=self._credentials[role_arn],
+            account=account,
+            region_id=region_id,
+            endpoint=place.endpoint,
+            credentials=self._credentials[place.role_arn],
             meter=meter,
             clock=self._clock,
             max_attempts=self._api.max_attempts,

@@ -13,7 +13,7 @@ from exporter.app.life import live
 from exporter.clock import SystemClock
 from exporter.errors import UsageError
 from exporter.exposition import PageFormat
-from exporter.settings import Settings, TargetSettings
+from exporter.settings import Settings
 
 _DEMO_POLL_SECONDS = 5.0
 _DEMO_HOLD_SECONDS = 20.0
@@ -54,21 +54,12 @@ async def _serve(settings: Settings) -> int:
 
 async def _demo(settings: Settings) -> int:
     # Late: only this command needs the simulated cloud.
-    from exporter.demo import Demo, start_demo  # noqa: PLC0415
-
-    def targets_of(cloud: Demo) -> tuple[TargetSettings, ...]:
-        return tuple(
-            TargetSettings(
-                region_id=cloud.region_id,
-                workspace_id=workspace_id,
-                livy_compute_ids=livy_compute_ids,
-            )
-            for workspace_id, livy_compute_ids in cloud.workspaces
-        )
+    from exporter.demo import start_demo  # noqa: PLC0415
 
     async with start_demo(speed=settings.demo.speed) as cloud, open_http() as http:
         api = settings.api.model_copy(update={"endpoint": cloud.endpoint})
-        update = {"targets": targets_of(cloud), "api": api}
+        # Without workspaces and gateways: the demo shows discovery too.
+        update = {"region_id": cloud.region_id, "api": api, "targets": ()}
         simulated = _hastened(settings).model_copy(update=update)
         credential = Credential(cloud.access_key_id, cloud.access_key_secret, "", "demo")
         with tempfile.TemporaryDirectory(prefix="emr-exporter-demo-") as folder:
@@ -114,16 +105,15 @@ async def _once(settings: Settings, output: Path | None) -> int:
         page = exporter.page()
         exporter.ledger.close()
         _write(page.joined(exporter.registry, PageFormat.TEXT), output)
-    return 0 if all(view.up for view in page.snapshot.targets.values()) else 1
+    ups = [view.up for view in page.snapshot.targets.values()]
+    ups += [view.up for view in page.snapshot.discoveries.values()]
+    return 0 if all(ups) else 1
 
 
 async def poll_all(exporter: Exporter) -> None:
-    """Poll every target once."""
-    for job in exporter.jobs:
-        exporter.polling.announce(job.source.target)
-    await asyncio.gather(
-        *(exporter.polling.poll(job.source, job.requests) for job in exporter.jobs)
-    )
+    """Discover what there is, and poll all of it once."""
+    await exporter.roster.discover_all()
+    await asyncio.gather(*map(exporter.roster.run, exporter.roster.jobs))
 
 
 def _write(page: bytes, output: Path | None) -> None:

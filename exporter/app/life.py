@@ -37,8 +37,14 @@ async def live(
     with bind(address.host, address.port) as listener:
         server = Server(exporter.web)
         async with _signals() as stop, server.serving(listener):
-            schedule = Schedule(exporter.polling, exporter.telemetry.poll_skipped)
-            schedule.start([(job.source, job.requests) for job in exporter.jobs])
+            schedule = Schedule(
+                exporter.roster.run,
+                poll_interval=settings.poll.interval,
+                discovery_interval=settings.discovery.interval,
+                on_skip=exporter.telemetry.poll_skipped,
+            )
+            exporter.roster.run_on(schedule)
+            schedule.start(exporter.polling.tick)
             port = listener.getsockname()[1]
             url = f"http://{_reachable(address.host)}:{port}"
             _log.info(STARTED, url=url, targets=len(exporter.jobs))

@@ -1,49 +1,75 @@
-"""From settings to what is polled, and where: a pure function."""
+"""From settings to what is polled, and where: pure functions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.errors import SettingsError
-from exporter.model import Source, Target
+from exporter.model import Source
 from exporter.settings import Settings, TargetSettings
+from exporter.sources import Directory, Selection, Wanted, by_patterns
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedTarget:
-    """A target, the URL of its region's API, and the role to assume for it (or `""`)."""
+class Place:
+    """One account in one region: the URL of its API, and the role to assume (or `""`)."""
 
-    target: Target
     endpoint: str
     role_arn: str
 
 
-def plan(settings: Settings) -> Sequence[PlannedTarget]:
-    """Give the targets that the settings name. Raises `SettingsError` where there is none."""
-    planned = [each for entry in settings.effective_targets() for each in _of(settings, entry)]
-    if not planned:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the settings name: the places by account and region, and what to poll there."""
+
+    places: Mapping[tuple[str, str], Place]
+    directory: Directory
+    sources: frozenset[Source]
+
+
+def plan(settings: Settings) -> Plan:
+    """Work out what to poll. Raises `SettingsError` where that is nothing, or ambiguous."""
+    entries = settings.effective_targets()
+    sources = frozenset(_sources(settings))
+    if not sources:
         raise SettingsError(
-            "there is nothing to poll: name workspaces (workspace-ids) for session clusters,"
-            " gateways (livy-compute-ids) for Livy sessions, and leave"
-            " session-clusters.enabled or livy.enabled on"
+            "there is nothing to poll: leave session-clusters.enabled or livy.enabled on"
         )
-    return planned
+    patterns = settings.discovery
+    wanted = Wanted(sources, by_patterns(patterns.include, patterns.exclude))
+    return Plan(
+        _places(settings, entries), Directory(list(map(_selection, entries)), wanted), sources
+    )
 
 
-def _of(settings: Settings, entry: TargetSettings) -> Iterator[PlannedTarget]:
-    if not entry.workspace_id:
-        return
-    region_id = entry.region_id or ""
-    where = (entry.account_name, region_id, entry.workspace_id)
-    url, role_arn = endpoint(settings, region_id), entry.role_arn or ""
+def _sources(settings: Settings) -> Iterator[Source]:
     if settings.session_clusters.enabled:
-        yield PlannedTarget(Target(Source.SESSION_CLUSTERS, *where), url, role_arn)
+        yield Source.SESSION_CLUSTERS
     if settings.livy.enabled:
-        for livy_compute_id in entry.livy_compute_ids:
-            target = Target(Source.LIVY_SESSIONS, *where, livy_compute_id)
-            yield PlannedTarget(target, url, role_arn)
+        yield Source.LIVY_SESSIONS
 
 
-def endpoint(settings: Settings, region_id: str) -> str:
+def _selection(entry: TargetSettings) -> Selection:
+    return Selection(
+        entry.account_name, entry.region_id or "", entry.workspace_id or "", entry.livy_compute_ids
+    )
+
+
+def _places(
+    settings: Settings, entries: tuple[TargetSettings, ...]
+) -> Mapping[tuple[str, str], Place]:
+    places: dict[tuple[str, str], Place] = {}
+    for entry in entries:
+        where = (entry.account_name, entry.region_id or "")
+        place = Place(_endpoint(settings, where[1]), entry.role_arn or "")
+        if places.setdefault(where, place) != place:
+            raise SettingsError(
+                f"targets: account {where[0] or '(unnamed)'} in region {where[1]} is reached"
+                " through different roles; name an account for each"
+            )
+    return places
+
+
+def _endpoint(settings: Settings, region_id: str) -> str:
     """Give the URL of the API in a region: as set, or the vendor's for the network."""
     if settings.api.endpoint:
         return settings.api.endpoint.replace("{region}", region_id)

@@ -8,12 +8,13 @@ from functools import partial
 from exporter.api import PAGE_SIZE, NullMeter, walk_pages
 from exporter.app.clients import Clients, open_http
 from exporter.app.commands import vendor_credentials
-from exporter.app.plan import PlannedTarget, plan
+from exporter.app.plan import Plan, plan
 from exporter.clock import SystemClock
 from exporter.errors import PollError
 from exporter.ledger import Balance, read_gateway, reconcile
-from exporter.model import NANO, Source
+from exporter.model import NANO, Scope, Source, Target
 from exporter.settings import Settings
+from exporter.sources import discover
 
 
 def run(settings: Settings) -> int:
@@ -22,16 +23,29 @@ def run(settings: Settings) -> int:
 
 
 async def _run(settings: Settings) -> int:
-    gateways = [each for each in plan(settings) if each.target.source is Source.LIVY_SESSIONS]
+    planned, clock = plan(settings), SystemClock()
     async with open_http() as http:
-        clients = Clients(settings, SystemClock(), http, vendor_credentials)
+        clients = Clients(
+            settings.api, planned.places, clock=clock, http=http, credentials=vendor_credentials
+        )
+        gateways = await discovered(planned, clients)
         outcomes = [await _of_gateway(settings, clients, each) for each in gateways]
     return 0 if all(outcomes) else 1
 
 
-async def _of_gateway(settings: Settings, clients: Clients, planned: PlannedTarget) -> bool:
+async def discovered(planned: Plan, clients: Clients) -> list[Target]:
+    """Find the gateways that the settings do not name; a failure to do so is raised."""
+    directory, done = planned.directory, set[Scope]()
+    while open_scopes := [scope for scope in directory.scopes() if scope not in done]:
+        for scope in open_scopes:
+            client = clients.client(scope.account, scope.region_id, NullMeter())
+            await discover(scope, client, directory)
+        done.update(open_scopes)
+    return [each for each in directory.targets() if each.source is Source.LIVY_SESSIONS]
+
+
+async def _of_gateway(settings: Settings, clients: Clients, target: Target) -> bool:
     """Print the balances of one gateway; tell whether all of them fit."""
-    target = planned.target
     key = (target.workspace_id, target.livy_compute_id)
     # The ledger first: whatever the service reports after that is an advance.
     record = await asyncio.to_thread(read_gateway, settings.ledger.path, key)
@@ -39,7 +53,7 @@ async def _of_gateway(settings: Settings, clients: Clients, planned: PlannedTarg
     if not record.has_contact:
         sys.stdout.write("  not counted yet: no complete listing of it has been committed\n")
         return True
-    client = clients.client(planned, NullMeter())
+    client = clients.client(target.account, target.region_id, NullMeter())
     try:
         listing = await walk_pages(
             partial(client.livy_sessions_page, *key),

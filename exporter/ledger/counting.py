@@ -127,6 +127,14 @@ def increments(
     yield Key(catalog.USAGE_REVISIONS, gateway), int(is_revision)
 
 
+def zeros(gateway: tuple[str, str], queue: str) -> Iterator[tuple[Key, int]]:
+    """Yield the series of a queue that has used nothing yet."""
+    yield Key(catalog.USAGE_REVISIONS, gateway), 0
+    yield Key(catalog.SESSIONS_READMITTED, gateway), 0
+    yield from _by_queue(gateway, queue, (0, 0, 0), 0)
+    yield from _by_life((*gateway, queue), 0, {})
+
+
 def readmission(gateway: tuple[str, str]) -> Iterator[tuple[Key, int]]:
     """Yield what a session adds that was counted before its row was forgotten."""
     yield Key(catalog.SESSIONS_READMITTED, gateway), 1

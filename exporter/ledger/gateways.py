@@ -4,12 +4,12 @@ Everything here happens inside the caller's transaction.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from exporter.ledger.amounts import Changes
-from exporter.ledger.counting import Row, increments, readmission, starting_values
+from exporter.ledger.counting import Row, increments, readmission, starting_values, zeros
 from exporter.ledger.sessions import Reading, Sessions
-from exporter.model import UNKNOWN_STATE, LivySession
+from exporter.model import UNKNOWN_STATE, Gateway, LivySession
 
 GatewayKey = tuple[str, str]
 """Workspace id and Livy compute id."""
@@ -19,6 +19,8 @@ _FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
 _INSERT = "INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)"
 _SET_CONTACTED = "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?"
 _SET_DROPPED = "UPDATE gateway SET dropped_ms = ? WHERE gateway_id = ?"
+_IS_DISCOVERED = "SELECT 1 FROM discovered WHERE workspace_id = ?"
+_SET_DISCOVERED = "INSERT INTO discovered (workspace_id) VALUES (?)"
 _GET_REMAINDER = "SELECT nano_cu_hours FROM remainder WHERE gateway_id = ? AND queue = ?"
 _SET_REMAINDER = """INSERT OR REPLACE INTO remainder (gateway_id, queue, nano_cu_hours)
     VALUES (?, ?, ?)"""
@@ -73,10 +75,14 @@ class GatewayBook:
             newest = max(created) if self._dropped_ms is None else max(self._dropped_ms, *created)
             self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
 
-    def start_at_zero(self, changes: Changes) -> None:
-        """Note that the gateway is new, so that all it ever lists is an increase."""
+    def start_at_zero(self, queue: str, changes: Changes) -> None:
+        """Note that the gateway is new, so that all it ever lists is an increase.
+
+        The series of `queue`, its own, are there from now on.
+        """
         if self.has_contact:
             return
+        changes.add(zeros(self._key, queue))
         for row in self._sessions.all():
             changes.add(increments(self._key, None, row))
         self._db.execute(_SET_CONTACTED, (self._gateway_id,))
@@ -106,3 +112,25 @@ class GatewayBook:
         found = self._db.execute(_GET_REMAINDER, (self._gateway_id, queue)).fetchone()
         total = (int(found[0]) if found else 0) + nano_cu_hours
         self._db.execute(_SET_REMAINDER, (self._gateway_id, queue, str(total)))
+
+
+class GatewayList:
+    """Which gateways of a workspace there are, by successful discoveries."""
+
+    def __init__(self, db: sqlite3.Connection, workspace_id: str) -> None:
+        self._db = db
+        self._workspace_id = workspace_id
+
+    def take(self, gateways: Iterable[Gateway]) -> list[Gateway]:
+        """Take note of a complete list; give those that an earlier one lacked."""
+        unknown = [each for each in gateways if not self._is_known(each)]
+        is_first = self._db.execute(_IS_DISCOVERED, (self._workspace_id,)).fetchone() is None
+        for gateway in unknown:
+            self._db.execute(_INSERT, (self._workspace_id, gateway.livy_compute_id))
+        if is_first:
+            self._db.execute(_SET_DISCOVERED, (self._workspace_id,))
+        return [] if is_first else unknown
+
+    def _is_known(self, gateway: Gateway) -> bool:
+        key = (self._workspace_id, gateway.livy_compute_id)
+        return self._db.execute(_FIND, key).fetchone() is not None

@@ -18,10 +18,10 @@ from exporter.ledger.amounts import Amount, Changes, read_amounts, write_amounts
 from exporter.ledger.clusters import WorkspaceBook
 from exporter.ledger.counting import Key
 from exporter.ledger.file import LedgerFile, translated
-from exporter.ledger.gateways import GatewayBook, GatewayKey
+from exporter.ledger.gateways import GatewayBook, GatewayKey, GatewayList
 from exporter.ledger.holding import Holding
 from exporter.ledger.sessions import Reading
-from exporter.model import LivySession, SessionCluster
+from exporter.model import Gateway, LivySession, SessionCluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,16 @@ class Ledger:
             book.forget(unlisted_before=at - self._forget_after)
         return since
 
-    def start_at_zero(self, gateway: GatewayKey) -> None:
-        """Note that a gateway did not exist before: all that it will list are increases."""
+    def note_gateways(self, workspace_id: str, gateways: Sequence[Gateway]) -> None:
+        """Take note of a complete list of a workspace's gateways.
+
+        One that an earlier such list lacked is new: all that it will ever list are increases.
+        """
         with self._transaction() as changes:
-            GatewayBook(self._db, gateway).start_at_zero(changes)
+            gateway_list = GatewayList(self._db, workspace_id)
+            for gateway in gateway_list.take(gateways):
+                book = GatewayBook(self._db, (workspace_id, gateway.livy_compute_id))
+                book.start_at_zero(gateway.queue, changes)
 
     def ended_since(self, gateway: GatewayKey, at: float) -> frozenset[str]:
         """Give the ids of the sessions whose end was first seen after `at` (seconds since 1970)."""

@@ -32,6 +32,8 @@ _VERSION_1 = (
         contacted INTEGER NOT NULL DEFAULT 0,
         dropped_ms INTEGER,
         UNIQUE (workspace_id, livy_compute_id))""",
+    # The workspaces whose gateways were listed before: one that comes later is new.
+    "CREATE TABLE discovered (workspace_id TEXT PRIMARY KEY) WITHOUT ROWID",
     # The columns are those of `counting.Row`; `serial` tells sessions of one id apart.
     """CREATE TABLE session (
         gateway_id INTEGER NOT NULL REFERENCES gateway,

@@ -5,34 +5,53 @@ from exporter.poller.polling import Timing
 from exporter.snapshot import Snapshot
 
 
-def problems_of_health(timing: Timing, last_sign_of_life: float, monotonic: float) -> list[str]:
+def problems_of_health(
+    snapshot: Snapshot, timing: Timing, *, discovery_interval: float, silence: float
+) -> list[str]:
     """Say why the process should be restarted; empty while polls go on, failing or not.
 
-    A poll may start an interval (and its jitter) late and then wait `poll.timeout` for a sign
-    of life; when not even that has come, polling itself has stopped.
+    `silence` is the time in seconds since anything arrived or finished. Work may start an
+    interval (and its jitter) late and then wait `poll.timeout` for a sign of life; when not
+    even that has come, polling itself has stopped. Without targets only discoveries run.
     """
-    silence = monotonic - last_sign_of_life
-    if silence <= 2 * timing.interval + timing.timeout:
+    interval = timing.interval if snapshot.targets else discovery_interval
+    if silence <= 2 * interval + timing.timeout:
         return []
     return [f"no poll has made progress for {silence:.0f} s"]
 
 
 def problems_of_readiness(snapshot: Snapshot) -> list[str]:
     """Say what keeps the exporter from doing its work; empty where it does it."""
-    problems: list[str] = []
-    regions: dict[tuple[str, str], bool] = {}
-    for target, view in snapshot.targets.items():
-        where = (target.account, target.region_id)
-        has_success = view.last_success_at is not None
-        regions[where] = regions.get(where, False) or has_success
-        if view.failure is not None and view.failure.reason in _FATAL:
-            problems.append(f"{target}: {view.failure.message}")
-    problems.extend(
+    named = [(str(target), view.failure) for target, view in snapshot.targets.items()]
+    named += [(str(scope), view.failure) for scope, view in snapshot.discoveries.items()]
+    problems = [
+        f"{name}: {failure.message}"
+        for name, failure in named
+        if failure and failure.reason in _FATAL
+    ]
+    places = {(each.account, each.region_id) for each in snapshot.targets}
+    places |= {(each.account, each.region_id) for each in snapshot.discoveries}
+    problems += [
         f"no good poll yet in region {region_id}" + (f" of account {account}" if account else "")
-        for (account, region_id), has_success in regions.items()
-        if not has_success
-    )
+        for account, region_id in sorted(places)
+        if not _is_served(snapshot, account, region_id)
+    ]
     return problems
+
+
+def _is_served(snapshot: Snapshot, account: str, region_id: str) -> bool:
+    """Tell whether a poll has succeeded in a region, or discovery found nothing to poll there."""
+    polled = [
+        view.last_success_at is not None
+        for target, view in snapshot.targets.items()
+        if (target.account, target.region_id) == (account, region_id)
+    ]
+    discovered = [
+        view.last_success_at is not None
+        for scope, view in snapshot.discoveries.items()
+        if (scope.account, scope.region_id) == (account, region_id)
+    ]
+    return any(polled) if polled else any(discovered)
 
 
 _FATAL = frozenset((Reason.CREDENTIAL, Reason.LEDGER))

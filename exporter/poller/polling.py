@@ -8,22 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import structlog
-
 from exporter.clock import Clock
-from exporter.errors import LedgerError, PollError, Reason
+from exporter.errors import LedgerError
 from exporter.ledger import Ledger
 from exporter.model import Target
+from exporter.poller.boundary import Progress, attempt, log_change
 from exporter.poller.totals import Totals
 from exporter.snapshot import Board, Failure, Samples, TargetView
 from exporter.sources import PollResult
 from exporter.telemetry import Telemetry
-
-_log = structlog.get_logger(__name__)
-
-POLL_FAILED = "poll_failed"
-POLL_RECOVERED = "poll_recovered"
-POLL_CRASHED = "poll_crashed"
 
 
 class PollSource(Protocol):
@@ -33,7 +26,7 @@ class PollSource(Protocol):
     def target(self) -> Target:
         """Name what is polled."""
 
-    async def poll(self, progress: Callable[[], None]) -> PollResult:
+    async def poll(self, progress: Progress) -> PollResult:
         """Read everything; call `progress` whenever something arrives. Raises `PollError`."""
 
 
@@ -69,6 +62,14 @@ class Polling:
         """Give when a page arrived or a poll finished last (monotonic seconds)."""
         return self._last_life
 
+    def note_life(self) -> None:
+        """Note that something has arrived, or finished."""
+        self._last_life = self._clock.monotonic()
+
+    def retire(self, target: Target) -> None:
+        """Take a target off the page; its counters stay."""
+        self._board.publish(self._board.current.without_target(target))
+
     def announce(self, target: Target) -> None:
         """Show a target that has not been polled yet, and the totals that are known of old."""
         view = TargetView(target, stale_after=self.timing.stale_after_poll(0))
@@ -82,10 +83,13 @@ class Polling:
         target = source.target
         started, requests_before = self._clock.monotonic(), requests()
         gauges, failure = await self._attempt(source)
-        self._last_life = now = self._clock.monotonic()
+        self.note_life()
+        now = self._clock.monotonic()
         self._telemetry.poll_finished(target.source, failure.reason if failure else None)
-        before = self._board.current.targets[target]
-        self._log_change(before, failure)
+        before = self._board.current.targets.get(target)
+        if before is None:
+            return  # the target was retired while it was polled
+        log_change(str(target), before.failure, failure)
         view = replace(
             before,
             up=failure is None,
@@ -112,25 +116,15 @@ class Polling:
         self._board.publish(self._totals.onto(fresh))
 
     async def _attempt(self, source: PollSource) -> tuple[Samples | None, Failure | None]:
-        """Poll within the deadline and turn any error into its reason."""
-        timeout = self.timing.timeout
-        try:
-            async with asyncio.timeout(timeout) as deadline:
-
-                def progress() -> None:
-                    self._last_life = self._clock.monotonic()
-                    deadline.reschedule(asyncio.get_running_loop().time() + timeout)
-
-                result = await source.poll(progress)
-        except PollError as error:
-            return None, Failure(error.reason, str(error), error.advice)
-        except TimeoutError:
-            message = f"nothing arrived for {timeout:g} s"
-            return None, Failure(Reason.TIMEOUT, message, "see poll.timeout")
-        except Exception:  # noqa: BLE001 - the poll boundary: a bug must not end the daemon
-            _log.exception(POLL_CRASHED, target=str(source.target))
-            message = "a bug of the exporter; the log has the details"
-            return None, Failure(Reason.INTERNAL, message, "please report it")
+        """Poll within the deadline; the gauges may be good where the ledger is not."""
+        result, failure = await attempt(
+            source.poll,
+            name=str(source.target),
+            timeout=self.timing.timeout,
+            on_life=self.note_life,
+        )
+        if result is None:
+            return None, failure
         return result.gauges, self._ledger_failure(result.ledger_error)
 
     def _ledger_failure(self, error: LedgerError | None) -> Failure | None:
@@ -142,19 +136,3 @@ class Polling:
 
     def _publish(self, view: TargetView) -> None:
         self._board.publish(self._totals.onto(self._board.current.with_target(view)))
-
-    def _log_change(self, before: TargetView, failure: Failure | None) -> None:
-        """Log the first failure of its reason and the recovery from it, not every repetition."""
-        was = before.failure
-        if failure is None:
-            if was is not None:
-                _log.info(POLL_RECOVERED, target=str(before.target), reason=was.reason.value)
-            return
-        is_news = was is None or was.reason != failure.reason
-        (_log.warning if is_news else _log.debug)(
-            POLL_FAILED,
-            target=str(before.target),
-            reason=failure.reason.value,
-            error=failure.message,
-            advice=failure.advice,
-        )

@@ -5,30 +5,41 @@ APScheduler 3 runs a coroutine job as a task that it cancels at shutdown, and fo
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from exporter.model import Source
-from exporter.poller.polling import Polling, PollSource
+from exporter.model import Scope, Source, Target
 
 _JITTER = 0.1
 """Share of the interval by which polls are spread, so that targets do not call in step."""
 
 _TICK_SECONDS = 1.0
 
+Work = Target | Scope
+
 
 class Schedule:
-    """Runs polls on their interval until it is stopped."""
+    """Runs polls and discoveries on their intervals (seconds) until it is stopped."""
 
-    def __init__(self, polling: Polling, on_skip: Callable[[Source], None]) -> None:
-        self._polling = polling
+    def __init__(
+        self,
+        run: Callable[[Work], Coroutine[Any, Any, None]],
+        *,
+        poll_interval: float,
+        discovery_interval: float,
+        on_skip: Callable[[Source], None],
+    ) -> None:
+        self._do = run
+        self._poll_interval = poll_interval
+        self._discovery_interval = discovery_interval
         self._on_skip = on_skip
-        self._sources: dict[str, Source] = {}
+        self._works: dict[str, Work] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._is_stopping = False
         self._scheduler = AsyncIOScheduler(
@@ -37,15 +48,26 @@ class Schedule:
         )
         self._scheduler.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
 
-    def start(self, jobs: Sequence[tuple[PollSource, Callable[[], int]]]) -> None:
-        """Start polling: the first poll of each source at once, then on the interval."""
-        for source, requests in jobs:
-            self._polling.announce(source.target)
-            self._add(source, requests)
-        self._scheduler.add_job(
-            self._polling.tick, IntervalTrigger(seconds=_TICK_SECONDS), id="tick"
-        )
+    def start(self, tick: Callable[[], Awaitable[None]]) -> None:
+        """Start, with `tick` every second."""
+        self._scheduler.add_job(tick, IntervalTrigger(seconds=_TICK_SECONDS), id="tick")
         self._scheduler.start()
+
+    def add(self, work: Work) -> None:
+        """Run `work` on its interval, for the first time at once."""
+        interval = self._poll_interval if isinstance(work, Target) else self._discovery_interval
+        self._works[str(work)] = work
+        self._scheduler.add_job(
+            partial(self._run, work),
+            IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
+            id=str(work),
+            next_run_time=datetime.now(UTC),
+        )
+
+    def remove(self, work: Work) -> None:
+        """Run `work` no more; what is under way goes on."""
+        del self._works[str(work)]
+        self._scheduler.remove_job(str(work))
 
     async def stop(self, deadline: float) -> None:
         """Start no more polls, and give the running ones `deadline` seconds to finish."""
@@ -59,21 +81,10 @@ class Schedule:
         await asyncio.gather(*self._running, return_exceptions=True)
         self._scheduler.shutdown(wait=False)
 
-    def _add(self, source: PollSource, requests: Callable[[], int]) -> None:
-        interval = self._polling.timing.interval
-        job_id = str(source.target)
-        self._sources[job_id] = source.target.source
-        self._scheduler.add_job(
-            partial(self._run, source, requests),
-            IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
-            id=job_id,
-            next_run_time=datetime.now(UTC),
-        )
-
-    async def _run(self, source: PollSource, requests: Callable[[], int]) -> None:
+    async def _run(self, work: Work) -> None:
         if self._is_stopping:
             return
-        task = asyncio.create_task(self._polling.poll(source, requests))
+        task = asyncio.create_task(self._do(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -84,6 +95,6 @@ class Schedule:
                 raise
 
     def _skipped(self, event: JobEvent) -> None:
-        source = self._sources.get(event.job_id)
-        if source is not None:
-            self._on_skip(source)
+        work = self._works.get(event.job_id)
+        if isinstance(work, Target):
+            self._on_skip(work.source)

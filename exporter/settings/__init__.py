@@ -1,7 +1,7 @@
 """Settings: gathered once, checked whole, frozen afterwards."""
 
 from exporter.settings.load import Loaded, load
-from exporter.settings.schema import Settings
+from exporter.settings.schema import ApiSettings, Settings
 from exporter.settings.targets import TargetSettings
 
-__all__ = ["Loaded", "Settings", "TargetSettings", "load"]
+__all__ = ["ApiSettings", "Loaded", "Settings", "TargetSettings", "load"]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from exporter import catalog
-from exporter.model import LivySession
+from exporter.ledger import Ledger
+from exporter.model import Gateway, LivySession
 from tests.harness import ManualClock
 from tests.ledger.builders import (
     GATEWAY,
@@ -237,29 +238,42 @@ def test_a_clock_that_steps_changes_no_total(step: float) -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 3}
 
 
+def born(ledger: Ledger) -> None:
+    """Let a gateway appear in a discovery that an earlier one lacked."""
+    ledger.note_gateways(GATEWAY[0], [])
+    ledger.note_gateways(GATEWAY[0], [Gateway(GATEWAY[1], queue="own")])
+
+
 def test_a_gateway_that_is_born_meanwhile_starts_at_zero() -> None:
     """All that a gateway lists that did not exist before is an increase."""
     ledger = memory(hold=90)
-    ledger.start_at_zero(GATEWAY)
+    born(ledger)
     listed(ledger, record(cu=5))
-    assert values(ledger) == {"q": 5}
-    assert shown(ledger) == {"q": 0}
+    assert values(ledger) == {"own": 0, "q": 5}
+    assert shown(ledger) == {"own": 0, "q": 0}
 
 
-def test_a_gateway_that_starts_at_zero_counts_what_was_staged() -> None:
-    """What a partial walk brought before the gateway was known to be new counts as well."""
+def test_a_new_gateway_has_the_series_of_its_queue_at_zero() -> None:
+    """What a new gateway may use in its own queue is an increase from 0."""
     ledger = memory()
-    listed(ledger, record(cu=5), complete=False)
-    ledger.start_at_zero(GATEWAY)
-    listed(ledger, record(cu=6))
-    assert values(ledger) == {"q": 6}
+    born(ledger)
+    assert values(ledger) == {"own": 0}
+
+
+def test_the_gateways_of_a_first_discovery_are_not_new() -> None:
+    """Nobody knows what the gateways had used that were there before."""
+    ledger = memory()
+    ledger.note_gateways(GATEWAY[0], [Gateway(GATEWAY[1], queue="own")])
+    assert values(ledger) == {}
+    listed(ledger, record(cu=5))
+    assert shown(ledger) == {"q": 5}
 
 
 def test_starting_at_zero_is_for_gateways_without_contact() -> None:
     """A gateway that is counted already is not touched by being called new."""
     ledger = memory()
     listed(ledger, record(cu=5))
-    ledger.start_at_zero(GATEWAY)
+    born(ledger)
     listed(ledger, record(cu=5))
     assert values(ledger) == {"q": 5}
 

@@ -1,0 +1,64 @@
+"""The one failure boundary: whatever a poll or a discovery meets becomes a reason."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from exporter.errors import PollError, Reason
+from exporter.snapshot import Failure
+
+_log = structlog.get_logger(__name__)
+
+CRASHED = "poll_crashed"
+
+T = TypeVar("T")
+Progress = Callable[[], None]
+
+
+async def attempt(
+    work: Callable[[Progress], Awaitable[T]],
+    *,
+    name: str,
+    timeout: float,  # noqa: ASYNC109 - it is moved on by every sign of life
+    on_life: Progress,
+) -> tuple[T | None, Failure | None]:
+    """Do `work` and give its result, or why there is none.
+
+    `work` is given a function to call whenever something arrives; after `timeout` seconds
+    without that it is cancelled. Such a call is passed on to `on_life`.
+    """
+    try:
+        async with asyncio.timeout(timeout) as deadline:
+
+            def progress() -> None:
+                on_life()
+                deadline.reschedule(asyncio.get_running_loop().time() + timeout)
+
+            return await work(progress), None
+    except PollError as error:
+        return None, Failure(error.reason, str(error), error.advice)
+    except TimeoutError:
+        message = f"nothing arrived for {timeout:g} s"
+        return None, Failure(Reason.TIMEOUT, message, "see poll.timeout")
+    except Exception:  # noqa: BLE001 - the boundary: a bug must not end the daemon
+        _log.exception(CRASHED, target=name)
+        message = "a bug of the exporter; the log has the details"
+        return None, Failure(Reason.INTERNAL, message, "please report it")
+
+
+def log_change(name: str, before: Failure | None, now: Failure | None) -> None:
+    """Log the first failure of its reason and the recovery from it, not every repetition."""
+    if now is None:
+        if before is not None:
+            _log.info(RECOVERED, target=name, reason=before.reason.value)
+        return
+    is_news = before is None or before.reason != now.reason
+    (_log.warning if is_news else _log.debug)(
+        FAILED, target=name, reason=now.reason.value, error=now.message, advice=now.advice
+    )
+
+
+FAILED = "poll_failed"
+RECOVERED = "poll_recovered"

@@ -1,0 +1,164 @@
+"""Who is polled: the jobs follow the directory, which discovery fills."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Protocol
+
+from exporter import catalog
+from exporter.clock import Clock
+from exporter.model import Scope, Target
+from exporter.poller.boundary import Progress, attempt, log_change
+from exporter.poller.polling import Polling, PollSource
+from exporter.snapshot import Board, DiscoveryView, Samples, SampleSet, Snapshot
+from exporter.sources import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class PollJob:
+    """A source to poll, and how many requests were made for it so far."""
+
+    source: PollSource
+    requests: Callable[[], int]
+
+
+class ScopeReader(Protocol):
+    """What reads one scope into the directory."""
+
+    async def run(self, progress: Progress) -> None:
+        """Read everything; call `progress` whenever something arrives. Raises `PollError`."""
+
+
+class Timetable(Protocol):
+    """What runs the work of a target or a scope on its interval, from now on."""
+
+    def add(self, work: Target | Scope) -> None:
+        """Begin, with a first run at once."""
+
+    def remove(self, work: Target | Scope) -> None:
+        """Begin no more runs; one that is under way goes on."""
+
+
+class Roster:
+    """Keeps the jobs in step with the directory."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        polling: Polling,
+        board: Board,
+        clock: Clock,
+        *,
+        new_job: Callable[[Target], PollJob],
+        new_reader: Callable[[Scope], ScopeReader],
+    ) -> None:
+        self._directory = directory
+        self._polling = polling
+        self._board = board
+        self._clock = clock
+        self._new_job = new_job
+        self._new_reader = new_reader
+        self._jobs: dict[Target, PollJob] = {}
+        self._readers: dict[Scope, ScopeReader] = {}
+        self._timetable: Timetable | None = None
+        self._sync()
+
+    @property
+    def jobs(self) -> Mapping[Target, PollJob]:
+        """Give the job of each target that is polled now."""
+        return MappingProxyType(self._jobs)
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Give what is discovered now."""
+        return tuple(self._readers)
+
+    def run_on(self, timetable: Timetable) -> None:
+        """Put all jobs on `timetable`, and keep it up to date from now on."""
+        self._timetable = timetable
+        for scope in self._readers:
+            timetable.add(scope)
+        for target in self._jobs:
+            timetable.add(target)
+
+    async def run(self, work: Target | Scope) -> None:
+        """Poll a target or discover a scope once; one that is gone by now is passed over."""
+        if isinstance(work, Scope):
+            await self.discover(work)
+        elif work in self._jobs:
+            job = self._jobs[work]
+            await self._polling.poll(job.source, job.requests)
+
+    async def discover(self, scope: Scope) -> None:
+        """Read one scope; what was found before stays where that fails."""
+        reader = self._readers.get(scope)
+        if reader is None:
+            return
+        _, failure = await attempt(
+            reader.run,
+            name=str(scope),
+            timeout=self._polling.timing.timeout,
+            on_life=self._polling.note_life,
+        )
+        self._polling.note_life()
+        before = self._board.current.discoveries.get(scope, DiscoveryView())
+        log_change(str(scope), before.failure, failure)
+        view = replace(before, up=failure is None, failure=failure)
+        if failure is None:
+            view = replace(view, last_success_at=self._clock.now())
+        views = {**self._board.current.discoveries, scope: view}
+        self._board.publish(self._board.current.with_discoveries(views))
+        self._sync()
+
+    async def discover_all(self) -> None:
+        """Discover every scope once, those too that come to light on the way."""
+        done: set[Scope] = set()
+        while open_scopes := [scope for scope in self._readers if scope not in done]:
+            done.update(open_scopes)
+            await asyncio.gather(*map(self.discover, open_scopes))
+
+    def _sync(self) -> None:
+        """Begin what is new in the directory, and end what is no longer there."""
+        wanted, scopes = self._directory.targets(), self._directory.scopes()
+        for target in self._jobs.keys() - set(wanted):
+            self._end(target)
+            self._polling.retire(target)
+            del self._jobs[target]
+        for scope in self._readers.keys() - set(scopes):
+            self._end(scope)
+            del self._readers[scope]
+        for scope in scopes:
+            if scope not in self._readers:
+                self._readers[scope] = self._new_reader(scope)
+                self._begin(scope)
+        for target in wanted:
+            if target not in self._jobs:
+                self._jobs[target] = self._new_job(target)
+                self._polling.announce(target)
+                self._begin(target)
+        self._board.publish(self._up_to_date(self._board.current))
+
+    def _begin(self, work: Target | Scope) -> None:
+        if self._timetable is not None:
+            self._timetable.add(work)
+
+    def _end(self, work: Target | Scope) -> None:
+        if self._timetable is not None:
+            self._timetable.remove(work)
+
+    def _up_to_date(self, picture: Snapshot) -> Snapshot:
+        """Give the picture with what is discovered now, and what is known of it."""
+        views = {scope: picture.discoveries.get(scope, DiscoveryView()) for scope in self._readers}
+        infos = self._infos(views)
+        if views != picture.discoveries:
+            picture = picture.with_discoveries(views)
+        return picture if infos == picture.infos else picture.with_infos(infos)
+
+    def _infos(self, discoveries: Mapping[Scope, DiscoveryView]) -> Samples:
+        found = SampleSet()
+        for scope, view in sorted(discoveries.items()):
+            labels = (scope.account, scope.region_id, scope.workspace_id)
+            found.add(catalog.DISCOVERY_UP, labels, view.up)
+            found.add(catalog.DISCOVERY_LAST_SUCCESS, labels, view.last_success_at)
+        return {**self._directory.infos(), **found.freeze()}

@@ -1,0 +1,66 @@
+"""Finding workspaces and gateways. Only discovery calls these two actions."""
+
+import asyncio
+
+from exporter.api import Client, walk_tokens
+from exporter.ledger import Ledger
+from exporter.model import Gateway, Scope, Workspace
+from exporter.sources.directory import Directory
+from exporter.sources.listing import DisappearanceGuard, Progress
+
+
+class Discovery:
+    """Reads one scope and takes what it lists into the directory."""
+
+    def __init__(self, scope: Scope, client: Client, directory: Directory, ledger: Ledger) -> None:
+        self.scope = scope
+        self._client = client
+        self._directory = directory
+        self._ledger = ledger
+        self._guard = DisappearanceGuard()
+
+    async def run(self, progress: Progress) -> None:
+        """Read everything there is; the directory changes only if that succeeds.
+
+        Raises `PollError`.
+        """
+        if self.scope.workspace_id:
+            await self._find_gateways()
+            return
+        workspaces = await list_workspaces(self._client, progress)
+        self._guard.check(len(workspaces))
+        self._directory.take_workspaces(self.scope, workspaces)
+
+    async def _find_gateways(self) -> None:
+        gateways = await self._client.gateways(self.scope.workspace_id)
+        self._guard.check(len(gateways))
+        # First into the ledger: that a gateway was not there before, and so counts from 0,
+        # must be known before its first listing is.
+        await asyncio.to_thread(self._note, gateways)
+        self._directory.take_gateways(self.scope, gateways)
+
+    def _note(self, gateways: tuple[Gateway, ...]) -> None:
+        self._ledger.note_gateways(self.scope.workspace_id, gateways)
+
+
+async def discover(scope: Scope, client: Client, directory: Directory) -> None:
+    """Read one scope into `directory`, for a command that runs beside the daemon.
+
+    Raises `PollError`.
+    """
+    if scope.workspace_id:
+        directory.take_gateways(scope, await client.gateways(scope.workspace_id))
+    else:
+        directory.take_workspaces(scope, await list_workspaces(client, lambda: None))
+
+
+async def list_workspaces(client: Client, progress: Progress) -> tuple[Workspace, ...]:
+    """Read the workspaces that the credential may list. Raises `PollError`."""
+    listing = await walk_tokens(
+        client.workspaces_page, key=_identity, on_page=lambda *_: progress()
+    )
+    return listing.records
+
+
+def _identity(workspace: Workspace) -> str:
+    return workspace.workspace_id
