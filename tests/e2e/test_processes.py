@@ -14,7 +14,16 @@ from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, World, faults, se
 from exporter.demo.faults import Delay, Hang
 from tests.harness import targets_of
 from tests.pages import Page
-from tests.processes import CREDENTIAL, EXPORTER, STOP_SECONDS, Process, run, start, until
+from tests.processes import (
+    CREDENTIAL,
+    EXPORTER,
+    STOP_SECONDS,
+    Process,
+    eventually,
+    run,
+    start,
+    until,
+)
 from tests.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +94,28 @@ async def test_it_ends_in_time_whatever_it_waits_for(
         code, seconds = await process.end(number)
     assert (code, seconds < STOP_SECONDS) == (0, True)
     assert b"Traceback" not in process.output
+
+
+async def test_a_poll_that_is_not_over_is_not_begun_again(tmp_path: Path) -> None:
+    """While a poll runs longer than the interval, the ones it stands in for are counted."""
+    world = empty_world()
+    cloud = cloud_of(world)
+    cloud.faults.add(Delay(2.5), action="ListLivyComputeSessions")
+    async with (
+        serve(cloud.app) as endpoint,
+        start(serve_command(world, endpoint, "serve", ANY_PORT), tmp_path, CREDENTIAL) as process,
+    ):
+        url = await process.url()
+
+        async def has_skipped() -> bool:
+            page = await fetch(url)
+            return page.value("exporter_polls_skipped_total", source="livy_sessions") > 0
+
+        await eventually(has_skipped)
+        page = await fetch(url)
+        await process.end()
+    assert page.value("exporter_polls_skipped_total", source="session_clusters") == 0
+    assert len([call for call in cloud.calls if call.action == "ListLivyComputeSessions"]) <= 2
 
 
 async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
@@ -188,13 +219,12 @@ async def test_totals_are_served_at_once_after_a_restart(tmp_path: Path) -> None
 async def seen(process: Process, labels: dict[str, str], expected: float) -> None:
     """Wait until the page shows these CU-hours."""
     url = await process.url()
-    async with asyncio.timeout(20):
-        while True:
-            page = await fetch(url)
-            found = page.values("livy_cu_hours_total", **labels)
-            if list(found.values()) == [expected]:
-                return
-            await asyncio.sleep(0.05)
+
+    async def is_shown() -> bool:
+        found = (await fetch(url)).values("livy_cu_hours_total", **labels)
+        return list(found.values()) == [expected]
+
+    await eventually(is_shown)
 
 
 def files_in(folder: Path) -> list[str]:

@@ -1,0 +1,128 @@
+"""From the picture to bytes."""
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
+from prometheus_client.parser import text_string_to_metric_families as lenient
+
+from exporter import catalog
+from exporter.catalog import CATALOG
+from exporter.errors import Reason
+from exporter.exposition import PageFormat, render
+from exporter.model import Source, Target
+from exporter.snapshot import Failure, Sample, Snapshot, TargetView
+
+TARGET = Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", "w-1", "lc-1")
+
+EVERYTHING = Snapshot(
+    counters={
+        metric: (Sample(tuple(metric.labels), 1.5),)
+        for metric in CATALOG
+        if metric.kind != "histogram"
+    }
+)
+"""A picture in which every metric that can be rendered has a sample."""
+
+
+def names(text: str) -> list[str]:
+    """Give the families of a page in order."""
+    return [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
+
+
+def test_every_metric_can_be_rendered_in_both_formats() -> None:
+    """Names, types and helps of the catalog stand before both parsers, in its order."""
+    page = render(EVERYTHING)
+    expected = [metric for metric in CATALOG if metric.kind != "histogram"]
+    assert names(page.text.decode()) == [metric.name for metric in expected]
+    assert names(page.openmetrics.decode()) == [metric.family for metric in expected]
+    for families in (
+        lenient(page.text.decode()),
+        strict(page.openmetrics.decode() + "# EOF\n"),  # type: ignore[no-untyped-call]
+    ):
+        found = {family.name: family for family in families}
+        for metric in expected:
+            family = found[metric.family]
+            assert (family.type, family.documentation) == (metric.kind, metric.help)
+            assert [tuple(sample.labels) for sample in family.samples] == [
+                tuple(sorted(metric.labels))
+            ]
+
+
+def test_a_family_without_samples_is_not_on_the_page() -> None:
+    """An empty picture is an empty page."""
+    page = render(Snapshot())
+    assert (page.text, page.openmetrics) == (b"", b"")
+
+
+def test_samples_of_one_family_stand_together() -> None:
+    """Several targets give one family, in the order of the targets."""
+    targets = [Target(Source.SESSION_CLUSTERS, "", "r", workspace) for workspace in ("b", "a")]
+    picture = Snapshot()
+    for target in targets:
+        labels = (target.workspace_id, "SQL", "q", "running")
+        gauges = {catalog.SESSION_CLUSTERS: (Sample(labels, 1.0),)}
+        picture = picture.with_target(TargetView(target, stale_after=1, gauges=gauges))
+    lines = render(picture).text.decode().splitlines()
+    found = [line for line in lines if line.startswith(catalog.SESSION_CLUSTERS.name)]
+    assert [line.split("workspace_id=")[1] for line in found] == ['"a"} 1.0', '"b"} 1.0']
+    assert len(names(render(picture).text.decode())) == 2
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        (TargetView(TARGET, stale_after=300), {"stale_after_seconds": 300}),
+        (
+            TargetView(
+                TARGET,
+                stale_after=300,
+                up=True,
+                last_success_at=7.5,
+                last_duration=0.0,
+                last_requests=0,
+            ),
+            {
+                "up": 1,
+                "last_success_timestamp_seconds": 7.5,
+                "stale_after_seconds": 300,
+                "last_poll_duration_seconds": 0,
+                "last_poll_requests": 0,
+            },
+        ),
+        (
+            TargetView(TARGET, stale_after=300, up=False, failure=Failure(Reason.CLOCK, "late")),
+            {"up": 0, "error_info": 1, "stale_after_seconds": 300},
+        ),
+    ],
+    ids=["not yet polled", "up", "down"],
+)
+def test_how_the_polls_of_a_target_go(view: TargetView, expected: dict[str, float]) -> None:
+    """What is not known yet is absent; the reason is there while it fails."""
+    families = lenient(render(Snapshot().with_target(view)).text.decode())
+    prefix = "emr_serverless_spark_exporter_target_"
+    assert {
+        sample.name.removeprefix(prefix): sample.value
+        for family in families
+        for sample in family.samples
+    } == expected
+
+
+def test_the_exporters_own_metrics_are_those_of_the_moment() -> None:
+    """The picture is ready bytes; what is live is joined to it, before the end mark."""
+    registry = CollectorRegistry()
+    gauge = Gauge("live", "Live.", registry=registry)
+    page = render(EVERYTHING)
+    for value in (1, 2):
+        gauge.set(value)
+        text = page.joined(registry, PageFormat.TEXT).decode()
+        openmetrics = page.joined(registry, PageFormat.OPENMETRICS).decode()
+        assert text.endswith(f"live {value}.0\n")
+        assert openmetrics.endswith(f"live {value}.0\n# EOF\n")
+        assert openmetrics.count("# EOF") == 1
+
+
+def test_counters_have_no_created_series() -> None:
+    """Nothing of ours reads them, and they would double the page."""
+    page = render(EVERYTHING)
+    assert b"_created " not in page.text.replace(b"created_timestamp", b"")
+    assert b"_created{" not in page.openmetrics
