@@ -4,8 +4,9 @@ A new picture replaces the old one by one reference swap, so whoever reads the b
 moment, whole: the gauges of a target and the totals that belong to them change together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -22,6 +23,46 @@ class Sample(NamedTuple):
 
 
 Samples = Mapping[Metric, tuple[Sample, ...]]
+
+
+class GroupedSamples(Mapping[Metric, tuple[Sample, ...]]):
+    """Samples in groups that change together, such as those of one session.
+
+    A group that has not changed is best the very same object in the next picture: whoever
+    made something of it then finds it again.
+    """
+
+    def __init__(self, groups: Iterable[Samples]) -> None:
+        self.groups = tuple(groups)
+
+    @cached_property
+    def _merged(self) -> Samples:
+        found: dict[Metric, list[Sample]] = {}
+        for group in self.groups:
+            for metric, samples in group.items():
+                found.setdefault(metric, []).extend(samples)
+        return {metric: tuple(samples) for metric, samples in found.items()}
+
+    def __getitem__(self, metric: Metric) -> tuple[Sample, ...]:
+        """Give the samples of a family in the order of the groups."""
+        return self._merged[metric]
+
+    def __iter__(self) -> Iterator[Metric]:
+        """Go through the families that have samples."""
+        return iter(self._merged)
+
+    def __len__(self) -> int:
+        """Count the families that have samples."""
+        return len(self._merged)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is a sample, without looking at all of them."""
+        return any(self.groups)
+
+
+def groups_of(samples: Samples) -> tuple[Samples, ...]:
+    """Give the groups of `samples`; those that came without are one."""
+    return samples.groups if isinstance(samples, GroupedSamples) else (samples,)
 
 
 class SampleSet:

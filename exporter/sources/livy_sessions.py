@@ -13,7 +13,8 @@ from exporter.clock import Clock
 from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayKey, Ledger
 from exporter.model import LIVY_SESSION_STATES, NANO, Listing, LivySession, Page, Source, Target
-from exporter.snapshot import Samples, SampleSet
+from exporter.snapshot import GroupedSamples, Samples, SampleSet
+from exporter.sources.kept import KeptSeries
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.telemetry import Telemetry
 
@@ -49,6 +50,7 @@ class LivySessions:
         self._telemetry = telemetry
         self._clock = clock
         self._limits = limits
+        self._kept = kept_series(self._gateway)
         self._guard = DisappearanceGuard()
 
     async def poll(self, progress: Progress) -> PollResult:
@@ -76,7 +78,8 @@ class LivySessions:
             await self._count_partly(read)
             raise
         ended, trouble = await asyncio.to_thread(self._count, listing)
-        gauges = samples(self._gateway, listing.records, ended, self._limits.max_sessions)
+        most = self._limits.max_sessions
+        gauges = samples(self._gateway, listing.records, ended, most, self._kept)
         return PollResult(gauges, trouble)
 
     async def _count_partly(self, read: Sequence[LivySession]) -> None:
@@ -103,13 +106,19 @@ def _identity(session: LivySession) -> tuple[str, int | None]:
     return session.session_id, session.created_ms
 
 
+def kept_series(gateway: GatewayKey) -> KeptSeries[LivySession]:
+    """Keep the series of the sessions of a gateway."""
+    return KeptSeries(partial(_of_session, gateway))
+
+
 def samples(
     gateway: GatewayKey,
     sessions: Sequence[LivySession],
     recently_ended: Collection[str],
     max_sessions: int,
+    kept: KeptSeries[LivySession] | None = None,
 ) -> Samples:
-    """Give the gauges of a complete listing.
+    """Give the gauges of a complete listing; of those in `kept`, only what changed is new.
 
     Live sessions and those whose id is among `recently_ended` have series of their own, but
     no more than `max_sessions` of them.
@@ -121,11 +130,10 @@ def samples(
             found.add(catalog.LIVY_SESSIONS, (*gateway, queue, state), counts[queue, state])
     chosen = _newest_of_each_id(sessions, recently_ended)
     chosen.sort(key=_precedence)
-    for session in chosen[:max_sessions]:
-        _add_session(found, gateway, session)
-    cut = max(0, len(chosen) - max_sessions)
-    found.add(catalog.SESSIONS_WITHOUT_SERIES, gateway, cut)
-    return found.freeze()
+    shown = {session.session_id: session for session in chosen[:max_sessions]}
+    found.add(catalog.SESSIONS_WITHOUT_SERIES, gateway, len(chosen) - len(shown))
+    series = kept or kept_series(gateway)
+    return GroupedSamples((found.freeze(), *series.of(shown)))
 
 
 def _newest_of_each_id(
@@ -153,7 +161,8 @@ def _created(session: LivySession) -> float:
     return float("inf") if session.created_ms is None else session.created_ms
 
 
-def _add_session(found: SampleSet, gateway: GatewayKey, session: LivySession) -> None:
+def _of_session(gateway: GatewayKey, session: LivySession) -> Samples:
+    found = SampleSet()
     labels = (*gateway, session.session_id)
     found.add_state(catalog.LIVY_SESSION_STATE, labels, LIVY_SESSION_STATES, session.state)
     attributes = (session.name, session.queue, session.proxy_user)
@@ -165,6 +174,7 @@ def _add_session(found: SampleSet, gateway: GatewayKey, session: LivySession) ->
     found.add(catalog.LIVY_SESSION_CU_HOURS, labels, _divided(usage.nano_cu_hours, NANO))
     found.add(catalog.LIVY_SESSION_VCORE_SECONDS, labels, usage.vcore_seconds)
     found.add(catalog.LIVY_SESSION_MB_SECONDS, labels, usage.mb_seconds)
+    return found.freeze()
 
 
 def _divided(value: int | None, by: int) -> float | None:

@@ -10,7 +10,8 @@ from exporter.api import Client, walk_tokens
 from exporter.errors import LedgerError
 from exporter.ledger import Ledger
 from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Source, Target
-from exporter.snapshot import Samples, SampleSet
+from exporter.snapshot import GroupedSamples, Samples, SampleSet
+from exporter.sources.kept import KeptSeries
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.telemetry import Telemetry
 
@@ -26,6 +27,7 @@ class SessionClusters:
         self._ledger = ledger
         self._telemetry = telemetry
         self._guard = DisappearanceGuard()
+        self._kept = kept_series(target.workspace_id)
 
     async def poll(self, progress: Progress) -> PollResult:
         """Read the complete listing and note the states it shows. Raises `PollError`."""
@@ -49,17 +51,30 @@ class SessionClusters:
             )
         except LedgerError as error:
             trouble = error
-        return PollResult(samples(workspace_id, listing.records, since), trouble)
+        gauges = samples(workspace_id, listing.records, since, self._kept)
+        return PollResult(gauges, trouble)
 
 
 def _identity(cluster: SessionCluster) -> str:
     return cluster.session_cluster_id
 
 
+_Shown = tuple[SessionCluster, float | None]
+"""A cluster, and when it entered its state (seconds since 1970) where that is known."""
+
+
+def kept_series(workspace_id: str) -> KeptSeries[_Shown]:
+    """Keep the series of the session clusters of a workspace."""
+    return KeptSeries(partial(_of_cluster, workspace_id))
+
+
 def samples(
-    workspace_id: str, clusters: Sequence[SessionCluster], since: Mapping[str, float]
+    workspace_id: str,
+    clusters: Sequence[SessionCluster],
+    since: Mapping[str, float],
+    kept: KeptSeries[_Shown] | None = None,
 ) -> Samples:
-    """Give the gauges of a complete listing.
+    """Give the gauges of a complete listing; of those in `kept`, only what changed is new.
 
     `since` tells when clusters entered their states (seconds since 1970), where it is known.
     """
@@ -69,11 +84,20 @@ def samples(
         for state in SESSION_CLUSTER_STATES:
             labels = (workspace_id, kind, queue, state)
             found.add(catalog.SESSION_CLUSTERS, labels, counts[kind, queue, state])
-    for cluster in sorted(clusters, key=_identity):
-        _add_cluster(found, workspace_id, cluster)
-        entered_at = since.get(cluster.session_cluster_id)
-        identity = (workspace_id, cluster.session_cluster_id)
-        found.add(catalog.SESSION_CLUSTER_STATE_SINCE, identity, entered_at)
+    shown = {
+        each.session_cluster_id: (each, since.get(each.session_cluster_id))
+        for each in sorted(clusters, key=_identity)
+    }
+    series = kept or kept_series(workspace_id)
+    return GroupedSamples((found.freeze(), *series.of(shown)))
+
+
+def _of_cluster(workspace_id: str, shown: _Shown) -> Samples:
+    cluster, entered_at = shown
+    found = SampleSet()
+    _add_cluster(found, workspace_id, cluster)
+    identity = (workspace_id, cluster.session_cluster_id)
+    found.add(catalog.SESSION_CLUSTER_STATE_SINCE, identity, entered_at)
     return found.freeze()
 
 
