@@ -22,8 +22,10 @@ _WRITE = (
     f"INSERT OR REPLACE INTO session (gateway_id, {_COLUMNS})"  # noqa: S608 - our own columns
     f" VALUES ({', '.join('?' * (len(Row._fields) + 1))})"
 )
-_LEFT_BEFORE = f"{_SELECT} AND unlisted_at < ?"
-_DROP = "DELETE FROM session WHERE gateway_id = ? AND unlisted_at < ?"
+# Without its create time, a session that comes back could not be known for an old one.
+_IS_DROPPABLE = "unlisted_at < ? AND created_ms IS NOT NULL"
+_LEFT_BEFORE = f"{_SELECT} AND {_IS_DROPPABLE}"
+_DROP = f"DELETE FROM session WHERE gateway_id = ? AND {_IS_DROPPABLE}"  # noqa: S608 - constants
 _REUSED = "SELECT DISTINCT session_id FROM session WHERE gateway_id = ? AND serial > 0"
 
 
@@ -71,7 +73,10 @@ class Sessions:
         return map(Row._make, self._db.execute(_SELECT, (self._gateway_id,)))
 
     def drop(self, *, unlisted_before: float) -> list[Row]:
-        """Delete the rows of sessions that left before then; give them as they were."""
+        """Delete the rows of sessions that left before then; give them as they were.
+
+        Those whose create time was never told stay.
+        """
         where = (self._gateway_id, unlisted_before)
         dropped = [Row._make(row) for row in self._db.execute(_LEFT_BEFORE, where)]
         if dropped:

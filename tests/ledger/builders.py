@@ -12,6 +12,9 @@ from exporter.ledger.counting import Row
 from exporter.model import LivySession, SessionCluster, Usage
 from tests.harness import ManualClock
 
+MEMORY_DISK = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where each commit costs no write to a disk, for tests that commit thousands of times."""
+
 GATEWAY: GatewayKey = ("w-1", "lc-1")
 QUEUE = "q"
 USER = "ann"

@@ -191,6 +191,18 @@ def test_who_is_readmitted_has_ended_before() -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED) == ends
 
 
+def test_a_session_without_create_time_is_never_forgotten() -> None:
+    """A session that could not be recognised when it comes back keeps its row."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    listed(ledger, record("a", 5, created=None))
+    listed(ledger)
+    clock.advance(11 * DAY)
+    listed(ledger)
+    listed(ledger, record("a", 5))
+    assert values(ledger) == {"q": 5}
+
+
 def test_a_partial_walk_readmits_too() -> None:
     """Coming back is recognised in a partial walk as well."""
     clock = ManualClock()
@@ -245,37 +257,34 @@ def born(ledger: Ledger) -> None:
 
 
 def test_a_gateway_that_is_born_meanwhile_starts_at_zero() -> None:
-    """All that a gateway lists that did not exist before is an increase."""
+    """All that a gateway lists that an earlier discovery lacked is an increase."""
     ledger = memory(hold=90)
-    born(ledger)
+    ledger.note_gateways("w-1", [])
+    ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
+    assert values(ledger) == {"q": 0}
     listed(ledger, record(cu=5))
-    assert values(ledger) == {"own": 0, "q": 5}
-    assert shown(ledger) == {"own": 0, "q": 0}
+    assert values(ledger) == {"q": 5}
+    assert shown(ledger) == {"q": 0}
 
 
-def test_a_new_gateway_has_the_series_of_its_queue_at_zero() -> None:
-    """What a new gateway may use in its own queue is an increase from 0."""
-    ledger = memory()
-    born(ledger)
-    assert values(ledger) == {"own": 0}
-
-
-def test_the_gateways_of_a_first_discovery_are_not_new() -> None:
-    """Nobody knows what the gateways had used that were there before."""
-    ledger = memory()
-    ledger.note_gateways(GATEWAY[0], [Gateway(GATEWAY[1], queue="own")])
+def test_the_gateways_of_a_first_discovery_have_a_past() -> None:
+    """A gateway that the first discovery found starts with what it lists, also when seen again."""
+    ledger = memory(hold=90)
+    for _ in range(2):
+        ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
     assert values(ledger) == {}
     listed(ledger, record(cu=5))
     assert shown(ledger) == {"q": 5}
 
 
-def test_starting_at_zero_is_for_gateways_without_contact() -> None:
-    """A gateway that is counted already is not touched by being called new."""
-    ledger = memory()
+def test_a_gateway_that_is_counted_already_is_not_new() -> None:
+    """A discovery does not touch a gateway that was polled without being discovered."""
+    ledger = memory(hold=90)
+    ledger.note_gateways("w-1", [])
     listed(ledger, record(cu=5))
-    born(ledger)
+    ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
     listed(ledger, record(cu=5))
-    assert values(ledger) == {"q": 5}
+    assert values(ledger) == shown(ledger) == {"q": 5}
 
 
 def test_a_gateway_added_later_starts_with_what_it_lists() -> None:

@@ -1,0 +1,599 @@
+"""Every CU-hour is counted exactly once, whatever happens and whenever the process dies.
+
+A hypothesis state machine plays the service, the scrapers, the clocks and the operator, and ends
+the process at any instant: before and after each statement, each row and each publish. After each
+crash the file has to hold exactly what it held before the transaction, or exactly what it had to
+hold after it, by an oracle that was written from the design.
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from exporter.catalog import PREFIX
+from exporter.ledger import GatewayKey, Key, Ledger
+from exporter.model import Gateway, LivySession, Usage
+from tests.harness import ManualClock
+from tests.ledger.builders import MEMORY_DISK, cluster, record
+from tests.ledger.crashes import Crash, Fuse
+from tests.ledger.oracle import GatewayOracle, Series, Uid
+
+HOLD = 90.0
+PATIENCE = 3600.0
+DAYS = 86400.0
+FORGET_AFTER = 10 * DAYS
+GATEWAYS: tuple[GatewayKey, ...] = (("w", "g"), ("v", "h"))
+IDS = "abc"
+
+State = dict[Series, tuple[int, int]]
+"""Value and shown of each series that is not 0."""
+
+COUNTS = Counter[str]()
+"""What happened in all runs of this module, so that a test can show that it did."""
+
+
+@dataclass
+class Session:
+    """A session of the service."""
+
+    uid: Uid
+    session_id: str
+    created: int
+    figures: list[int]
+    queue: str = ""
+    user: str = ""
+    state: str = "running"
+    is_dated: bool = True
+
+    def record(self) -> LivySession:
+        """Give what a listing says of it."""
+        return LivySession(
+            self.session_id,
+            self.state,
+            queue=self.queue,
+            proxy_user=self.user,
+            created_ms=self.created if self.is_dated else None,
+            usage=Usage(*self.figures),
+        )
+
+
+@dataclass
+class Holds:
+    """Which series are held, by what the design says, and since which scrape."""
+
+    first: dict[Key, float | None] = field(default_factory=dict)
+
+    def due(self, now: float) -> set[Key]:
+        """Give the series that may show their increases."""
+        return {k for k, at in self.first.items() if at is not None and now - at >= HOLD}
+
+    def scraped(self, keys: Iterable[Key], now: float) -> None:
+        """Note that a scrape that counts showed these series."""
+        for key in keys:
+            if key in self.first and self.first[key] is None:
+                self.first[key] = now
+
+
+crash_points = st.none() | st.integers(1, 45)
+gateways = st.sampled_from(GATEWAYS)
+id_sets = st.frozensets(st.sampled_from(IDS))
+
+
+def series(key: Key) -> Series:
+    """Name a series as the oracle does."""
+    return key.metric.name.removeprefix(PREFIX), key.labels
+
+
+class CountedOnce(RuleBasedStateMachine):
+    """The service, the scrapers, the clocks and the operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="ledger-", dir=MEMORY_DISK))
+        self.fuse = Fuse(self.folder / "lives")
+        self.clock = ManualClock()
+        self.service: dict[GatewayKey, list[Session]] = {key: [] for key in GATEWAYS}
+        self.oracles = {key: GatewayOracle(key) for key in GATEWAYS}
+        self.uid = 0
+        self.last_prometheus = 0.0
+        self.page: dict[Key, int] = {}
+        """The highest that any page ever said."""
+        self.on_page: list[Key] = []
+        self.expected: State = {}
+        self.holds = Holds()
+        self.knows_prometheus: bool | None = False
+        """`None` where a crash leaves it open whether that was written."""
+        self.open()
+        self.ledger.note_gateways(GATEWAYS[1][0], [])
+
+    # The process
+
+    def open(self) -> None:
+        """Start the process; the first page is published before anything is polled."""
+        self.fuse.revive()
+        self.ledger = Ledger(
+            self.fuse.path,
+            clock=self.clock,
+            birth_hold=HOLD,
+            forget_after=FORGET_AFTER,
+            connect=self.fuse.connect(),
+        )
+        self.holds = Holds(
+            {k: None for k in self.ledger.state.amounts if k.metric.kind == "counter"}
+        )
+        self.publish()
+
+    def publish(self) -> None:
+        """Publish the counters: none may ever be lower than on an earlier page."""
+        self.fuse.burn()
+        amounts = self.ledger.state.amounts
+        assert self.page.keys() <= amounts.keys()
+        for key, amount in amounts.items():
+            if key.metric.kind == "counter":
+                assert self.page.get(key, 0) <= amount.shown <= amount.value
+                self.page[key] = amount.shown
+        self.on_page = list(amounts)
+        self.fuse.burn()
+
+    def run(
+        self, crash: int | None, work: Callable[[], object], after: dict[GatewayKey, GatewayOracle]
+    ) -> None:
+        """Do a transaction and publish it, or die on the way."""
+        now = self.clock.monotonic()
+        before_keys = set(self.ledger.state.amounts)
+        expected = self.expected_after(after, now)
+        self.fuse.arm(crash)
+        try:
+            work()
+            self.settle(after, expected, before_keys, now)
+            self.publish()
+            self.fuse.arm(None)
+        except Crash:
+            self.recover(work, after, expected)
+        else:
+            assert self.actual() == self.expected
+
+    def settle(
+        self,
+        after: dict[GatewayKey, GatewayOracle],
+        expected: State,
+        before_keys: set[Key],
+        now: float,
+    ) -> None:
+        """Take note of a transaction that is committed."""
+        for key in self.holds.due(now):
+            del self.holds.first[key]
+        for key in self.ledger.state.amounts.keys() - before_keys:
+            if key.metric.kind == "counter":
+                self.holds.first[key] = None
+        self.oracles.update(after)
+        self.expected = expected
+
+    def recover(
+        self,
+        work: Callable[[], object],
+        after: dict[GatewayKey, GatewayOracle],
+        expected: State,
+    ) -> None:
+        """Start again on what a killed process leaves: all of the transaction, or none of it."""
+        COUNTS["crashes"] += 1
+        self.ledger.close()
+        self.open()
+        if self.is_met:
+            self.knows_prometheus = None
+        actual = self.actual()
+        assert actual in (self.expected, expected)
+        if self.expected == expected:
+            # The counters do not tell; when the listing is read again, it is the same either way.
+            self.run(None, work, after)
+        elif actual == expected:
+            self.oracles.update(after)
+            self.expected = expected
+        assert self.rows() == rows_of(self.oracles)
+
+    def rows(self) -> int:
+        """Count the sessions that the ledger remembers."""
+        return self.ledger.state.sessions
+
+    def actual(self) -> State:
+        """Give what the ledger says."""
+        return {
+            series(key): (amount.value, amount.shown)
+            for key, amount in self.ledger.state.amounts.items()
+            if amount.value or amount.shown
+        }
+
+    def expected_after(self, after: dict[GatewayKey, GatewayOracle], now: float) -> State:
+        """Give what the ledger has to say when the oracles are as they will be."""
+        known = {series(key): key for key in self.ledger.state.amounts}
+        due = self.holds.due(now)
+        result: State = {}
+        for gateway, oracle in {**self.oracles, **after}.items():
+            starts = oracle.has_contact and not self.oracles[gateway].has_contact
+            for each, value in oracle.totals.items():
+                key = known.get(each)
+                is_held = key in self.holds.first and key not in due
+                shown = self.expected.get(each, (0, 0))[1]
+                is_start = starts and not self.is_zero_start
+                if each[0] == "livy_cu_hours_overcounted" or is_start or (key and not is_held):
+                    shown = value
+                if value or shown:
+                    result[each] = (value, shown)
+        return result
+
+    is_met = False
+    is_zero_start = False
+    is_second_known = False
+
+    # The service
+
+    @initialize(ids=st.lists(st.sampled_from(IDS), max_size=4, unique=True))
+    def begins_with(self, ids: list[str]) -> None:
+        """Let the service have a past."""
+        for session_id in ids:
+            self.create(GATEWAYS[0], session_id, queue="q", user="u", cu=7, is_dated=True)
+
+    @rule(
+        gateway=gateways,
+        session_id=st.sampled_from(IDS),
+        queue=st.sampled_from(("", "q", "p")),
+        user=st.sampled_from(("", "u", "v")),
+        cu=st.integers(0, 50),
+        is_dated=st.sampled_from((True, True, True, False)),
+    )
+    def create(
+        self,
+        gateway: GatewayKey,
+        session_id: str,
+        queue: str,
+        user: str,
+        cu: int,
+        is_dated: bool,  # noqa: FBT001
+    ) -> None:
+        """Create a session; its id may be one that was used before."""
+        same = [s for s in self.service[gateway] if s.session_id == session_id]
+        known = [s for s in self.oracles[gateway].sessions.values() if s.session_id == session_id]
+        if not all(s.is_dated for s in same) or any(s.created is None for s in known):
+            return  # nobody could tell them apart
+        self.uid += 1
+        if same or known:
+            COUNTS["ids reused"] += 1
+        created = 1_700_000_000_000 + 60_000 * self.uid
+        figures = [cu, 2 * cu, 3 * cu]
+        is_dated = is_dated or bool(same or known)
+        self.service[gateway].append(
+            Session(self.uid, session_id, created, figures, queue, user, is_dated=is_dated)
+        )
+
+    @rule(
+        gateway=gateways,
+        at=st.integers(0, 20),
+        deltas=st.tuples(*[st.integers(-5, 30)] * 3),
+        name=st.booleans(),
+    )
+    def change(
+        self,
+        gateway: GatewayKey,
+        at: int,
+        deltas: tuple[int, int, int],
+        name: bool,  # noqa: FBT001
+    ) -> None:
+        """Revise figures up or down; maybe say late what was not said so far."""
+        if not self.service[gateway]:
+            return
+        session = self.service[gateway][at % len(self.service[gateway])]
+        session.figures = [max(0, f + d) for f, d in zip(session.figures, deltas, strict=True)]
+        if name:
+            session.is_dated = True
+            session.queue = session.queue or "late"
+            session.user = session.user or "later"
+
+    @rule(gateway=gateways, at=st.integers(0, 20), state=st.sampled_from(("terminated", "error")))
+    def end(self, gateway: GatewayKey, at: int, state: str) -> None:
+        """End a session."""
+        if self.service[gateway]:
+            self.service[gateway][at % len(self.service[gateway])].state = state
+
+    @rule(gateway=gateways, count=st.integers(1, 2))
+    def trim(self, gateway: GatewayKey, count: int) -> None:
+        """Let the oldest sessions leave the list for good."""
+        del self.service[gateway][:count]
+
+    # The poller
+
+    @rule(
+        gateway=gateways,
+        is_complete=st.booleans(),
+        left_out=id_sets,
+        twice=id_sets,
+        unreadable=st.frozensets(st.sampled_from(IDS), max_size=1),
+        crash=crash_points,
+    )
+    def read(
+        self,
+        gateway: GatewayKey,
+        is_complete: bool,  # noqa: FBT001
+        left_out: frozenset[str],
+        twice: frozenset[str],
+        unreadable: frozenset[str],
+        crash: int | None,
+    ) -> None:
+        """Read a listing: complete (maybe falsely short) or partial, some rows twice."""
+        listed = [s for s in self.service[gateway] if s.session_id not in left_out | unreadable]
+        readings = [(s.uid, s.record()) for s in listed if s.session_id in twice]
+        for session in listed:
+            if session.session_id in twice and session.state == "running":
+                session.figures[0] += 1
+        readings += [(s.uid, s.record()) for s in listed]
+        self.apply(gateway, readings, crash, is_complete=is_complete, unreadable=unreadable)
+
+    @rule(gateway=gateways, left_out=id_sets, crash=crash_points)
+    def forget(self, gateway: GatewayKey, left_out: frozenset[str], crash: int | None) -> None:
+        """Lack some sessions for longer than they are remembered; they may come back later."""
+        nothing: frozenset[str] = frozenset()
+        for at in (None, crash):
+            self.read(gateway, True, left_out, nothing, nothing, at)
+            self.clock.step(11 * DAYS)
+        self.read(gateway, True, nothing, nothing, nothing, crash)
+
+    def apply(
+        self,
+        gateway: GatewayKey,
+        readings: list[tuple[Uid, LivySession]],
+        crash: int | None,
+        *,
+        is_complete: bool,
+        unreadable: frozenset[str] = frozenset(),
+    ) -> None:
+        """Apply a listing to the ledger and to the oracle."""
+        self.is_second_known = self.is_second_known or gateway == GATEWAYS[1]
+        before = self.oracles[gateway]
+        after = before.read(
+            readings,
+            is_complete=is_complete,
+            unreadable=unreadable,
+            now=self.clock.now(),
+            forget_after=FORGET_AFTER,
+        )
+        readmitted = ("exporter_sessions_readmitted_total", gateway)
+        COUNTS["readmitted"] += after.totals[readmitted] - before.totals[readmitted]
+        COUNTS["forgotten"] += len(before.sessions.keys() - after.sessions.keys())
+        records = [record for _, record in readings]
+        self.run(
+            crash,
+            lambda: self.ledger.apply_sessions(
+                gateway, records, is_complete=is_complete, unreadable=unreadable
+            ),
+            {gateway: after},
+        )
+
+    @precondition(lambda self: not self.is_second_known)
+    @rule(crash=crash_points)
+    def discover(self, crash: int | None) -> None:
+        """Learn that the second gateway was born since the discovery that found none."""
+        gateway = GATEWAYS[1]
+        self.is_second_known = self.is_zero_start = True
+        after = {gateway: self.oracles[gateway].start_at_zero()}
+        found = [Gateway(gateway[1], queue="q")]
+        self.run(crash, lambda: self.ledger.note_gateways(gateway[0], found), after)
+        self.run(None, lambda: self.ledger.note_gateways(gateway[0], found), after)
+        self.is_zero_start = False
+
+    @rule(crash=crash_points)
+    def release(self, crash: int | None) -> None:
+        """Let time release what is due, as the daemon does each second."""
+        self.run(crash, self.ledger_release, {})
+
+    def ledger_release(self) -> None:
+        """Release by whatever process there is by now."""
+        self.ledger.release()
+
+    # The scrapers, the clocks, the operator
+
+    @rule()
+    def scrape(self) -> None:
+        """Scrape as Prometheus does."""
+        now = self.clock.monotonic()
+        self.ledger.scraped(self.on_page, is_prometheus=True)
+        if not self.knows_prometheus or now - self.last_prometheus > PATIENCE:
+            self.holds.first = dict.fromkeys(self.holds.first)
+        self.knows_prometheus = self.is_met = True
+        self.last_prometheus = now
+        self.holds.scraped(self.on_page, now)
+
+    @precondition(lambda self: self.knows_prometheus is not None)
+    @rule()
+    def meddle(self) -> None:
+        """Read the page as a person with curl does."""
+        now = self.clock.monotonic()
+        self.ledger.scraped(self.on_page, is_prometheus=False)
+        if not self.knows_prometheus or now - self.last_prometheus > PATIENCE:
+            self.holds.scraped(self.on_page, now)
+
+    @rule(seconds=st.sampled_from((1.0, 45.0, 90.0, 3601.0)))
+    def wait(self, seconds: float) -> None:
+        """Let a little time pass."""
+        self.clock.advance(seconds)
+
+    @rule(days=st.sampled_from((-11.0, -0.1, 11.0, 30.0, 400.0)))
+    def step(self, days: float) -> None:
+        """Set the wall clock forth or back."""
+        self.clock.step(days * DAYS)
+
+    @rule()
+    def restart(self) -> None:
+        """End the process in order, and start it again."""
+        self.ledger.close()
+        self.open()
+        assert self.actual() == self.expected
+        if self.is_met:
+            self.knows_prometheus = None
+
+    @rule()
+    def kill(self) -> None:
+        """Kill the process between two transactions."""
+        self.fuse.blow()
+        self.recover(self.ledger_release, {}, self.expected)
+
+    # What has to hold
+
+    @invariant()
+    def every_cu_hour_is_counted_once(self) -> None:
+        """Check that a gateway's counters add up to the highest figures that were read."""
+        for gateway, oracle in self.oracles.items():
+            total = sum(
+                value
+                for (name, labels), (value, _) in self.expected.items()
+                if name == "livy_cu_hours_total" and labels[:2] == gateway
+            )
+            if (
+                oracle.has_contact
+                and not oracle.totals["exporter_sessions_readmitted_total", gateway]
+            ):
+                assert total == sum(oracle.ever.values())
+
+    def teardown(self) -> None:
+        """In the end, when all was read and released, the page says the truth."""
+        for gateway in GATEWAYS:
+            readings = [(s.uid, s.record()) for s in self.service[gateway]]
+            self.apply(gateway, readings, None, is_complete=True)
+        self.restart()
+        self.scrape()
+        self.clock.advance(HOLD)
+        self.run(None, self.ledger_release, {})
+        assert all(value == shown for value, shown in self.actual().values())
+        self.ledger.close()
+        shutil.rmtree(self.folder)
+
+
+def rows_of(oracles: dict[GatewayKey, GatewayOracle]) -> int:
+    """Count the sessions that have to be remembered."""
+    return sum(len(oracle.sessions) for oracle in oracles.values())
+
+
+TestCountedOnce = CountedOnce.TestCase
+TestCountedOnce.settings = settings(max_examples=60, stateful_step_count=50)
+
+
+def test_it_crashed_often_enough() -> None:
+    """The machine above has died hundreds of times, and met all that it is about."""
+    if COUNTS:  # else it was not selected
+        assert COUNTS["crashes"] >= 300
+        assert min(COUNTS["ids reused"], COUNTS["readmitted"], COUNTS["forgotten"]) >= 20
+
+
+def read_partly(ledger: Ledger, _: ManualClock) -> None:
+    """Stage a session."""
+    ledger.apply_sessions(("w", "g"), [record("a", 1)], is_complete=False)
+
+
+def meet(ledger: Ledger, _: ManualClock) -> None:
+    """Read the first complete listing."""
+    ledger.apply_sessions(("w", "g"), [record("a", 2), record("b", 5)], is_complete=True)
+
+
+def read_clusters(ledger: Ledger, _: ManualClock) -> None:
+    """Read the first session clusters."""
+    ledger.apply_session_clusters("w", [cluster("c")])
+
+
+def read_clusters_again(ledger: Ledger, _: ManualClock) -> None:
+    """Read that a cluster failed."""
+    ledger.apply_session_clusters("w", [cluster("c", "error")])
+
+
+def scrape_and_wait(ledger: Ledger, clock: ManualClock) -> None:
+    """Scrape all there is, and let the hold pass."""
+    ledger.scraped(list(ledger.state.amounts), is_prometheus=True)
+    clock.advance(HOLD)
+    ledger.release()
+
+
+def read_news(ledger: Ledger, _: ManualClock) -> None:
+    """Read growth, a new session in a new queue, and that one has left."""
+    records = [record("a", 7, queue="p"), record("n", 3, queue="new")]
+    ledger.apply_sessions(("w", "g"), records, is_complete=True)
+
+
+def forget(ledger: Ledger, clock: ManualClock) -> None:
+    """Forget who left, much later."""
+    clock.step(11 * DAYS)
+    ledger.apply_sessions(("w", "g"), [record("a", 8)], is_complete=True)
+
+
+def readmit(ledger: Ledger, _: ManualClock) -> None:
+    """Read a session again that was forgotten."""
+    records = [record("a", 8), record("b", 5)]
+    ledger.apply_sessions(("w", "g"), records, is_complete=True)
+
+
+SCRIPT = (
+    read_partly,
+    meet,
+    read_clusters,
+    read_clusters_again,
+    scrape_and_wait,
+    read_news,
+    scrape_and_wait,
+    forget,
+    readmit,
+)
+
+
+def play(fuse: Fuse, instants: int | None) -> tuple[dict[Key, int], bool]:
+    """Play the script, die once on the way, and do again what was not finished.
+
+    Gives the values in the end, and whether the process died.
+    """
+    clock, page, todo = ManualClock(), dict[Key, int](), list(SCRIPT)
+    crashes = fuse.crashes
+    ledger: Ledger | None = None
+    fuse.arm(instants)
+    while todo:
+        try:
+            ledger = ledger or Ledger(
+                fuse.path,
+                clock=clock,
+                birth_hold=HOLD,
+                forget_after=FORGET_AFTER,
+                connect=fuse.connect(),
+            )
+            todo[0](ledger, clock)
+            fuse.burn()
+            amounts = ledger.state.amounts
+            assert page.keys() <= amounts.keys()
+            for key, amount in amounts.items():
+                if key.metric.kind == "counter":
+                    assert page.get(key, 0) <= amount.shown <= amount.value
+                    page[key] = amount.shown
+            fuse.burn()
+            todo.pop(0)
+        except Crash:
+            if ledger is not None:
+                ledger.close()
+            ledger = None
+            fuse.revive()
+    assert ledger is not None
+    values = {key: amount.value for key, amount in ledger.state.amounts.items()}
+    ledger.close()
+    fuse.arm(None)
+    return values, fuse.crashes > crashes
+
+
+def test_the_process_may_die_at_every_single_instant(memory_disk: Path) -> None:
+    """From the first statement on a new file to the last publish: the totals are the same."""
+    undisturbed, _ = play(Fuse(memory_disk / "undisturbed"), None)
+    instant, has_died = 0, True
+    while has_died:
+        instant += 1
+        values, has_died = play(Fuse(memory_disk / str(instant)), instant)
+        assert values == undisturbed
+        shutil.rmtree(memory_disk / str(instant))
+    assert instant > 200
