@@ -179,7 +179,7 @@ def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:
         revision=exporter.__revision__,
         python_version=platform.python_version(),
     )
-    telemetry.expect_sources(planned.sources)
+    telemetry.expect_sources(sorted(planned.sources))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return telemetry
