@@ -4,7 +4,7 @@ Every label set that can be known beforehand exists at 0 from the start, so that
 event of its kind is an increase that Prometheus can see.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -37,6 +37,12 @@ class Telemetry:
             catalog.API_DURATION.labels,
             registry=registry,
             buckets=_REQUEST_SECONDS,
+        )
+        self._rate_limit = Gauge(
+            catalog.API_RATE_LIMIT.name,
+            catalog.API_RATE_LIMIT.help,
+            catalog.API_RATE_LIMIT.labels,
+            registry=registry,
         )
         self._polls = self._counter(catalog.POLLS)
         self._poll_failures = self._counter(catalog.POLL_FAILURES)
@@ -99,6 +105,10 @@ class Telemetry:
     def ledger_failed(self, reason: str) -> None:
         """Count a write of the ledger that failed; `reason` is one of `LEDGER_REASONS`."""
         self._ledger_failures.labels(reason).inc()
+
+    def watch_rate(self, account: str, region_id: str, rate: Callable[[], float]) -> None:
+        """Show the rate of an account's requests to a region as it is at each scrape."""
+        self._rate_limit.labels(account, region_id).set_function(rate)
 
     def api_meter(self, account: str, region_id: str) -> "ApiMeter":
         """Give the counters of the calls of one account and region."""

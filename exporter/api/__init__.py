@@ -1,5 +1,6 @@
 """The API: signed requests, retries, paging, and JSON → frozen values. This is its door."""
 
+from exporter.api.budget import Budget, OnWait, ignore_waiting
 from exporter.api.client import PAGE_SIZE, Client
 from exporter.api.credentials import CredentialSource, StaticCredentials, VendorCredentials
 from exporter.api.meter import Meter, NullMeter
@@ -8,13 +9,16 @@ from exporter.api.signing import Credential
 
 __all__ = [
     "PAGE_SIZE",
+    "Budget",
     "Client",
     "Credential",
     "CredentialSource",
     "Meter",
     "NullMeter",
+    "OnWait",
     "StaticCredentials",
     "VendorCredentials",
+    "ignore_waiting",
     "walk_pages",
     "walk_tokens",
 ]

@@ -8,7 +8,7 @@ cookies, redirects) is not used: only its connections are.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
@@ -17,6 +17,7 @@ import httpx
 
 from exporter import __version__
 from exporter.api import decode
+from exporter.api.budget import Budget, OnWait, ignore_waiting
 from exporter.api.credentials import CredentialSource
 from exporter.api.failures import (
     FOREIGN_ERRORS,
@@ -26,7 +27,7 @@ from exporter.api.failures import (
     parse_answer,
 )
 from exporter.api.meter import Meter
-from exporter.api.retry import Retry
+from exporter.api.retry import PATIENCE, Retry
 from exporter.api.signing import Credential, Signer, canonical_query, encode_path
 from exporter.clock import Clock
 from exporter.errors import ApiError, MalformedError, ServerError, TooLargeError
@@ -50,12 +51,16 @@ class _Call:
     action: str
     segments: Sequence[str]
     params: Mapping[str, str]
+    on_wait: OnWait
+    in_bulk: bool = False
 
 
 class Client:
     """Calls the API of one account and region. Every method raises `ApiError` only.
 
-    `timeout` is in seconds and per attempt; `endpoint` is a URL without a path.
+    `timeout` is in seconds and per attempt; `patience` is in seconds and for a call with all its
+    attempts, but without the wait for its turns: every attempt draws from `budget`, and `on_wait`
+    is called now and then while it stands in line. `endpoint` is a URL without a path.
     """
 
     def __init__(  # noqa: PLR0913 (what a client is made of; all but the first by name)
@@ -66,10 +71,12 @@ class Client:
         region_id: str,
         endpoint: str,
         credentials: CredentialSource,
+        budget: Budget,
         meter: Meter,
         clock: Clock,
         max_attempts: int = 4,
         timeout: float = 10.0,
+        patience: float = PATIENCE,
         max_response_bytes: int = 16 * 2**20,
     ) -> None:
         self.account = account
@@ -77,47 +84,66 @@ class Client:
         self._http = http
         self._endpoint = endpoint.rstrip("/")
         self._credentials = credentials
+        self._budget = budget
         self._meter = meter
         self._clock = clock
         self._max_attempts = max_attempts
         self._timeout = timeout
+        self._patience = patience
         self._max_response_bytes = max_response_bytes
 
     async def session_clusters_page(
-        self, workspace_id: str, token: str = ""
+        self, workspace_id: str, token: str = "", *, on_wait: OnWait = ignore_waiting
     ) -> Page[SessionCluster]:
         """Read one page of session clusters; `token` is the page before's `next_token`."""
         call = _Call(
             "ListSessionClusters",
             ("api", "v1", "workspaces", workspace_id, "sessionClusters"),
             _token_params(token),
+            on_wait,
         )
         return await self._get(call, decode.decode_session_clusters)
 
     async def livy_sessions_page(
-        self, workspace_id: str, livy_compute_id: str, page_num: int
+        self,
+        workspace_id: str,
+        livy_compute_id: str,
+        page_num: int,
+        *,
+        in_bulk: bool = False,
+        on_wait: OnWait = ignore_waiting,
     ) -> Page[LivySession]:
-        """Read one page of a gateway's Livy sessions, running and ended; pages count from 1."""
+        """Read one page of a gateway's Livy sessions, running and ended; pages count from 1.
+
+        With `in_bulk` it is one of many: all such pages share half of the budget.
+        """
         call = _Call(
             "ListLivyComputeSessions",
             ("api", "v1", "workspaces", workspace_id, "livycompute", livy_compute_id, "session"),
             {"pageNum": str(page_num), "pageSize": str(PAGE_SIZE)},
+            on_wait,
+            in_bulk,
         )
         return await self._get(call, decode.decode_livy_sessions)
 
-    async def gateways(self, workspace_id: str) -> tuple[Gateway, ...]:
+    async def gateways(
+        self, workspace_id: str, *, on_wait: OnWait = ignore_waiting
+    ) -> tuple[Gateway, ...]:
         """Read the Livy gateways of a workspace, which come in one piece."""
         call = _Call(
             "ListLivyCompute",
             ("api", "interactive", "v1", "workspace", workspace_id, "livycompute"),
             {},
+            on_wait,
         )
         page = await self._get(call, self._decode_gateways)
         return page.records
 
-    async def workspaces_page(self, token: str = "") -> Page[Workspace]:
+    async def workspaces_page(
+        self, token: str = "", *, on_wait: OnWait = ignore_waiting
+    ) -> Page[Workspace]:
         """Read one page of the workspaces that the credential may list."""
-        call = _Call("ListWorkspaces", ("api", "v1", "workspaces"), _token_params(token))
+        call = _Call("ListWorkspaces", ("api", "v1", "workspaces"), _token_params(token), on_wait)
         return await self._get(call, decode.decode_workspaces)
 
     def _decode_gateways(self, body: bytes) -> Page[Gateway]:
@@ -134,16 +160,29 @@ class Client:
 
         async def attempt() -> T:
             used[:] = [await self._credentials.get()]
-            async with self._metered(call.action):
+            async with self._turn(call, retry), self._metered(call.action):
                 return self._read(call.action, read, await self._send(call, used[0]))
 
         async def renew() -> Credential:
             return await self._credentials.refresh(used[0])
 
         retry = Retry(
-            call.action, self._clock, self._meter, max_attempts=self._max_attempts, renew=renew
+            call.action,
+            self._clock,
+            self._meter,
+            max_attempts=self._max_attempts,
+            # The last attempt, too, must be over before the patience is.
+            patience=self._patience - self._timeout,
+            renew=renew,
         )
         return await retry.run(attempt)
+
+    def _turn(self, call: _Call, retry: Retry) -> AbstractAsyncContextManager[None]:
+        def wait() -> None:
+            retry.note_waiting()
+            call.on_wait()
+
+        return self._budget.turn(in_bulk=call.in_bulk, on_wait=wait)
 
     @asynccontextmanager
     async def _metered(self, action: str) -> AsyncGenerator[None]:

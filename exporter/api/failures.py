@@ -146,7 +146,9 @@ def classify_foreign(action: str, error: Exception, *, timeout: float) -> ApiErr
 
 def is_retryable(error: BaseException | None) -> bool:
     """Tell whether the same request may succeed a little later."""
-    if isinstance(error, (ThrottledError, TimedOutError, UnreachableError)):
+    if isinstance(error, ThrottledError):
+        return error.status > 0  # without an answer it was our own budget that refused
+    if isinstance(error, (TimedOutError, UnreachableError)):
         return True
     return isinstance(error, ServerError) and (
         error.status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -17,15 +17,16 @@ BACKOFF_BASE: Final = 0.5
 BACKOFF_CAP: Final = 10.0
 """Seconds: the ceiling of the waits doubles from base to cap; each wait is drawn below it."""
 
-RETRY_AFTER_CAP: Final = 30.0
-"""Seconds that the service can make us wait; more would outlast a poll's deadline."""
+PATIENCE: Final = 60.0
+"""Seconds for one call with all its attempts; a poll that waits longer has its own deadline."""
 
 
 class Retry:
     """Repeats one call: what may pass by itself, with growing waits; two cases once, at once.
 
     A used nonce is replaced by the next attempt's; a refused token by `renew`, which may raise
-    our error of its own. Neither counts against `max_attempts`.
+    our error of its own. Neither counts against `max_attempts`. No attempt begins when `patience`
+    seconds are over, so that a call ends with the reason why it failed, not with "too late".
     """
 
     def __init__(
@@ -35,12 +36,15 @@ class Retry:
         meter: Meter,
         *,
         max_attempts: int,
+        patience: float,
         renew: Callable[[], Awaitable[object]],
     ) -> None:
         self._action = action
         self._clock = clock
         self._meter = meter
         self._max_attempts = max_attempts
+        self._patience = patience
+        self._since = clock.monotonic()
         self._renew = renew
         self._at_once: set[str] = set()
         self._repeats_at_once = False
@@ -50,12 +54,23 @@ class Retry:
         retrying = AsyncRetrying(
             sleep=self._clock.sleep,
             retry=retry_if_exception(self._may_repeat),
-            stop=lambda state: state.attempt_number >= self._max_attempts + len(self._at_once),
+            stop=self._must_stop,
             wait=self._wait,
             before_sleep=self._prepare,
             reraise=True,
         )
         return await retrying(attempt)
+
+    def note_waiting(self) -> None:
+        """Note that the call waits for its turn: that takes none of its patience."""
+        self._since = self._clock.monotonic()
+
+    def _left(self) -> float:
+        return self._patience - (self._clock.monotonic() - self._since)
+
+    def _must_stop(self, state: RetryCallState) -> bool:
+        used_up = state.attempt_number >= self._max_attempts + len(self._at_once)
+        return used_up or self._left() <= 0
 
     def _may_repeat(self, error: BaseException) -> bool:
         self._repeats_at_once = False
@@ -73,7 +88,8 @@ class Retry:
         asked = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
         ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (state.attempt_number - 1))
         # What was asked for is a minimum, and the draw on top keeps callers from coming at once.
-        return min(asked, RETRY_AFTER_CAP) + random.uniform(0, ceiling)  # noqa: S311 (no secret)
+        wait = asked + random.uniform(0, ceiling)  # noqa: S311 (no secret)
+        return max(0.0, min(wait, self._left()))
 
     async def _prepare(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

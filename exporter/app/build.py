@@ -78,7 +78,15 @@ def build(
     board = _RenderedBoard(Snapshot())
     timing = Timing(settings.poll.interval, settings.poll.timeout, settings.poll.stale_after)
     polling = Polling(board, ledger, telemetry, clock, timing)
-    clients = Clients(settings.api, planned.places, clock=clock, http=http, credentials=credentials)
+    clients = Clients(
+        settings.api,
+        planned.places,
+        clock=clock,
+        http=http,
+        credentials=credentials,
+        patience=settings.poll.timeout,
+        on_budget=telemetry.watch_rate,
+    )
     workshop = _Workshop(settings, clock, clients, planned.directory, ledger, telemetry)
     roster = Roster(
         planned.directory,
@@ -179,7 +187,7 @@ def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:
         revision=exporter.__revision__,
         python_version=platform.python_version(),
     )
-    telemetry.expect_sources(sorted(planned.sources))
+    telemetry.expect_sources(planned.sources)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return telemetry

@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from exporter.api import Client, CredentialSource, Meter
+from exporter.api import Budget, Client, CredentialSource, Meter
 from exporter.app.plan import Place
 from exporter.clock import Clock
 from exporter.settings import ApiSettings
 
-_MAX_CONNECTIONS = 20
+_MAX_IDLE_CONNECTIONS = 20
+
+OnBudget = Callable[[str, str, Callable[[], float]], None]
+"""Is told the account and region of a new budget, and what gives its rate at any time."""
 
 
 class Clients:
@@ -23,9 +26,17 @@ class Clients:
         clock: Clock,
         http: httpx.AsyncClient,
         credentials: Callable[[str], CredentialSource],
+        patience: float,
+        on_budget: OnBudget = lambda *_: None,
     ) -> None:
-        """`credentials` gives the source of credentials for a role to assume (`""` for none)."""
+        """`credentials` gives the source of credentials for a role to assume (`""` for none).
+
+        `patience` is how many seconds a call may take with all its attempts (`poll.timeout`).
+        """
         self._api = api
+        self._patience = patience
+        self._on_budget = on_budget
+        self._budgets: dict[tuple[str, str], Budget] = {}
         self._places = places
         self._clock = clock
         self._http = http
@@ -43,14 +54,28 @@ class Clients:
             region_id=region_id,
             endpoint=place.endpoint,
             credentials=self._credentials[place.role_arn],
+            budget=self._budget(account, region_id),
             meter=meter,
             clock=self._clock,
             max_attempts=self._api.max_attempts,
             timeout=self._api.timeout,
+            patience=self._patience,
             max_response_bytes=self._api.max_response_bytes,
         )
 
+    def _budget(self, account: str, region_id: str) -> Budget:
+        where = (account, region_id)
+        if where not in self._budgets:
+            budget = Budget(self._clock, self._api.max_requests_per_second)
+            self._budgets[where] = budget
+            self._on_budget(account, region_id, lambda: budget.rate)
+        return self._budgets[where]
+
 
 def open_http() -> httpx.AsyncClient:
-    """Open the connections that all clients share; proxies come from the environment."""
-    return httpx.AsyncClient(limits=httpx.Limits(max_connections=_MAX_CONNECTIONS))
+    """Open the connections that all clients share; proxies come from the environment.
+
+    The budgets bound their number: by a common bound, a region that hangs would stop the others.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=_MAX_IDLE_CONNECTIONS)
+    return httpx.AsyncClient(limits=limits)

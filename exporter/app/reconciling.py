@@ -26,7 +26,12 @@ async def _run(settings: Settings) -> int:
     planned, clock = plan(settings), SystemClock()
     async with open_http() as http:
         clients = Clients(
-            settings.api, planned.places, clock=clock, http=http, credentials=vendor_credentials
+            settings.api,
+            planned.places,
+            clock=clock,
+            http=http,
+            credentials=vendor_credentials,
+            patience=settings.poll.timeout,
         )
         gateways = await discovered(planned, clients)
         outcomes = [await _of_gateway(settings, clients, each) for each in gateways]

@@ -1,6 +1,7 @@
 """Finding workspaces and gateways. Only discovery calls these two actions."""
 
 import asyncio
+from functools import partial
 
 from exporter.api import Client, walk_tokens
 from exporter.ledger import Ledger
@@ -25,14 +26,14 @@ class Discovery:
         Raises `PollError`.
         """
         if self.scope.workspace_id:
-            await self._find_gateways()
+            await self._find_gateways(progress)
             return
         workspaces = await list_workspaces(self._client, progress)
         self._guard.check(len(workspaces))
         self._directory.take_workspaces(self.scope, workspaces)
 
-    async def _find_gateways(self) -> None:
-        gateways = await self._client.gateways(self.scope.workspace_id)
+    async def _find_gateways(self, progress: Progress) -> None:
+        gateways = await self._client.gateways(self.scope.workspace_id, on_wait=progress)
         self._guard.check(len(gateways))
         # First into the ledger: that a gateway was not there before, and so counts from 0,
         # must be known before its first listing is.
@@ -57,7 +58,9 @@ async def discover(scope: Scope, client: Client, directory: Directory) -> None:
 async def list_workspaces(client: Client, progress: Progress) -> tuple[Workspace, ...]:
     """Read the workspaces that the credential may list. Raises `PollError`."""
     listing = await walk_tokens(
-        client.workspaces_page, key=_identity, on_page=lambda *_: progress()
+        partial(client.workspaces_page, on_wait=progress),
+        key=_identity,
+        on_page=lambda *_: progress(),
     )
     return listing.records
 

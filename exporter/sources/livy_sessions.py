@@ -18,6 +18,9 @@ from exporter.sources.kept import KeptSeries
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.telemetry import Telemetry
 
+SHORT_WALK_PAGES = 5
+"""Pages after which a walk counts as a long one, which draws on half of the budget only."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesLimits:
@@ -68,7 +71,7 @@ class LivySessions:
 
         try:
             listing = await walk_pages(
-                partial(self._client.livy_sessions_page, *self._gateway),
+                partial(self._fetch, progress),
                 size=PAGE_SIZE,
                 key=_identity,
                 on_page=on_page,
@@ -81,6 +84,11 @@ class LivySessions:
         most = self._limits.max_sessions
         gauges = samples(self._gateway, listing.records, ended, most, self._kept)
         return PollResult(gauges, trouble)
+
+    async def _fetch(self, progress: Progress, number: int) -> Page[LivySession]:
+        return await self._client.livy_sessions_page(
+            *self._gateway, number, in_bulk=number > SHORT_WALK_PAGES, on_wait=progress
+        )
 
     async def _count_partly(self, read: Sequence[LivySession]) -> None:
         """Count what was read before the walk failed, which is the error worth telling."""

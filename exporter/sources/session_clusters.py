@@ -38,7 +38,7 @@ class SessionClusters:
 
         workspace_id = self.target.workspace_id
         listing = await walk_tokens(
-            partial(self._client.session_clusters_page, workspace_id),
+            partial(self._client.session_clusters_page, workspace_id, on_wait=progress),
             key=_identity,
             on_page=on_page,
         )

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import httpx
 
+from exporter.api.budget import Budget
 from exporter.api.client import Client
 from exporter.api.credentials import CredentialSource, StaticCredentials
 from exporter.api.signing import Credential
@@ -120,6 +121,7 @@ class Bench:
                 region_id="cn-hangzhou",
                 endpoint=self.endpoint,
                 credentials=self.credentials,
+                budget=Budget(self.clock, 1000),
                 meter=self.notes,
                 clock=self.clock,
                 max_attempts=self.max_attempts,

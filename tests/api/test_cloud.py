@@ -9,7 +9,15 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from exporter.api import PAGE_SIZE, Client, Credential, StaticCredentials, walk_pages, walk_tokens
+from exporter.api import (
+    PAGE_SIZE,
+    Budget,
+    Client,
+    Credential,
+    StaticCredentials,
+    walk_pages,
+    walk_tokens,
+)
 from exporter.clock import SystemClock
 from exporter.demo import (
     DEMO_KEY_ID,
@@ -97,6 +105,7 @@ class Bench:
             region_id="cn-hangzhou",
             endpoint=url,
             credentials=StaticCredentials(Credential(DEMO_KEY_ID, self.secret)),
+            budget=Budget(Impatient(), 1000),
             meter=Notes(),
             clock=Impatient(),
         )

@@ -145,7 +145,6 @@ async def test_healthy_until_polling_stops() -> None:
 
 
 NOT_YET = {
-    "exporter_api_request_rate_limit",
     "exporter_discovery_last_success_timestamp_seconds",
     "exporter_discovery_up",
     "exporter_livy_history_truncated",

@@ -141,6 +141,7 @@ async def test_prometheus_ends_up_with_the_truth(
             f"--web.listen-address=127.0.0.1:{port}",
             f"--ledger.birth-hold={HOLD_SECONDS}s",
             "--poll.interval=1s",
+            "--api.max-requests-per-second=1000",
         ]
         async with (
             prometheus(real_tool("prometheus"), tmp_path / "p", f"127.0.0.1:{port}") as scraper,

@@ -10,7 +10,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.api import Client, Credential, NullMeter, StaticCredentials, walk_pages, walk_tokens
+from exporter.api import (
+    Budget,
+    Client,
+    Credential,
+    NullMeter,
+    StaticCredentials,
+    walk_pages,
+    walk_tokens,
+)
 from exporter.demo import (
     DEMO_KEY_ID,
     DEMO_KEY_SECRET,
@@ -180,6 +188,7 @@ async def test_no_text_of_an_error_holds_a_secret(effect: Effect) -> None:
             region_id="cn-hangzhou",
             endpoint=endpoint,
             credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")),
+            budget=Budget(clock, 1000),
             meter=NullMeter(),
             clock=clock,
             max_attempts=2,

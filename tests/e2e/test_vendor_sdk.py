@@ -12,6 +12,7 @@ import pytest
 
 from exporter.api import (
     PAGE_SIZE,
+    Budget,
     Client,
     Credential,
     NullMeter,
@@ -47,6 +48,7 @@ def our_client(demo: Demo, http: httpx.AsyncClient) -> Client:
         region_id=demo.region_id,
         endpoint=demo.endpoint,
         credentials=StaticCredentials(credential),
+        budget=Budget(SystemClock(), 1000),
         meter=NullMeter(),
         clock=SystemClock(),
     )
