@@ -79,6 +79,8 @@ def _open(
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         migrate(db, created_at, migrations)
+        # SQLite opens what it may only read, and a full disk shows only when something is written.
+        db.execute("UPDATE ledger SET created_at = created_at")
     except BaseException:
         db.close()
         raise

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 from exporter.errors import LedgerError
@@ -23,7 +24,8 @@ class Lock:
 
         Raises `LedgerError` that names the process that holds it, or says why there is none.
         """
-        path = ledger.with_name(ledger.name + ".lock")
+        # A symbolic link must not lead around the lock.
+        path = Path(os.path.realpath(ledger) + ".lock")
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -38,8 +40,10 @@ class Lock:
             holder = os.read(self._handle, 200).decode(errors="replace").strip()
             os.close(self._handle)
             raise _refusal(ledger, holder, error) from error
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+        # On a full disk the lock holds all the same, without the holder's name.
+        with suppress(OSError):
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
 
     def release(self) -> None:
         """Give the lock up. The file stays: removing it could take another's lock away."""
