@@ -55,8 +55,8 @@ class Telemetry:
         return Counter(metric.name, metric.help, metric.labels, registry=self._registry)
 
     def expect_sources(self, sources: Iterable[Source]) -> None:
-        """Bring the label sets of `sources` into being, at 0."""
-        for source in sources:
+        """Bring the label sets of `sources` into being, at 0, in an order of their own."""
+        for source in sorted(sources):
             for counter in (self._polls, self._skipped, self._malformed, self._unknown_states):
                 counter.labels(source)
             for reason in Reason:
