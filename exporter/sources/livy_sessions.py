@@ -12,7 +12,7 @@ from exporter.api import PAGE_SIZE, Client, walk_pages
 from exporter.clock import Clock
 from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayKey, Ledger
-from exporter.model import LIVY_SESSION_STATES, NANO, Listing, LivySession, Page, Source, Target
+from exporter.model import LIVY_SESSION_STATES, NANO, LivySession, Page, Source, Target
 from exporter.snapshot import GroupedSamples, Samples, SampleSet
 from exporter.sources.kept import KeptSeries
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
@@ -80,7 +80,7 @@ class LivySessions:
         except PollError:
             await self._count_partly(read)
             raise
-        ended, trouble = await asyncio.to_thread(self._count, listing)
+        ended, trouble = await asyncio.to_thread(self._count, read, listing.malformed)
         most = self._limits.max_sessions
         gauges = samples(self._gateway, listing.records, ended, most, self._kept)
         return PollResult(gauges, trouble)
@@ -97,13 +97,17 @@ class LivySessions:
                 self._ledger.apply_sessions, self._gateway, read, is_complete=False
             )
 
-    def _count(self, listing: Listing[LivySession]) -> tuple[frozenset[str], LedgerError | None]:
-        """Apply a complete listing; give the ids of the sessions that ended not long ago."""
+    def _count(
+        self, read: Sequence[LivySession], malformed: frozenset[str]
+    ) -> tuple[frozenset[str], LedgerError | None]:
+        """Apply a complete listing; give the ids of the sessions that ended not long ago.
+
+        It is every reading that counts, not only the last one of each session: an estimate
+        that was revised down while the walk was on its way was reported all the same.
+        """
         since = self._clock.now() - self._limits.ended_retention
         try:
-            self._ledger.apply_sessions(
-                self._gateway, listing.records, is_complete=True, unreadable=listing.malformed
-            )
+            self._ledger.apply_sessions(self._gateway, read, is_complete=True, unreadable=malformed)
             return self._ledger.ended_since(self._gateway, since), None
         except LedgerError as error:
             return frozenset(), error

@@ -147,6 +147,29 @@ async def test_a_partial_walk_counts_usage_but_shows_no_states() -> None:
     assert page.value("livy_session_cu_hours", session_id="livy-000") == 1
 
 
+async def test_the_highest_figure_of_a_walk_counts_though_it_is_read_again() -> None:
+    """A session that is read twice in one walk, and revised down between, was reported at both."""
+    world = empty_world()
+    for number in range(150):
+        world.put_session(session(f"livy-{number:03}", 1, age=number))
+    boundary = key("livy-099", age=99)
+
+    def shift(call: Call) -> None:
+        if call.page == 2 and not world.history(WORKSPACE, GATEWAY).get(key("livy-new", age=-1)):
+            world.put_session(session("livy-new", 0, age=-1))
+            world.revise(boundary, used(4))
+
+    async with Harness(world) as h:
+        await h.poll()
+        h.world.revise(boundary, used(5))
+        h.cloud.before_page = shift
+        await h.poll()
+        page = await h.page()
+    assert page.value("livy_cu_hours_total") == 150 + 4
+    assert page.value("livy_cu_hours_overcounted") == 1
+    assert page.value("livy_sessions", state="running") == 151
+
+
 async def test_one_malformed_record_costs_only_itself() -> None:
     """The others count, and so does the oddity."""
     world = empty_world()
