@@ -37,18 +37,19 @@ class LedgerFile:
         try:
             with translated(path):
                 self.db = _open(path, created_at, connect, migrations)
-                self._inode = _inode(path)
+                self._identities = _identities(path)
         except BaseException:
             self._unlock()
             raise
 
     def check(self) -> None:
-        """Refuse to go on where the file was removed or replaced behind our back."""
-        if self._path and _inode(self._path) != self._inode:
-            raise LedgerError(
-                f"the ledger {self._path} was removed or replaced while it was in use",
-                advice="put the file back or restart the exporter; nothing is counted until then",
-            )
+        """Refuse to go on where the file or its journal was removed or replaced behind our back."""
+        for path, identity in self._identities.items():
+            if _identity(path) != identity:
+                raise LedgerError(
+                    f"the ledger {path} was removed or replaced while it was in use",
+                    advice="put it back or restart the exporter; nothing is counted until then",
+                )
 
     def close(self) -> None:
         """Close the file, and let other processes open it."""
@@ -59,6 +60,7 @@ class LedgerFile:
     def _unlock(self) -> None:
         if self._lock:
             self._lock.release()
+            self._lock = None
 
 
 def _open(
@@ -129,11 +131,20 @@ def _pragma(db: sqlite3.Connection, name: str) -> int:
     return value
 
 
-def _inode(path: Path | None) -> int:
+def _identities(path: Path | None) -> dict[str, tuple[int, int]]:
+    """Give what the file and its journal are, whatever their names will lead to later."""
+    if path is None:
+        return {}
+    # The journal lies beside the file itself, not beside a link to it.
+    return {name: _identity(name) for name in (str(path), os.path.realpath(path) + "-wal")}
+
+
+def _identity(path: str) -> tuple[int, int]:
     try:
-        return os.stat(path).st_ino if path else 0  # noqa: PTH116 - once a transaction
+        found = os.stat(path)  # noqa: PTH116 - twice a transaction
     except OSError:
-        return -1
+        return -1, -1
+    return found.st_dev, found.st_ino
 
 
 _DAMAGED = "restore a backup, or move the file away to start counting anew"

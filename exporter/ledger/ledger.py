@@ -190,8 +190,16 @@ class Ledger:
             self._state = replace(state, held_series=len(self._holding))
 
     def _amounts_before(self) -> Mapping[Key, Amount]:
-        """Give what the counters are now: from the file, where the last transaction broke off."""
-        return read_amounts(self._db) if self._is_suspect else self._state.amounts
+        """Give what the counters are now: from the file, where the last transaction broke off.
+
+        It may be there all the same; then its new series are as new as they would have been.
+        """
+        known = self._state.amounts
+        if not self._is_suspect:
+            return known
+        found = read_amounts(self._db)
+        self._holding.settle(born=found.keys() - known.keys(), released=())
+        return found
 
     def _read_state(self, amounts: Mapping[Key, Amount]) -> LedgerState:
         created_at, sessions, size_bytes = self._db.execute(_FACTS).fetchone()

@@ -1,0 +1,202 @@
+"""Trouble with the file while the exporter runs: what the page says, and that nothing is lost."""
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.demo import World
+from exporter.errors import LedgerError
+from tests.harness import Harness
+from tests.ledger.builders import listed, opened, record, shown, values
+from tests.worlds import WORKSPACE, empty_world, key, session, used
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world() -> World:
+    """Make a world with one session."""
+    world = empty_world()
+    world.put_session(session("livy-a", 1.0))
+    return world
+
+
+def total(harness: Harness) -> float:
+    """Give the CU-hours on the page."""
+    return harness.peek().value("livy_cu_hours_total", workspace_id=WORKSPACE)
+
+
+async def assert_trouble(harness: Harness, reason: str, total_before: float, words: str) -> None:
+    """Poll, and see that the page keeps its totals and says what is wrong."""
+    before = harness.peek().value("exporter_ledger_failures_total", reason=reason)
+    await harness.poll("livy_sessions")
+    page = harness.peek()
+    assert total(harness) == total_before
+    assert page.value("exporter_ledger_failures_total", reason=reason) == before + 1
+    assert page.value("exporter_target_up", source="livy_sessions") == 0
+    assert page.has("exporter_target_error_info", source="livy_sessions", reason="ledger")
+    # What was read is true, whether or not it could be counted.
+    assert page.value("livy_session_cu_hours", session_id="livy-a") > total_before
+    ready = await harness.get("/-/ready")
+    assert (ready.status_code, words in ready.text) == (503, True), ready.text
+
+
+async def assert_well(harness: Harness, expected: float) -> None:
+    """Poll, and see that all is counted and nothing is wrong any more."""
+    await harness.poll()
+    assert total(harness) == expected
+    assert harness.peek().value("exporter_target_up", source="livy_sessions") == 1
+    assert (await harness.get("/-/ready")).status_code == 200
+
+
+async def assert_same_after_restart(harness: Harness) -> None:
+    """See that what the page says is what the file holds."""
+    before = total(harness)
+    await harness.restart()
+    assert total(harness) == before
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder on a small file system."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Use up all that is left of a file system."""
+    try:
+        with (folder / "rest").open("wb", buffering=0) as rest:
+            while True:
+                rest.write(b"x" * 1024)
+    except OSError:
+        pass
+
+
+async def test_a_disk_that_fills_up_loses_nothing(world: World, small_disk: Path) -> None:
+    """On a full disk the totals stay; when there is room again, what was missed is counted."""
+    async with Harness(world, ledger=small_disk / "ledger.db") as harness:
+        await assert_well(harness, 1.0)
+        fill(small_disk)
+        for n in range(500):  # more than what the last page of the journal has room for
+            world.put_session(session(f"new-{n}", 0.5))
+        world.revise(key("livy-a"), used(2.0))
+        for _ in range(2):
+            await assert_trouble(harness, "full", 1.0, "is full")
+        (small_disk / "rest").unlink()
+        await assert_well(harness, 252.0)
+        await assert_same_after_restart(harness)
+
+
+async def test_a_file_that_is_removed_is_not_written_into_the_void(
+    world: World, tmp_path: Path
+) -> None:
+    """Without its file nothing is counted until the file is back; then all is counted."""
+    path, aside = tmp_path / "ledger.db", tmp_path / "aside.db"
+    async with Harness(world, ledger=path) as harness:
+        await assert_well(harness, 1.0)
+        world.revise(key("livy-a"), used(2.0))
+        path.rename(aside)
+        await assert_trouble(harness, "io", 1.0, "was removed or replaced while it was in use")
+        path.write_bytes(b"")
+        await assert_trouble(harness, "io", 1.0, "was removed or replaced while it was in use")
+        aside.rename(path)
+        await assert_well(harness, 2.0)
+        await assert_same_after_restart(harness)
+
+
+async def test_a_journal_that_is_removed_is_noticed(world: World, tmp_path: Path) -> None:
+    """Without the journal beside the file a commit would be lost with the process: none is made."""
+    path = tmp_path / "ledger.db"
+    async with Harness(world, ledger=path) as harness:
+        await assert_well(harness, 1.0)
+        world.revise(key("livy-a"), used(2.0))
+        path.with_name("ledger.db-wal").unlink()
+        await assert_trouble(harness, "io", 1.0, "was removed or replaced while it was in use")
+        await harness.restart()
+        await assert_well(harness, 2.0)
+
+
+async def test_a_file_that_somebody_else_locks_is_waited_for(world: World, tmp_path: Path) -> None:
+    """While another program holds a lock on the file the totals stay; afterwards all is counted."""
+    path = tmp_path / "ledger.db"
+    async with Harness(world, ledger=path) as harness:
+        await assert_well(harness, 1.0)
+        world.revise(key("livy-a"), used(2.0))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await assert_trouble(harness, "locked", 1.0, "database is locked")
+        other.execute("ROLLBACK")
+        other.close()
+        await assert_well(harness, 2.0)
+        await assert_same_after_restart(harness)
+
+
+async def test_what_vanishes_meanwhile_is_not_lost_if_it_was_counted(
+    world: World, small_disk: Path
+) -> None:
+    """A session that was counted and leaves while the ledger cannot be written stays counted."""
+    async with Harness(world, ledger=small_disk / "ledger.db") as harness:
+        world.put_session(session("livy-b", 4.0))
+        await assert_well(harness, 5.0)
+        fill(small_disk)
+        world.remove_session(key("livy-b"))
+        for n in range(500):
+            world.put_session(session(f"new-{n}", 0.5))
+        await harness.poll("livy_sessions")
+        assert total(harness) == 5.0
+        (small_disk / "rest").unlink()
+        await assert_well(harness, 255.0)
+
+
+class _DeafConnection(sqlite3.Connection):
+    """A connection that says that a commit failed, although it was done."""
+
+    is_deaf = False
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401
+        """Execute a statement."""
+        cursor = super().execute(sql, parameters)
+        if sql == "COMMIT" and _DeafConnection.is_deaf:
+            raise sqlite3.OperationalError("disk I/O error")
+        return cursor
+
+
+def _connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:  # noqa: ANN401
+    return sqlite3.connect(*args, **kwargs, factory=_DeafConnection)
+
+
+def test_a_commit_that_is_done_but_seems_to_have_failed_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the file decides; a series that nobody has seen is held like any new one."""
+    ledger = opened(tmp_path / "ledger.db", hold=90, connect=_connect)
+    listed(ledger, record("a", 5))
+    monkeypatch.setattr(_DeafConnection, "is_deaf", True)
+    with pytest.raises(LedgerError, match="disk I/O error"):
+        listed(ledger, record("a", 6), record("b", 2, queue="new"))
+    assert values(ledger) == {"q": 5}
+    monkeypatch.setattr(_DeafConnection, "is_deaf", False)
+    listed(ledger, record("a", 7), record("b", 3, queue="new"))
+    assert values(ledger) == {"q": 7, "new": 3}
+    assert shown(ledger) == {"q": 5, "new": 0}
+    ledger.close()
+
+
+def test_a_ledger_that_is_closed_says_so(tmp_path: Path) -> None:
+    """After the end nothing is written, and a second close does no harm."""
+    ledger = opened(tmp_path / "ledger.db")
+    ledger.close()
+    with pytest.raises(LedgerError):
+        listed(ledger, record("a", 5))
+    ledger.close()
