@@ -1,0 +1,291 @@
+"""The real process, killed at random instants while life goes on in the simulated cloud."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from exporter.demo import (
+    DEMO_KEY_ID,
+    DEMO_KEY_SECRET,
+    NANO,
+    Cloud,
+    Fleet,
+    HistoryOrder,
+    Session,
+    Table,
+    World,
+    serve,
+)
+from exporter.demo import Usage as Used
+from tests.harness import PROMETHEUS, targets_of
+from tests.pages import Page
+from tests.processes import CREDENTIAL, EXPORTER, Process, free_port, start
+
+pytestmark = pytest.mark.anyio
+
+HOLD = "400ms"
+POLL = "1s"
+
+LONGEST_GAP = 4.0
+"""Seconds without a complete poll after which a life may not end before there was one.
+
+At 60-fold speed an estimate stands for 10 s before it is revised, so each highest figure that was
+delivered is delivered again before it is gone: what a killed process did not commit is not lost.
+"""
+
+COUNTED = ("livy_", "session_cluster_state_entries_total", "exporter_sessions_readmitted_total")
+"""How the names of the ledger's counters begin; others start at 0 in each life, as they should."""
+
+
+@dataclass
+class Reader:
+    """Scrapes the page over all lives; no counter may ever be lower than before."""
+
+    url: str
+    highest: dict[tuple[str, frozenset[tuple[str, str]]], float] = field(default_factory=dict)
+    page: Page | None = None
+    pages: int = 0
+    falls: list[str] = field(default_factory=list)
+
+    async def read(self, http: httpx.AsyncClient) -> None:
+        """Scrape once, if there is anybody to answer."""
+        self.page = None
+        with suppress(httpx.HTTPError):
+            response = await http.get(f"{self.url}/metrics", headers=PROMETHEUS)
+            self.page = Page.from_text(response.text)
+            self.pages += 1
+            self._check(self.page)
+
+    async def read_on(self) -> None:
+        """Scrape until cancelled."""
+        async with httpx.AsyncClient(timeout=2) as http:
+            while True:
+                await self.read(http)
+                await asyncio.sleep(0.1)
+
+    def _check(self, page: Page) -> None:
+        for sample in page.samples:
+            name = sample.name.removeprefix("emr_serverless_spark_")
+            if name.startswith(COUNTED) and name.endswith("_total"):
+                series = name, frozenset(sample.labels.items())
+                before = self.highest.get(series, 0.0)
+                if sample.value < before:
+                    self.falls.append(f"{series}: {before} -> {sample.value}")
+                self.highest[series] = sample.value
+
+    def polled_at(self) -> float:
+        """Give when every target was last polled completely, 0 where one was not."""
+        if self.page is None:
+            return 0.0
+        up = self.page.values("exporter_target_last_success_timestamp_seconds")
+        targets = self.page.values("exporter_target_stale_after_seconds")
+        return min(up.values(), default=0.0) if len(up) == len(targets) else 0.0
+
+
+class Scene:
+    """A cloud in which life goes on, an exporter that is killed, and a reader that watches."""
+
+    def __init__(self, folder: Path, endpoint: str, cloud: Cloud, seed: int) -> None:
+        self.folder = folder
+        self.cloud = cloud
+        self.chance = random.Random(seed)
+        self.port = free_port()
+        self.reader = Reader(f"http://127.0.0.1:{self.port}")
+        self.last_polled = 0.0
+        self.born = 0
+        self._command = [
+            *EXPORTER,
+            "serve",
+            f"--targets={json.dumps(targets_of(cloud.world))}",
+            f"--api.endpoint={endpoint}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            f"--poll.interval={POLL}",
+            f"--ledger.birth-hold={HOLD}",
+            f"--ledger.path={folder / 'ledger.db'}",
+            "--api.max-requests-per-second=500",
+        ]
+
+    @asynccontextmanager
+    async def life(self) -> AsyncIterator[Process]:
+        """Run the exporter; it is killed at the end of the block."""
+        async with start(self._command, self.folder, CREDENTIAL) as process:
+            yield process
+            self.last_polled = max(self.last_polled, self.reader.polled_at())
+            assert process.running.returncode is None, process.output.decode()
+            process.running.kill()
+            await process.running.wait()
+
+    async def until(self, condition: Callable[[], bool], process: Process) -> None:
+        """Wait for something that the reader sees."""
+        async with asyncio.timeout(30):
+            while not condition():
+                assert process.running.returncode is None, process.output.decode()
+                await asyncio.sleep(0.02)
+
+    async def live_and_die(self) -> None:
+        """Live for a while that nobody foresees, and be killed."""
+        async with self.life() as process:
+            until = time.monotonic() + self.chance.uniform(0.2, 2.2)
+            while time.monotonic() < until or self._is_starving():
+                assert process.running.returncode is None, process.output.decode()
+                self.last_polled = max(self.last_polled, self.reader.polled_at())
+                await asyncio.sleep(0.01)
+
+    def _is_starving(self) -> bool:
+        return time.time() - max(self.last_polled, self.reader.polled_at()) > LONGEST_GAP
+
+    async def polls_all(self, process: Process) -> None:
+        """Wait until everything was polled completely, from now on."""
+        now = time.time()
+        await self.until(lambda: self.reader.polled_at() > now + 1, process)
+
+    def bear(self) -> None:
+        """Let a session have lived, wholly unseen."""
+        self.born += 1
+        gateway = self.chance.choice(self.cloud.world.gateways())
+        seconds = self.chance.randint(1, 10_000)
+        row = Session(
+            *gateway.key,
+            f"unseen-{self.born}",
+            int(time.time() * 1000),
+            queue=self.chance.choice((gateway.queue, f"queue-{self.born % 5}")),
+            state="terminated",
+            usage=Used(seconds * NANO // 3600, seconds, 4096 * seconds),
+        )
+        self.cloud.world.put_session(row)
+
+    def trim(self) -> None:
+        """Let old sessions leave the history."""
+        for gateway in self.cloud.world.gateways():
+            if len(self.cloud.world.history(*gateway.key)) > 60:
+                self.cloud.world.trim_oldest(*gateway.key, self.chance.randint(0, 3))
+
+    def drift(self) -> None:
+        """Let something happen between two pages."""
+        if self.chance.random() < 0.05:
+            self.bear()
+        if self.chance.random() < 0.05:
+            self.trim()
+
+
+class Life:
+    """Brings the world to the time, until it is stopped."""
+
+    def __init__(self, world: World, speed: float) -> None:
+        self.goes_on = True
+        self._fleet = Fleet(world, speed=speed, start=time.time())
+
+    def advance(self, now: float) -> None:
+        """Let happen what happens until now."""
+        if self.goes_on:
+            self._fleet.advance(now)
+
+
+@asynccontextmanager
+async def scene(
+    folder: Path, order: HistoryOrder, seed: int
+) -> AsyncIterator[tuple[Scene, Callable[[], None]]]:
+    """Run a cloud and a reader; gives also what stops the time."""
+    world = World(order=order, seed=seed)
+    life = Life(world, speed=60)
+    keys = {DEMO_KEY_ID: DEMO_KEY_SECRET}
+    cloud = Cloud(world, clock=time.time, access_keys=keys, tick=life.advance)
+
+    def stop() -> None:
+        life.goes_on = False
+        cloud.before_page = None
+
+    async with serve(cloud.app) as endpoint:
+        made = Scene(folder, endpoint, cloud, seed)
+        watching = asyncio.create_task(made.reader.read_on())
+        try:
+            yield made, stop
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+def true_totals(cloud: Cloud) -> dict[str, dict[tuple[str, str, str], float]]:
+    """Give what the page has to say: the highest figures that were delivered, added up."""
+    queues = cloud.delivered.by_queue()
+    users = {(w, g, user or ""): u for (w, g, user), u in cloud.delivered.by_proxy_user().items()}
+    return {
+        "livy_cu_hours_total": {k: u.nano_cu_hours / NANO for k, u in queues.items()},
+        "livy_vcore_seconds_total": {k: u.vcore_seconds for k, u in queues.items()},
+        "livy_mb_seconds_total": {k: u.mb_seconds for k, u in queues.items()},
+        "livy_proxy_user_cu_hours_total": {k: u.nano_cu_hours / NANO for k, u in users.items()},
+        "livy_proxy_user_vcore_seconds_total": {k: u.vcore_seconds for k, u in users.items()},
+        "livy_proxy_user_mb_seconds_total": {k: u.mb_seconds for k, u in users.items()},
+    }
+
+
+def page_totals(page: Page | None, cloud: Cloud) -> dict[str, dict[tuple[str, ...], float]]:
+    """Give what the page says of the same."""
+    assert page is not None
+    gateway = ("workspace_id", "livy_compute_id")
+    return {
+        name: page.values(name, *gateway, "proxy_user" if "proxy_user" in name else "queue")
+        for name in true_totals(cloud)
+    }
+
+
+async def assert_the_truth(made: Scene, stop: Callable[[], None]) -> None:
+    """Live once more, read all there is, and see that the page says exactly that."""
+    async with made.life() as process:
+        await made.polls_all(process)
+        stop()
+        await made.polls_all(process)
+        await made.until(lambda: _is_released(made.reader.page), process)
+        assert page_totals(made.reader.page, made.cloud) == true_totals(made.cloud)
+    assert made.reader.falls == []
+
+
+def _is_released(page: Page | None) -> bool:
+    return page is not None and page.value("exporter_ledger_held_series") == 0
+
+
+async def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
+    """After ten kills at random instants every total is exact, and none was ever lower."""
+    async with scene(tmp_path, HistoryOrder.NEWEST_FIRST, seed=1) as (made, stop):
+        for _ in range(10):
+            await made.live_and_die()
+        await assert_the_truth(made, stop)
+        assert made.reader.pages > 20
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("order", list(HistoryOrder))
+async def test_many_kills_lose_nothing_whatever_happens(
+    tmp_path: Path, order: HistoryOrder
+) -> None:
+    """The same with downtime, trimmed and falsely empty history, unseen lives and page drift."""
+    async with scene(tmp_path, order, seed=2) as (made, stop):
+        made.cloud.before_page = lambda _: made.drift()
+        for number in range(67):
+            await made.live_and_die()
+            if number % 5 == 1:
+                made.bear()
+                await asyncio.sleep(made.chance.uniform(0, 2))
+            if number % 7 == 2:
+                await _be_false_for_a_while(made)
+            made.trim()
+        await assert_the_truth(made, stop)
+
+
+async def _be_false_for_a_while(made: Scene) -> None:
+    """List nothing, or little, with success, while the exporter polls; and then all again."""
+    async with made.life() as process:
+        await made.polls_all(process)
+        made.cloud.world.hide(Table.SESSIONS, keep=made.chance.choice((0, 0, 7)))
+        await asyncio.sleep(made.chance.uniform(0, 1.5))
+        made.cloud.world.show(Table.SESSIONS)
+        await made.polls_all(process)
