@@ -70,8 +70,9 @@ class Harness:
     """An exporter of everything in a world, that polls and is scraped on command.
 
     `settings` are given in the shape of the YAML file: `Harness(world, poll={"interval": 5})`.
-    Targets are all workspaces and gateways of the world as it is at the start. The ledger is
-    in memory where it has no path; at a `birth_hold` of 0 no increase is held back.
+    Targets are all workspaces and gateways of the world as it is at the start, or what
+    `targets` says; `targets=[]` with a `region_id` leaves them to `discover`. The ledger is in
+    memory where it has no path; at a `birth_hold` of 0 no increase is held back.
     """
 
     def __init__(
@@ -124,6 +125,10 @@ class Harness:
         await self.stop()
         self._start()
 
+    async def discover(self) -> None:
+        """Read every scope that the settings leave to discovery, once."""
+        await self.exporter.roster.discover_all()
+
     async def poll(self, source: str | None = None) -> None:
         """Poll every target once, one after the other; or only those of a source."""
         for job in self.exporter.jobs:
@@ -166,8 +171,6 @@ class Harness:
             base_url="http://exporter",
             verify=NO_TLS,
         )
-        for job in self.exporter.jobs:
-            self.exporter.polling.announce(job.source.target)
 
     def _given(self) -> dict[str, Any]:
         given = self._settings.get("api", {})

@@ -29,14 +29,14 @@ class Page:
         families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
         return cls(text, tuple(sample for family in families for sample in family.samples))
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         """Give the value of the one sample that has these labels, and perhaps others."""
         found = list(self._found(name, labels))
         if len(found) != 1:
             raise AssertionError(f"{len(found)} samples are {name} {labels}: {found}")
         return found[0].value
 
-    def values(self, name: str, *by: str, **labels: str) -> dict[tuple[str, ...], float]:
+    def values(self, name: str, /, *by: str, **labels: str) -> dict[tuple[str, ...], float]:
         """Give the values of all samples that have these labels, by the values of others.
 
         Without `by` the key holds every label value, in the order of the page.
@@ -47,7 +47,7 @@ class Page:
             raise AssertionError(f"{name} {labels}: {by} does not tell the samples apart")
         return keyed
 
-    def has(self, name: str, **labels: str) -> bool:
+    def has(self, name: str, /, **labels: str) -> bool:
         """Tell whether any sample has these labels."""
         return next(self._found(name, labels), None) is not None
 
