@@ -12,12 +12,14 @@ import asyncio
 import selectors
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from starlette.types import ASGIApp
 
-from tests.harness import START
+from exporter.demo import Behaviour, World
+from exporter.model import Target
+from tests.harness import START, Harness, ManualClock
 
 
 class _Jumps(selectors.DefaultSelector):
@@ -64,8 +66,8 @@ def simulated() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-class LoopClock:
-    """The clock of the running loop."""
+class LoopClock(ManualClock):
+    """The clock of the running loop, which goes on by itself."""
 
     def now(self) -> float:
         """Give seconds since 1970-01-01 UTC."""
@@ -78,6 +80,10 @@ class LoopClock:
     async def sleep(self, seconds: float) -> None:
         """Wait on the loop."""
         await asyncio.sleep(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Refuse: others would miss it."""
+        raise AssertionError(f"sleep {seconds} s instead")
 
 
 class DirectTransport(httpx.ASGITransport):
@@ -97,3 +103,51 @@ class DirectTransport(httpx.ASGITransport):
             return await super().handle_async_request(request)
         except AssertionError as error:
             raise httpx.RemoteProtocolError("peer closed connection") from error
+
+
+class LiveHarness(Harness):
+    """An exporter whose targets are polled side by side, each on its interval.
+
+    `latency` is what an answer takes at least; the budget is the real one unless it is set.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        latency: float = 0.02,
+        behaviour: Behaviour | None = None,
+        **settings: Any,  # noqa: ANN401  as the schema says
+    ) -> None:
+        settings["api"] = {"max_requests_per_second": 10, **settings.get("api", {})}
+        super().__init__(world, clock=LoopClock(), behaviour=behaviour, **settings)
+        self._latency = latency
+        self.durations: dict[Target, list[float]] = {}
+        """How long each poll took, in simulated seconds."""
+
+    async def __aenter__(self) -> Self:
+        """Build the exporter; nothing is polled yet."""
+        self._endpoint = "http://127.0.0.1"
+        transport = DirectTransport(self.cloud.app, self._latency)
+        self._http = await self._stack.enter_async_context(httpx.AsyncClient(transport=transport))
+        self._start()
+        return self
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """Give the client that reaches the cloud."""
+        return self._http
+
+    async def live(self, seconds: float, interval: float) -> None:
+        """Poll everything on the interval for so long."""
+        end = self.clock.monotonic() + seconds
+        targets = tuple(self.exporter.roster.jobs)
+        await asyncio.gather(*(self._poll_until(end, each, interval) for each in targets))
+
+    async def _poll_until(self, end: float, target: Target, interval: float) -> None:
+        while (start := self.clock.monotonic()) < end:
+            await self.exporter.roster.run(target)
+            took = self.clock.monotonic() - start
+            self.durations.setdefault(target, []).append(took)
+            # As the scheduler does it: what is missed while a poll runs is not caught up.
+            await self.clock.sleep(interval - took % interval)
