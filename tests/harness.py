@@ -22,7 +22,7 @@ import httpx
 from exporter.api import Credential, StaticCredentials
 from exporter.app.build import Exporter, build
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Behaviour, Cloud, World, serve
-from exporter.exposition import PageFormat
+from exporter.exposition import Form, PageFormat
 from exporter.settings import Settings
 from tests.pages import Page
 
@@ -134,6 +134,7 @@ class Harness:
         for job in self.exporter.jobs:
             if source in {None, job.source.target.source.value}:
                 await self.exporter.polling.poll(job.source, job.requests)
+        self.exporter.answers.catch_up()
 
     async def tick(self, seconds: float = 0.0) -> None:
         """Let time pass, then do what is due by time alone, as the daemon does every second."""
@@ -147,13 +148,15 @@ class Harness:
 
     def peek(self) -> Page:
         """Look at the page without being a scrape."""
-        body = self.exporter.page().joined(self.exporter.registry, PageFormat.TEXT)
-        return Page.from_text(body.decode())
+        self.exporter.answers.catch_up()
+        answer = self.exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
+        return Page.from_text(answer.read().decode())
 
     async def get(
         self, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET"
     ) -> httpx.Response:
-        """Send a request to the exporter's own web server."""
+        """Send a request to the exporter's own web server, when all is rendered."""
+        self.exporter.answers.catch_up()
         return await self.reader.request(method, path, headers=headers)
 
     def _start(self) -> None:

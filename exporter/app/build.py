@@ -1,7 +1,7 @@
 """Puts the parts together. Nothing starts here, and no other module knows all of them."""
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from exporter.api import CredentialSource
 from exporter.app.clients import Clients
 from exporter.app.plan import Plan, plan
 from exporter.clock import Clock
-from exporter.exposition import Page, render
+from exporter.exposition import Answers, OwnMetrics, RenderedBoard
 from exporter.ledger import Key, Ledger
 from exporter.model import Scope, Source, Target
 from exporter.poller import (
@@ -27,7 +27,7 @@ from exporter.poller import (
     problems_of_readiness,
 )
 from exporter.settings import Settings
-from exporter.snapshot import Board, Snapshot
+from exporter.snapshot import Snapshot
 from exporter.sources import Directory, Discovery, LivySessions, SeriesLimits, SessionClusters
 from exporter.telemetry import Telemetry
 from exporter.web import Site, site
@@ -39,10 +39,10 @@ class Exporter:
 
     ledger: Ledger
     telemetry: Telemetry
-    registry: CollectorRegistry
+    own: OwnMetrics
     polling: Polling
     roster: Roster
-    page: Callable[[], Page]
+    answers: Answers
     web: Starlette
 
     @property
@@ -75,7 +75,7 @@ def build(
         forget_after=settings.ledger.forget_after,
         max_proxy_users=settings.usage.max_proxy_users if settings.usage.by_proxy_user else 0,
     )
-    board = _RenderedBoard(Snapshot())
+    board = RenderedBoard(Snapshot())
     timing = Timing(settings.poll.interval, settings.poll.timeout, settings.poll.stale_after)
     polling = Polling(board, ledger, telemetry, clock, timing)
     clients = Clients(
@@ -96,17 +96,18 @@ def build(
         new_job=workshop.job,
         new_reader=workshop.discovery,
     )
+    own = OwnMetrics(registry)
+    answers = Answers(board, own)
     return Exporter(
         ledger=ledger,
         telemetry=telemetry,
-        registry=registry,
+        own=own,
         polling=polling,
         roster=roster,
-        page=board.page,
+        answers=answers,
         web=site(
             Site(
-                page=board.page,
-                own_metrics=registry,
+                answer=answers.answer,
                 unhealthy=lambda: problems_of_health(
                     board.current,
                     timing,
@@ -122,23 +123,6 @@ def build(
             )
         ),
     )
-
-
-class _RenderedBoard(Board):
-    """A board whose page is rendered when a picture is published, not when it is read."""
-
-    def __init__(self, first: Snapshot) -> None:
-        super().__init__(first)
-        self._page = render(first)
-
-    def publish(self, snapshot: Snapshot) -> None:
-        super().publish(snapshot)
-        if self._page.snapshot is not self.current:
-            self._page = render(self.current)
-
-    def page(self) -> Page:
-        """Give the bytes of the current picture."""
-        return self._page
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +177,8 @@ def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:
     return telemetry
 
 
-def _shown(snapshot: Snapshot) -> list[Key]:
-    return [
-        Key(metric, sample.labels)
-        for metric, samples in snapshot.counters.items()
-        for sample in samples
-    ]
+def _shown(snapshot: Snapshot) -> Iterator[Key]:
+    """Name the counters, one by one: mostly nobody waits for a scrape, and none is asked for."""
+    for metric, samples in snapshot.counters.items():
+        for sample in samples:
+            yield Key(metric, sample.labels)

@@ -12,7 +12,7 @@ from exporter.app.clients import open_http
 from exporter.app.life import live
 from exporter.clock import SystemClock
 from exporter.errors import UsageError
-from exporter.exposition import PageFormat
+from exporter.exposition import Form, PageFormat
 from exporter.settings import Settings
 
 _DEMO_POLL_SECONDS = 5.0
@@ -102,11 +102,13 @@ async def _once(settings: Settings, output: Path | None) -> int:
             birth_hold=0.0,
         )
         await poll_all(exporter)
-        page = exporter.page()
+        exporter.answers.catch_up()
+        answer = exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
         exporter.ledger.close()
-        _write(page.joined(exporter.registry, PageFormat.TEXT), output)
-    ups = [view.up for view in page.snapshot.targets.values()]
-    ups += [view.up for view in page.snapshot.discoveries.values()]
+        _write(answer.read(), output)
+    snapshot = answer.page.snapshot
+    ups = [view.up for view in snapshot.targets.values()]
+    ups += [view.up for view in snapshot.discoveries.values()]
     return 0 if all(ups) else 1
 
 

@@ -7,8 +7,8 @@ stay below the 8 s in which the process promises to end.
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -24,6 +24,7 @@ STOPPING = "stopping"
 STOPPED = "stopped"
 
 _POLL_GRACE_SECONDS = 4.0
+_OWN_METRICS_SECONDS = 1.0
 
 
 async def live(
@@ -34,7 +35,8 @@ async def live(
     `announce` is given the address to open, once it answers.
     """
     address = settings.web.listen
-    with bind(address.host, address.port) as listener:
+    own_metrics = _every(_OWN_METRICS_SECONDS, exporter.own.refresh)
+    with bind(address.host, address.port) as listener, own_metrics:
         server = Server(exporter.web)
         async with _signals() as stop, server.serving(listener):
             schedule = Schedule(
@@ -68,6 +70,24 @@ async def _signals() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in caught:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
+    """Call `call` now and again while the block runs; a failure is logged by the event loop."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.Handle
+
+    def again() -> None:
+        nonlocal timer
+        timer = loop.call_later(seconds, again)
+        call()
+
+    timer = loop.call_soon(again)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _reachable(host: str) -> str:

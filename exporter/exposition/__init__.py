@@ -1,6 +1,20 @@
 """From a picture to the bytes of `/metrics`."""
 
-from exporter.exposition.families import families
-from exporter.exposition.page import Page, PageFormat, render
+from exporter.exposition.answers import Answer, Answers
+from exporter.exposition.board import RenderedBoard
+from exporter.exposition.formats import Form, PageFormat, negotiated
+from exporter.exposition.own import OwnMetrics
+from exporter.exposition.page import Page
+from exporter.exposition.renderer import Renderer
 
-__all__ = ["Page", "PageFormat", "families", "render"]
+__all__ = [
+    "Answer",
+    "Answers",
+    "Form",
+    "OwnMetrics",
+    "Page",
+    "PageFormat",
+    "RenderedBoard",
+    "Renderer",
+    "negotiated",
+]

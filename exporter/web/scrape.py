@@ -1,30 +1,61 @@
-"""An answer that knows whether it was received."""
+"""Answers to scrapes: ready bytes, and the knowledge whether they were received."""
 
 from collections.abc import Callable
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from exporter.exposition import Answer, Form, Page, negotiated
 
-class ScrapeResponse(Response):
-    """Sends a page and calls `on_received` once a `GET` was fully sent.
+OnScrape = Callable[[Page, bool], None]
+
+
+class Scrapes:
+    """The ASGI application behind the path of the metrics.
 
     The body goes out first; the next `send` returns only when the connection has taken what
     was written (or is gone), so asking for the connection then tells an aborted scrape from
     one that arrived. A `HEAD` shows nothing, so it is not a scrape.
     """
 
-    def __init__(self, content: bytes, *, media_type: str, on_received: Callable[[], None]) -> None:
-        super().__init__(content, headers={"content-type": media_type})
-        self._on_received = on_received
+    def __init__(self, answer: Callable[[Form], Answer], on_scrape: OnScrape) -> None:
+        """Call `on_scrape` with a page that was fully sent, and whether Prometheus asked for it."""
+        self._answer = answer
+        self._on_scrape = on_scrape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the page as ASGI messages."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        """Send the page in the form that is asked for."""
+        asked = _headers(scope)
+        form = negotiated(asked.get(b"accept", ""), asked.get(b"accept-encoding", ""))
+        answer = self._answer(form)
+        await send({"type": "http.response.start", "status": 200, "headers": _described(answer)})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        for part in answer.parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         is_gone = await Request(scope, receive).is_disconnected()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        if scope["method"] == "GET" and not is_gone:
-            self._on_received()
+        if not is_gone:
+            self._on_scrape(answer.page, b"x-prometheus-scrape-timeout-seconds" in asked)
+
+
+def _headers(scope: Scope) -> dict[bytes, str]:
+    """Give what is asked for; a header that stands there twice means both."""
+    found: dict[bytes, str] = {}
+    for name, value in scope["headers"]:
+        text = value.decode("latin-1")
+        found[name] = f"{found[name]},{text}" if name in found else text
+    return found
+
+
+def _described(answer: Answer) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"content-type", answer.form.format.value.encode()),
+        (b"content-length", b"%d" % answer.size),
+        (b"vary", b"Accept, Accept-Encoding"),
+    ]
+    if answer.form.is_gzipped:
+        headers.append((b"content-encoding", b"gzip"))
+    return headers

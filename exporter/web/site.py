@@ -4,16 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter.exposition import Page, PageFormat
-from exporter.web.scrape import ScrapeResponse
+from exporter.exposition import Answer, Form
+from exporter.web.scrape import OnScrape, Scrapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +22,16 @@ class Site:
     the scraper is Prometheus.
     """
 
-    page: Callable[[], Page]
-    own_metrics: CollectorRegistry
+    answer: Callable[[Form], Answer]
     unhealthy: Callable[[], Sequence[str]]
     unready: Callable[[], Sequence[str]]
-    on_scrape: Callable[[Page, bool], None]
+    on_scrape: OnScrape
     version: str
     telemetry_path: str = "/metrics"
 
 
 def site(parts: Site) -> Starlette:
     """Build the ASGI application."""
-
-    async def metrics(request: Request) -> Response:
-        page = parts.page()
-        form = PageFormat.negotiate(request.headers.get("accept", ""))
-        is_prometheus = "x-prometheus-scrape-timeout-seconds" in request.headers
-        return ScrapeResponse(
-            page.joined(parts.own_metrics, form),
-            media_type=form.value,
-            on_received=lambda: parts.on_scrape(page, is_prometheus),
-        )
 
     async def healthy(_: Request) -> Response:
         return _verdict("Healthy.", parts.unhealthy())
@@ -59,12 +45,11 @@ def site(parts: Site) -> Starlette:
     path = parts.telemetry_path
     app = Starlette(
         routes=[
-            Route(path, metrics),
+            Route(path, Scrapes(parts.answer, parts.on_scrape), methods=["GET"]),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             Route("/", landing),
-        ],
-        middleware=[Middleware(GZipMiddleware, compresslevel=1)],
+        ]
     )
     # "/metrics/" is not there: a redirect would be built from whatever Host was sent.
     app.router.redirect_slashes = False

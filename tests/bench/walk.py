@@ -23,6 +23,7 @@ from exporter.api import (
 )
 from exporter.app.build import build
 from exporter.clock import SystemClock
+from exporter.exposition import Form, PageFormat
 from exporter.settings import Settings
 from tests.bench.rows import Row
 
@@ -110,6 +111,8 @@ async def _polls(endpoint: str) -> list[tuple[str, float]]:
                 begin = time.perf_counter()
                 await exporter.polling.poll(job.source, job.requests)
                 found.append((name, time.perf_counter() - begin))
-            assert b"exporter_target_up" in exporter.page().text
+            exporter.answers.catch_up()
+            page = exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
+            assert b"exporter_target_up" in page.read()
             exporter.ledger.close()
     return found

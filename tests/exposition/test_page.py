@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families as lenient
 from exporter import catalog
 from exporter.catalog import CATALOG
 from exporter.errors import Reason
-from exporter.exposition import PageFormat, render
+from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
 from exporter.model import Source, Target
 from exporter.snapshot import Failure, Sample, Snapshot, TargetView
 
@@ -24,6 +24,14 @@ EVERYTHING = Snapshot(
 """A picture in which every metric that can be rendered has a sample."""
 
 
+def whole(
+    picture: Snapshot, form: PageFormat = PageFormat.TEXT, own: CollectorRegistry | None = None
+) -> str:
+    """Give the page of a picture, with what is live."""
+    answers = Answers(RenderedBoard(picture), OwnMetrics(own or CollectorRegistry()))
+    return answers.answer(Form(form, is_gzipped=False)).read().decode()
+
+
 def names(text: str) -> list[str]:
     """Give the families of a page in order."""
     return [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
@@ -31,13 +39,13 @@ def names(text: str) -> list[str]:
 
 def test_every_metric_can_be_rendered_in_both_formats() -> None:
     """Names, types and helps of the catalog stand before both parsers, in its order."""
-    page = render(EVERYTHING)
+    text, openmetrics = (whole(EVERYTHING, form) for form in PageFormat)
     expected = [metric for metric in CATALOG if metric.kind != "histogram"]
-    assert names(page.text.decode()) == [metric.name for metric in expected]
-    assert names(page.openmetrics.decode()) == [metric.family for metric in expected]
+    assert names(text) == [metric.name for metric in expected]
+    assert names(openmetrics) == [metric.family for metric in expected]
     for families in (
-        lenient(page.text.decode()),
-        strict(page.openmetrics.decode() + "# EOF\n"),  # type: ignore[no-untyped-call]
+        lenient(text),
+        strict(openmetrics),  # type: ignore[no-untyped-call]
     ):
         found = {family.name: family for family in families}
         for metric in expected:
@@ -50,8 +58,7 @@ def test_every_metric_can_be_rendered_in_both_formats() -> None:
 
 def test_a_family_without_samples_is_not_on_the_page() -> None:
     """An empty picture is an empty page."""
-    page = render(Snapshot())
-    assert (page.text, page.openmetrics) == (b"", b"")
+    assert [whole(Snapshot(), form) for form in PageFormat] == ["", "# EOF\n"]
 
 
 def test_samples_of_one_family_stand_together() -> None:
@@ -62,10 +69,10 @@ def test_samples_of_one_family_stand_together() -> None:
         labels = (target.workspace_id, "SQL", "q", "running")
         gauges = {catalog.SESSION_CLUSTERS: (Sample(labels, 1.0),)}
         picture = picture.with_target(TargetView(target, stale_after=1, gauges=gauges))
-    lines = render(picture).text.decode().splitlines()
+    lines = whole(picture).splitlines()
     found = [line for line in lines if line.startswith(catalog.SESSION_CLUSTERS.name)]
     assert [line.split("workspace_id=")[1] for line in found] == ['"a"} 1.0', '"b"} 1.0']
-    assert len(names(render(picture).text.decode())) == 2
+    assert len(names(whole(picture))) == 2
 
 
 @pytest.mark.parametrize(
@@ -98,7 +105,7 @@ def test_samples_of_one_family_stand_together() -> None:
 )
 def test_how_the_polls_of_a_target_go(view: TargetView, expected: dict[str, float]) -> None:
     """What is not known yet is absent; the reason is there while it fails."""
-    families = lenient(render(Snapshot().with_target(view)).text.decode())
+    families = lenient(whole(Snapshot().with_target(view)))
     prefix = "emr_serverless_spark_exporter_target_"
     assert {
         sample.name.removeprefix(prefix): sample.value
@@ -107,15 +114,17 @@ def test_how_the_polls_of_a_target_go(view: TargetView, expected: dict[str, floa
     } == expected
 
 
-def test_the_exporters_own_metrics_are_those_of_the_moment() -> None:
+def test_the_exporters_own_metrics_are_as_last_refreshed() -> None:
     """The picture is ready bytes; what is live is joined to it, before the end mark."""
     registry = CollectorRegistry()
     gauge = Gauge("live", "Live.", registry=registry)
-    page = render(EVERYTHING)
+    own = OwnMetrics(registry)
+    answers = Answers(RenderedBoard(EVERYTHING), own)
+    forms = [Form(form, is_gzipped=False) for form in PageFormat]
     for value in (1, 2):
         gauge.set(value)
-        text = page.joined(registry, PageFormat.TEXT).decode()
-        openmetrics = page.joined(registry, PageFormat.OPENMETRICS).decode()
+        own.refresh()
+        text, openmetrics = (answers.answer(form).read().decode() for form in forms)
         assert text.endswith(f"live {value}.0\n")
         assert openmetrics.endswith(f"live {value}.0\n# EOF\n")
         assert openmetrics.count("# EOF") == 1
@@ -123,6 +132,6 @@ def test_the_exporters_own_metrics_are_those_of_the_moment() -> None:
 
 def test_counters_have_no_created_series() -> None:
     """Nothing of ours reads them, and they would double the page."""
-    page = render(EVERYTHING)
-    assert b"_created " not in page.text.replace(b"created_timestamp", b"")
-    assert b"_created{" not in page.openmetrics
+    text, openmetrics = (whole(EVERYTHING, form) for form in PageFormat)
+    assert "_created " not in text.replace("created_timestamp", "")
+    assert "_created{" not in openmetrics

@@ -1,9 +1,12 @@
 """What counts as a scrape: a `GET` that was sent to its end."""
 
 import pytest
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.types import Message
 
-from exporter.web.scrape import ScrapeResponse
+from exporter.exposition import Answers, OwnMetrics, RenderedBoard
+from exporter.snapshot import Snapshot
+from exporter.web.scrape import Scrapes
 
 pytestmark = pytest.mark.anyio
 
@@ -19,10 +22,11 @@ async def answer(method: str, *, is_gone: bool = False) -> tuple[list[Message], 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    response = ScrapeResponse(
-        b"page", media_type="text/plain", on_received=lambda: calls.append("received")
-    )
-    await response({"type": "http", "method": method, "headers": []}, receive, send)
+    registry = CollectorRegistry()
+    Gauge("page", "A page.", registry=registry)
+    answers = Answers(RenderedBoard(Snapshot()), OwnMetrics(registry))
+    scrapes = Scrapes(answers.answer, lambda *_: calls.append("received"))
+    await scrapes({"type": "http", "method": method, "headers": []}, receive, send)
     return sent, calls
 
 
@@ -30,7 +34,7 @@ async def test_a_page_that_arrived_is_a_scrape() -> None:
     """The whole page was sent to a client that is still there."""
     sent, calls = await answer("GET")
     assert calls == ["received"]
-    assert b"".join(message.get("body", b"") for message in sent) == b"page"
+    assert b"".join(message.get("body", b"") for message in sent).endswith(b"page 0.0\n")
     assert sent[-1]["more_body"] is False
 
 

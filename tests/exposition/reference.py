@@ -1,0 +1,55 @@
+"""The pages that prometheus-client makes of a picture: what ours are held to."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from exporter.catalog import CATALOG, Metric
+from exporter.exposition import PageFormat
+from exporter.exposition.groups import groups
+from exporter.exposition.own import encoded
+from exporter.snapshot import Snapshot
+
+END = b"# EOF\n"
+
+
+class _Ready(Collector):
+    def __init__(self, families: Callable[[], Iterable[Family]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        return self._families()
+
+
+def families(snapshot: Snapshot) -> Iterator[Family]:
+    """Yield the families that have samples, in the order of the catalog, built fresh."""
+    parts = list(groups(snapshot))
+    for metric in CATALOG:
+        found = tuple(chain.from_iterable(part.get(metric, ()) for part in parts))
+        if found:
+            family = family_of(metric)
+            for labels, value in found:
+                family.add_metric(labels, value)
+            yield family
+
+
+def registry_of(make: Callable[[], Iterable[Family]]) -> CollectorRegistry:
+    """Give a registry that holds nothing but what `make` makes at each scrape."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Ready(make))
+    return registry
+
+
+def reference_page(snapshot: Snapshot, form: PageFormat) -> bytes:
+    """Have prometheus-client write a picture, without the end mark."""
+    return encoded(registry_of(lambda: families(snapshot)), form).removesuffix(END)
+
+
+def family_of(metric: Metric) -> GaugeMetricFamily | CounterMetricFamily:
+    """Give the family of a metric, as yet without samples."""
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    return kind(metric.family, metric.help, labels=metric.labels)

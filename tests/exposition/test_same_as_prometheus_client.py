@@ -1,0 +1,107 @@
+"""Our pages are those of prometheus-client, byte by byte, in every form."""
+
+import gzip
+import random
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from exporter.catalog import Metric
+from exporter.exposition import (
+    Answers,
+    Form,
+    OwnMetrics,
+    PageFormat,
+    RenderedBoard,
+    Renderer,
+    lines,
+)
+from exporter.exposition.own import encoded
+from exporter.snapshot import Sample, Snapshot
+from tests.exposition.pictures import HOSTILE, METRICS, pictures, texts
+from tests.exposition.reference import END, family_of, reference_page, registry_of
+
+FORMS = [Form(form, is_gzipped) for form in PageFormat for is_gzipped in (False, True)]
+
+
+def own_metrics() -> CollectorRegistry:
+    """Make metrics of every kind that the exporter has of its own."""
+    registry = CollectorRegistry()
+    gauge = Gauge("own_gauge", 'Of "its" own\\.', ["label"], registry=registry)
+    for text in HOSTILE:
+        gauge.labels(text).set(1.5)
+    Counter("own_events_total", "Events.", registry=registry).inc()
+    Histogram("own_seconds", "Seconds.", registry=registry).observe(0.3)
+    return registry
+
+
+def expected(picture: Snapshot, registry: CollectorRegistry, form: PageFormat) -> bytes:
+    """Give the page as prometheus-client has it."""
+    return reference_page(picture, form) + encoded(registry, form)
+
+
+def sole_member(body: bytes) -> bytes:
+    """Decompress gzip as clients do that take one member only."""
+    reader = zlib.decompressobj(31)
+    text = reader.decompress(body) + reader.flush()
+    assert (reader.eof, reader.unused_data) == (True, b"")
+    return text
+
+
+@given(pictures())
+@example(Snapshot())
+def test_every_form_of_a_page(picture: Snapshot) -> None:
+    """Both formats, compressed or not, say what prometheus-client says, and nothing else."""
+    registry = own_metrics()
+    answers = Answers(RenderedBoard(picture), OwnMetrics(registry))
+    for form in FORMS:
+        answer = answers.answer(form)
+        body = answer.read()
+        assert answer.size == len(body)
+        page = sole_member(body) if form.is_gzipped else body
+        assert page == expected(picture, registry, form.format)
+        if form.is_gzipped:
+            assert gzip.decompress(body) == page
+
+
+@given(st.lists(pictures(), min_size=2, max_size=4), st.randoms(use_true_random=False))
+def test_what_is_kept_is_never_old(drawn: Sequence[Snapshot], chance: random.Random) -> None:
+    """A picture made of parts of earlier ones is rendered as if it were the first."""
+    renderer = Renderer()
+    for _ in range(6):
+        mixed = replace(
+            chance.choice(drawn),
+            counters=chance.choice(drawn).counters,
+            infos=chance.choice(drawn).infos,
+        )
+        page = renderer.render(mixed)
+        for form in PageFormat:
+            text = b"".join(piece for chunk in page.row(form).chunks for piece in chunk.pieces)
+            assert text == reference_page(mixed, form)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_of_the_catalog(metric: Metric) -> None:
+    """Headers and label orders of each."""
+    sample = Sample(tuple(f"{label} {HOSTILE}" for label in metric.labels), 2.5)
+    picture = Snapshot(counters={metric: (sample, sample)})
+    page = Renderer().render(picture)
+    for form in PageFormat:
+        text = b"".join(piece for chunk in page.row(form).chunks for piece in chunk.pieces)
+        assert text == reference_page(picture, form)
+
+
+@given(st.one_of(texts, st.sampled_from(HOSTILE)), st.booleans())
+def test_helps_are_escaped(text: str, is_counter: bool) -> None:  # noqa: FBT001
+    """Quotes are escaped in OpenMetrics only."""
+    metric = (
+        Metric("x_total", "counter", (), text) if is_counter else Metric("x", "gauge", (), text)
+    )
+    family = registry_of(lambda: [family_of(metric)])
+    assert lines.text_header(metric) == encoded(family, PageFormat.TEXT)
+    assert lines.openmetrics_header(metric) + END == encoded(family, PageFormat.OPENMETRICS)
