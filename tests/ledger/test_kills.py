@@ -4,10 +4,11 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -31,7 +32,6 @@ from tests.processes import CREDENTIAL, EXPORTER, Process, free_port, start
 
 pytestmark = pytest.mark.anyio
 
-HOLD = "400ms"
 POLL = "1s"
 
 LONGEST_GAP = 4.0
@@ -50,6 +50,7 @@ class Reader:
     """Scrapes the page over all lives; no counter may ever be lower than before."""
 
     url: str
+    headers: Mapping[str, str]
     highest: dict[tuple[str, frozenset[tuple[str, str]]], float] = field(default_factory=dict)
     page: Page | None = None
     pages: int = 0
@@ -59,7 +60,7 @@ class Reader:
         """Scrape once, if there is anybody to answer."""
         self.page = None
         with suppress(httpx.HTTPError):
-            response = await http.get(f"{self.url}/metrics", headers=PROMETHEUS)
+            response = await http.get(f"{self.url}/metrics", headers=self.headers)
             self.page = Page.from_text(response.text)
             self.pages += 1
             self._check(self.page)
@@ -93,12 +94,21 @@ class Reader:
 class Scene:
     """A cloud in which life goes on, an exporter that is killed, and a reader that watches."""
 
-    def __init__(self, folder: Path, endpoint: str, cloud: Cloud, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        endpoint: str,
+        cloud: Cloud,
+        seed: int,
+        *,
+        hold: str = "400ms",
+        headers: Mapping[str, str] = PROMETHEUS,
+    ) -> None:
         self.folder = folder
         self.cloud = cloud
         self.chance = random.Random(seed)
         self.port = free_port()
-        self.reader = Reader(f"http://127.0.0.1:{self.port}")
+        self.reader = Reader(f"http://127.0.0.1:{self.port}", headers)
         self.last_polled = 0.0
         self.born = 0
         self._command = [
@@ -108,7 +118,7 @@ class Scene:
             f"--api.endpoint={endpoint}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             f"--poll.interval={POLL}",
-            f"--ledger.birth-hold={HOLD}",
+            f"--ledger.birth-hold={hold}",
             f"--ledger.path={folder / 'ledger.db'}",
             "--api.max-requests-per-second=500",
         ]
@@ -133,7 +143,7 @@ class Scene:
     async def live_and_die(self) -> None:
         """Live for a while that nobody foresees, and be killed."""
         async with self.life() as process:
-            until = time.monotonic() + self.chance.uniform(0.2, 2.2)
+            until = time.monotonic() + self.chance.uniform(0.2, 1.8)
             while time.monotonic() < until or self._is_starving():
                 assert process.running.returncode is None, process.output.decode()
                 self.last_polled = max(self.last_polled, self.reader.polled_at())
@@ -191,23 +201,21 @@ class Life:
 
 @asynccontextmanager
 async def scene(
-    folder: Path, order: HistoryOrder, seed: int
-) -> AsyncIterator[tuple[Scene, Callable[[], None]]]:
-    """Run a cloud and a reader; gives also what stops the time."""
+    folder: Path,
+    order: HistoryOrder,
+    seed: int,
+    **options: Any,  # noqa: ANN401  of the scene
+) -> AsyncIterator[tuple[Scene, Life]]:
+    """Run a cloud, its life and a reader."""
     world = World(order=order, seed=seed)
     life = Life(world, speed=60)
     keys = {DEMO_KEY_ID: DEMO_KEY_SECRET}
     cloud = Cloud(world, clock=time.time, access_keys=keys, tick=life.advance)
-
-    def stop() -> None:
-        life.goes_on = False
-        cloud.before_page = None
-
     async with serve(cloud.app) as endpoint:
-        made = Scene(folder, endpoint, cloud, seed)
+        made = Scene(folder, endpoint, cloud, seed, **options)
         watching = asyncio.create_task(made.reader.read_on())
         try:
-            yield made, stop
+            yield made, life
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -237,11 +245,11 @@ def page_totals(page: Page | None, cloud: Cloud) -> dict[str, dict[tuple[str, ..
     }
 
 
-async def assert_the_truth(made: Scene, stop: Callable[[], None]) -> None:
+async def assert_the_truth(made: Scene, life: Life) -> None:
     """Live once more, read all there is, and see that the page says exactly that."""
     async with made.life() as process:
         await made.polls_all(process)
-        stop()
+        life.goes_on, made.cloud.before_page = False, None
         await made.polls_all(process)
         await made.until(lambda: _is_released(made.reader.page), process)
         assert page_totals(made.reader.page, made.cloud) == true_totals(made.cloud)
@@ -254,10 +262,10 @@ def _is_released(page: Page | None) -> bool:
 
 async def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
     """After ten kills at random instants every total is exact, and none was ever lower."""
-    async with scene(tmp_path, HistoryOrder.NEWEST_FIRST, seed=1) as (made, stop):
+    async with scene(tmp_path, HistoryOrder.NEWEST_FIRST, seed=1) as (made, life):
         for _ in range(10):
             await made.live_and_die()
-        await assert_the_truth(made, stop)
+        await assert_the_truth(made, life)
         assert made.reader.pages > 20
 
 
@@ -268,7 +276,7 @@ async def test_many_kills_lose_nothing_whatever_happens(
     tmp_path: Path, order: HistoryOrder
 ) -> None:
     """The same with downtime, trimmed and falsely empty history, unseen lives and page drift."""
-    async with scene(tmp_path, order, seed=2) as (made, stop):
+    async with scene(tmp_path, order, seed=2) as (made, life):
         made.cloud.before_page = lambda _: made.drift()
         for number in range(67):
             await made.live_and_die()
@@ -278,7 +286,7 @@ async def test_many_kills_lose_nothing_whatever_happens(
             if number % 7 == 2:
                 await _be_false_for_a_while(made)
             made.trim()
-        await assert_the_truth(made, stop)
+        await assert_the_truth(made, life)
 
 
 async def _be_false_for_a_while(made: Scene) -> None:

@@ -1,0 +1,82 @@
+"""Applying the listing of a long history to the ledger, parsing not included."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from exporter.clock import SystemClock
+from exporter.ledger import Ledger
+from exporter.model import LivySession, Usage
+from tests.bench.rows import Row
+
+SESSIONS = 100_000
+CHANGES = 50
+RUNS = 7
+GATEWAY = ("w-7f3c5a1b9d2e4a60", "lc-etl4dzdiubu73w2y")
+
+
+def rows() -> Iterator[Row]:
+    """Measure the first listing, and then later ones with a few changes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.db"
+        with closing(Ledger(path, clock=SystemClock(), birth_hold=90)) as ledger:
+            listing = history()
+            first = _seconds(ledger, listing)
+            seconds, pages = [], 0
+            for _ in range(RUNS):
+                listing = _changed(listing)
+                before = _journal(path)
+                seconds.append(_seconds(ledger, listing))
+                pages = max(pages, (_journal(path) - before) // 4096)
+        size = path.stat().st_size
+    seconds.sort()
+    yield Row(f"first listing of {SESSIONS:,} Livy sessions", f"{first:.2f} s", "CPU, all written")
+    yield Row(
+        f"listing of {SESSIONS:,} known sessions, {CHANGES} changed",
+        f"{seconds[len(seconds) // 2]:.2f} s",
+        f"CPU, median of {RUNS}; at most {pages} pages of 4 KiB written",
+    )
+    yield Row(f"ledger of {SESSIONS:,} sessions", f"{size / 1e6:.0f} MB", "the file")
+
+
+def history() -> list[LivySession]:
+    """Make a history of ended sessions."""
+    return [
+        LivySession(
+            f"livy-{n:016x}",
+            "terminated",
+            name=f"job-{n}",
+            queue=f"queue-{n % 10}",
+            proxy_user=f"user-{n % 50}",
+            created_ms=1_700_000_000_000 + n * 10_000,
+            usage=Usage(n * 1_000_000, n * 4, n * 16_384),
+        )
+        for n in range(SESSIONS)
+    ]
+
+
+def _changed(listing: Sequence[LivySession]) -> list[LivySession]:
+    """Parse the listing anew, so to say, with growth here and there."""
+    step = len(listing) // CHANGES
+    return [
+        replace(each, usage=_grown(each.usage) if n % step == 0 else replace(each.usage))
+        for n, each in enumerate(listing)
+    ]
+
+
+def _grown(usage: Usage) -> Usage:
+    return replace(usage, nano_cu_hours=(usage.nano_cu_hours or 0) + 1_000_000)
+
+
+def _seconds(ledger: Ledger, listing: Sequence[LivySession]) -> float:
+    begin = time.process_time()
+    ledger.apply_sessions(GATEWAY, listing, is_complete=True)
+    return time.process_time() - begin
+
+
+def _journal(path: Path) -> int:
+    """Give the size of the journal, which the next commits may use again from its beginning."""
+    return path.with_name(path.name + "-wal").stat().st_size

@@ -1,0 +1,152 @@
+"""The five ways in which exporters of finite jobs lose or invent usage: here each is true.
+
+Our exposition is recorded from the exporter itself, scrape by scrape, and promtool evaluates what
+users write over it. `increase()` extrapolates to the edges of its window, so it is compared with a
+tolerance of one scrape interval; the plain difference of samples has to be exact.
+"""
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from exporter.demo import World
+from tests.harness import Harness
+from tests.ledger.recording import (
+    HOLD_SECONDS,
+    Event,
+    Recording,
+    record,
+    start,
+    stop,
+    unit_test,
+)
+from tests.worlds import GATEWAY, WORKSPACE, empty_world, key, session, used
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
+
+TOTAL = "sum(emr_serverless_spark_livy_cu_hours_total)"
+QUEUE = 'emr_serverless_spark_livy_cu_hours_total{queue="root_queue"}'
+RULES = {"cu_hours:increase5m": f"sum(increase({QUEUE}[5m]))"}
+
+
+async def check(
+    promtool: Path,
+    folder: Path,
+    world: World,
+    events: Mapping[int, Event],
+    *,
+    true_increase: float,
+    minutes: int = 50,
+) -> Recording:
+    """Record the exporter for a while; see that Prometheus finds the true increase in it."""
+    async with Harness(
+        world, ledger=folder / "ledger.db", birth_hold=HOLD_SECONDS, sessions={}
+    ) as harness:
+        recording = await record(harness, minutes, events, "livy_cu_hours_total")
+    tolerance = 0.06 * true_increase + 1e-9
+    expected = {
+        f"sum(last_over_time({QUEUE}[2h]) - min_over_time({QUEUE}[2h]))": true_increase,
+        f"abs(sum(increase({QUEUE}[{minutes}m])) - {true_increase}) < bool {tolerance}": 1,
+        f"abs(sum_over_time(cu_hours:increase5m[2h]) - {true_increase}) < bool {tolerance}": 1,
+        f"sum(resets({QUEUE}[2h]))": 0,
+    }
+    rules, tests = unit_test(recording, RULES, expected, "rules.yml")
+    (folder / "rules.yml").write_text(rules)
+    (folder / "tests.yml").write_text(tests)
+    evaluate(promtool, folder)
+    return recording
+
+
+def evaluate(promtool: Path, folder: Path) -> None:
+    """Let promtool run the tests in a folder."""
+    command: list[str | Path] = [promtool, "test", "rules", "tests.yml"]
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def promtool(real_tool: Callable[[str], Path]) -> Path:
+    """Give promtool."""
+    return real_tool("promtool")
+
+
+@pytest.fixture
+def world() -> World:
+    """Make a world in which 100 CU-hours were used before anybody looked."""
+    world = empty_world()
+    world.put_session(session("livy-old", 100.0, age=86_400, state="terminated"))
+    return world
+
+
+def uses(session_id: str, cu_hours: float) -> Event:
+    """Let a session use so many CU-hours from then on."""
+
+    def happen(harness: Harness) -> None:
+        harness.world.revise(key(session_id), used(cu_hours))
+
+    return happen
+
+
+def appears(session_id: str, cu_hours: float) -> Event:
+    """Let a session appear that has used so many CU-hours already."""
+
+    def happen(harness: Harness) -> None:
+        harness.world.put_session(session(session_id, cu_hours))
+
+    return happen
+
+
+async def test_a_counter_that_first_appears_with_a_value(promtool: Path, tmp_path: Path) -> None:
+    """A first session that is first listed at 322.5 CU-hours is an increase of 322.5."""
+    events = {17: appears("livy-a", 322.5)}
+    recording = await check(promtool, tmp_path, empty_world(), events, true_increase=322.5)
+    (values,) = recording.series.values()
+    assert {"0.0", "322.5", "_"} == set(values)
+
+
+async def test_history_that_is_trimmed(promtool: Path, tmp_path: Path, world: World) -> None:
+    """Old sessions that leave the list are no reset: the increase is what was used."""
+
+    def trim(harness: Harness) -> None:
+        harness.world.trim_oldest(WORKSPACE, GATEWAY, 1)
+
+    events = {11: appears("livy-a", 10.0), 23: trim, 37: uses("livy-a", 12.5)}
+    await check(promtool, tmp_path, world, events, true_increase=12.5)
+
+
+async def test_a_restart(promtool: Path, tmp_path: Path, world: World) -> None:
+    """A restart counts nothing twice and nothing of old."""
+    events: Mapping[int, Event] = {
+        11: appears("livy-a", 10.0),
+        23: Harness.restart,
+        37: uses("livy-a", 12.5),
+    }
+    await check(promtool, tmp_path, world, events, true_increase=12.5)
+
+
+async def test_a_restart_with_downtime(promtool: Path, tmp_path: Path, world: World) -> None:
+    """What is used while the exporter is down is an increase afterwards."""
+    events: Mapping[int, Event] = {
+        11: appears("livy-a", 10.0),
+        23: stop,
+        25: appears("livy-whole", 7.0),
+        27: uses("livy-a", 12.5),
+        29: start,
+        45: uses("livy-a", 13.0),
+    }
+    await check(promtool, tmp_path, world, events, true_increase=20.0)
+
+
+async def test_an_outage_longer_than_the_window(
+    promtool: Path, tmp_path: Path, world: World
+) -> None:
+    """Increases of 5 minutes show all that was used in an outage of 20 minutes."""
+    events: Mapping[int, Event] = {
+        7: appears("livy-a", 10.0),
+        17: stop,
+        27: uses("livy-a", 60.0),
+        37: start,
+    }
+    await check(promtool, tmp_path, world, events, true_increase=60.0)
