@@ -1,0 +1,735 @@
+"""What happens to a fleet and its exporter, and which alerts that gives; see `Case`."""
+
+from tests.rules.promtool import PREFIX, Case
+
+W = 'workspace_id="w"'
+CLUSTER = f'{W},session_cluster_id="sc"'
+GATEWAY = f'{W},livy_compute_id="lc"'
+QUEUE = f'{GATEWAY},queue="q"'
+
+
+def at(metric: str, labels: str = "", instance: str = "a") -> str:
+    """Name a series as Prometheus stores it: with the job, the instance and the pod."""
+    inner = ",".join(
+        filter(None, [labels, f'job="emr",instance="{instance}:9825",pod="{instance}"'])
+    )
+    return f"{metric}{{{inner}}}"
+
+
+def up(values: str, instance: str = "a", source: str = "session_clusters") -> dict[str, str]:
+    """Say whether polls succeed; how long a target takes to be stale does not change."""
+    labels = f'source="{source}",{W if source == "session_clusters" else GATEWAY}'
+    return {at("exporter_target_up", labels, instance): values}
+
+
+def cluster(state: str, values: str, instance: str = "a", name: str = "etl") -> dict[str, str]:
+    """Show one state of a session cluster, and its name for as long as it has a state."""
+    known = " ".join(_presence(part) for part in values.split())
+    labels = f'{CLUSTER},name="{name}",kind="SQL",queue="q",user_name="u",release_version="r"'
+    return {
+        at("session_cluster_state", f'{CLUSTER},state="{state}"', instance): values,
+        at("session_cluster_info", f'{labels},fusion="false"', instance): known,
+    }
+
+
+def _presence(part: str) -> str:
+    value, _, minutes = part.partition("@")
+    return f"1@{minutes}" if minutes and value != "_" else part
+
+
+def alive(values: str = "1@300", instance: str = "a") -> dict[str, str]:
+    """Let an exporter be scraped."""
+    return {at("exporter_build_info", 'version="1"', instance): values}
+
+
+def ledger(created: str = "1000@300", instance: str = "a") -> dict[str, str]:
+    """Let an exporter have a ledger."""
+    return {at("exporter_ledger_created_timestamp_seconds", "", instance): created}
+
+
+IN_ERROR = "EmrSparkSessionClusterInError"
+STUCK = "EmrSparkSessionClusterStuck"
+DAYS = "EmrSparkSessionClusterRunsForDays"
+PUBLIC = "EmrSparkSessionClusterPublicEndpoint"
+FAILED = "EmrSparkLivySessionFailed"
+RATIO = "EmrSparkLivyFailureRatioHigh"
+BURN = "EmrSparkLivyBurnHigh"
+BUDGET = "EmrSparkLivyBudgetExceeded"
+ABSENT = "EmrSparkExporterAbsent"
+DOWN = "EmrSparkExporterTargetDown"
+NEVER_UP = "EmrSparkExporterTargetNeverUp"
+STALE = "EmrSparkExporterTargetStale"
+DISCOVERY = "EmrSparkExporterDiscoveryFailing"
+THROTTLED = "EmrSparkExporterThrottled"
+REFUSED = "EmrSparkExporterAccessRefused"
+OVERRUN = "EmrSparkExporterPollsOverrun"
+MALFORMED = "EmrSparkExporterRecordsMalformed"
+UNKNOWN = "EmrSparkExporterStatesUnknown"
+TRUNCATED = "EmrSparkExporterHistoryTruncated"
+NOT_PERSISTENT = "EmrSparkExporterLedgerNotPersistent"
+LEDGER = "EmrSparkExporterLedgerFailing"
+WEB_CONFIG = "EmrSparkExporterWebConfigBad"
+
+SESSION_CLUSTER_CASES = (
+    Case(
+        "a cluster goes to error and recovers",
+        {**alive(), **up("1@60"), **cluster("error", "0@10 1@10 0@40")},
+        {9: [], 10.5: [], 12: [IN_ERROR], 19: [IN_ERROR], 21: [], 50: []},
+    ),
+    Case(
+        "an error that is gone before a minute is over",
+        {**alive(), **up("1@60"), **cluster("error", "0@10 1@0.5 0@40")},
+        {11: [], 12: [], 13: []},
+    ),
+    Case(
+        "a cluster in error is deleted: it resolves, and no later outage brings it back",
+        {
+            **alive(),
+            **up("1@20 0@30 1@10"),
+            **cluster("error", "1@10 stale"),
+        },
+        {9: [IN_ERROR], 11: [], 30: [], 34: [], 49: [DOWN], 55: []},
+    ),
+    Case(
+        "one failed poll changes nothing, in error or not",
+        {
+            **alive(),
+            **up("1@10 0@0.5 1@20"),
+            **cluster("error", "1@30"),
+            at("session_cluster_state", f'{W},session_cluster_id="well",state="error"'): "0@30",
+        },
+        {9: [IN_ERROR], 10: [IN_ERROR], 10.5: [IN_ERROR], 11: [IN_ERROR], 20: [IN_ERROR]},
+    ),
+    Case(
+        "every other poll fails",
+        {
+            **alive(),
+            **up(" ".join(["1 0"] * 30)),
+            **cluster("error", "0@10 1@20"),
+        },
+        {9: [], 12: [IN_ERROR], 12.5: [IN_ERROR], 13: [IN_ERROR], 25: [IN_ERROR]},
+    ),
+    Case(
+        "an outage of five minutes: no false resolve, and what is new is seen after it",
+        {
+            **alive(),
+            **up("1@10 0@5 1@15"),
+            **cluster("error", "1@30"),
+        },
+        {9: [IN_ERROR], 12: [IN_ERROR], 15: [IN_ERROR], 16: [IN_ERROR], 25: [IN_ERROR]},
+    ),
+    Case(
+        "an outage of hours, in which the gauges are withdrawn; it recovered meanwhile",
+        {
+            **alive(),
+            **up("1@10 0@180 1@15"),
+            **cluster("error", "1@15 stale _@175 0@15"),
+        },
+        {
+            14: [IN_ERROR],
+            60: [IN_ERROR, DOWN],
+            189: [IN_ERROR, DOWN],
+            191: [],
+        },
+    ),
+    Case(
+        "recovered before an outage of hours: it stays resolved",
+        {
+            **alive(),
+            **up("1@10 0@180"),
+            **cluster("error", "1@5 0@10 stale"),
+        },
+        {4: [IN_ERROR], 8: [], 16: [], 60: [DOWN], 180: [DOWN]},
+    ),
+    Case(
+        "a restart: nothing is on the page until the first poll has finished",
+        {
+            **alive("1@10 stale _@1 1@20"),
+            **up("1@10 stale _@2 1@20"),
+            **cluster("error", "1@10 stale _@2 1@20"),
+        },
+        {9: [IN_ERROR], 10.5: [IN_ERROR], 11: [IN_ERROR], 12.5: [IN_ERROR], 20: [IN_ERROR]},
+    ),
+    Case(
+        "the pod is replaced; the new one sees the recovery, and then has an outage",
+        {
+            **alive("1@10 stale"),
+            **alive("_@11 1@100", "b"),
+            **up("1@10 stale"),
+            **up("_@12 1@8 0@60", "b"),
+            **cluster("error", "1@10 stale"),
+            **cluster("error", "_@12 1@4 0@10 stale", "b"),
+        },
+        {9: [IN_ERROR], 11: [IN_ERROR], 13: [IN_ERROR], 15: [IN_ERROR], 18: [], 30: [], 60: [DOWN]},
+    ),
+    Case(
+        "the exporter is away for good: what was seen last is held for 12 hours and then dropped",
+        {
+            **alive("1@10 stale"),
+            **up("1@10 stale"),
+            **cluster("error", "1@10 stale"),
+        },
+        {5: [IN_ERROR], 60: [IN_ERROR, ABSENT], 700: [IN_ERROR, ABSENT], 735: [ABSENT]},
+        step=300,
+    ),
+    Case(
+        "two clusters, one of another workspace whose polls succeed",
+        {
+            **alive(),
+            **up("0@30"),
+            **cluster("error", "1@5 stale"),
+            at("exporter_target_up", 'source="session_clusters",workspace_id="w2"'): "1@30",
+            at(
+                "session_cluster_state",
+                'workspace_id="w2",session_cluster_id="sc",state="error"',
+            ): "1@5 stale",
+            at(
+                "session_cluster_info",
+                'workspace_id="w2",session_cluster_id="sc",name="n",kind="SQL",queue="q"',
+            ): "1@5 stale",
+        },
+        {4: [IN_ERROR, IN_ERROR], 8: [IN_ERROR]},
+    ),
+    Case(
+        "a cluster in error is renamed, and then polls fail",
+        {
+            **alive(),
+            **up("1@20 0@30"),
+            **cluster("error", "1@40"),
+            **cluster("error", "1@10 stale"),
+            at("session_cluster_state", f'{CLUSTER},state="error"'): "1@25 stale",
+            at(
+                "session_cluster_info", f'{CLUSTER},name="new",kind="SQL",queue="q"'
+            ): "_@10 1@15 stale",
+        },
+        {9: [IN_ERROR], 12: [IN_ERROR], 24: [IN_ERROR], 30: [IN_ERROR]},
+    ),
+    Case(
+        "two exporters see the same cluster; one of them loses the API",
+        {
+            **alive(),
+            **alive(instance="b"),
+            **up("1@60"),
+            **up("1@10 0@50", "b"),
+            **cluster("error", "1@20 0@40"),
+            **cluster("error", "1@15 stale", "b"),
+        },
+        {9: [IN_ERROR], 16: [IN_ERROR], 22: [], 40: []},
+    ),
+    Case(
+        "starting for too long, then running",
+        {
+            **alive(),
+            **up("1@60"),
+            **cluster("starting", "0@5 1@30 0@25"),
+            at("session_cluster_state_since_timestamp_seconds", CLUSTER): "0@5 300@30 2100@25",
+        },
+        {20: [], 25: [], 28: [STUCK], 34: [STUCK], 36: []},
+    ),
+    Case(
+        "stopping: an outage neither makes it stuck nor ends that it is",
+        {
+            **alive(),
+            **up("1@10 0@30 1@20 0@40 1@10"),
+            **cluster("stopping", "1@15 stale _@24.5 1@25 stale _@34.5 0@10"),
+            at(
+                "session_cluster_state_since_timestamp_seconds", CLUSTER
+            ): "0@15 stale _@24.5 0@25 stale _@34.5 6000@10",
+        },
+        {
+            22: [],
+            30: [DOWN],
+            39: [DOWN],
+            43: [STUCK],
+            66: [STUCK],
+            99: [STUCK, DOWN],
+            102: [],
+        },
+    ),
+    Case(
+        "running for days without auto-stop, through an outage; then auto-stop is set",
+        {
+            **alive("1@3600"),
+            **up("1@2900 0@60 1@60"),
+            **cluster("running", "1@2905 stale _@50 1@60"),
+            at("session_cluster_start_timestamp_seconds", CLUSTER): "60@2905 stale _@50 60@60",
+            at("session_cluster_auto_stop_enabled", CLUSTER): "0@2905 stale _@50 0@30 1@30",
+        },
+        {2880: [], 2895: [DAYS], 2940: [DAYS, DOWN], 2970: [DAYS], 2995: []},
+        step=300,
+    ),
+    Case(
+        "running for days with auto-stop, or stopped without it",
+        {
+            **alive("1@3600"),
+            **up("1@3000"),
+            **cluster("running", "1@3000"),
+            at("session_cluster_start_timestamp_seconds", CLUSTER): "60@3000",
+            at("session_cluster_auto_stop_enabled", CLUSTER): "1@3000",
+            at(
+                "session_cluster_start_timestamp_seconds", f'{W},session_cluster_id="off"'
+            ): "60@3000",
+            at("session_cluster_auto_stop_enabled", f'{W},session_cluster_id="off"'): "0@3000",
+        },
+        {2990: []},
+        step=300,
+    ),
+    Case(
+        "a public endpoint is enabled, through an outage, until it is disabled",
+        {
+            **alive(),
+            **up("1@20 0@30 1@20"),
+            **cluster("running", "1@25 stale _@24.5 1@20"),
+            at(
+                "session_cluster_public_endpoint_enabled", CLUSTER
+            ): "0@5 1@20 stale _@24.5 1@10 0@10",
+        },
+        {4: [], 9: [], 11: [PUBLIC], 45: [PUBLIC, DOWN], 58: [PUBLIC], 62: []},
+    ),
+)
+
+
+def livy(metric: str, values: str, more: str = "", instance: str = "a") -> dict[str, str]:
+    """Show a metric of the queue `q` of a Livy gateway."""
+    return {at(metric, ",".join(filter(None, [QUEUE, more])), instance): values}
+
+
+def livy_up(values: str, instance: str = "a") -> dict[str, str]:
+    """Say whether polls of the gateway succeed."""
+    return up(values, instance, "livy_sessions")
+
+
+ENDED = "livy_sessions_ended_total"
+BAD, GOOD = 'state="error"', 'state="terminated"'
+
+LIVY_CASES = (
+    Case(
+        "one session fails, between two polls",
+        {**alive(), **ledger(), **livy_up("1@90"), **livy(ENDED, "7@30 8@60", BAD)},
+        {29: [], 31: [FAILED], 44: [FAILED], 52: []},
+        only=FAILED,
+    ),
+    Case(
+        "a failed session is counted when the exporter is back, with another pod",
+        {
+            **alive("1@20 stale"),
+            **alive("_@25 1@60", "b"),
+            **ledger("1000@20 stale"),
+            **ledger("_@25 1000@60", "b"),
+            **livy_up("1@20 stale"),
+            **livy_up("_@26 1@60", "b"),
+            **livy(ENDED, "7@20 stale", BAD),
+            **livy(ENDED, "_@25 7@1.5 8@60", BAD, "b"),
+        },
+        {19: [], 25: [], 26: [], 28: [FAILED], 50: []},
+        only=FAILED,
+    ),
+    Case(
+        "a first contact, a restart, a failed poll and a lost ledger are no failed session",
+        {
+            **alive("1@20 stale _@1 1@100"),
+            **ledger("1000@20 stale _@1 1000@20 5000@60"),
+            **livy_up("1@10 0@0.5 1@9.5 stale _@2 1@100"),
+            **livy(ENDED, "_@5 7@15 stale _@1 7@20 3@60", BAD),
+        },
+        {6: [], 11: [], 22: [], 30: [], 42: [], 50: [], 70: []},
+        only=FAILED,
+    ),
+    Case(
+        "half of the sessions of a queue fail; an outage of three hours does not end it",
+        {
+            **alive("1@400"),
+            **ledger("1000@400"),
+            **livy_up("1@90 0@180 1@120"),
+            **livy(ENDED, "0@20 0+1@20 20@350", BAD),
+            **livy(ENDED, "0@20 0+1@20 20@350", GOOD),
+        },
+        {19: [], 40: [RATIO], 89: [RATIO], 200: [RATIO], 268: [RATIO], 300: []},
+        only=RATIO,
+    ),
+    Case(
+        "few sessions fail, or there are few",
+        {
+            **alive(),
+            **ledger(),
+            **livy_up("1@120"),
+            **livy(ENDED, "0@20 0+1@20 40@80", BAD),
+            **livy(ENDED, "0@20 0+9@20 360@80", GOOD),
+            at(ENDED, f'{GATEWAY},queue="small",{BAD}'): "0@20 1@100",
+            at(ENDED, f'{GATEWAY},queue="small",{GOOD}'): "0@20 1@100",
+        },
+        {30: [], 60: [], 100: []},
+        only=RATIO,
+    ),
+    Case(
+        "ten times the usual burn, held through an outage, until it ends",
+        {
+            **alive("1@2500"),
+            **ledger("1000@2500"),
+            **livy_up("1@1900 0@120 1@200"),
+            # 60 CU-hours an hour on the first day, then 600.
+            **livy("livy_cu_hours_total", "0+5@1800 1800+50@100 2800@120 2800+50@60 3400@140"),
+        },
+        {1795: [], 1820: [], 1850: [BURN], 1895: [BURN], 2015: [BURN], 2070: [BURN], 2150: []},
+        only=BURN,
+        step=300,
+    ),
+    Case(
+        "the catch-up after an outage and after a restart of the exporter is no burn",
+        {
+            **alive("1@2500"),
+            **ledger("1000@1800 stale _@15 1000@600"),
+            **livy_up("1@1700 0@60 1@40 stale _@20 1@600"),
+            **livy(
+                "livy_cu_hours_total",
+                "0+5@1700 1700@60 1760+5@40 stale _@15 1800@5 2200+5@500",
+            ),
+        },
+        {1760: [], 1775: [], 1790: [], 1825: [], 1840: [], 1860: [], 1900: []},
+        only=BURN,
+        step=300,
+    ),
+    Case(
+        "a burn below 20 CU-hours an hour, and one without any days before",
+        {
+            **alive("1@2500"),
+            **ledger("1000@2500"),
+            **livy_up("1@2500"),
+            **livy("livy_cu_hours_total", "0+0.1@1800 36+1@200"),
+            at("livy_cu_hours_total", f'{GATEWAY},queue="young"'): "_@1000 0+90@800",
+        },
+        {1700: [], 1850: [], 1900: []},
+        only=BURN,
+        step=300,
+    ),
+    Case(
+        "a queue burns its budget of the day, and the next day begins",
+        {
+            **alive("1@2000"),
+            **ledger("1000@2000"),
+            **livy_up("1@2000"),
+            **livy("livy_cu_hours_total", "5000+10@600 6190@1400"),
+        },
+        {400: [], 520: [BUDGET], 1430: [BUDGET], 1460: []},
+        only=BUDGET,
+        step=300,
+    ),
+    Case(
+        "neither a first contact nor a replaced pod nor a lost ledger burns a budget",
+        {
+            **alive("1@2000"),
+            **ledger("1000@300 stale"),
+            **ledger("_@305 1000@300 7000@600", "b"),
+            **livy("livy_cu_hours_total", "5000@300 stale"),
+            **livy("livy_cu_hours_total", "_@305 5000+1@300 3000@600", instance="b"),
+        },
+        {10: [], 310: [], 600: [], 620: [], 1100: []},
+        only=BUDGET,
+        step=300,
+    ),
+)
+
+
+def target(metric: str, values: str, more: str = "", instance: str = "a") -> dict[str, str]:
+    """Show a metric of the target of the session clusters."""
+    labels = ",".join(filter(None, [f'source="session_clusters",{W}', more]))
+    return {at(metric, labels, instance): values}
+
+
+LAST = "exporter_target_last_success_timestamp_seconds"
+LIMIT = "exporter_target_stale_after_seconds"
+ERROR = "exporter_target_error_info"
+WHERE = 'region_id="cn-hangzhou"'
+
+EXPORTER_CASES = (
+    Case(
+        "polls fail for long, now and then, and not at all",
+        {
+            **alive(),
+            **up("1@10 0@20 1@10"),
+            **livy_up(" ".join(["1 1 0"] * 40)),
+            at("exporter_target_up", 'source="livy_sessions",workspace_id="x"'): "1@60",
+        },
+        {24: [], 26: [DOWN], 29: [DOWN], 31: [], 45: []},
+        only=DOWN,
+    ),
+    Case(
+        "polls fail from one pod to the next",
+        {
+            **alive(),
+            **up("1@10 0@10 stale"),
+            **up("_@20 0@20", "b"),
+        },
+        {24: [], 26: [DOWN], 39: [DOWN]},
+        only=DOWN,
+    ),
+    Case(
+        "a target without a success, one with a success before a restart, and a first poll",
+        {
+            **alive(),
+            **target(LIMIT, "300@60"),
+            **up("_@5 0@55"),
+            at(LIMIT, 'source="session_clusters",workspace_id="old"'): "300@60",
+            at(
+                "exporter_target_up", 'source="session_clusters",workspace_id="old"'
+            ): "1@5 stale _@5 0@50",
+            at(LIMIT, 'source="session_clusters",workspace_id="slow"'): "300@60",
+            at("exporter_target_up", 'source="session_clusters",workspace_id="slow"'): "_@10 1@50",
+        },
+        {14: [], 16: [NEVER_UP], 50: [NEVER_UP]},
+        only=NEVER_UP,
+    ),
+    Case(
+        "the last success is too long ago, also where a restart has forgotten it",
+        {
+            **alive(),
+            **target(LAST, "0+30@10 600@10 stale _@30 3000+30@10"),
+            **target(LIMIT, "300@120"),
+        },
+        {9: [], 14: [], 17: [STALE], 30: [STALE], 49: [STALE], 52: []},
+        only=STALE,
+    ),
+    Case(
+        "a target that was removed is not stale",
+        {**alive(), **target(LAST, "0+30@10 stale"), **target(LIMIT, "300@10 stale")},
+        {9: [], 20: [], 60: []},
+        only=STALE,
+    ),
+    Case(
+        "discovery fails for long, or once",
+        {
+            **alive(),
+            at("exporter_discovery_up", f'account="",{WHERE},workspace_id=""'): "1@10 0@40 1@20",
+            at("exporter_discovery_up", f'account="",{WHERE},workspace_id="w"'): "1@10 0@20 1@40",
+        },
+        {30: [], 34: [], 36: [DISCOVERY], 49: [DISCOVERY], 51: []},
+        only=DISCOVERY,
+    ),
+    Case(
+        "a tenth of the requests is throttled, or one in a hundred",
+        {
+            **alive(),
+            at("exporter_api_requests_total", f'{WHERE},action="A"'): "0+10@90",
+            at(
+                "exporter_api_request_failures_total", f'{WHERE},action="A",reason="throttled"'
+            ): "0@10 0+1@30 60@50",
+            at("exporter_api_requests_total", 'region_id="cn-beijing",action="A"'): "0+100@90",
+            at(
+                "exporter_api_request_failures_total",
+                'region_id="cn-beijing",action="A",reason="throttled"',
+            ): "0@10 0+1@30 60@50",
+            at("exporter_api_requests_total", 'region_id="idle",action="A"'): "0@90",
+            at(
+                "exporter_api_request_failures_total",
+                'region_id="idle",action="A",reason="throttled"',
+            ): "0@90",
+        },
+        {15: [], 28: [THROTTLED], 40: [THROTTLED], 65: []},
+        only=THROTTLED,
+    ),
+    Case(
+        "permission is lacking for long, from one pod to the next; a timeout is no matter",
+        {
+            **alive(),
+            **target(ERROR, "_@5 1@10 stale", 'reason="permission"'),
+            **target(ERROR, "_@15 1@10 stale", 'reason="permission"', "b"),
+            at(ERROR, f'source="livy_sessions",{GATEWAY},reason="timeout"'): "1@40",
+            at(ERROR, f'source="livy_sessions",{GATEWAY},reason="credential"'): "_@10 1@0.5 stale",
+        },
+        {9: [], 11: [REFUSED], 16: [REFUSED], 24: [REFUSED], 26: []},
+        only=REFUSED,
+    ),
+    Case(
+        "polls are skipped again and again, or once",
+        {
+            **alive(),
+            at("exporter_polls_skipped_total", 'source="livy_sessions"'): "0@20 0+1@10 20@60",
+            at("exporter_polls_skipped_total", 'source="session_clusters"'): "0@20 1@70",
+        },
+        {19: [], 29: [OVERRUN], 50: [OVERRUN], 89: []},
+        only=OVERRUN,
+    ),
+    Case(
+        "records cannot be understood",
+        {
+            **alive(),
+            at("exporter_malformed_records_total", 'source="livy_sessions"'): "0@20 0+1@10 20@90",
+            at("exporter_malformed_records_total", 'source="session_clusters"'): "3@120",
+        },
+        {19: [], 27: [MALFORMED], 50: [MALFORMED], 90: []},
+        only=MALFORMED,
+    ),
+    Case(
+        "states are not known",
+        {
+            **alive(),
+            at("exporter_unknown_states_total", 'source="livy_sessions"'): "0@20 0+1@10 20@90",
+            at("exporter_unknown_states_total", 'source="session_clusters"'): "3@120",
+        },
+        {19: [], 27: [UNKNOWN], 50: [UNKNOWN], 90: []},
+        only=UNKNOWN,
+    ),
+    Case(
+        "a history cannot be read to its end, through a restart and a replaced pod",
+        {
+            **alive(),
+            at("exporter_livy_history_truncated", GATEWAY): "0@10 1@20 stale",
+            at("exporter_livy_history_truncated", GATEWAY, "b"): "_@40 1@20 0@90",
+            at("exporter_livy_history_truncated", f'{W},livy_compute_id="good"'): "0@150",
+        },
+        {9: [], 24: [], 26: [TRUNCATED], 35: [TRUNCATED], 58: [TRUNCATED], 125: []},
+        only=TRUNCATED,
+    ),
+    Case(
+        "the ledger is lost with the pod",
+        {
+            **alive("1@3000"),
+            **ledger("1000@60 stale"),
+            **ledger("_@65 4660@2000", "b"),
+        },
+        {55: [], 70: [], 80: [NOT_PERSISTENT], 1400: [NOT_PERSISTENT], 1520: []},
+        only=NOT_PERSISTENT,
+        step=300,
+    ),
+    Case(
+        "the ledger is lost in a rolling update, with both pods alive for a while",
+        {
+            **alive("1@300"),
+            **ledger("1000@65 stale"),
+            **ledger("_@60 4600@200", "b"),
+        },
+        {59: [], 100: [], 140: [NOT_PERSISTENT]},
+        only=NOT_PERSISTENT,
+    ),
+    Case(
+        "the ledger is lost at the same address",
+        {**alive("1@300"), **ledger("1000@60 stale _@1 4660@200")},
+        {59: [], 73: [NOT_PERSISTENT]},
+        only=NOT_PERSISTENT,
+    ),
+    Case(
+        "two exporters with a ledger each; one of them restarts, with another pod",
+        {
+            **alive("1@300"),
+            **ledger("1000@300"),
+            **ledger("2000@60 stale", "b"),
+            **ledger("_@65 2000@200", "c"),
+        },
+        {30: [], 61: [], 80: [], 200: []},
+        only=NOT_PERSISTENT,
+    ),
+    Case(
+        "the ledger cannot be written, once and for long",
+        {
+            **alive(),
+            at("exporter_ledger_failures_total", 'reason="full"'): "0@20 0+1@20 40@60",
+            at("exporter_ledger_failures_total", 'reason="io"'): "0@100",
+        },
+        {19: [], 27: [LEDGER], 40: [LEDGER], 65: []},
+        only=LEDGER,
+    ),
+    Case(
+        "a bad web configuration",
+        {**alive(), at("exporter_web_config_last_reload_successful"): "1@10 0@10 1@10"},
+        {9: [], 14: [], 16: [WEB_CONFIG], 21: []},
+        only=WEB_CONFIG,
+    ),
+    Case(
+        "the exporter is gone, and another pod comes",
+        {**alive("1@10 stale"), **alive("_@30 1@30", "b")},
+        {9: [], 14: [], 16: [ABSENT], 29: [ABSENT], 31: []},
+        only=ABSENT,
+    ),
+    Case(
+        "a restart is no absence", {**alive("1@10 stale _@2 1@30")}, {9: [], 11: [], 13: [], 20: []}
+    ),
+)
+
+CU = "livy_cu_hours_total"
+USAGE_CASES = (
+    Case(
+        "a day's usage is exact, over a replaced pod, and the days add up to the week",
+        {
+            **ledger("1000@700 stale"),
+            **ledger("_@710 1000@5300", "b"),
+            # One CU-hour a minute; what is burned without an exporter shows after the birth-hold.
+            **livy(CU, "100+5@700 stale"),
+            **livy(CU, "_@710 795@5 830+5@5285", instance="b"),
+        },
+        values={
+            (690, f"queue:{PREFIX}livy_cu_hours:day"): 690,
+            # Until the last evaluation of Thursday 1970-01-01, UTC.
+            (1435, f"queue:{PREFIX}livy_cu_hours:day"): 1450,
+            (1440, f"queue:{PREFIX}livy_cu_hours:day"): 5,
+            (2875, f"queue:{PREFIX}livy_cu_hours:day"): 1440,
+            (2875, f"queue:{PREFIX}livy_cu_hours:week"): 1450 + 1440,
+            (2875, f"queue:{PREFIX}livy_cu_hours:month"): 1450 + 1440,
+            # Monday begins after four days.
+            (5770, f"queue:{PREFIX}livy_cu_hours:week"): 15,
+            (5770, f"queue:{PREFIX}livy_cu_hours:day"): 15,
+            (5770, f"queue:{PREFIX}livy_cu_hours:month"): 1450 + 3 * 1440 + 15,
+        },
+        step=300,
+    ),
+    Case(
+        "two exporters with a ledger each are not added up, nor is one that takes over a burn",
+        {
+            **ledger("1000@300"),
+            **ledger("2000@100 stale", "b"),
+            **livy(CU, "100+0.5@300"),
+            **livy(CU, "9000+0.5@100 stale", instance="b"),
+        },
+        values={
+            (90, f"queue:{PREFIX}livy_cu_hours:day"): 90,
+            (200, f"queue:{PREFIX}livy_cu_hours:day"): 200,
+        },
+    ),
+    Case(
+        "the share of failed sessions, and no share where none ended",
+        {
+            **ledger(),
+            **livy(ENDED, "0@20 0+1@20 40@40", BAD),
+            **livy(ENDED, "0@20 0+3@20 120@40", GOOD),
+            at(ENDED, f'{GATEWAY},queue="idle",{BAD}'): "0@100",
+            at(ENDED, f'{GATEWAY},queue="idle",{GOOD}'): "0@100",
+        },
+        values={
+            (60, f"queue:{PREFIX}livy_sessions_ended:failure_ratio1h"): 0.25,
+            (10, f"queue:{PREFIX}livy_sessions_ended:failure_ratio1h"): None,
+        },
+    ),
+    Case(
+        "burn of a queue and of a user",
+        {
+            **ledger(),
+            **livy(CU, "100+0.5@300"),
+            at("livy_proxy_user_cu_hours_total", f'{GATEWAY},proxy_user="ann"'): "7+0.25@300",
+        },
+        values={
+            (200, f"queue:{PREFIX}livy_cu_hours:increase15m"): 15,
+            (200, f"queue:{PREFIX}livy_cu_hours:increase1h"): 60,
+            (200, f"user:{PREFIX}livy_proxy_user_cu_hours:increase1h"): 30,
+        },
+    ),
+    Case(
+        "sessions now, by two exporters",
+        {
+            **livy("livy_sessions", "3@10", 'state="running"'),
+            **livy("livy_sessions", "4@10", 'state="running"', "b"),
+            at("session_clusters", f'{W},kind="SQL",queue="q",state="running"'): "2@10",
+            at("session_clusters", f'{W},kind="NOTEBOOK",queue="q",state="running"'): "1@10",
+        },
+        values={
+            (5, f"queue_state:{PREFIX}livy_sessions:sum"): 4,
+            (5, f"workspace_state:{PREFIX}session_clusters:sum"): 3,
+        },
+    ),
+)
+
+CASES = (
+    *((case, ("session_clusters", "exporter")) for case in SESSION_CLUSTER_CASES),
+    *((case, ("usage", "calendar", "baseline", "budgets", "livy_sessions")) for case in LIVY_CASES),
+    *((case, ("usage", "exporter")) for case in EXPORTER_CASES),
+    *((case, ("usage", "calendar")) for case in USAGE_CASES),
+)
+"""Each with the rule groups that it is about; all of them at once would take minutes."""

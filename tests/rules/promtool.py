@@ -1,0 +1,121 @@
+"""Unit tests of rules, in the shape that promtool runs: series in, alerts out."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+RULES = ROOT / "deploy" / "prometheus"
+FILES = ("recording.yml", "budgets.yml", "alerts.yml")
+PREFIX = "emr_serverless_spark_"
+FAMILY = "emr_serverless_spark_"
+"""What the names of all rule groups begin with."""
+
+
+def groups() -> list[dict[str, Any]]:
+    """Give every rule group that is shipped, in the order of the files."""
+    found = []
+    for name in FILES:
+        found += yaml.safe_load((RULES / name).read_text(encoding="utf-8"))["groups"]
+    return found
+
+
+def rules(kind: str) -> dict[str, dict[str, Any]]:
+    """Give the rules of a kind (`alert` or `record`) by name."""
+    return {each[kind]: each for group in groups() for each in group["rules"] if kind in each}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What Prometheus scrapes in the course of time, and which alerts fire when.
+
+    Series are named without the prefix; their values are written in minutes: `1@10` is 1 for ten
+    minutes, `5+2@10` rises by 2 with every sample, `_@5` is nothing, `stale` ends a series. `fires`
+    gives, for a minute, the alerts that fire then: by name, `name:label` of what they are about, or
+    none. `says` gives the description of an alert at a minute.
+    """
+
+    name: str
+    series: Mapping[str, str]
+    fires: Mapping[float, Sequence[str]] = field(default_factory=dict)
+    values: Mapping[tuple[float, str], float | None] = field(default_factory=dict)
+    only: str = ""
+    """Look at this alert alone."""
+    step: int = 30
+    """Seconds between two samples, and between two evaluations."""
+
+    def as_test(self) -> dict[str, Any]:
+        """Give the test as promtool wants it."""
+        checks = [_alerts_at(minute, names, self.only) for minute, names in self.fires.items()]
+        checks += [_value_at(*key, value) for key, value in self.values.items()]
+        return {
+            "name": self.name,
+            "interval": f"{self.step}s",
+            "input_series": [
+                {"series": PREFIX + name, "values": notation(values, self.step)}
+                for name, values in self.series.items()
+            ],
+            "promql_expr_test": checks,
+        }
+
+
+def notation(text: str, step: int) -> str:
+    """Translate values written in minutes into promtool's notation, which counts samples."""
+    return " ".join(_translated(part, step) for part in text.split())
+
+
+def _translated(part: str, step: int) -> str:
+    if "@" not in part:
+        return part
+    value, _, minutes = part.partition("@")
+    samples = round(float(minutes) * 60 / step)
+    if value == "_":
+        return f"_x{samples}"
+    if "+" in value[1:]:
+        return f"{value}x{samples - 1}"
+    return f"{value}+0x{samples - 1}"
+
+
+def _alerts_at(minute: float, names: Sequence[str], only: str) -> dict[str, Any]:
+    chosen = f',alertname="{only}"' if only else ""
+    return {
+        "expr": f'count by (alertname) (ALERTS{{alertstate="firing"{chosen}}})',
+        "eval_time": f"{round(minute * 60)}s",
+        "exp_samples": [
+            {"labels": f'{{alertname="{name}"}}', "value": list(names).count(name)}
+            for name in sorted(set(names))
+        ],
+    }
+
+
+def _value_at(minute: float, expression: str, value: float | None) -> dict[str, Any]:
+    samples = [] if value is None else [{"labels": "{}", "value": value}]
+    return {
+        "expr": f"sum({expression})",
+        "eval_time": f"{round(minute * 60)}s",
+        "exp_samples": samples,
+    }
+
+
+def run_case(promtool: Path, folder: Path, case: Case, families: Sequence[str]) -> str:
+    """Run a case against the rule groups of some families; give promtool's complaints, if any."""
+    chosen = [group for group in groups() if group["name"] in {FAMILY + name for name in families}]
+    rule_file = folder / "rules.json"
+    rule_file.write_text(json.dumps({"groups": chosen}), encoding="utf-8")
+    document = {
+        "rule_files": [str(rule_file)],
+        "evaluation_interval": f"{case.step}s",
+        "group_eval_order": [group["name"] for group in chosen],
+        "tests": [case.as_test()],
+    }
+    path = folder / "tests.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    done = subprocess.run(
+        [promtool, "test", "rules", path], check=False, capture_output=True, text=True
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr

@@ -1,0 +1,80 @@
+"""Every shipped rule: it is well formed, and does what it says when it should and not otherwise."""
+
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.rules.cases import CASES
+from tests.rules.promtool import FILES, RULES, Case, rules, run_case
+
+pytestmark = [pytest.mark.real]
+
+ALERTS = rules("alert")
+RUNBOOKS = (
+    "https://github.com/emr-serverless-spark-exporter/emr-serverless-spark-exporter"
+    "/blob/main/deploy/prometheus/RUNBOOKS.md"
+)
+
+
+def test_promtool_finds_nothing_to_object_to(real_tool: Callable[[str], Path]) -> None:
+    """The rule files pass `promtool check rules` with every lint made fatal."""
+    command: list[str | Path] = [real_tool("promtool"), "check", "rules", "--lint=all"]
+    command.append("--lint-fatal")
+    done = subprocess.run(
+        [*command, *(RULES / name for name in FILES)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("case", "families"), CASES, ids=[case.name for case, _ in CASES])
+def test_alerts_fire_when_they_should_and_only_then(
+    case: Case, families: Sequence[str], tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
+    """What promtool's own test runner says of a case."""
+    assert run_case(real_tool("promtool"), tmp_path, case, families) == ""
+
+
+def test_every_alert_is_seen_firing_and_silent() -> None:
+    """No alert is without a case in which it fires and a moment in which it does not."""
+    moments = [names for case, _ in CASES for names in case.fires.values()]
+    assert {name for names in moments for name in names} == set(ALERTS)
+    quiet = {
+        name
+        for name in ALERTS
+        for case, _ in CASES
+        if any(name in names for names in case.fires.values())
+        and any(name not in names for names in case.fires.values())
+    }
+    assert quiet == set(ALERTS)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_tells_who_is_woken_why_and_what_to_do(name: str) -> None:
+    """Each alert has a duration, a severity, texts with the value in them, and its runbook."""
+    rule = ALERTS[name]
+    assert "for" in rule or "keep_firing_for" in rule
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    texts = rule["annotations"]
+    assert set(texts) == {"summary", "description", "runbook_url"}
+    assert "$value" in texts["description"] or "$labels.name" in texts["description"]
+    headings = re.findall(r"^## (\w+)$", (RULES / "RUNBOOKS.md").read_text("utf-8"), re.MULTILINE)
+    assert texts["runbook_url"] == f"{RUNBOOKS}#{name.lower()}"
+    assert headings.count(name) == 1
+
+
+def test_every_record_is_named_level_metric_operation() -> None:
+    """Recording rules follow the convention of the Prometheus documentation."""
+    assert [name for name in rules("record") if not re.fullmatch(r"\w+:\w+:\w+", name)] == []
+
+
+def test_the_rules_become_a_prometheusrule_by_indenting_them() -> None:
+    """Every file is one `groups:` at the top, so that it is the `spec` of a PrometheusRule."""
+    for name in FILES:
+        text = (RULES / name).read_text(encoding="utf-8")
+        head = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nspec:\n"
+        indented = "".join(f"  {line}\n" for line in text.splitlines())
+        assert yaml.safe_load(head + indented)["spec"] == yaml.safe_load(text)
