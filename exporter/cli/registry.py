@@ -68,6 +68,16 @@ def _once(call: Call) -> int:
     return app.once(call.loaded.settings, Path(output) if output else None)
 
 
+def _check(call: Call) -> int:
+    from exporter import app  # noqa: PLC0415 - as above
+
+    _log(call)
+    print(tables.settings(call.loaded), flush=True)
+    findings = app.check(call.loaded.settings)
+    print(f"\n{tables.findings(findings)}")
+    return 0 if all(finding.is_good for finding in findings) else 1
+
+
 def _reconcile(call: Call) -> int:
     from exporter import app  # noqa: PLC0415 - as above
 
@@ -123,6 +133,12 @@ COMMANDS = (
         "once --region-id=cn-hangzhou --output=/var/lib/node_exporter/emr.prom",
         _once,
         (Option("--output", "FILE", "write the metrics there, all or nothing, not on stdout"),),
+    ),
+    Command(
+        "check",
+        "Try the credential and each call that is needed; exit code 1 if anything fails.",
+        "check --region-id=cn-hangzhou",
+        _check,
     ),
     Command(
         "reconcile",

@@ -1,10 +1,14 @@
-"""What the commands `config` and `metrics` print."""
+"""What the commands `config`, `metrics` and `check` print."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from exporter.catalog import CATALOG
 from exporter.settings import Loaded
 from exporter.settings.names import Setting, known
+
+if TYPE_CHECKING:
+    from exporter.app import Finding  # no more than its type: `config` needs none of the rest
 
 
 def settings(loaded: Loaded) -> str:
@@ -22,6 +26,15 @@ def metrics() -> str:
     rows += [
         (metric.name, metric.kind, " ".join(metric.labels) or "-", metric.help)
         for metric in CATALOG
+    ]
+    return _columns(rows)
+
+
+def findings(found: "Iterable[Finding]") -> str:
+    """Write what `check` has found out as a table."""
+    rows = [("RESULT", "WHERE", "WHAT", "ANSWER")]
+    rows += [
+        ("ok" if each.is_good else "FAILED", each.where, each.what, each.said) for each in found
     ]
     return _columns(rows)
 

@@ -1,0 +1,175 @@
+"""The command `check`: whether there is a credential, and whether it may call what is needed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from exporter.api import Client, CredentialSource, NullMeter
+from exporter.app.clients import Clients, open_http
+from exporter.app.commands import vendor_credentials
+from exporter.app.plan import Plan, plan
+from exporter.clock import SystemClock
+from exporter.errors import PollError, TimedOutError
+from exporter.model import Scope, Source, Target
+from exporter.settings import Settings
+from exporter.sources import discover
+
+DEADLINE: Final = 8.0
+"""Seconds for all calls together; the answer is there in 10, the start of the process included."""
+
+CALL_SECONDS: Final = 4.0
+"""For one call or one credential, which is not repeated: it must not take the others' time."""
+
+NO_TIME: Final = f"timeout: not answered within the {DEADLINE:g} s that a check may take"
+NO_CREDENTIAL: Final = f"no credential within {CALL_SECONDS:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one question came to: `what` was asked `where`, and whether that went well."""
+
+    where: str
+    what: str
+    is_good: bool
+    said: str
+
+
+def run(settings: Settings) -> Sequence[Finding]:
+    """Ask for every credential, and everything that a first poll asks, as little as may be.
+
+    Raises `SettingsError` where the settings name nothing.
+    """
+    return asyncio.run(_run(settings, plan(settings)))
+
+
+async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:
+    credentials = cache(vendor_credentials)
+    update = {"timeout": min(settings.api.timeout, CALL_SECONDS), "max_attempts": 1}
+    async with open_http() as http:
+        clients = Clients(
+            settings.api.model_copy(update=update),
+            planned.places,
+            clock=SystemClock(),
+            http=http,
+            credentials=credentials,
+            patience=DEADLINE,
+        )
+        inquiry = _Inquiry(planned, clients, credentials)
+        with suppress(TimeoutError):  # what is still open then says so
+            async with asyncio.timeout(DEADLINE):
+                await inquiry.ask_all()
+        return list(inquiry.findings())
+
+
+class _Inquiry:
+    """Asks, and keeps the answers in the order of the questions."""
+
+    def __init__(
+        self, planned: Plan, clients: Clients, credentials: Callable[[str], CredentialSource]
+    ) -> None:
+        self._planned = planned
+        self._clients = clients
+        self._credentials = credentials
+        self._answers: dict[tuple[str, str], tuple[bool, str]] = {}
+        self._barred: set[tuple[str, str]] = set()
+        self._asked: set[Scope | Target] = set()
+
+    def findings(self) -> Iterator[Finding]:
+        """Give what has been found out so far."""
+        for (where, what), (is_good, said) in self._answers.items():
+            yield Finding(where, what, is_good, said)
+
+    async def ask_all(self) -> None:
+        """Ask for credentials, then each target, those too that come to light on the way."""
+        await asyncio.gather(*map(self._ask_credential, self._planned.places))
+        await self._ask_new()
+
+    async def _ask_new(self) -> None:
+        directory = self._planned.directory
+        scopes = [each for each in directory.scopes() if each not in self._asked]
+        targets = [each for each in directory.targets() if each not in self._asked]
+        self._asked.update(scopes, targets)
+        await asyncio.gather(*map(self._ask_scope, scopes), *map(self._ask_target, targets))
+
+    async def _ask_credential(self, place: tuple[str, str]) -> None:
+        role_arn = self._planned.places[place].role_arn
+
+        async def ask() -> str:
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    found = await self._credentials(role_arn).get()
+            except TimeoutError:
+                raise TimedOutError(NO_CREDENTIAL) from None
+            life = "temporary" if found.security_token else "lasting"
+            return f"{masked(found.access_key_id)}, {life}, from {found.provider or 'unknown'}"
+
+        if not await self._note(_place_name(*place), "credential", ask):
+            self._barred.add(place)
+
+    async def _ask_scope(self, scope: Scope) -> None:
+        async def ask() -> str:
+            before = set(self._planned.directory.targets())
+            await discover(scope, self._client(scope), self._planned.directory)
+            found = len(set(self._planned.directory.targets()) - before)
+            return f"{found} more to poll"
+
+        action = "ListLivyCompute" if scope.workspace_id else "ListWorkspaces"
+        await self._note_call(scope, scope.workspace_id, action, ask)
+        await self._ask_new()
+
+    async def _ask_target(self, target: Target) -> None:
+        client = self._client(target)
+
+        async def ask_clusters() -> str:
+            page = await client.session_clusters_page(target.workspace_id)
+            return _counted(page.total_count, len(page.records), "session clusters")
+
+        async def ask_sessions() -> str:
+            page = await client.livy_sessions_page(target.workspace_id, target.livy_compute_id, 1)
+            return _counted(page.total_count, len(page.records), "Livy sessions")
+
+        if target.source is Source.SESSION_CLUSTERS:
+            await self._note_call(target, target.workspace_id, "ListSessionClusters", ask_clusters)
+        else:
+            name = f"{target.workspace_id}/{target.livy_compute_id}"
+            await self._note_call(target, name, "ListLivyComputeSessions", ask_sessions)
+
+    async def _note_call(
+        self, asked: Scope | Target, name: str, action: str, ask: Callable[[], Awaitable[str]]
+    ) -> None:
+        if (asked.account, asked.region_id) not in self._barred:
+            place = _place_name(asked.account, asked.region_id)
+            await self._note("/".join(filter(None, (place, name))), action, ask)
+
+    async def _note(self, where: str, what: str, ask: Callable[[], Awaitable[str]]) -> bool:
+        """Ask one question and keep the answer; tell whether it went well."""
+        self._answers[where, what] = False, NO_TIME
+        try:
+            answer = True, await ask()
+        except PollError as error:
+            answer = False, "; ".join(filter(None, (f"{error.reason}: {error}", error.advice)))
+        self._answers[where, what] = answer
+        return answer[0]
+
+    def _client(self, asked: Scope | Target) -> Client:
+        return self._clients.client(asked.account, asked.region_id, NullMeter())
+
+
+_SHOWN_LENGTH: Final = 12
+"""Characters: of a shorter id, four at either end would be all of it."""
+
+
+def masked(key_id: str) -> str:
+    """Give enough of a key's id to tell it from others."""
+    return f"{key_id[:4]}…{key_id[-4:]}" if len(key_id) > _SHOWN_LENGTH else "…"
+
+
+def _place_name(account: str, region_id: str) -> str:
+    return "/".join(filter(None, (account, region_id)))
+
+
+def _counted(total: int | None, on_page: int, what: str) -> str:
+    return f"{on_page if total is None else total} {what}"

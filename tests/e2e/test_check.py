@@ -1,0 +1,133 @@
+"""The command `check`, as a process: what it finds wrong, how it says so, and how fast it is."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from exporter.demo import DEMO_KEY_SECRET, Cloud, faults, serve
+from exporter.demo.faults import Hang
+from tests.e2e.test_processes import cloud_of
+from tests.harness import targets_of
+from tests.processes import CREDENTIAL, EXPORTER, free_port, run
+from tests.worlds import busy_world, empty_world
+
+pytestmark = pytest.mark.anyio
+
+
+async def check(
+    cloud: Cloud, folder: Path, *flags: str, environment: Mapping[str, str] = CREDENTIAL
+) -> tuple[int, list[str], str]:
+    """Run the command; give its exit code, the findings, single-spaced, and all it wrote."""
+    async with serve(cloud.app) as endpoint:
+        command = [*EXPORTER, "check", f"--api.endpoint={endpoint}", *flags]
+        start = time.monotonic()
+        code, process = await run(command, folder, environment)
+        assert time.monotonic() - start < 10
+    output = process.output.decode()
+    assert DEMO_KEY_SECRET not in output
+    assert "Traceback" not in output
+    _, header, table = output.partition("RESULT")
+    return code, [" ".join(line.split()) for line in (header + table).splitlines()[1:]], output
+
+
+async def test_all_is_well(tmp_path: Path) -> None:
+    """Everything that a first poll calls is tried once, discovery included; the exit code is 0."""
+    cloud = cloud_of(empty_world())
+    code, findings, output = await check(cloud, tmp_path, "--region-id=cn-hangzhou")
+    assert findings[0].startswith("ok cn-hangzhou credential ")
+    assert findings[0].endswith(", lasting, from default/env")
+    assert findings[1:] == [
+        "ok cn-hangzhou ListWorkspaces 1 more to poll",
+        "ok cn-hangzhou/w-1 ListLivyCompute 1 more to poll",
+        "ok cn-hangzhou/w-1 ListSessionClusters 0 session clusters",
+        "ok cn-hangzhou/w-1/lc-1 ListLivyComputeSessions 0 Livy sessions",
+    ]
+    assert code == 0
+    assert "region-id = cn-hangzhou  (flag)" in output
+    assert max(cloud.counters.values()) == 1
+
+
+async def test_named_targets_need_no_discovery(tmp_path: Path) -> None:
+    """Of several regions, each is tried with what is named there."""
+    cloud = cloud_of(busy_world())
+    targets = f"--targets={json.dumps(targets_of(cloud.world))}"
+    code, findings, _ = await check(cloud, tmp_path, targets)
+    assert code == 0
+    assert [line.split(" ", 3)[1:3] for line in findings] == [
+        ["cn-hangzhou", "credential"],
+        ["cn-shanghai", "credential"],
+        ["cn-hangzhou/w-1", "ListSessionClusters"],
+        ["cn-hangzhou/w-1/lc-1", "ListLivyComputeSessions"],
+        ["cn-shanghai/w-2", "ListSessionClusters"],
+        ["cn-shanghai/w-2/lc-2", "ListLivyComputeSessions"],
+    ]
+
+
+async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
+    """The RAM action to grant stands in the answer; what is allowed is tried all the same."""
+    cloud = cloud_of(empty_world())
+    cloud.denied_actions.add("ListLivyComputeSessions")
+    code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzhou")
+    assert code == 1
+    assert [line.split()[0] for line in findings] == ["ok", "ok", "ok", "ok", "FAILED"]
+    assert "FAILED cn-hangzhou/w-1/lc-1 ListLivyComputeSessions permission:" in findings[-1]
+    assert "Grant the RAM action emr-serverless-spark:ListLivyComputeSessions" in findings[-1]
+
+
+async def test_no_credential_is_said_and_nothing_is_called(tmp_path: Path) -> None:
+    """Without a credential there is one finding, which says where one is looked for."""
+    cloud = cloud_of(empty_world())
+    code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzhou", environment={})
+    assert code == 1
+    assert len(findings) == 1
+    assert findings[0].startswith("FAILED cn-hangzhou credential credential: No credential")
+    assert "ALIBABA_CLOUD_ACCESS_KEY_ID" in findings[0]
+    assert not cloud.calls
+
+
+async def test_a_wrong_secret_is_said(tmp_path: Path) -> None:
+    """A credential that the service refuses fails at the first call, without its text."""
+    cloud = cloud_of(empty_world())
+    environment = {**CREDENTIAL, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "sentinel-wrong"}
+    code, findings, output = await check(
+        cloud, tmp_path, "--region-id=cn-hangzhou", environment=environment
+    )
+    assert code == 1
+    assert findings[-1].startswith("FAILED cn-hangzhou ListWorkspaces credential:")
+    assert "sentinel-wrong" not in output
+
+
+async def test_a_service_that_hangs_takes_no_longer(tmp_path: Path) -> None:
+    """Whatever hangs: the answer is there in less than 10 s, and tells what did not come."""
+    cloud = cloud_of(empty_world())
+    cloud.faults.add(Hang(), action="ListLivyCompute")
+    code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzhou")
+    assert code == 1
+    assert {line.split()[2]: line.split()[0] for line in findings} == {
+        "credential": "ok",
+        "ListWorkspaces": "ok",
+        "ListSessionClusters": "ok",
+        "ListLivyCompute": "FAILED",
+    }
+    assert "timeout" in next(line for line in findings if line.startswith("FAILED"))
+
+
+async def test_a_service_that_cannot_be_reached_is_said(tmp_path: Path) -> None:
+    """A refused connection is a matter of the network."""
+    command = [*EXPORTER, "check", "--region-id=cn-hangzhou"]
+    endpoint = f"--api.endpoint=http://127.0.0.1:{free_port()}"
+    code, process = await run([*command, endpoint], tmp_path, CREDENTIAL)
+    assert code == 1
+    assert b"network: ListWorkspaces: the service cannot be reached" in process.output
+
+
+async def test_one_failure_is_not_repeated(tmp_path: Path) -> None:
+    """A check asks once: it shows what is, also if it would pass by itself."""
+    cloud = cloud_of(empty_world())
+    cloud.faults.add(faults.UNAVAILABLE, action="ListSessionClusters", times=1)
+    code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzhou")
+    assert code == 1
+    assert any(line.startswith("FAILED cn-hangzhou/w-1 ListSessionCl") for line in findings)
