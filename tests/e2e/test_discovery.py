@@ -1,6 +1,7 @@
 """Workspaces and gateways come and go; what is polled follows, and nothing is counted twice."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -30,7 +31,11 @@ def discovered_world() -> World:
     return world
 
 
-def harness(world: World, ledger: Path | None = None, **settings: object) -> Harness:
+def harness(
+    world: World,
+    ledger: Path | None = None,
+    **settings: Any,  # noqa: ANN401  as the schema says
+) -> Harness:
     """Build an exporter that has to find everything itself."""
     return Harness(world, ledger=ledger, **{"targets": ALL, **settings})
 
