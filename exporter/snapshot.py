@@ -4,7 +4,7 @@ A new picture replaces the old one by one reference swap, so whoever reads the b
 moment, whole: the gauges of a target and the totals that belong to them change together.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from exporter.catalog import Metric
 from exporter.errors import Reason
-from exporter.model import Scope, Target
+from exporter.model import LivySession, Scope, SessionCluster, Target
 
 
 class Sample(NamedTuple):
@@ -97,13 +97,36 @@ class Failure:
     advice: str = ""
 
 
+class WalkProgress(NamedTuple):
+    """How far a complete walk of a Livy history has come; `expected` is `None` where unknown."""
+
+    pages: int
+    expected: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records behind the gauges of a target, for the status page.
+
+    `sessions` are the Livy sessions that have series of their own. `clusters` are the session
+    clusters, each with when it entered its state (seconds since 1970) where that is known.
+    """
+
+    sessions: tuple[LivySession, ...] = ()
+    clusters: tuple[tuple[SessionCluster, float | None], ...] = ()
+
+
+NO_RECORDS = Records()
+
+
 @dataclass(frozen=True, slots=True)
 class TargetView:
     """One target: how its polls go, and its gauges as of the last good one.
 
     `up` is `None` until a poll has finished. `gauges` is empty where the target is stale.
     The age of the gauges is measured on the monotonic clock (`gauges_read`), shown times
-    come from the wall clock (`last_success_at`, seconds).
+    come from the wall clock (`last_success_at`, seconds). `walk` is there while one goes on.
+    `polls` counts those that have finished; `records` go when the gauges go.
     """
 
     target: Target
@@ -114,7 +137,10 @@ class TargetView:
     last_duration: float | None = None
     last_requests: int | None = None
     gauges_read: float = 0.0
+    walk: WalkProgress | None = None
     gauges: Samples = field(default_factory=dict)
+    records: Records = NO_RECORDS
+    polls: int = 0
 
     def stale_at(self) -> float | None:
         """Give the monotonic time at which the gauges must go, `None` where there are none."""
@@ -178,7 +204,7 @@ class Snapshot:
         ]
         picture = self
         for view in stale:
-            picture = picture.with_target(replace(view, gauges={}))
+            picture = picture.with_target(replace(view, gauges={}, records=NO_RECORDS))
         return picture
 
 
@@ -187,6 +213,7 @@ class Board:
 
     def __init__(self, first: Snapshot) -> None:
         self._current = first
+        self._watchers: list[Callable[[Snapshot], None]] = []
 
     @property
     def current(self) -> Snapshot:
@@ -197,3 +224,9 @@ class Board:
         """Replace the picture by `snapshot`, under the next version, if it says anything new."""
         if snapshot is not self._current:
             self._current = replace(snapshot, version=self._current.version + 1)
+            for watch in self._watchers:
+                watch(self._current)
+
+    def watch(self, watcher: Callable[[Snapshot], None]) -> None:
+        """Call `watcher` with every picture from now on, on the thread that publishes."""
+        self._watchers.append(watcher)

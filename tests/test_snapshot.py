@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from exporter import catalog
-from exporter.model import Source, Target
-from exporter.snapshot import Board, Sample, SampleSet, Snapshot, TargetView
+from exporter.model import LivySession, Source, Target
+from exporter.snapshot import Board, Records, Sample, SampleSet, Snapshot, TargetView
 
 TARGET = Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")
 OTHER = replace(TARGET, workspace_id="w-2")
@@ -52,12 +52,16 @@ def test_each_publish_has_a_version_of_its_own() -> None:
 
 @pytest.mark.parametrize(("monotonic", "is_stale"), [(399.9, False), (400.0, True), (999.0, True)])
 def test_gauges_go_when_they_are_too_old(monotonic: float, is_stale: bool) -> None:  # noqa: FBT001
-    """At the age that the target allows, its gauges go, and nothing else does."""
-    old = TargetView(TARGET, stale_after=300, up=False, gauges=GAUGES, gauges_read=100.0)
+    """At the age that the target allows, its gauges and what is behind them go, and no more."""
+    records = Records(sessions=(LivySession("s", "running"),))
+    old = TargetView(
+        TARGET, stale_after=300, up=False, gauges=GAUGES, gauges_read=100.0, records=records
+    )
     young = TargetView(OTHER, stale_after=300, up=True, gauges=GAUGES, gauges_read=900.0)
     picture = Snapshot().with_target(old).with_target(young)
     fresh = picture.without_stale_gauges(monotonic)
-    assert fresh.targets == {TARGET: replace(old, gauges={}) if is_stale else old, OTHER: young}
+    expected = replace(old, gauges={}, records=Records()) if is_stale else old
+    assert fresh.targets == {TARGET: expected, OTHER: young}
     assert (fresh is picture) is not is_stale
 
 
@@ -66,3 +70,13 @@ def test_what_is_stale_is_withdrawn_once() -> None:
     view = TargetView(TARGET, stale_after=300, up=True)
     picture = Snapshot().with_target(view)
     assert picture.without_stale_gauges(1e9) is picture
+
+
+def test_who_watches_sees_every_picture() -> None:
+    """A watcher is called with each picture as it is published, and with no other."""
+    board, seen = Board(Snapshot()), list[Snapshot]()
+    board.watch(seen.append)
+    board.publish(board.current)
+    board.publish(Snapshot())
+    assert seen == [board.current]
+    assert seen[0].version == 1

@@ -14,7 +14,7 @@ from exporter.ledger import Ledger
 from exporter.model import Target
 from exporter.poller.boundary import Progress, attempt, log_change
 from exporter.poller.totals import Totals
-from exporter.snapshot import Board, Failure, Samples, TargetView
+from exporter.snapshot import Board, Failure, TargetView
 from exporter.sources import PollResult
 from exporter.telemetry import Telemetry
 
@@ -82,7 +82,7 @@ class Polling:
         """
         target = source.target
         started, requests_before = self._clock.monotonic(), requests()
-        gauges, failure = await self._attempt(source)
+        result, failure = await self._attempt(source)
         self.note_life()
         now = self._clock.monotonic()
         self._telemetry.poll_finished(target.source, failure.reason if failure else None)
@@ -97,9 +97,10 @@ class Polling:
             last_duration=now - started,
             last_requests=requests() - requests_before,
             stale_after=self.timing.stale_after_poll(now - started),
+            polls=before.polls + 1,
         )
-        if gauges is not None:
-            view = replace(view, gauges=gauges, gauges_read=now)
+        if result is not None:
+            view = replace(view, gauges=result.gauges, records=result.records, gauges_read=now)
         if failure is None:
             view = replace(view, last_success_at=self._clock.now())
         self._publish(view)
@@ -115,7 +116,7 @@ class Polling:
         fresh = current.without_stale_gauges(self._clock.monotonic())
         self._board.publish(self._totals.onto(fresh))
 
-    async def _attempt(self, source: PollSource) -> tuple[Samples | None, Failure | None]:
+    async def _attempt(self, source: PollSource) -> tuple[PollResult | None, Failure | None]:
         """Poll within the deadline; the gauges may be good where the ledger is not."""
         result, failure = await attempt(
             source.poll,
@@ -125,7 +126,7 @@ class Polling:
         )
         if result is None:
             return None, failure
-        return result.gauges, self._ledger_failure(result.ledger_error)
+        return result, self._ledger_failure(result.ledger_error)
 
     def _ledger_failure(self, error: LedgerError | None) -> Failure | None:
         """Count a failure of the ledger, which makes a poll fail whose gauges are good."""

@@ -21,6 +21,11 @@ class KeptSeries(Generic[T]):
         self._kept = {key: self._entry(key, session) for key, session in sessions.items()}
         return (group for _, group in self._kept.values())
 
+    @property
+    def shown(self) -> tuple[T, ...]:
+        """Give the sessions that have series now, in their order."""
+        return tuple(session for session, _ in self._kept.values())
+
     def _entry(self, key: str, session: T) -> tuple[T, Samples]:
         before = self._kept.get(key)
         if before is not None and (before[0] is session or before[0] == session):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from exporter.errors import IncompleteError, LedgerError
 from exporter.model import LivySession, Page, SessionCluster, Source
-from exporter.snapshot import Samples
+from exporter.snapshot import NO_RECORDS, Records, Samples
 from exporter.telemetry import Telemetry
 
 Progress = Callable[[], None]
@@ -22,6 +22,7 @@ class PollResult:
 
     gauges: Samples
     ledger_error: LedgerError | None = None
+    records: Records = NO_RECORDS
 
 
 class DisappearanceGuard:

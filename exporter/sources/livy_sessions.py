@@ -13,7 +13,7 @@ from exporter.clock import Clock
 from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayKey, Ledger
 from exporter.model import LIVY_SESSION_STATES, NANO, LivySession, Page, Source, Target
-from exporter.snapshot import GroupedSamples, Samples, SampleSet
+from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet
 from exporter.sources.kept import KeptSeries
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.telemetry import Telemetry
@@ -83,7 +83,7 @@ class LivySessions:
         ended, trouble = await asyncio.to_thread(self._count, read, listing.malformed)
         most = self._limits.max_sessions
         gauges = samples(self._gateway, listing.records, ended, most, self._kept)
-        return PollResult(gauges, trouble)
+        return PollResult(gauges, trouble, Records(sessions=self._kept.shown))
 
     async def _fetch(self, progress: Progress, number: int) -> Page[LivySession]:
         return await self._client.livy_sessions_page(

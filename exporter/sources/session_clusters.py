@@ -10,7 +10,7 @@ from exporter.api import Client, walk_tokens
 from exporter.errors import LedgerError
 from exporter.ledger import Ledger
 from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Source, Target
-from exporter.snapshot import GroupedSamples, Samples, SampleSet
+from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet
 from exporter.sources.kept import KeptSeries
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.telemetry import Telemetry
@@ -52,7 +52,7 @@ class SessionClusters:
         except LedgerError as error:
             trouble = error
         gauges = samples(workspace_id, listing.records, since, self._kept)
-        return PollResult(gauges, trouble)
+        return PollResult(gauges, trouble, Records(clusters=self._kept.shown))
 
 
 def _identity(cluster: SessionCluster) -> str:

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from exporter import catalog
 from exporter.errors import LedgerError, PagingError, PollError, Reason
 from exporter.ledger import Ledger
-from exporter.model import Source, Target
+from exporter.model import LivySession, Source, Target
 from exporter.poller import Polling, Timing
-from exporter.snapshot import Board, Sample, Snapshot, TargetView
+from exporter.snapshot import Board, Records, Sample, Snapshot, TargetView
 from exporter.sources import PollResult
 from exporter.telemetry import Telemetry
 from tests.harness import ManualClock
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 
 TARGET = Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")
 GAUGES = {catalog.SESSION_CLUSTERS: (Sample(("w-1", "SQL", "q", "running"), 1.0),)}
+RECORDS = Records(sessions=(LivySession("livy-a", "running"),))
 
 Progress = Callable[[], None]
 
@@ -37,7 +38,7 @@ class Scripted:
     async def poll(self, progress: Progress) -> PollResult:
         """Follow the script, and then give the gauges."""
         await self.script(progress)
-        return PollResult(GAUGES, self.ledger_error)
+        return PollResult(GAUGES, self.ledger_error, RECORDS)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ async def test_a_good_poll_says_when_it_was() -> None:
         view = await b.poll(Scripted(walk))
         assert (view.up, view.failure, view.gauges) == (True, None, GAUGES)
         assert (view.last_duration, view.last_success_at) == (7, b.clock.now())
+        assert (view.polls, view.records) == (1, RECORDS)
 
 
 async def test_a_failed_poll_keeps_the_gauges_of_the_last_good_one() -> None:
@@ -112,6 +114,7 @@ async def test_a_failed_poll_keeps_the_gauges_of_the_last_good_one() -> None:
         assert view.failure is not None
         assert (view.failure.reason, view.failure.message) == (Reason.PAGING, "in circles")
         assert (view.up, view.gauges) == (False, good.gauges)
+        assert (view.polls, view.records) == (2, RECORDS)
         assert view.last_success_at == good.last_success_at
         assert b.failures("paging") == 1
 
