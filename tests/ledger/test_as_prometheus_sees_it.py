@@ -31,7 +31,7 @@ async def test_all_increases_are_between_samples(
                 await scraper.until("emr_serverless_spark_livy_cu_hours_total")
                 at_first = true_totals(made.cloud)
             life.goes_on = True
-            for _ in range(4):
+            for _ in range(3):
                 made.bear()
                 await asyncio.sleep(made.chance.uniform(0, 1.5))
                 made.bear()
