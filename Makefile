@@ -2,7 +2,7 @@
 # Another interpreter: make PYTHON=/path/to/python3 demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak golden venv lock clean FORCE
+.PHONY: help demo test lint bench soak golden dashboards pictures venv lock clean FORCE
 
 # No Python process here ever asks a cloud's metadata service for a credential.
 export ALIBABA_CLOUD_ECS_METADATA_DISABLED := true
@@ -17,7 +17,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --require-hashes
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of:'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  %-8s %s\n' "$$name" "$$text"; done
+		printf '  %-10s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.runtime .home ## the exporter against a simulated cloud; Ctrl-C ends it
 	@exec $(RUN) -m exporter demo
@@ -34,6 +34,14 @@ lint: $(VENV)/.dev .home ## the same without the tests
 
 golden: $(VENV)/.dev .home ## rewrite the golden files from what the code does now; read the diff
 	@GOLDEN_UPDATE=1 $(RUN) -m pytest -q -k golden
+
+dashboards: $(VENV)/.dev .home ## the JSON of grafana/dashboards anew, from the code beside it
+	@$(RUN) -m grafana.generate
+
+pictures: $(VENV)/.dev .home ## grafana/pictures anew; RENDER=... is the program that draws one
+	@test -n '$(RENDER)' || { echo 'Give a program that draws: make pictures RENDER="program"; it is' \
+		'called with a dashboard, the URL of a Prometheus and the picture to write.' >&2; exit 1; }
+	@exec $(VENV)/bin/python -m tests.dashboards.pictures $(RENDER)
 
 bench: $(VENV)/.dev .home ## benchmarks
 	@exec $(RUN) -m tests.bench

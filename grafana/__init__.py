@@ -1,0 +1,1 @@
+"""Dashboards as code: `make dashboards` writes the JSON beside this."""

@@ -1,0 +1,81 @@
+"""On a real Prometheus that scrapes a lively demo, no query of a panel or rule is empty."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import promql_parser as promql
+import pytest
+
+from tests.dashboards.promql import selectors, substituted
+from tests.dashboards.stack import ask, prometheus
+from tests.dashboards.test_queries import ALERTS, BOARDS, RECORDS, panels
+from tests.processes import EXPORTER, eventually, free_port, start
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(120)]
+
+DEMO = (
+    *EXPORTER,
+    "demo",
+    "--demo.speed=600",
+    "--poll.interval=1s",
+    "--ledger.birth-hold=2s",
+    "--discovery.interval=5s",
+)
+P = "emr_serverless_spark_"
+EXPECTED_EMPTY = {
+    f"queue:{P}livy_cu_hours:busy_hour7d": "looks at the week before yesterday",
+    "ALERTS": "nothing fires while an alert has not fired",
+    f"{P}exporter_target_error_info": "only while a poll fails",
+    f"{P}exporter_livy_history_truncated": "not implemented yet",
+    f"{P}exporter_livy_walk_pages": "only during a complete walk; not implemented yet",
+    f"{P}exporter_livy_walk_pages_expected": "only during a complete walk; not implemented yet",
+    f"{P}exporter_web_config_last_reload_successful": "without web.config.file; not implemented",
+}
+"""Metrics that a healthy demo need not show, each with the reason."""
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Give each query of the panels, and what the rules record, and where it stands."""
+    for name, document in BOARDS.items():
+        for panel in panels(document):
+            for target in panel["targets"]:
+                yield f"{name}, {panel['title']}", substituted(target["expr"])
+    for name, rule in RECORDS.items():
+        if name not in EXPECTED_EMPTY:
+            yield name, rule["expr"]
+
+
+def metrics_of_alerts() -> Iterator[tuple[str, str]]:
+    """Give the metrics that alerts ask for; an alert itself is empty while all is well."""
+    for name, rule in ALERTS.items():
+        for selector in selectors(promql.parse(rule["expr"])):
+            if selector.name not in EXPECTED_EMPTY:
+                yield name, selector.name
+
+
+async def test_no_query_is_empty(tmp_path: Path, real_tool: Callable[[str], Path]) -> None:
+    """Every query gives something, and every alert can be evaluated."""
+    address = f"127.0.0.1:{free_port()}"
+    async with (
+        start([*DEMO, f"--web.listen-address={address}"], tmp_path / "demo"),
+        prometheus(real_tool("prometheus"), tmp_path / "p", address) as http,
+    ):
+        wanted = [*expressions(), *metrics_of_alerts()]
+
+        async def missing() -> list[str]:
+            answers = [(where, query, await ask(http, query)) for where, query in wanted]
+            return [f"{where}: {query}" for where, query, found in answers if not found]
+
+        async def nothing_is_missing() -> bool:
+            return not await missing()
+
+        try:
+            # What exists at moments only has been seen in the last minute, or will be in the next.
+            await eventually(nothing_is_missing, seconds=60, pause=2)
+        except TimeoutError:
+            pytest.fail("\n".join(await missing()))
+        for rule in ALERTS.values():
+            await ask(http, rule["expr"])
+        groups = (await http.get("/api/v1/rules")).json()["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        assert [rule["lastError"] for rule in rules if "lastError" in rule] == []
