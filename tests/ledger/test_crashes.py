@@ -421,6 +421,16 @@ class CountedOnce(RuleBasedStateMachine):
         if not self.knows_prometheus or now - self.last_prometheus > PATIENCE:
             self.holds.scraped(self.on_page, now)
 
+    @rule(seconds=st.sampled_from((60.0, 89.0, 90.0)), is_prometheus=st.booleans())
+    def look_and_release(self, seconds: float, is_prometheus: bool) -> None:  # noqa: FBT001
+        """Look at the page, and after a while let what is due show."""
+        if is_prometheus:
+            self.scrape()
+        elif self.knows_prometheus is not None:
+            self.meddle()
+        self.clock.advance(seconds)
+        self.run(None, self.ledger_release, {})
+
     @rule(seconds=st.sampled_from((1.0, 45.0, 90.0, 3601.0)))
     def wait(self, seconds: float) -> None:
         """Let a little time pass."""
