@@ -142,7 +142,7 @@ class Scene:
 
     async def live_and_die(self) -> None:
         """Live for a while that nobody foresees, and be killed."""
-        async with self.life() as process:
+        async with self.life() as process, asyncio.timeout(60):
             until = time.monotonic() + self.chance.uniform(0.2, 1.8)
             while time.monotonic() < until or self._is_starving():
                 assert process.running.returncode is None, process.output.decode()
