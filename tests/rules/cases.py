@@ -648,7 +648,7 @@ EXPORTER_CASES = (
 CU = "livy_cu_hours_total"
 USAGE_CASES = (
     Case(
-        "a day's usage is exact, over a replaced pod, and the days add up to the week",
+        "a day's usage is exact, over a replaced pod, and the days add up",
         {
             **ledger("1000@700 stale"),
             **ledger("_@710 1000@5300", "b"),
@@ -664,10 +664,16 @@ USAGE_CASES = (
             (2875, f"queue:{PREFIX}livy_cu_hours:day"): 1440,
             (2875, f"queue:{PREFIX}livy_cu_hours:week"): 1450 + 1440,
             (2875, f"queue:{PREFIX}livy_cu_hours:month"): 1450 + 1440,
-            # Monday begins after four days.
+        },
+        step=300,
+    ),
+    Case(
+        "a week begins on Monday",
+        {**ledger("1000@6000"), **livy(CU, "100+5@6000")},
+        values={
+            # Time begins on a Thursday.
+            (5755, f"queue:{PREFIX}livy_cu_hours:week"): 5755,
             (5770, f"queue:{PREFIX}livy_cu_hours:week"): 15,
-            (5770, f"queue:{PREFIX}livy_cu_hours:day"): 15,
-            (5770, f"queue:{PREFIX}livy_cu_hours:month"): 1450 + 3 * 1440 + 15,
         },
         step=300,
     ),
@@ -727,9 +733,9 @@ USAGE_CASES = (
 )
 
 CASES = (
-    *((case, ("session_clusters", "exporter")) for case in SESSION_CLUSTER_CASES),
-    *((case, ("usage", "calendar", "baseline", "budgets", "livy_sessions")) for case in LIVY_CASES),
-    *((case, ("usage", "exporter")) for case in EXPORTER_CASES),
-    *((case, ("usage", "calendar")) for case in USAGE_CASES),
+    *((case, (IN_ERROR, STUCK, DAYS, PUBLIC, DOWN, ABSENT)) for case in SESSION_CLUSTER_CASES),
+    *((case, (case.only,)) for case in LIVY_CASES),
+    *((case, (case.only or ABSENT,)) for case in EXPORTER_CASES),
+    *((case, ()) for case in USAGE_CASES),
 )
-"""Each with the rule groups that it is about; all of them at once would take minutes."""
+"""Each with the alerts that are looked at; all of them in each case would take minutes."""

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ ROOT = Path(__file__).parent.parent.parent
 RULES = ROOT / "deploy" / "prometheus"
 FILES = ("recording.yml", "budgets.yml", "alerts.yml")
 PREFIX = "emr_serverless_spark_"
-FAMILY = "emr_serverless_spark_"
-"""What the names of all rule groups begin with."""
 
 
 def groups() -> list[dict[str, Any]]:
@@ -102,9 +100,31 @@ def _value_at(minute: float, expression: str, value: float | None) -> dict[str, 
     }
 
 
-def run_case(promtool: Path, folder: Path, case: Case, families: Sequence[str]) -> str:
-    """Run a case against the rule groups of some families; give promtool's complaints, if any."""
-    chosen = [group for group in groups() if group["name"] in {FAMILY + name for name in families}]
+def chosen_groups(alerts: Collection[str], expressions: Collection[str]) -> list[dict[str, Any]]:
+    """Give the rules of some alerts and expressions, with all the rules that they build on."""
+    everything = {**rules("record"), **rules("alert")}
+    wanted = set(alerts)
+    texts = [*expressions, *(everything[name]["expr"] for name in alerts)]
+    while texts:
+        text = texts.pop()
+        found = {name for name in everything if ":" in name and name in text} - wanted
+        wanted |= found
+        texts += [everything[name]["expr"] for name in found]
+    chosen = [
+        {**group, "rules": [each for each in group["rules"] if name_of(each) in wanted]}
+        for group in groups()
+    ]
+    return [group for group in chosen if group["rules"]]
+
+
+def name_of(rule: Mapping[str, Any]) -> str:
+    """Give the name of an alert, or of what a rule records."""
+    return str(rule.get("alert") or rule["record"])
+
+
+def run_case(promtool: Path, folder: Path, case: Case, alerts: Collection[str]) -> str:
+    """Run a case against some alerts, and what its values need; give promtool's complaints."""
+    chosen = chosen_groups(alerts, [expression for _, expression in case.values])
     rule_file = folder / "rules.json"
     rule_file.write_text(json.dumps({"groups": chosen}), encoding="utf-8")
     document = {

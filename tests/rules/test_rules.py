@@ -30,12 +30,12 @@ def test_promtool_finds_nothing_to_object_to(real_tool: Callable[[str], Path]) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("case", "families"), CASES, ids=[case.name for case, _ in CASES])
+@pytest.mark.parametrize(("case", "alerts"), CASES, ids=[case.name for case, _ in CASES])
 def test_alerts_fire_when_they_should_and_only_then(
-    case: Case, families: Sequence[str], tmp_path: Path, real_tool: Callable[[str], Path]
+    case: Case, alerts: Sequence[str], tmp_path: Path, real_tool: Callable[[str], Path]
 ) -> None:
     """What promtool's own test runner says of a case."""
-    assert run_case(real_tool("promtool"), tmp_path, case, families) == ""
+    assert run_case(real_tool("promtool"), tmp_path, case, alerts) == ""
 
 
 def test_every_alert_is_seen_firing_and_silent() -> None:
