@@ -197,6 +197,12 @@ class Client:
             self._meter.took(action, self._clock.monotonic() - start)
 
     def _read(self, action: str, read: Callable[[bytes], T], body: bytes) -> T:
+        if decode.holds_too_much(body):
+            raise TooLargeError(
+                f"{action}: the answer holds more than {decode.MAX_VALUES} values",
+                advice="No page of this API is so long; check what api.endpoint leads to.",
+                status=HTTPStatus.OK,
+            )
         try:
             return read(body)
         except MalformedError as error:

@@ -49,6 +49,13 @@ _TOKEN_LENGTH: Final = 8192
 _LONG_INTEGER: Final = 100
 """Digits from which an integer is no longer made an `int`: Python refuses some, and is slow."""
 
+MAX_VALUES: Final = 500_000
+"""In one answer: a full page of clusters has some thousands, with all their configuration. Many
+tiny values take twenty times the memory that they took on the wire."""
+
+MAX_ROWS: Final = 10_000
+"""On one page: a hundred times what is asked for."""
+
 _DECODING_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
@@ -132,6 +139,11 @@ def decode_gateways(body: bytes) -> Page[Gateway]:
     return _page(_GATEWAYS.decode(body), _gateway, lambda row: row.livy_compute_id)
 
 
+def holds_too_much(body: bytes) -> bool:
+    """Tell, without decoding it, whether an answer may hold more values than any page does."""
+    return sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES
+
+
 def decode_verdict(body: bytes) -> tuple[str, str, str]:
     """Read code, message and request id of an answer; `""` for each that it does not hold."""
     try:
@@ -147,6 +159,9 @@ def decode_verdict(body: bytes) -> tuple[str, str, str]:
 
 def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], object]) -> Page[T]:
     """Convert what can be; identify the rest by id, else by a digest that tells nothing else."""
+    count = len(answer.records) + len(answer.broken)
+    if count > MAX_ROWS:
+        raise MalformedError(f"the page holds {count} rows, far more than were asked for")
     records: list[T] = []
     malformed: list[str] = []
     for row in answer.records:
