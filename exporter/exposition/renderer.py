@@ -20,6 +20,8 @@ Rendering = Generator[None, None, Page]
 _Written = Sequence[tuple[int, bytes]]
 """The lines of a group in pieces, each with the place of its family on the page."""
 
+_Entry = tuple[Samples, _Written]
+
 
 class Renderer:
     """Renders pictures one after the other, each before the next.
@@ -34,7 +36,7 @@ class Renderer:
         self._writers = [line_writer(metric) for metric in metrics]
         self._headers = [(text_header(metric), openmetrics_header(metric)) for metric in metrics]
         # By the identity of the group, which lives as long as it stands here.
-        self._groups: dict[int, tuple[Samples, _Written]] = {}
+        self._groups: dict[int, _Entry] = {}
         self._chunks: dict[bytes, Chunk] = {}
 
     def render(self, snapshot: Snapshot) -> Page:
@@ -42,7 +44,7 @@ class Renderer:
         return finished(self.steps(snapshot))
 
     def steps(self, snapshot: Snapshot) -> Rendering:
-        """Render `snapshot`, with a pause after every millisecond or two of work."""
+        """Render `snapshot`, with a pause after about every millisecond of work."""
         steps = Steps()
         families = yield from self._families(snapshot, steps)
         text: list[Chunk] = []
@@ -71,13 +73,15 @@ class Renderer:
         self, snapshot: Snapshot, steps: Steps
     ) -> Generator[None, None, Iterator[Family]]:
         """Write the groups that are new, and put the lines of each family together."""
-        kept: dict[int, tuple[Samples, _Written]] = {}
+        kept: dict[int, _Entry] = {}
         lines: list[list[bytes]] = [[] for _ in self._headers]
         for group in groups(snapshot):
-            known = self._groups.get(id(group))
-            written = known[1] if known else (yield from self._written(group, steps))
-            kept[id(group)] = group, written
-            for place, piece in written:
+            key = id(group)
+            entry = kept.get(key) or self._groups.pop(key, None)
+            if entry is None:
+                entry = group, (yield from self._written(group, steps))
+            kept[key] = entry
+            for place, piece in entry[1]:
                 lines[place].append(piece)
             steps.did(1)
             if steps.is_pause_due():

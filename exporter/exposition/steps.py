@@ -1,11 +1,11 @@
-"""Work in steps of a millisecond or two, between which an event loop gets its turn."""
+"""Work in steps of about a millisecond, between which an event loop gets its turn."""
 
 from collections.abc import Generator
 from typing import TypeVar
 
 T = TypeVar("T")
 
-_STEP = 1500
+_STEP = 1000
 """Units of work, each about a microsecond, after which a pause is due."""
 
 

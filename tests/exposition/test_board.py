@@ -1,0 +1,134 @@
+"""When a picture is on the page."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from exporter import catalog
+from exporter.exposition import RenderedBoard, Renderer
+from exporter.snapshot import GroupedSamples, Sample, Samples, Snapshot
+
+pytestmark = pytest.mark.anyio
+
+
+def group(number: int, value: float) -> Samples:
+    """Give the series of one of many sessions."""
+    labels = ("w", "lc", f"livy-{number}")
+    return {
+        catalog.LIVY_SESSION_CU_HOURS: (Sample(labels, value),),
+        catalog.LIVY_SESSION_MB_SECONDS: (Sample(labels, value * 2),),
+    }
+
+
+def picture(sessions: int, value: float = 1.0) -> Snapshot:
+    """Give a picture of so many sessions."""
+    return Snapshot(infos=GroupedSamples(group(n, value) for n in range(sessions)))
+
+
+async def test_a_small_change_is_on_the_page_at_once() -> None:
+    """It is rendered by the time `publish` returns."""
+    board = RenderedBoard(Snapshot())
+    board.publish(picture(10))
+    assert board.page.snapshot is board.current
+
+
+async def test_a_large_change_is_rendered_in_steps() -> None:
+    """The old page stays, whole, while others have their turns; then the new one is there."""
+    board = RenderedBoard(Snapshot())
+    before = board.page
+    board.publish(picture(20_000))
+    turns = 0
+    while board.page is before:
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+    assert board.page.snapshot is board.current
+
+
+async def test_pages_follow_in_order_and_only_the_newest_waits() -> None:
+    """What is published during a rendering is rendered after it; of several, the last."""
+    board = RenderedBoard(Snapshot())
+    shown: list[int] = [0]
+    for value in range(1, 6):
+        board.publish(picture(20_000, value))
+    while board.page.snapshot is not board.current:
+        await asyncio.sleep(0)
+        if board.page.snapshot.version != shown[-1]:
+            shown.append(board.page.snapshot.version)
+    assert shown == [0, 1, 5]
+
+
+async def test_what_is_left_can_be_finished_at_once() -> None:
+    """For whoever reads the page once only; the steps that were planned find nothing to do."""
+    board = RenderedBoard(Snapshot())
+    board.publish(picture(20_000))
+    board.finish()
+    page = board.page
+    await asyncio.sleep(0)
+    assert (page.snapshot, board.page) == (board.current, page)
+
+
+def test_without_an_event_loop_a_picture_is_rendered_at_once() -> None:
+    """Nobody else waits for a turn."""
+    board = RenderedBoard(Snapshot())
+    board.publish(picture(20_000))
+    assert board.page.snapshot is board.current
+
+
+async def test_a_rendering_that_fails_does_not_end_all_others() -> None:
+    """A bug in one picture leaves the page as it was; the next picture is shown."""
+    board = RenderedBoard(Snapshot())
+    before = board.page
+    with pytest.raises(KeyError):
+        board.publish(Snapshot(counters={catalog.Metric("x", "gauge", (), ""): (Sample((), 1),)}))
+    assert board.page is before
+    board.publish(picture(1))
+    assert board.page.snapshot is board.current
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """Leave out what a collection of all of pytest's objects takes."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+def test_no_step_takes_long() -> None:
+    """10 ms are the limit; so that a busy machine does not matter, the thread's own time counts."""
+    renderer = Renderer()
+    work = renderer.steps(picture(20_000))
+    longest = 0.0
+    while True:
+        begin = time.thread_time()
+        is_done = next(work, renderer) is renderer
+        longest = max(longest, time.thread_time() - begin)
+        if is_done:
+            break
+    assert longest < 0.010
+
+
+def test_lines_and_chunks_are_kept_until_they_change() -> None:
+    """A page in which one session changed shares all the rest with the page before."""
+    groups = [group(n, 1.0) for n in range(20_000)]
+    renderer = Renderer()
+    first = renderer.render(Snapshot(infos=GroupedSamples(groups)))
+    groups[15_000] = group(15_000, 2.0)
+    second = renderer.render(Snapshot(infos=GroupedSamples(groups)))
+    old, new = first.text.chunks, second.text.chunks
+    assert len(old) == len(new) > 10
+    assert sum(a is not b for a, b in zip(old, new, strict=True)) == 2
+    pieces = {id(piece) for chunk in old for piece in chunk.pieces}
+    assert sum(id(piece) not in pieces for chunk in new for piece in chunk.pieces) == 2
+
+
+def test_both_formats_are_made_of_the_same_lines() -> None:
+    """Only stretches with the header of a counter exist twice."""
+    counters = {catalog.LIVY_CU_HOURS: (Sample(("w", "lc", "q"), 1.0),)}
+    page = Renderer().render(Snapshot(infos=picture(20_000).infos, counters=counters))
+    pairs = list(zip(page.text.chunks, page.openmetrics.chunks, strict=True))
+    assert sum(a is not b for a, b in pairs) == 1

@@ -1,0 +1,68 @@
+"""Which form a client gets."""
+
+import pytest
+
+from exporter.exposition import Form, PageFormat, negotiated
+from exporter.exposition.formats import accepts_gzip
+
+TEXT, STRICT = PageFormat.TEXT, PageFormat.OPENMETRICS
+OPENMETRICS = "application/openmetrics-text"
+PROMETHEUS_3 = (
+    f"{OPENMETRICS};version=1.0.0;escaping=allow-utf-8;q=0.6,{OPENMETRICS};version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("application/*", TEXT),
+        (OPENMETRICS, STRICT),
+        (OPENMETRICS.upper(), STRICT),
+        (f"{OPENMETRICS}; version=1.0.0; charset=utf-8", STRICT),
+        (f"{OPENMETRICS};version=0.0.1", TEXT),
+        (f"{OPENMETRICS};version=2.0.0,*/*;q=0.1", TEXT),
+        (f"{OPENMETRICS};q=0", TEXT),
+        (f"{OPENMETRICS};q=0.4,text/plain;q=0.5", TEXT),
+        (f"{OPENMETRICS};q=0.5,text/plain;q=0.5", STRICT),
+        (f"text/plain,{OPENMETRICS}", STRICT),
+        (f"{OPENMETRICS};q=0.5,text/plain;version=1.0.0", STRICT),
+        (f"{OPENMETRICS};q=0.5,text/*", TEXT),
+        (f"{OPENMETRICS};q=0.5,*/*", TEXT),
+        (f"{OPENMETRICS};q=0.5,*/*,text/plain;q=0.1", STRICT),
+        (f"{OPENMETRICS};q=nan,{OPENMETRICS};q=2,{OPENMETRICS};q=", TEXT),
+        (PROMETHEUS_3, STRICT),
+        (";;=,,;q", TEXT),
+    ],
+)
+def test_the_format(accept: str, expected: PageFormat) -> None:
+    """The one that is wanted most; OpenMetrics only for who names it, else the text."""
+    assert PageFormat.negotiate(accept) is expected
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "expected"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("deflate, gzip;q=0.5, br", True),
+        ("gzip;q=0", False),
+        ("gzip;q=0.0, *", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("identity", False),
+        ("gzipped", False),
+    ],
+)
+def test_the_encoding(accept_encoding: str, *, expected: bool) -> None:
+    """Gzip for whoever does not refuse it, by name or as anything."""
+    assert accepts_gzip(accept_encoding) is expected
+
+
+def test_both_at_once() -> None:
+    """A form is a format and an encoding."""
+    assert negotiated(OPENMETRICS, "gzip") == Form(STRICT, is_gzipped=True)
+    assert negotiated("", "") == Form(TEXT, is_gzipped=False)
