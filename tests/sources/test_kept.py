@@ -1,0 +1,48 @@
+"""Series are kept as long as what they show stays the same."""
+
+from exporter import catalog
+from exporter.model import LivySession, Usage
+from exporter.snapshot import groups_of
+from exporter.sources import livy_sessions
+from exporter.sources.kept import KeptSeries
+
+GATEWAY = ("w", "lc")
+
+
+def session(number: int, used: int = 0) -> LivySession:
+    """Give a session, equal to others made of the same."""
+    return LivySession(f"livy-{number}", "running", created_ms=number, usage=Usage(used))
+
+
+def test_only_what_changed_is_made_anew() -> None:
+    """An equal record is no change; the order is that of now."""
+    kept = livy_sessions.kept_series(GATEWAY)
+    first = list(kept.of({"a": session(1), "b": session(2)}))
+    second = list(kept.of({"b": session(2), "a": session(1, used=5)}))
+    assert second[0] is first[1]
+    assert second[1] is not first[0]
+    assert second[1][catalog.LIVY_SESSION_CU_HOURS][0].value == 5e-9
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    """A session that comes back is made anew: nothing piles up."""
+    made: list[int] = []
+
+    def build(number: int) -> dict[catalog.Metric, tuple[()]]:
+        made.append(number)
+        return {}
+
+    kept = KeptSeries(build)
+    for shown in ({"a": 1}, {}, {"a": 1}, {"a": 1}):
+        list(kept.of(shown))
+    assert made == [1, 1]
+
+
+def test_the_groups_of_a_listing() -> None:
+    """Counts are a group of their own; each session with series is another."""
+    kept = livy_sessions.kept_series(GATEWAY)
+    sessions = [session(number) for number in range(3)]
+    before = groups_of(livy_sessions.samples(GATEWAY, sessions, (), 5, kept))
+    sessions[1] = session(1, used=7)
+    after = groups_of(livy_sessions.samples(GATEWAY, sessions, (), 5, kept))
+    assert [a is b for a, b in zip(before, after, strict=True)] == [False, True, False, True]
