@@ -142,7 +142,7 @@ class Scene:
 
     async def live_and_die(self) -> None:
         """Live for a while that nobody foresees, and be killed."""
-        async with self.life() as process, asyncio.timeout(60):
+        async with self.life() as process, asyncio.timeout(120):
             until = time.monotonic() + self.chance.uniform(0.2, 1.8)
             while time.monotonic() < until or self._is_starving():
                 assert process.running.returncode is None, process.output.decode()
@@ -180,9 +180,9 @@ class Scene:
 
     def drift(self) -> None:
         """Let something happen between two pages."""
-        if self.chance.random() < 0.05:
+        if self.chance.random() < 0.01:
             self.bear()
-        if self.chance.random() < 0.05:
+        if self.chance.random() < 0.01:
             self.trim()
 
 
