@@ -13,6 +13,7 @@ import exporter
 from exporter.api import CredentialSource
 from exporter.app.clients import Clients
 from exporter.app.plan import Plan, plan
+from exporter.app.status import status_source
 from exporter.clock import Clock
 from exporter.exposition import Answers, OwnMetrics, RenderedBoard
 from exporter.ledger import Key, Ledger
@@ -98,6 +99,26 @@ def build(
     )
     own = OwnMetrics(registry)
     answers = Answers(board, own)
+
+    def unhealthy() -> Sequence[str]:
+        return problems_of_health(
+            board.current,
+            timing,
+            discovery_interval=settings.discovery.interval,
+            silence=clock.monotonic() - polling.last_sign_of_life,
+        )
+
+    def unready() -> Sequence[str]:
+        return problems_of_readiness(board.current)
+
+    status = status_source(
+        settings,
+        board,
+        ledger,
+        registry,
+        clock,
+        sentences=lambda: [*unhealthy(), *unready()],
+    )
     return Exporter(
         ledger=ledger,
         telemetry=telemetry,
@@ -108,17 +129,12 @@ def build(
         web=site(
             Site(
                 answer=answers.answer,
-                unhealthy=lambda: problems_of_health(
-                    board.current,
-                    timing,
-                    discovery_interval=settings.discovery.interval,
-                    silence=clock.monotonic() - polling.last_sign_of_life,
-                ),
-                unready=lambda: problems_of_readiness(board.current),
+                unhealthy=unhealthy,
+                unready=unready,
                 on_scrape=lambda page, is_prometheus: ledger.scraped(
                     _shown(page.snapshot), is_prometheus=is_prometheus
                 ),
-                version=exporter.__version__,
+                status=status.status,
                 telemetry_path=settings.web.telemetry_path,
             )
         ),

@@ -2,5 +2,15 @@
 
 from exporter.web.server import Server, bind
 from exporter.web.site import Site, site
+from exporter.web.status import Parts, Recorder, StatusSource, StatusView
 
-__all__ = ["Server", "Site", "bind", "site"]
+__all__ = [
+    "Parts",
+    "Recorder",
+    "Server",
+    "Site",
+    "StatusSource",
+    "StatusView",
+    "bind",
+    "site",
+]

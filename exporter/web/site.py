@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.exposition import Answer, Form
 from exporter.web.scrape import OnScrape, Scrapes
+from exporter.web.status import StatusPages, StatusView
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +19,14 @@ class Site:
 
     `unhealthy` and `unready` say what is wrong, in sentences; nothing where all is well.
     `on_scrape` is called with the page that a scraper has received completely, and whether
-    the scraper is Prometheus.
+    the scraper is Prometheus. `status` gives what the status page says.
     """
 
     answer: Callable[[Form], Answer]
     unhealthy: Callable[[], Sequence[str]]
     unready: Callable[[], Sequence[str]]
     on_scrape: OnScrape
-    version: str
+    status: Callable[[], StatusView]
     telemetry_path: str = "/metrics"
 
 
@@ -39,16 +39,13 @@ def site(parts: Site) -> Starlette:
     async def ready(_: Request) -> Response:
         return _verdict("Ready.", parts.unready())
 
-    async def landing(_: Request) -> Response:
-        return HTMLResponse(_LANDING.format(version=escape(parts.version), path=escape(path)))
-
     path = parts.telemetry_path
     app = Starlette(
         routes=[
             Route(path, Scrapes(parts.answer, parts.on_scrape), methods=["GET"]),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
-            Route("/", landing),
+            *StatusPages(parts.status).routes(),
         ]
     )
     # "/metrics/" is not there: a redirect would be built from whatever Host was sent.
@@ -60,19 +57,3 @@ def _verdict(good: str, problems: Sequence[str]) -> Response:
     if problems:
         return PlainTextResponse("\n".join((*problems, "")), status_code=503)
     return PlainTextResponse(f"{good}\n")
-
-
-_LANDING = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>EMR Serverless Spark exporter</title>
-<h1>EMR Serverless Spark exporter</h1>
-<p>Version {version}</p>
-<ul>
-<li><a href="{path}">Metrics</a></li>
-<li><a href="/-/healthy">Healthy?</a></li>
-<li><a href="/-/ready">Ready?</a></li>
-</ul>
-</html>
-"""

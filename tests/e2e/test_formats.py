@@ -83,7 +83,7 @@ async def test_head_gives_the_headers_alone() -> None:
     assert abs(int(head.headers["content-length"]) - len(page.content)) < 100
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready", "/"])
+@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready", "/", "/api/v1/status"])
 async def test_other_methods_are_refused(path: str) -> None:
     """What would change something is answered with 405."""
     async with Harness(empty_world()) as h:
@@ -104,7 +104,7 @@ async def test_the_landing_page_leads_to_the_metrics() -> None:
         landing = await h.get("/")
         page = await h.get("/emr")
     assert landing.headers["content-type"] == "text/html; charset=utf-8"
-    assert 'href="/emr"' in landing.text
+    assert 'href="emr"' in landing.text
     assert Page.from_text(page.text).has("workspace_info")
 
 

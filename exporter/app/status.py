@@ -1,0 +1,42 @@
+"""Puts together what the status page tells of."""
+
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry
+
+import exporter
+from exporter.clock import Clock
+from exporter.ledger import Ledger
+from exporter.settings import Settings
+from exporter.snapshot import Board
+from exporter.web import Parts, Recorder, StatusSource
+
+_POLLS_PER_BUCKET = 2
+"""So that the chart of polls does not beat with their interval."""
+
+
+def status_source(
+    settings: Settings,
+    board: Board,
+    ledger: Ledger,
+    registry: CollectorRegistry,
+    clock: Clock,
+    *,
+    sentences: Callable[[], Sequence[str]],
+) -> StatusSource:
+    """Begin to record what happens, and give what tells of it."""
+    width = _POLLS_PER_BUCKET * settings.poll.interval
+    recorder = Recorder(clock, lambda: ledger.state, width=width)
+    board.watch(recorder.note)
+    parts = Parts(
+        snapshot=lambda: board.current,
+        ledger=lambda: ledger.state,
+        sentences=sentences,
+        registry=registry,
+        version=exporter.__version__,
+        revision=exporter.__revision__,
+        poll_interval=settings.poll.interval,
+        configured_rate=settings.api.max_requests_per_second,
+        telemetry_path=settings.web.telemetry_path,
+    )
+    return StatusSource(parts, recorder, clock)

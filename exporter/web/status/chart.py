@@ -1,0 +1,59 @@
+"""The geometry of the small charts: pure functions from the near past to rectangles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.web.status.view import Bucket
+
+WIDTH: Final = 600
+HEIGHT: Final = 72
+_GAP: Final = 2
+_LEAST: Final = 2.0
+"""What is there at all can be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A rectangle; `kind` names its colour."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Bars in a field of `WIDTH` by `HEIGHT`; the highest stands for `top`."""
+
+    bars: tuple[Bar, ...]
+    top: float
+
+
+def poll_chart(buckets: Sequence[Bucket], slots: int) -> Chart:
+    """Draw the polls of each bucket, those that failed on top."""
+    top = max((each.polls for each in buckets), default=0)
+    rows = [((each.polls - each.failures, "good"), (each.failures, "bad")) for each in buckets]
+    return _stacked(rows, top, slots)
+
+
+def burn_chart(buckets: Sequence[Bucket], slots: int) -> Chart:
+    """Draw the CU-hours of each bucket."""
+    top = max((each.cu_hours for each in buckets), default=0.0)
+    return _stacked([((each.cu_hours, "burn"),) for each in buckets], top, slots)
+
+
+def _stacked(rows: Sequence[Sequence[tuple[float, str]]], top: float, slots: int) -> Chart:
+    """Put the newest row at the right edge."""
+    step, bars = WIDTH / slots, []
+    for place, row in enumerate(rows, slots - len(rows)):
+        floor = float(HEIGHT)
+        for value, kind in row:
+            if value <= 0:
+                continue
+            height = max(_LEAST, value / top * HEIGHT)
+            floor = max(0.0, floor - height)
+            bars.append(Bar(place * step, floor, step - _GAP, min(height, HEIGHT), kind))
+    return Chart(tuple(bars), top)

@@ -1,0 +1,120 @@
+"""The session clusters in error, and the Livy sessions that have series: pure functions."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from exporter import catalog
+from exporter.catalog import Metric
+from exporter.model import NANO, LivySession, SessionCluster, Target
+from exporter.web.status.names import Anchors, web_address
+from exporter.web.status.targets import Moment
+from exporter.web.status.view import Clusters, FailedCluster, Sessions, SessionStatus
+
+MAX_CLUSTERS: Final = 200
+MAX_LIVE: Final = 500
+MAX_ENDED: Final = 50
+
+
+def clusters(moment: Moment) -> Clusters:
+    """Give the session clusters in error, those first that entered it last."""
+    anchors = Anchors()
+    failed = [
+        (target, cluster, since)
+        for target, view in moment.snapshot.targets.items()
+        for cluster, since in view.records.clusters
+        if cluster.state == "error"
+    ]
+    failed.sort(key=lambda each: -(each[2] or 0.0))
+    shown = failed[:MAX_CLUSTERS]
+    return Clusters(
+        by_state=_by_state(moment, catalog.SESSION_CLUSTERS),
+        in_error=tuple(_failed_cluster(moment, anchors, *each) for each in shown),
+        errors_not_shown=len(failed) - len(shown),
+    )
+
+
+def sessions(moment: Moment) -> Sessions:
+    """Give the live Livy sessions, newest first, and those ended lately, failed ones first."""
+    anchors = Anchors()
+    live = [each for each in _records(moment) if not each[1].has_ended]
+    ended = [each for each in _records(moment) if each[1].has_ended]
+    live.sort(key=lambda each: -(each[1].created_ms or 0))
+    ended.sort(key=lambda each: (each[1].state != "error", -(each[1].ended_ms or 0)))
+    shown = [_session(moment, anchors, *each) for each in live[:MAX_LIVE]]
+    past = [_session(moment, anchors, *each) for each in ended[:MAX_ENDED]]
+    return Sessions(
+        by_state=_by_state(moment, catalog.LIVY_SESSIONS),
+        live=tuple(shown),
+        live_not_shown=len(live) - len(shown),
+        ended=tuple(past),
+        ended_not_shown=len(ended) - len(past),
+    )
+
+
+def _by_state(moment: Moment, metric: Metric) -> Mapping[str, int]:
+    """Sum up the gauges of all targets, by the label `state`, which is the last one."""
+    counts: Counter[str] = Counter()
+    for view in moment.snapshot.targets.values():
+        for sample in view.gauges.get(metric, ()):
+            counts[sample.labels[-1]] += int(sample.value)
+    return dict(counts)
+
+
+def _records(moment: Moment) -> Iterator[tuple[Target, LivySession]]:
+    for target, view in moment.snapshot.targets.items():
+        for session in view.records.sessions:
+            yield target, session
+
+
+def _failed_cluster(
+    moment: Moment, anchors: Anchors, target: Target, cluster: SessionCluster, since: float | None
+) -> FailedCluster:
+    return FailedCluster(
+        anchor=anchors.take("cluster", cluster.session_cluster_id, target.workspace_id),
+        workspace_id=target.workspace_id,
+        workspace_name=moment.names.workspace(target.workspace_id),
+        session_cluster_id=cluster.session_cluster_id,
+        name=cluster.name,
+        kind=cluster.kind,
+        queue=cluster.queue,
+        user_name=cluster.user_name,
+        state_code=cluster.state_code,
+        state_message=cluster.state_message,
+        since=since,
+        age=moment.age(since),
+        spark_ui=web_address(cluster.web_ui),
+    )
+
+
+def _session(
+    moment: Moment, anchors: Anchors, target: Target, session: LivySession
+) -> SessionStatus:
+    created = _divided(session.created_ms, 1000)
+    ended = _divided(session.ended_ms, 1000) if session.has_ended else None
+    gateway = (target.workspace_id, target.livy_compute_id)
+    return SessionStatus(
+        anchor=anchors.take("session", session.session_id, "/".join(gateway)),
+        workspace_id=target.workspace_id,
+        workspace_name=moment.names.workspace(target.workspace_id),
+        livy_compute_id=target.livy_compute_id,
+        gateway_name=moment.names.gateway(*gateway),
+        session_id=session.session_id,
+        name=session.name,
+        queue=session.queue,
+        proxy_user=session.proxy_user,
+        state=session.state,
+        info=session.info,
+        created_at=created,
+        age=moment.age(created),
+        ended_at=ended,
+        ended_age=moment.age(ended),
+        cu_hours=_divided(session.usage.nano_cu_hours, NANO),
+        vcore_seconds=session.usage.vcore_seconds,
+        mb_seconds=session.usage.mb_seconds,
+        spark_ui=web_address(session.web_ui),
+    )
+
+
+def _divided(value: int | None, by: int) -> float | None:
+    return None if value is None else value / by

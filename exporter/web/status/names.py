@@ -1,0 +1,60 @@
+"""The names that people gave to workspaces and gateways, and the addresses they may be sent to."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from exporter import catalog
+from exporter.snapshot import Snapshot
+
+_WEB: Final = frozenset(("http", "https"))
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names by id, as discovery found them; the id itself where there is none."""
+
+    workspaces: dict[str, str]
+    gateways: dict[tuple[str, str], str]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Names":
+        """Read them off the info samples of a picture."""
+        workspaces = snapshot.infos.get(catalog.WORKSPACE_INFO, ())
+        gateways = snapshot.infos.get(catalog.LIVY_GATEWAY_INFO, ())
+        return cls(
+            {each.labels[0]: each.labels[1] for each in workspaces},
+            {(each.labels[0], each.labels[1]): each.labels[2] for each in gateways},
+        )
+
+    def workspace(self, workspace_id: str) -> str:
+        """Give the name of a workspace."""
+        return self.workspaces.get(workspace_id, workspace_id)
+
+    def gateway(self, workspace_id: str, livy_compute_id: str) -> str:
+        """Give the name of a gateway."""
+        return self.gateways.get((workspace_id, livy_compute_id), livy_compute_id)
+
+
+class Anchors:
+    """Gives each thing on the page an anchor of its own; the first of an id has the plain one."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, kind: str, identity: str, place: str) -> str:
+        """Give `kind-identity`, or with `place` behind it where another has that already."""
+        plain = f"{kind}-{identity}"
+        anchor = plain if plain not in self._taken else f"{plain}@{place}"
+        self._taken.add(anchor)
+        return anchor
+
+
+def web_address(text: str) -> str:
+    """Give `text` where a browser may be sent there, else `""`: no scheme but http and https."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    is_clean = text.isprintable() and " " not in text
+    return text if is_clean and parts.scheme in _WEB and parts.hostname else ""

@@ -1,0 +1,78 @@
+"""A `StatusView` as a page for people. To import this takes time: do it when a page is wanted."""
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from exporter.web.status import chart, notation
+from exporter.web.status.recorder import BUCKETS
+from exporter.web.status.view import StatusView
+
+_FOLDER: Final = files("exporter.web.status") / "templates"
+_FILTERS: Final = (
+    notation.duration,
+    notation.span,
+    notation.ago,
+    notation.number,
+    notation.cu_hours,
+    notation.size,
+    notation.moment,
+    notation.clock,
+)
+
+
+def render(view: StatusView, refresh: int) -> str:
+    """Write the page; it says that it refreshes every `refresh` seconds (0: not at all)."""
+    return _template().render(
+        view=view,
+        refresh=refresh,
+        polls=chart.poll_chart(view.history.buckets, BUCKETS),
+        burn=chart.burn_chart(view.history.buckets, BUCKETS),
+        chart_width=chart.WIDTH,
+        chart_height=chart.HEIGHT,
+        nothing=notation.NOTHING,
+    )
+
+
+@cache
+def policy() -> str:
+    """Give the Content-Security-Policy: this very style, an icon in the page, and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src 'sha256-{digest}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+@cache
+def _style() -> str:
+    return _read("status.css")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        loader=FunctionLoader(_read),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {each.__name__: each for each in _FILTERS}
+    environment.globals["style"] = Markup(_style())  # noqa: S704 - a file of the package
+    return environment.get_template("status.html.j2")
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")

@@ -1,0 +1,100 @@
+"""Builds a `StatusView` of now: from the picture, the ledger, the recorder and the registry."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from exporter.clock import Clock
+from exporter.ledger import LedgerState
+from exporter.snapshot import Snapshot
+from exporter.web.status import counted, fleet, usage
+from exporter.web.status.names import Names
+from exporter.web.status.recorder import BUCKETS, Recorder
+from exporter.web.status.targets import Moment, discoveries, targets
+from exporter.web.status.verdict import verdict
+from exporter.web.status.view import About, StatusView
+
+_FRESH_SECONDS = 1.0
+"""For so long the same view is good enough, however many ask for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Where the facts come from. `sentences` are what health and readiness have to say."""
+
+    snapshot: Callable[[], Snapshot]
+    ledger: Callable[[], LedgerState]
+    sentences: Callable[[], Sequence[str]]
+    registry: CollectorRegistry
+    version: str
+    revision: str
+    poll_interval: float
+    configured_rate: float
+    telemetry_path: str
+
+
+class StatusSource:
+    """Gives the status of now; the very same object to all who ask within a second."""
+
+    def __init__(self, parts: Parts, recorder: Recorder, clock: Clock) -> None:
+        self._parts = parts
+        self._recorder = recorder
+        self._clock = clock
+        self._last: StatusView | None = None
+        self._last_of: Snapshot | None = None
+        self._last_at = 0.0
+
+    def status(self) -> StatusView:
+        """Give what is to be said now. For the thread that publishes."""
+        snapshot, monotonic = self._parts.snapshot(), self._clock.monotonic()
+        is_fresh = snapshot is self._last_of and monotonic - self._last_at < _FRESH_SECONDS
+        if self._last is None or not is_fresh:
+            self._last, self._last_of, self._last_at = self._view(), snapshot, monotonic
+        return self._last
+
+    def _view(self) -> StatusView:
+        parts, recorder = self._parts, self._recorder
+        snapshot, state = parts.snapshot(), parts.ledger()
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        moment = Moment(snapshot, recorder, Names.of(snapshot), now, monotonic)
+        found, scopes = targets(moment), discoveries(moment)
+        clusters = fleet.clusters(moment)
+        calls = counted.calls(parts.registry, parts.configured_rate)
+        return StatusView(
+            schema=1,
+            generated_at=now,
+            verdict=verdict(
+                sentences=parts.sentences(),
+                targets=found,
+                discoveries=scopes,
+                clusters=clusters,
+                calls=calls,
+            ),
+            about=self._about(monotonic),
+            targets=found,
+            clusters=clusters,
+            sessions=fleet.sessions(moment),
+            usage=usage.usage(state, recorder, moment.names),
+            history=usage.history(recorder, monotonic=monotonic, now=now, buckets=BUCKETS),
+            calls=calls,
+            polls=counted.polls(parts.registry),
+            discoveries=scopes,
+            ledger=usage.ledger(state),
+        )
+
+    def _about(self, monotonic: float) -> About:
+        parts, recorder = self._parts, self._recorder
+        return About(
+            version=parts.version,
+            revision=parts.revision,
+            started_at=recorder.started_at,
+            uptime=monotonic - recorder.started_monotonic,
+            poll_interval=parts.poll_interval,
+            links={
+                "metrics": parts.telemetry_path.lstrip("/"),
+                "healthy": "-/healthy",
+                "ready": "-/ready",
+                "json": "api/v1/status",
+            },
+        )

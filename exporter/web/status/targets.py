@@ -1,0 +1,111 @@
+"""How polls and discoveries go: pure functions from what was published."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.model import Scope, Target
+from exporter.snapshot import Snapshot, TargetView, WalkProgress
+from exporter.web.status.names import Names
+from exporter.web.status.recorder import Recorder, Seen
+from exporter.web.status.view import (
+    DiscoveryStatus,
+    TargetState,
+    TargetStatus,
+    Trouble,
+    Walk,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is looked at, and when: both clocks' readings in seconds."""
+
+    snapshot: Snapshot
+    recorder: Recorder
+    names: Names
+    now: float
+    monotonic: float
+
+    def age(self, at: float | None) -> float | None:
+        """Give how long ago `at` was; never less than nothing, whatever the clock did."""
+        return None if at is None else max(0.0, self.now - at)
+
+
+def targets(moment: Moment) -> tuple[TargetStatus, ...]:
+    """Give every target, those that fail first."""
+    found = [_target(moment, target, view) for target, view in moment.snapshot.targets.items()]
+    return tuple(sorted(found, key=lambda each: (_RANK[each.state], each.name, each.account)))
+
+
+def discoveries(moment: Moment) -> tuple[DiscoveryStatus, ...]:
+    """Give every discovery, those that fail first."""
+    return tuple(sorted(_discoveries(moment), key=lambda each: (_RANK[each.state], each.name)))
+
+
+_RANK = {"failing": 0, "stale": 0, "pending": 1, "up": 2}
+
+
+def _target(moment: Moment, target: Target, view: TargetView) -> TargetStatus:
+    names = moment.names
+    return TargetStatus(
+        name=str(target),
+        source=target.source.value,
+        account=target.account,
+        region_id=target.region_id,
+        workspace_id=target.workspace_id,
+        workspace_name=names.workspace(target.workspace_id),
+        livy_compute_id=target.livy_compute_id,
+        gateway_name=names.gateway(target.workspace_id, target.livy_compute_id),
+        state=_state(view, moment.monotonic),
+        last_success_at=view.last_success_at,
+        last_success_age=moment.age(view.last_success_at),
+        stale_after=view.stale_after,
+        last_poll_duration=view.last_duration,
+        last_poll_requests=view.last_requests,
+        polls=view.polls,
+        walk=_walk(view.walk),
+        trouble=_trouble(moment, target, is_current=view.failure is not None),
+    )
+
+
+def _state(view: TargetView, monotonic: float) -> TargetState:
+    if view.up is None:
+        return "pending"
+    if view.up:
+        return "up"
+    is_stale = view.gauges_read > 0 and monotonic - view.gauges_read >= view.stale_after
+    return "stale" if is_stale else "failing"
+
+
+def _walk(walk: WalkProgress | None) -> Walk | None:
+    return None if walk is None else Walk(walk.pages, walk.expected)
+
+
+def _discoveries(moment: Moment) -> Iterator[DiscoveryStatus]:
+    for scope, view in moment.snapshot.discoveries.items():
+        yield DiscoveryStatus(
+            name=str(scope),
+            account=scope.account,
+            region_id=scope.region_id,
+            workspace_id=scope.workspace_id,
+            workspace_name=moment.names.workspace(scope.workspace_id),
+            state="pending" if view.up is None else "up" if view.up else "failing",
+            last_success_at=view.last_success_at,
+            last_success_age=moment.age(view.last_success_at),
+            trouble=_trouble(moment, scope, is_current=view.failure is not None),
+        )
+
+
+def _trouble(moment: Moment, of: Target | Scope, *, is_current: bool) -> Trouble | None:
+    seen: Seen | None = moment.recorder.last_failure(of)
+    if seen is None:
+        return None
+    failure = seen.failure
+    return Trouble(
+        reason=failure.reason.value,
+        message=failure.message,
+        advice=failure.advice,
+        at=seen.at,
+        age=max(0.0, moment.now - seen.at),
+        is_current=is_current,
+    )

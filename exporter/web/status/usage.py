@@ -1,0 +1,97 @@
+"""Who burns how many CU-hours, from the ledger's exact integers: pure functions."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from exporter import catalog
+from exporter.ledger import Key, LedgerState
+from exporter.model import NANO
+from exporter.web.status.names import Names
+from exporter.web.status.recorder import Recorder, Tally
+from exporter.web.status.view import Bucket, History, Ledger, Usage, UsageRow
+
+TOP: Final = 10
+
+_Owner = tuple[str, str]
+"""A workspace id and a queue, or `""` and a user."""
+_Sums = dict[_Owner, tuple[int, int]]
+"""What each has burned since the start, and in total, in nano-CU-hours."""
+
+
+def usage(state: LedgerState, recorder: Recorder, names: Names) -> Usage:
+    """Give the totals, and those who burned most since the start."""
+    queues = _summed(state, recorder, catalog.LIVY_CU_HOURS, lambda labels: (labels[0], labels[-1]))
+    users = _summed(
+        state, recorder, catalog.LIVY_PROXY_USER_CU_HOURS, lambda labels: ("", labels[-1])
+    )
+    amounts = state.amounts.items()
+    held = sum(each.value - each.shown for key, each in amounts if _is(key, catalog.LIVY_CU_HOURS))
+    over = sum(each.value for key, each in amounts if _is(key, catalog.LIVY_OVERCOUNTED))
+    return Usage(
+        cu_hours_since_start=sum(since for since, _ in queues.values()) / NANO,
+        cu_hours=sum(total for _, total in queues.values()) / NANO,
+        held_back=held / NANO,
+        overcounted=over / NANO,
+        queues=_top(queues, names),
+        queues_not_shown=max(0, len(queues) - TOP),
+        users=_top(users, names),
+        users_not_shown=max(0, len(users) - TOP),
+    )
+
+
+def ledger(state: LedgerState) -> Ledger:
+    """Give the facts of the file."""
+    return Ledger(state.created_at, state.sessions, state.size_bytes, state.held_series)
+
+
+def history(recorder: Recorder, *, monotonic: float, now: float, buckets: int) -> History:
+    """Give the near past without gaps: a bucket in which nothing happened is empty."""
+    tallies = {each.number: each for each in recorder.tallies}
+    width = recorder.width
+    last, first = int(monotonic // width), int(recorder.started_monotonic // width)
+    numbers = range(max(first, last - buckets + 1), last + 1)
+    began = now - monotonic
+    return History(
+        width, tuple(_bucket(tallies, number, began + number * width) for number in numbers)
+    )
+
+
+def _bucket(tallies: dict[int, Tally], number: int, start: float) -> Bucket:
+    tally = tallies.get(number, Tally(number))
+    return Bucket(start, tally.polls, tally.failures, tally.nano_cu_hours / NANO)
+
+
+def _is(key: Key, metric: catalog.Metric) -> bool:
+    return key.metric is metric
+
+
+def _summed(
+    state: LedgerState,
+    recorder: Recorder,
+    metric: catalog.Metric,
+    owner_of: Callable[[tuple[str, ...]], _Owner],
+) -> _Sums:
+    sums: defaultdict[_Owner, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for key, amount in state.amounts.items():
+        if _is(key, metric):
+            owner = owner_of(key.labels)
+            since, total = sums[owner]
+            sums[owner] = since + amount.value - recorder.start_of(key), total + amount.value
+    return dict(sums)
+
+
+def _top(sums: _Sums, names: Names) -> tuple[UsageRow, ...]:
+    ranked: Iterable[tuple[_Owner, tuple[int, int]]] = sorted(
+        sums.items(), key=lambda item: (-item[1][0], -item[1][1], item[0])
+    )
+    return tuple(
+        UsageRow(
+            name=name,
+            workspace_id=workspace_id,
+            workspace_name=names.workspace(workspace_id) if workspace_id else "",
+            cu_hours_since_start=since / NANO,
+            cu_hours=total / NANO,
+        )
+        for (workspace_id, name), (since, total) in [*ranked][:TOP]
+    )

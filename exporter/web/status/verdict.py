@@ -1,0 +1,101 @@
+"""Whether all is well, in words: pure functions of the facts."""
+
+from collections.abc import Iterator, Sequence
+
+from exporter.web.status.view import (
+    Calls,
+    Clusters,
+    DiscoveryStatus,
+    Level,
+    Problem,
+    TargetStatus,
+    Verdict,
+)
+
+_SLOWED_SHARE = 0.5
+"""Of the configured rate: down to this, throttling is nothing to worry about."""
+
+
+def verdict(
+    *,
+    sentences: Sequence[str],
+    targets: Sequence[TargetStatus],
+    discoveries: Sequence[DiscoveryStatus],
+    clusters: Clusters,
+    calls: Sequence[Calls],
+) -> Verdict:
+    """Judge; `sentences` are what health and readiness have to say."""
+    failing = [each for each in targets if each.state in {"failing", "stale"}]
+    waiting = [
+        *(each.name for each in targets if each.state == "pending"),
+        *(each.name for each in discoveries if each.state == "pending"),
+    ]
+    is_lost = bool(targets) and len(failing) == len(targets)
+    is_starting = bool(waiting) and not failing
+    # What is not read yet is not ready either: that is no news.
+    told = () if is_starting else sentences
+    problems = (
+        *(Problem(f"{each[:1].upper()}{each[1:]}", "targets") for each in told),
+        *_polling_problems(failing, targets, discoveries),
+        *_other_problems(clusters, calls),
+    )
+    level = _level(problems, is_lost=is_lost or bool(told), is_starting=is_starting)
+    return Verdict(level, _summary(level, problems, len(targets), len(waiting)), problems)
+
+
+def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> Level:
+    if is_lost:
+        return "failing"
+    if is_starting:
+        return "starting"
+    return "attention" if problems else "ok"
+
+
+def _summary(level: Level, problems: Sequence[Problem], targets: int, waiting: int) -> str:
+    if level == "starting":
+        return f"Starting: {_counted(waiting, 'listing')} not read yet"
+    if level == "ok":
+        return f"All is well: {_counted(targets, 'target')} polled, no session cluster in error"
+    if level == "failing":
+        return "The exporter cannot do its work"
+    if len(problems) == 1:
+        return "One thing needs a look"
+    return f"{len(problems)} things need a look"
+
+
+def _polling_problems(
+    failing: Sequence[TargetStatus],
+    targets: Sequence[TargetStatus],
+    discoveries: Sequence[DiscoveryStatus],
+) -> Iterator[Problem]:
+    if failing:
+        reasons = sorted({each.trouble.reason for each in failing if each.trouble})
+        stale = sum(each.state == "stale" for each in failing)
+        withdrawn = f"; the gauges of {stale} are withdrawn" if stale else ""
+        yield Problem(
+            f"{len(failing)} of {_counted(len(targets), 'target')} cannot be polled"
+            f" ({', '.join(reasons)}){withdrawn}",
+            "targets",
+        )
+    lost = sum(each.state == "failing" for each in discoveries)
+    if lost:
+        yield Problem(f"{_counted(lost, 'discovery', 'discoveries')} failing", "discovery")
+    if not targets and all(each.state == "up" for each in discoveries):
+        yield Problem("Nothing is polled: no workspace was found", "discovery")
+
+
+def _other_problems(clusters: Clusters, calls: Sequence[Calls]) -> Iterator[Problem]:
+    errors = len(clusters.in_error) + clusters.errors_not_shown
+    if errors:
+        yield Problem(f"{_counted(errors, 'session cluster')} in error", "clusters")
+    for each in calls:
+        if each.rate_limit <= each.configured_rate * _SLOWED_SHARE:
+            yield Problem(
+                f"The API throttles in {each.region_id}: {each.rate_limit:.1f} of"
+                f" {each.configured_rate:g} requests a second are sent",
+                "api",
+            )
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,273 @@
+"""What the status page says, as frozen values. The page and the JSON both render a `StatusView`.
+
+This is a contract: `schema.json` beside this file is made of it, and a test holds the two
+together. Times are seconds since 1970-01-01 UTC, ages and durations are in seconds; what is not
+known is null. Texts of the API are as the API gave them: whoever shows them has to escape them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "starting", "attention", "failing"]
+TargetState = Literal["pending", "up", "failing", "stale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not well; `anchor` is the part of the page that tells more."""
+
+    text: str
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether all is well, in one line, and what is not."""
+
+    level: Level
+    summary: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is running, since when, and where else to look (paths relative to the page)."""
+
+    version: str
+    revision: str
+    started_at: float
+    uptime: float
+    poll_interval: float
+    links: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The last failure, with what to do about it; `is_current` until a poll succeeds."""
+
+    reason: str
+    message: str
+    advice: str
+    at: float
+    age: float
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How far the complete reading of a Livy history has come, in pages."""
+
+    pages: int
+    expected: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """One target; `stale` = failing for so long that its gauges were withdrawn."""
+
+    name: str
+    source: str
+    account: str
+    region_id: str
+    workspace_id: str
+    workspace_name: str
+    livy_compute_id: str
+    gateway_name: str
+    state: TargetState
+    last_success_at: float | None
+    last_success_age: float | None
+    stale_after: float
+    last_poll_duration: float | None
+    last_poll_requests: int | None
+    polls: int
+    walk: Walk | None
+    trouble: Trouble | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryStatus:
+    """One discovery: of the workspaces of an account and region, or of a workspace's gateways."""
+
+    name: str
+    account: str
+    region_id: str
+    workspace_id: str
+    workspace_name: str
+    state: Literal["pending", "up", "failing"]
+    last_success_at: float | None
+    last_success_age: float | None
+    trouble: Trouble | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCluster:
+    """A session cluster that is in error now; `since` as it was observed."""
+
+    anchor: str
+    workspace_id: str
+    workspace_name: str
+    session_cluster_id: str
+    name: str
+    kind: str
+    queue: str
+    user_name: str
+    state_code: str
+    state_message: str
+    since: float | None
+    age: float | None
+    spark_ui: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """The session clusters: how many are in which state, and those in error."""
+
+    by_state: Mapping[str, int]
+    in_error: tuple[FailedCluster, ...]
+    errors_not_shown: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """A Livy session that has series of its own. `info` is what the service says of its end."""
+
+    anchor: str
+    workspace_id: str
+    workspace_name: str
+    livy_compute_id: str
+    gateway_name: str
+    session_id: str
+    name: str
+    queue: str
+    proxy_user: str
+    state: str
+    info: str
+    created_at: float | None
+    age: float | None
+    ended_at: float | None
+    ended_age: float | None
+    cu_hours: float | None
+    vcore_seconds: int | None
+    mb_seconds: int | None
+    spark_ui: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The Livy sessions: all that are listed by state, the live ones, and those ended lately."""
+
+    by_state: Mapping[str, int]
+    live: tuple[SessionStatus, ...]
+    live_not_shown: int
+    ended: tuple[SessionStatus, ...]
+    ended_not_shown: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What a queue or a user has burned; a user is in no workspace."""
+
+    name: str
+    workspace_id: str
+    workspace_name: str
+    cu_hours_since_start: float
+    cu_hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CU-hours of Livy sessions that the ledger holds, those held back included.
+
+    `held_back` is counted, but not yet shown to Prometheus; `overcounted` is what estimates were
+    revised down by afterwards.
+    """
+
+    cu_hours_since_start: float
+    cu_hours: float
+    held_back: float
+    overcounted: float
+    queues: tuple[UsageRow, ...]
+    queues_not_shown: int
+    users: tuple[UsageRow, ...]
+    users_not_shown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The file of counters. A held series does not show its increases to Prometheus yet."""
+
+    created_at: float
+    sessions: int
+    size_bytes: int
+    held_series: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The requests to the API of one account in one region since the start.
+
+    `rate_limit` (requests per second) is what is allowed at present: below `configured_rate`
+    where the service has throttled calls.
+    """
+
+    account: str
+    region_id: str
+    rate_limit: float
+    configured_rate: float
+    requests: int
+    retries: int
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Polls:
+    """The polls of one source since the start; the last two count readings of records."""
+
+    source: str
+    finished: int
+    failed: int
+    skipped: int
+    malformed_records: int
+    unknown_states: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What happened in a short time that began at `start`; the last one is not over yet."""
+
+    start: float
+    polls: int
+    failures: int
+    cu_hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The near past, oldest first, in buckets of `width` seconds; kept in memory only."""
+
+    width: float
+    buckets: tuple[Bucket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """All that the status page says. `schema` grows when a field changes its meaning or goes.
+
+    Times are seconds since 1970-01-01 UTC, ages and durations are seconds; unknown is null.
+    Texts of the API are as the API gave them: escape them where you show them.
+    """
+
+    schema: Literal[1]
+    generated_at: float
+    verdict: Verdict
+    about: About
+    targets: tuple[TargetStatus, ...]
+    clusters: Clusters
+    sessions: Sessions
+    usage: Usage
+    history: History
+    calls: tuple[Calls, ...]
+    polls: tuple[Polls, ...]
+    discoveries: tuple[DiscoveryStatus, ...]
+    ledger: Ledger

@@ -1,0 +1,275 @@
+"""The facts of the status, as JSON and as a page, without a browser."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from exporter.demo import Cluster, faults
+from exporter.web.status import page
+from exporter.web.status.routes import REFRESH_SECONDS
+from tests.harness import START, Harness
+from tests.web.status_pages import VIEW, json_of, view_of
+from tests.worlds import WORKSPACE, busy_world, key, session, used
+
+pytestmark = pytest.mark.anyio
+
+SCHEMA = Path(page.__file__).with_name("schema.json")
+
+
+def test_the_golden_schema_is_that_of_the_values() -> None:
+    """What is documented is what is written: no field more or less."""
+    schema = VIEW.json_schema(mode="serialization")
+    text = json.dumps(schema, indent=2) + "\n"
+    if os.environ.get("GOLDEN_UPDATE") == "1":
+        SCHEMA.write_text(text, encoding="utf-8")
+    assert text == SCHEMA.read_text(encoding="utf-8"), "it differs; see `make golden`"
+
+
+async def test_the_json_follows_the_schema() -> None:
+    """Also where something fails, nothing is known yet, or discovery is on."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(_closed(schema))
+    async with Harness(busy_world()) as h:
+        validator.validate(await json_of(h))
+        await h.poll()
+        validator.validate(await json_of(h))
+        h.cloud.faults.add(faults.FORBIDDEN)
+        await h.poll()
+        validator.validate(await json_of(h))
+    async with Harness(busy_world(), targets=[], region_id="cn-hangzhou") as h:
+        await h.discover()
+        await h.poll()
+        validator.validate(await json_of(h))
+
+
+def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Let nothing pass that the schema does not name."""
+    definitions = {
+        name: {**each, "additionalProperties": False} for name, each in schema["$defs"].items()
+    }
+    return {**schema, "$defs": definitions, "additionalProperties": False}
+
+
+async def test_every_fact_of_the_page_is_in_the_json() -> None:
+    """From what the JSON says alone, the very same page can be written."""
+    async with Harness(busy_world()) as h:
+        await h.poll()
+        h.cloud.faults.add(faults.THROTTLED, action="ListSessionClusters")
+        await h.poll()
+        written = (await h.get("/?refresh=off")).text
+        assert page.render(await view_of(h), 0) == written
+
+
+async def test_the_page_needs_nothing_and_allows_nothing() -> None:
+    """No script, no cookie, no referrer, nothing from elsewhere, and no frame around it."""
+    async with Harness(busy_world()) as h:
+        await h.poll()
+        answer = await h.get("/")
+    policy = answer.headers["content-security-policy"].split("; ")
+    assert policy[0] == "default-src 'none'"
+    assert {each.split()[0] for each in policy[1:]} == {
+        "style-src",
+        "img-src",
+        "base-uri",
+        "form-action",
+        "frame-ancestors",
+    }
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert "<script" not in answer.text
+    assert "set-cookie" not in answer.headers
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+async def test_the_json_is_no_page() -> None:
+    """No browser takes it for anything else."""
+    async with Harness(busy_world()) as h:
+        answer = await h.get("/api/v1/status")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        head = await h.get("/api/v1/status", method="HEAD")
+        assert (head.status_code, head.content) == (200, b"")
+        assert (await h.get("/", method="POST")).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        ("", REFRESH_SECONDS),
+        ("?refresh=off", None),
+        ("?refresh=60", 60),
+        ("?refresh=1", REFRESH_SECONDS),
+        ("?refresh=99999999", REFRESH_SECONDS),
+        ("?refresh=%3Cscript%3E", REFRESH_SECONDS),
+        ("?refresh=%D9%A3%D9%A0", REFRESH_SECONDS),
+    ],
+)
+async def test_the_page_refreshes_itself_as_asked(query: str, seconds: int | None) -> None:
+    """Every 15 s, as often as asked for within reason, or not at all."""
+    async with Harness(busy_world()) as h:
+        answer = await h.get(f"/{query}")
+    assert answer.headers.get("refresh") == (None if seconds is None else str(seconds))
+    assert (">Pause</a>" in answer.text) is (seconds is not None)
+
+
+async def test_what_burned_since_the_start_is_told_from_what_burned_before() -> None:
+    """The first listing of a gateway is history; what comes later is news, by queue and user."""
+    world = busy_world()
+    async with Harness(world) as h:
+        await h.poll()
+        first = (await view_of(h)).usage
+        assert (first.cu_hours, first.cu_hours_since_start) == (7.875, 0)
+        h.clock.advance(30)
+        world.revise(key("livy-a"), used(2.0))
+        world.put_session(session("livy-new", 3, queue="fresh", proxy_user="eve"))
+        await h.poll()
+        usage = (await view_of(h)).usage
+    assert (usage.cu_hours, usage.cu_hours_since_start) == (11.375, 3.5)
+    assert [(each.name, each.cu_hours_since_start) for each in usage.queues[:2]] == [
+        ("fresh", 3.0),
+        ("root_queue", 0.5),
+    ]
+    assert [(each.name, each.cu_hours_since_start) for each in usage.users[:2]] == [
+        ("eve", 3.0),
+        ("ann", 0.5),
+    ]
+
+
+async def test_what_is_held_back_is_counted_all_the_same() -> None:
+    """The page tells the true totals, and how much of them Prometheus has not seen yet."""
+    world = busy_world()
+    async with Harness(world, birth_hold=90) as h:
+        await h.poll()
+        world.revise(key("livy-a"), used(2.5))
+        await h.poll()
+        view = await view_of(h)
+    assert (view.usage.cu_hours, view.usage.held_back) == (8.875, 1.0)
+    assert view.ledger.held_series > 0
+
+
+async def test_a_target_that_failed_says_why_and_what_to_do() -> None:
+    """While it fails, and later that it did; the gauges of one that is stale are gone."""
+    async with Harness(busy_world()) as h:
+        await h.poll()
+        h.cloud.faults.add(faults.FORBIDDEN, action="ListLivyComputeSessions")
+        await h.poll()
+        view = await view_of(h)
+        failing = [each for each in view.targets if each.state == "failing"]
+        assert {each.source for each in failing} == {"livy_sessions"}
+        trouble = failing[0].trouble
+        assert trouble is not None
+        assert (trouble.reason, trouble.is_current, trouble.age) == ("permission", True, 0)
+        assert "emr-serverless-spark" in trouble.message + trouble.advice
+        assert view.verdict.level == "attention"
+        assert [each.anchor for each in view.verdict.problems] == ["targets", "clusters"]
+        assert len(view.sessions.live) == 4
+
+        await h.tick(301)
+        view = await view_of(h)
+        states = {each.source: each.state for each in view.targets}
+        assert states["livy_sessions"] == "stale"
+        assert view.sessions.live == ()
+
+        h.cloud.faults.clear()
+        await h.poll()
+        view = await view_of(h)
+    recovered = [each.trouble for each in view.targets if each.trouble]
+    assert {each.state for each in view.targets} == {"up"}
+    assert [each.is_current for each in recovered] == [False, False]
+
+
+async def test_a_session_cluster_in_error_says_why() -> None:
+    """Since when, with what code and words, and where its Spark UI is."""
+    world = busy_world()
+    world.put_cluster(
+        Cluster(
+            WORKSPACE,
+            "sc-9",
+            state="Error",
+            reason_code="DriverOutOfMemory",
+            reason_message="The driver\nran out of memory.",
+        )
+    )
+    async with Harness(world) as h:
+        await h.poll()
+        h.clock.advance(60)
+        await h.poll()
+        view = await view_of(h)
+    assert view.clusters.by_state["error"] == 2
+    (found,) = (each for each in view.clusters.in_error if each.session_cluster_id == "sc-9")
+    assert (found.state_code, found.age) == ("DriverOutOfMemory", 60)
+    assert found.state_message == "The driver\nran out of memory."
+    assert found.spark_ui == "http://spark-ui-sc-9.data.aliyun.com"
+    assert found.anchor == "cluster-sc-9"
+
+
+async def test_every_live_session_has_an_anchor_of_its_own() -> None:
+    """Dashboards link to `#session-<id>`; of two sessions with one id, one has a longer anchor."""
+    async with Harness(busy_world()) as h:
+        await h.poll()
+        view, text = await view_of(h), (await h.get("/")).text
+    anchors = [each.anchor for each in view.sessions.live]
+    assert {"session-livy-a", "session-livy-b", "session-livy-e"} <= set(anchors)
+    assert len({*anchors}) == len(anchors) == 4
+    assert all(f'id="{each}"' in text for each in anchors)
+
+
+async def test_a_session_that_ended_lately_says_how() -> None:
+    """Those that failed come first, with what the service says."""
+    world = busy_world()
+    async with Harness(world) as h:
+        await h.poll()
+        ended = {"end_time_ms": int(START * 1000)}
+        world.change_session(key("livy-a"), state="terminated", **ended)
+        world.change_session(key("livy-b"), state="error", info="Out of memory", **ended)
+        await h.poll()
+        view = await view_of(h)
+    assert [(each.session_id, each.info) for each in view.sessions.ended] == [
+        ("livy-b", "Out of memory"),
+        ("livy-a", ""),
+    ]
+
+
+async def test_many_sessions_are_cut_and_counted() -> None:
+    """The page stays of a size that a phone can read; the number of all is told."""
+    world = busy_world()
+    for number in range(700):
+        world.put_session(session(f"livy-{number:04}", 1))
+    async with Harness(world) as h:
+        await h.poll()
+        view, text = await view_of(h), (await h.get("/")).text
+    assert (len(view.sessions.live), view.sessions.live_not_shown) == (500, 204)
+    assert "And 204 more." in text
+
+
+async def test_all_who_ask_at_once_get_the_same_answer() -> None:
+    """It is put together once a second at most, unless something new was published."""
+    async with Harness(busy_world()) as h:
+        await h.poll()
+        first = await view_of(h)
+        assert (await view_of(h)) == first
+        h.clock.advance(1)
+        assert (await view_of(h)).generated_at == first.generated_at + 1
+
+
+def test_a_start_does_not_wait_for_the_templates() -> None:
+    """What only the page needs is imported when somebody opens it."""
+    code = "import sys, exporter.app; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_a_view_without_anything_is_a_page() -> None:
+    """Before discovery has found anything, and where nothing is known, there is a page."""
+    async with Harness(busy_world(), targets=[], region_id="cn-hangzhou") as h:
+        view = await view_of(h)
+        assert view.verdict.level == "starting"
+        assert "Nothing is polled yet." in (await h.get("/")).text
