@@ -161,10 +161,10 @@ def _api() -> tuple[Placed, ...]:
         lines(
             "Retries and throttled requests",
             "Requests that repeated a failed one, and requests that were refused as too many.",
-            Query(_rate("api_retries_total", "action"), "retried {{action}}"),
+            Query(f"sum({_rate('api_retries_total', 'action')})", "retries"),
             Query(
-                _rate("api_request_failures_total", "action", 'reason="throttled"'),
-                "throttled {{action}}",
+                "sum(" + _rate("api_request_failures_total", "action", 'reason="throttled"') + ")",
+                "throttled",
             ),
             unit="reqps",
             width=8,
@@ -188,8 +188,8 @@ def _api() -> tuple[Placed, ...]:
         lines(
             "What could not be understood",
             "Readings of records that were left out, or in a state that is not documented.",
-            Query(_rate("malformed_records_total", "source"), "malformed {{source}}"),
-            Query(_rate("unknown_states_total", "source"), "unknown state {{source}}"),
+            Query(f"sum({_rate('malformed_records_total', 'source')})", "malformed"),
+            Query(f"sum({_rate('unknown_states_total', 'source')})", "unknown state"),
             unit="cps",
             width=8,
         ),

@@ -305,7 +305,16 @@ BAD, GOOD = 'state="error"', 'state="terminated"'
 LIVY_CASES = (
     Case(
         "one session fails, between two polls",
-        {**alive(), **ledger(), **livy_up("1@90"), **livy(ENDED, "7@30 8@60", BAD)},
+        {
+            **alive(),
+            **ledger(),
+            **livy_up("1@90"),
+            **livy(ENDED, "7@30 8@60", BAD),
+            **livy("livy_session_info", "_@30 1@15 stale", 'session_id="s-1",name="etl"'),
+            **livy("livy_session_info", "1@90", 'session_id="s-2",name="good"'),
+            at("livy_session_state", f'{GATEWAY},session_id="s-1",{BAD}'): "_@30 1@15 stale",
+            at("livy_session_state", f'{GATEWAY},session_id="s-2",{BAD}'): "0@90",
+        },
         {29: [], 31: [FAILED], 44: [FAILED], 52: []},
         only=FAILED,
     ),

@@ -1,6 +1,7 @@
 """Unit tests of rules, in the shape that promtool runs: series in, alerts out."""
 
 import json
+import re
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Case:
     Series are named without the prefix; their values are written in minutes: `1@10` is 1 for ten
     minutes, `5+2@10` rises by 2 with every sample, `_@5` is nothing, `stale` ends a series. `fires`
     gives, for a minute, the alerts that fire then: by name, `name:label` of what they are about, or
-    none. `says` gives the description of an alert at a minute.
+    none.
     """
 
     name: str
@@ -125,13 +126,36 @@ def name_of(rule: Mapping[str, Any]) -> str:
 def run_case(promtool: Path, folder: Path, case: Case, alerts: Collection[str]) -> str:
     """Run a case against some alerts, and what its values need; give promtool's complaints."""
     chosen = chosen_groups(alerts, [expression for _, expression in case.values])
+    return _run(promtool, folder, case.step, chosen, case.as_test())
+
+
+def texts_of(promtool: Path, folder: Path, case: Case, alert: str, minute: float) -> list[str]:
+    """Give summary and description of an alert that fires at a minute of a case, as rendered."""
+    none = {"eval_time": f"{round(minute * 60)}s", "alertname": alert, "exp_alerts": []}
+    test = {**case.as_test(), "promql_expr_test": [], "alert_rule_test": [none]}
+    complaint = _run(promtool, folder, case.step, chosen_groups([alert], []), test)
+    # promtool tells what it got where it expected none.
+    found = [re.search(rf'{name}=("(?:[^"\\]|\\.)*")', complaint) for name in TEXTS]
+    return [json.loads(each[1]) for each in found if each]
+
+
+TEXTS = ("summary", "description")
+
+
+def _run(
+    promtool: Path,
+    folder: Path,
+    step: int,
+    chosen: Sequence[Mapping[str, Any]],
+    test: Mapping[str, Any],
+) -> str:
     rule_file = folder / "rules.json"
     rule_file.write_text(json.dumps({"groups": chosen}), encoding="utf-8")
     document = {
         "rule_files": [str(rule_file)],
-        "evaluation_interval": f"{case.step}s",
+        "evaluation_interval": f"{step}s",
         "group_eval_order": [group["name"] for group in chosen],
-        "tests": [case.as_test()],
+        "tests": [test],
     }
     path = folder / "tests.json"
     path.write_text(json.dumps(document), encoding="utf-8")

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.golden_files import assert_golden
 from tests.rules.cases import CASES
-from tests.rules.promtool import FILES, RULES, Case, rules, run_case
+from tests.rules.promtool import FILES, RULES, Case, rules, run_case, texts_of
 
-pytestmark = [pytest.mark.real]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 
 ALERTS = rules("alert")
 RUNBOOKS = (
@@ -64,6 +65,24 @@ def test_an_alert_tells_who_is_woken_why_and_what_to_do(name: str) -> None:
     headings = re.findall(r"^## (\w+)$", (RULES / "RUNBOOKS.md").read_text("utf-8"), re.MULTILINE)
     assert texts["runbook_url"] == f"{RUNBOOKS}#{name.lower()}"
     assert headings.count(name) == 1
+
+
+def test_the_texts_of_the_alerts_are_golden(
+    tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
+    """What people read when an alert fires, as Prometheus renders it."""
+    moments = {
+        name: (case, minute)
+        for case, _ in reversed(CASES)
+        for minute, names in reversed(tuple(case.fires.items()))
+        for name in names
+    }
+    lines: list[str] = []
+    for name in ALERTS:
+        case, minute = moments[name]
+        texts = texts_of(real_tool("promtool"), tmp_path, case, name, minute)
+        lines += [name, *texts, ""]
+    assert_golden("alerts.txt", "\n".join(lines))
 
 
 def test_every_record_is_named_level_metric_operation() -> None:
