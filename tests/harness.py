@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import httpx
 
-from exporter.api import Credential, StaticCredentials
+from exporter.api import Credential, CredentialSource, StaticCredentials
 from exporter.app.build import Exporter, build
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Behaviour, Cloud, World, serve
 from exporter.exposition import Form, PageFormat
@@ -83,17 +83,25 @@ class Harness:
         behaviour: Behaviour | None = None,
         ledger: Path | None = None,
         birth_hold: float = 0.0,
+        credentials: CredentialSource | None = None,
         **settings: Any,  # noqa: ANN401  as the schema says
     ) -> None:
         self.world = world
         self.clock = clock or ManualClock()
+        self.access_keys = {DEMO_KEY_ID: DEMO_KEY_SECRET}
+        self.security_tokens: dict[str, str] = {}
+        """What the cloud admits: secrets and tokens by key id; a test may change them."""
         self.cloud = Cloud(
             world,
             clock=self.clock.now,
-            access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET},
+            access_keys=self.access_keys,
+            security_tokens=self.security_tokens,
             behaviour=behaviour or Behaviour(),
         )
         self.exporter: Exporter
+        self._credentials = credentials or StaticCredentials(
+            Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")
+        )
         self._ledger = ledger
         self._birth_hold = birth_hold
         self._settings = settings
@@ -160,12 +168,11 @@ class Harness:
         return await self.reader.request(method, path, headers=headers)
 
     def _start(self) -> None:
-        credential = Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")
         self.exporter = build(
             Settings(**self._given()),
             clock=self.clock,
             http=self._http,
-            credentials=lambda _role_arn: StaticCredentials(credential),
+            credentials=lambda _role_arn: self._credentials,
             ledger_path=self._ledger,
             birth_hold=self._birth_hold,
         )

@@ -140,8 +140,10 @@ class VendorCredentials:
 
     async def refresh(self, rejected: Credential) -> Credential:
         """Drop what was refused and ask a new client of the library for another."""
+        while self._is_asking:  # perhaps for the same reason: many are refused at once
+            await self._ask()
         if self._good is not None and self._good != rejected:
-            return self._good  # another caller was refused first and has renewed it
+            return self._good
         self._good = None
         self._load = None
         found = await self._ask()
@@ -156,13 +158,18 @@ class VendorCredentials:
         A cancelled caller does not stop the thread, so it must not let in the next one either.
         """
         if self._flight is None or self._flight.done():
-            self._flight = _run_in_thread(self._load_now)
-        flight = self._flight
-        try:
-            self._good = await asyncio.shield(flight)
-        finally:
-            self._asked_at = self._clock.monotonic()
-        return self._good
+            self._flight = _run_in_thread(self._load_now, self._keep)
+        return await asyncio.shield(self._flight)
+
+    @property
+    def _is_asking(self) -> bool:
+        return self._flight is not None and not self._flight.done()
+
+    def _keep(self, result: Credential | CredentialError) -> None:
+        """Note an answer, before anyone can see that there is one."""
+        self._asked_at = self._clock.monotonic()
+        if isinstance(result, Credential):
+            self._good = result
 
     def _load_now(self) -> Credential:
         """Run in the thread."""
@@ -171,12 +178,18 @@ class VendorCredentials:
         return load()
 
 
-def _run_in_thread(load: Load) -> "asyncio.Future[Credential]":
-    """Run in a daemon thread: an executor's would keep the process alive at its end."""
+def _run_in_thread(
+    load: Load, keep: Callable[[Credential | CredentialError], None]
+) -> "asyncio.Future[Credential]":
+    """Run in a daemon thread: an executor's would keep the process alive at its end.
+
+    `keep` is given the result first, on the loop's thread.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Credential] = loop.create_future()
 
     def settle(result: Credential | CredentialError) -> None:
+        keep(result)
         if future.done():
             return
         if isinstance(result, Credential):

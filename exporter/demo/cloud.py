@@ -72,7 +72,9 @@ class Cloud:
         self.counters: Counter[tuple[str, str]] = Counter()
         """Requests by action (as claimed, where not understood) and result code."""
         self.delivered = Delivered()
-        self._gate = Gate(clock, access_keys, security_tokens or {})
+        # Not `or {}`: an empty one that is given may be filled later.
+        tokens = {} if security_tokens is None else security_tokens
+        self._gate = Gate(clock, access_keys, tokens)
         self._tick = tick
         # No router: it would decode the path, and what counts here is the raw one.
         self.app: ASGIApp = self._serve
