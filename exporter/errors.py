@@ -3,6 +3,7 @@
     ExporterError
     ├── UsageError                  what the operator gave is wrong (exit code 2)
     │   ├── SettingsError           settings: flags, environment, file
+    │   ├── WebConfigError          the file of web.config.file, or a certificate it names
     │   └── AddressInUseError       the listen address cannot be bound
     └── PollError                   a poll of one target failed; carries its `reason`
         ├── ApiError                one call of the API failed
@@ -59,6 +60,10 @@ class UsageError(ExporterError):
 
 class SettingsError(UsageError):
     """Settings are wrong: a flag, a variable, a key of the file, or their combination."""
+
+
+class WebConfigError(UsageError):
+    """The file of `web.config.file` is wrong, or a certificate that it names."""
 
 
 class AddressInUseError(UsageError):

@@ -50,6 +50,7 @@ class Telemetry:
         self._malformed = self._counter(catalog.MALFORMED_RECORDS)
         self._unknown_states = self._counter(catalog.UNKNOWN_STATES)
         self._ledger_failures = self._counter(catalog.LEDGER_FAILURES)
+        self._web_config: Gauge | None = None
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self._registry)
@@ -109,6 +110,13 @@ class Telemetry:
     def watch_rate(self, account: str, region_id: str, rate: Callable[[], float]) -> None:
         """Show the rate of an account's requests to a region as it is at each scrape."""
         self._rate_limit.labels(account, region_id).set_function(rate)
+
+    def web_config_read(self, *, is_good: bool) -> None:
+        """Note how the last reading of the web configuration went; no file, no series."""
+        if self._web_config is None:
+            metric = catalog.WEB_CONFIG_RELOADED
+            self._web_config = Gauge(metric.name, metric.help, registry=self._registry)
+        self._web_config.set(is_good)
 
     def api_meter(self, account: str, region_id: str) -> "ApiMeter":
         """Give the counters of the calls of one account and region."""

@@ -168,13 +168,15 @@ class Harness:
         return await self.reader.request(method, path, headers=headers)
 
     def _start(self) -> None:
+        settings = Settings(**self._given())
         self.exporter = build(
-            Settings(**self._given()),
+            settings,
             clock=self.clock,
             http=self._http,
             credentials=lambda _role_arn: self._credentials,
             ledger_path=self._ledger,
             birth_hold=self._birth_hold,
+            web_config=settings.web.config.file,
         )
         self.reader = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.exporter.web),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 import exporter
 from exporter.api import CredentialSource
@@ -26,12 +26,13 @@ from exporter.poller import (
     Timing,
     problems_of_health,
     problems_of_readiness,
+    summary,
 )
 from exporter.settings import Settings
 from exporter.snapshot import Snapshot
 from exporter.sources import Directory, Discovery, LivySessions, SeriesLimits, SessionClusters
 from exporter.telemetry import Telemetry
-from exporter.web import Site, site
+from exporter.web import HEALTH_PATHS, Access, Guard, Site, site
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,12 @@ class Exporter:
     polling: Polling
     roster: Roster
     answers: Answers
-    web: Starlette
+    access: Access
+    web: ASGIApp
+    unhealthy: Callable[[], Sequence[str]]
+    """Says what is wrong with the process, in sentences; nothing where all is well."""
+    summary: Callable[[], str]
+    """Says in a line how the targets are."""
 
     @property
     def jobs(self) -> Sequence[PollJob]:
@@ -60,15 +66,18 @@ def build(
     credentials: Callable[[str], CredentialSource],
     ledger_path: Path | None,
     birth_hold: float,
+    web_config: Path | None = None,
 ) -> Exporter:
     """Build the exporter that `settings` describe.
 
     `credentials` gives the source of credentials for a role to assume (`""` for none). Raises
-    `SettingsError` where there is nothing to poll, `LedgerError` where the ledger is unusable.
+    `SettingsError` where there is nothing to poll, `WebConfigError` where the file `web_config`
+    is wrong, `LedgerError` where the ledger is unusable.
     """
     planned = plan(settings)
     registry = CollectorRegistry()
     telemetry = _telemetry(registry, planned)
+    access = Access(web_config, telemetry.web_config_read)
     ledger = Ledger(
         ledger_path,
         clock=clock,
@@ -119,6 +128,18 @@ def build(
         clock,
         sentences=lambda: [*unhealthy(), *unready()],
     )
+    pages = site(
+        Site(
+            answer=answers.answer,
+            unhealthy=unhealthy,
+            unready=unready,
+            on_scrape=lambda page, is_prometheus: ledger.scraped(
+                _shown(page.snapshot), is_prometheus=is_prometheus
+            ),
+            status=status.status,
+            telemetry_path=settings.web.telemetry_path,
+        )
+    )
     return Exporter(
         ledger=ledger,
         telemetry=telemetry,
@@ -126,18 +147,10 @@ def build(
         polling=polling,
         roster=roster,
         answers=answers,
-        web=site(
-            Site(
-                answer=answers.answer,
-                unhealthy=unhealthy,
-                unready=unready,
-                on_scrape=lambda page, is_prometheus: ledger.scraped(
-                    _shown(page.snapshot), is_prometheus=is_prometheus
-                ),
-                status=status.status,
-                telemetry_path=settings.web.telemetry_path,
-            )
-        ),
+        access=access,
+        web=Guard(pages, lambda: access.current, () if settings.web.health_auth else HEALTH_PATHS),
+        unhealthy=unhealthy,
+        summary=lambda: summary(board.current),
     )
 
 

@@ -10,6 +10,7 @@ from exporter.api import Credential, StaticCredentials, VendorCredentials
 from exporter.app.build import Exporter, build
 from exporter.app.clients import open_http
 from exporter.app.life import live
+from exporter.app.notify import Notifier
 from exporter.clock import SystemClock
 from exporter.errors import UsageError
 from exporter.exposition import Form, PageFormat
@@ -47,8 +48,9 @@ async def _serve(settings: Settings) -> int:
             credentials=vendor_credentials,
             ledger_path=settings.ledger.path,
             birth_hold=settings.ledger.birth_hold,
+            web_config=settings.web.config.file,
         )
-        await live(settings, exporter)
+        await live(settings, exporter, Notifier.from_environment(os.environ))
     return 0
 
 
@@ -71,8 +73,9 @@ async def _demo(settings: Settings) -> int:
                 # The simulated cloud begins anew each time, and so do its counters.
                 ledger_path=Path(folder) / "ledger.db",
                 birth_hold=simulated.ledger.birth_hold,
+                web_config=settings.web.config.file,
             )
-            await live(simulated, exporter, _invite)
+            await live(simulated, exporter, Notifier.from_environment(os.environ), _invite)
     return 0
 
 

@@ -2,17 +2,22 @@
 
 HTTP starts first and stops last: totals of old are on the page before the first poll, and a
 scrape is answered until the end. Everything that is waited for has a bound; together they
-stay below the 8 s in which the process promises to end.
+stay below the 8 s in which the process promises to end. Should something hang all the same (a
+thread, a disk, whoever reads the log), the process is ended from outside of it: each total that
+was ever shown is on the disk by then.
 """
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 
 import structlog
 
 from exporter.app.build import Exporter
+from exporter.app.notify import Notifier
 from exporter.poller import Schedule
 from exporter.settings import Settings
 from exporter.web import Server, bind
@@ -22,22 +27,31 @@ _log = structlog.get_logger(__name__)
 STARTED = "started"
 STOPPING = "stopping"
 STOPPED = "stopped"
+CUT_SHORT = "stop_cut_short"
 
 _POLL_GRACE_SECONDS = 4.0
-_OWN_METRICS_SECONDS = 1.0
+_STOP_SECONDS = 7.0
+_LAST_WORD_SECONDS = 0.2
+_PULSE_SECONDS = 1.0
 
 
 async def live(
-    settings: Settings, exporter: Exporter, announce: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    exporter: Exporter,
+    notifier: Notifier,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve and poll until a signal asks to stop. Raises `AddressInUseError`.
 
-    `announce` is given the address to open, once it answers.
+    `announce` is given the address to open, once it answers; `notifier` is told how it goes.
     """
     address = settings.web.listen
-    own_metrics = _every(_OWN_METRICS_SECONDS, exporter.own.refresh)
-    with bind(address.host, address.port) as listener, own_metrics:
-        server = Server(exporter.web)
+    with (
+        bind(address.host, address.port) as listener,
+        _every(_PULSE_SECONDS, exporter.own.refresh),
+        _every(_PULSE_SECONDS, exporter.access.refresh),
+    ):
+        server = Server(exporter.web, lambda: exporter.access.current.tls)
         async with _signals() as stop, server.serving(listener):
             schedule = Schedule(
                 exporter.roster.run,
@@ -48,10 +62,14 @@ async def live(
             exporter.roster.run_on(schedule)
             schedule.start(exporter.polling.tick)
             port = listener.getsockname()[1]
-            url = f"http://{_reachable(address.host)}:{port}"
+            scheme = "https" if exporter.access.current.tls else "http"
+            url = f"{scheme}://{_reachable(address.host)}:{port}"
             _log.info(STARTED, url=url, targets=len(exporter.jobs))
             announce(url)
-            await stop.wait()
+            notifier.ready()
+            with _pulse(exporter, notifier):
+                await stop.wait()
+            notifier.stopping()
             _log.info(STOPPING)
             await schedule.stop(_POLL_GRACE_SECONDS)
             await asyncio.to_thread(exporter.ledger.close)
@@ -60,16 +78,51 @@ async def live(
 
 @asynccontextmanager
 async def _signals() -> AsyncIterator[asyncio.Event]:
-    """Give an event that SIGTERM and SIGINT set while the block runs."""
+    """Give an event that SIGTERM and SIGINT set while the block runs.
+
+    The handlers are Python's own, not those of the event loop: they run also while the loop is
+    stuck in a system call, and the time in which the process has to end begins there.
+    """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    caught = (signal.SIGTERM, signal.SIGINT)
-    for number in caught:
-        loop.add_signal_handler(number, stop.set)
+
+    def caught(_number: int, _frame: object) -> None:
+        if not stop.is_set():
+            _end_at_last(_STOP_SECONDS)
+        loop.call_soon_threadsafe(stop.set)
+
+    before = {number: signal.signal(number, caught) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
-        for number in caught:
-            loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_at_last(seconds: float) -> None:
+    """End the process after so long, if it still runs."""
+
+    def end() -> None:
+        # On a thread of its own, because the log may be what hangs.
+        last_word = threading.Thread(target=_log.warning, args=(CUT_SHORT,), daemon=True)
+        last_word.start()
+        last_word.join(_LAST_WORD_SECONDS)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _pulse(exporter: Exporter, notifier: Notifier) -> AbstractContextManager[None]:
+    """Tell systemd how it goes while the block runs; the watchdog only while all is well."""
+
+    def tell() -> None:
+        notifier.status(exporter.summary())
+        if not exporter.unhealthy():
+            notifier.alive()
+
+    longest = notifier.watchdog_seconds / 3 or _PULSE_SECONDS
+    return _every(min(_PULSE_SECONDS, longest), tell)
 
 
 @contextmanager

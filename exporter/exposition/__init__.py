@@ -2,6 +2,7 @@
 
 from exporter.exposition.answers import Answer, Answers
 from exporter.exposition.board import RenderedBoard
+from exporter.exposition.filtered import filtered
 from exporter.exposition.formats import Form, PageFormat, negotiated
 from exporter.exposition.own import OwnMetrics
 from exporter.exposition.page import Page
@@ -16,5 +17,6 @@ __all__ = [
     "PageFormat",
     "RenderedBoard",
     "Renderer",
+    "filtered",
     "negotiated",
 ]

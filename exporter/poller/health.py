@@ -39,6 +39,14 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
     return problems
 
 
+def summary(snapshot: Snapshot) -> str:
+    """Say in a line how the targets are."""
+    ups = [view.up for view in snapshot.targets.values()]
+    said = f"{ups.count(True)} of {len(ups)} targets up"
+    unknown = ups.count(None)
+    return f"{said}, {unknown} not polled yet" if unknown else said
+
+
 def _is_served(snapshot: Snapshot, account: str, region_id: str) -> bool:
     """Tell whether a poll has succeeded in a region, or discovery found nothing to poll there."""
     polled = [

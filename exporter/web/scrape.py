@@ -1,10 +1,16 @@
 """Answers to scrapes: ready bytes, and the knowledge whether they were received."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from exporter.exposition import Answer, Form, Page, negotiated
+from exporter.exposition import Answer, Form, Page, filtered, negotiated
+
+_SLICE = 1 << 16
+"""Bytes that are handed over at a time: no more of a page waits for a client that is slow."""
+_MOST_FIELDS = 1000
 
 OnScrape = Callable[[Page, bool], None]
 
@@ -14,7 +20,8 @@ class Scrapes:
 
     The body goes out first; the next `send` returns only when the connection has taken what
     was written (or is gone), so asking for the connection then tells an aborted scrape from
-    one that arrived. A `HEAD` shows nothing, so it is not a scrape.
+    one that arrived. A `HEAD` shows nothing, so it is not a scrape; nor is a `GET` that asks for
+    some names only, with `?name[]=`.
     """
 
     def __init__(self, answer: Callable[[Form], Answer], on_scrape: OnScrape) -> None:
@@ -26,18 +33,52 @@ class Scrapes:
         """Send the page in the form that is asked for."""
         asked = _headers(scope)
         form = negotiated(asked.get(b"accept", ""), asked.get(b"accept-encoding", ""))
+        names = _names(scope["query_string"])
+        if names:
+            await self._send_some(names, form, send)
+            return
         answer = self._answer(form)
         await send({"type": "http.response.start", "status": 200, "headers": _described(answer)})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
             return
-        for part in answer.parts:
+        for part in _sliced(answer):
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         is_gone = _is_gone(receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if not is_gone:
             self._on_scrape(answer.page, b"x-prometheus-scrape-timeout-seconds" in asked)
+
+    async def _send_some(self, names: frozenset[str], form: Form, send: Send) -> None:
+        """Send the samples of these names, in the form that is asked for but not compressed."""
+        found = []
+        for part in filtered(self._answer(form._replace(is_gzipped=False)), names):
+            found.append(part)
+            await asyncio.sleep(0)  # a page is long, and others wait for theirs
+        body = b"".join(found)
+        headers = [
+            (b"content-type", form.format.value.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"vary", b"Accept, Accept-Encoding"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _sliced(answer: Answer) -> Iterator[bytes]:
+    for part in answer.parts:
+        for start in range(0, len(part), _SLICE):
+            yield part[start : start + _SLICE]
+
+
+def _names(query: bytes) -> frozenset[str]:
+    """Give what `name[]` asks for, as prometheus-client's own server understands it."""
+    try:
+        fields = parse_qsl(query.decode("latin-1"), max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return frozenset()
+    return frozenset(value for name, value in fields if name == "name[]")
 
 
 def _is_gone(receive: Receive) -> bool:

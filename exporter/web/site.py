@@ -12,6 +12,8 @@ from exporter.exposition import Answer, Form
 from exporter.web.scrape import OnScrape, Scrapes
 from exporter.web.status import StatusPages, StatusView
 
+HEALTH_PATHS = ("/-/healthy", "/-/ready")
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -40,11 +42,12 @@ def site(parts: Site) -> Starlette:
         return _verdict("Ready.", parts.unready())
 
     path = parts.telemetry_path
+    healthy_path, ready_path = HEALTH_PATHS
     app = Starlette(
         routes=[
             Route(path, Scrapes(parts.answer, parts.on_scrape), methods=["GET"]),
-            Route("/-/healthy", healthy),
-            Route("/-/ready", ready),
+            Route(healthy_path, healthy),
+            Route(ready_path, ready),
             *StatusPages(parts.status).routes(),
         ]
     )

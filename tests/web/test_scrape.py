@@ -26,7 +26,8 @@ async def answer(method: str, *, is_gone: bool = False) -> tuple[list[Message], 
     Gauge("page", "A page.", registry=registry)
     answers = Answers(RenderedBoard(Snapshot()), OwnMetrics(registry))
     scrapes = Scrapes(answers.answer, lambda *_: calls.append("received"))
-    await scrapes({"type": "http", "method": method, "headers": []}, receive, send)
+    scope = {"type": "http", "method": method, "headers": [], "query_string": b""}
+    await scrapes(scope, receive, send)
     return sent, calls
 
 

@@ -1,0 +1,112 @@
+"""Checks of passwords: slow on purpose, so off the event loop, one at a time, and remembered."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import bcrypt
+
+_REMEMBERED = 100
+_MOST_WAITING = 16
+_BCRYPT_BYTES = 72
+"""bcrypt sees no more of a password, and other implementations silently cut it there."""
+
+
+class TooManyChecksError(Exception):
+    """So many passwords wait for their check that another one would wait too long."""
+
+
+class _Login(NamedTuple):
+    user: str
+    password: bytes
+
+
+class Passwords:
+    """Tells whose password is right.
+
+    A user who does not exist takes as long to refuse as one who does. A right password is
+    remembered by a salted digest of it and of the hash it fits, so a changed file asks anew;
+    a wrong one is never remembered.
+    """
+
+    def __init__(self) -> None:
+        self._salt = secrets.token_bytes(32)
+        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def admit(self, users: Mapping[str, bytes], authorization: str) -> bool:
+        """Check an `Authorization` header against the hashes of `users`.
+
+        Raises `TooManyChecksError`.
+        """
+        login = _login(authorization)
+        if login is None:
+            return False
+        known = users.get(login.user)
+        hashed = known or _nobody(users)
+        digest = self._digest(login, hashed)
+        if known and self._is_remembered(digest):
+            return True
+        if self._waiting >= _MOST_WAITING:
+            raise TooManyChecksError
+        self._waiting += 1
+        try:
+            async with self._turn:
+                if known and self._is_remembered(digest):
+                    return True  # somebody with the same password was before us
+                is_right = await asyncio.to_thread(_fits, login.password, hashed)
+        finally:
+            self._waiting -= 1
+        if known is None or not is_right:
+            return False
+        self._remember(digest)
+        return True
+
+    def _digest(self, login: _Login, hashed: bytes) -> bytes:
+        digest = hashlib.blake2b(key=self._salt, digest_size=32)
+        for part in (login.user.encode(), hashed, login.password):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.digest()
+
+    def _is_remembered(self, digest: bytes) -> bool:
+        if digest not in self._right:
+            return False
+        self._right.move_to_end(digest)
+        return True
+
+    def _remember(self, digest: bytes) -> None:
+        self._right[digest] = None
+        if len(self._right) > _REMEMBERED:
+            self._right.popitem(last=False)
+
+
+def _login(authorization: str) -> _Login | None:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        plain = base64.b64decode(token.strip(), validate=True)
+        user, colon, password = plain.partition(b":")
+        return _Login(user.decode(), password) if colon else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _nobody(users: Mapping[str, bytes]) -> bytes:
+    """Give a hash that nothing fits, as slow as the slowest of `users`."""
+    cost = max(hashed[4:6] for hashed in users.values())
+    return b"$2b$%s$%s" % (cost, b"." * 53)
+
+
+def _fits(password: bytes, hashed: bytes) -> bool:
+    try:
+        return bcrypt.checkpw(password[:_BCRYPT_BYTES], hashed)
+    except ValueError:  # a hash whose salt is no valid base64 fits nothing
+        return False

@@ -1,0 +1,284 @@
+"""Passwords, headers and rate limit at the door of the site, and a file that changes."""
+
+import asyncio
+import base64
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import httpx
+import pytest
+import trustme
+from starlette.types import ASGIApp
+
+from exporter.web import Access, Guard
+from exporter.web.access.limit import Bucket
+from exporter.web.access.passwords import Passwords, TooManyChecksError
+from tests.harness import NO_TLS
+from tests.web.served import ALICE, SECRET, hello, write_certificate, write_config
+
+pytestmark = pytest.mark.anyio
+
+USERS = {"alice": ALICE.encode()}
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """Write the header of a login."""
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
+def client(app: ASGIApp) -> httpx.AsyncClient:
+    """Give a client of an application."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://exporter", verify=NO_TLS
+    )
+
+
+def guarded(folder: Path, content: dict[str, Any], *, are_open: bool = True) -> httpx.AsyncClient:
+    """Give a client of a site behind a web configuration."""
+    access = Access(write_config(folder, content))
+    paths = ("/-/healthy", "/-/ready") if are_open else ()
+    return client(Guard(hello(), lambda: access.current, paths))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (basic("alice", SECRET), 200),
+        (basic("alice", "wrong"), 401),
+        (basic("alice", ""), 401),
+        (basic("alice", f"{SECRET}\0"), 401),
+        (basic("mallory", SECRET), 401),
+        ({}, 401),
+        ({"Authorization": "Basic"}, 401),
+        ({"Authorization": "Basic !!!"}, 401),
+        ({"Authorization": "Basic YWxpY2U="}, 401),
+        ({"Authorization": "Bearer x"}, 401),
+        ({"Authorization": "Basic gICAgA=="}, 401),
+    ],
+)
+async def test_a_password_is_asked_for(
+    tmp_path: Path, headers: dict[str, str], status: int
+) -> None:
+    """Only who knows it sees the metrics; everybody else is told how to log in."""
+    async with guarded(tmp_path, {"basic_auth_users": {"alice": ALICE}}) as http:
+        response = await http.get("/metrics", headers=headers)
+    assert response.status_code == status
+    assert ("www-authenticate" in response.headers) == (status == 401)
+    assert ("hello" in response.text) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("path", "are_open", "status"),
+    [
+        ("/-/healthy", True, 200),
+        ("/-/ready", True, 200),
+        ("/-/healthy", False, 401),
+        ("/-/ready/", True, 401),
+        ("/%2d/healthy", True, 200),
+        ("//-/healthy", True, 401),
+        ("/nothing", True, 401),
+    ],
+)
+async def test_health_is_open_unless_asked_otherwise(
+    tmp_path: Path, path: str, are_open: object, status: int
+) -> None:
+    """An orchestrator needs no password, and no other path slips through with the health."""
+    content = {"basic_auth_users": {"alice": ALICE}}
+    async with guarded(tmp_path, content, are_open=bool(are_open)) as http:
+        assert (await http.get(path)).status_code == status
+
+
+async def test_a_hash_of_every_usual_kind_fits() -> None:
+    """`2y` is what htpasswd writes, `2b` what most libraries do; both are the same."""
+    for kind in (b"2a", b"2b", b"2y"):
+        users = {"alice": ALICE.encode().replace(b"$2b$", b"$%s$" % kind)}
+        assert await Passwords().admit(users, basic("alice", SECRET)["Authorization"])
+
+
+async def test_a_long_password_is_cut_where_bcrypt_ends() -> None:
+    """As in the toolkit, what comes after 72 bytes does not matter."""
+    users = {"alice": bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4))}
+    assert await Passwords().admit(users, basic("alice", "x" * 100)["Authorization"])
+
+
+async def test_a_right_password_is_remembered_until_the_hash_changes() -> None:
+    """The second scrape does not wait for bcrypt; a changed file asks anew."""
+    passwords = Passwords()
+    slow = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(12))}
+    login = basic("alice", SECRET)["Authorization"]
+    before = time.thread_time(), time.perf_counter()
+    assert await passwords.admit(slow, login)
+    first = time.perf_counter() - before[1]
+    start = time.perf_counter()
+    for _ in range(20):
+        assert await passwords.admit(slow, login)
+    assert (time.perf_counter() - start) / 20 < first / 10
+    other = {"alice": bcrypt.hashpw(b"another", bcrypt.gensalt(4))}
+    assert not await passwords.admit(other, login)
+
+
+async def test_checks_leave_the_event_loop_alone() -> None:
+    """While bcrypt works, others are served."""
+    slow = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(12))}
+    check = asyncio.create_task(Passwords().admit(slow, basic("alice", "wrong")["Authorization"]))
+    turns = 0
+    while not check.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert turns > 10
+
+
+async def test_nobody_takes_as_long_as_somebody() -> None:
+    """The time of a refusal does not tell whether there is such a user."""
+    users = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(10))}
+    seconds = {"alice": 0.0, "mallory": 0.0}
+    passwords = Passwords()
+    for _ in range(5):
+        for user in seconds:
+            start = time.perf_counter()
+            assert not await passwords.admit(users, basic(user, "wrong")["Authorization"])
+            seconds[user] += time.perf_counter() - start
+    assert 1 / 3 < seconds["alice"] / seconds["mallory"] < 3
+
+
+async def test_a_flood_of_guesses_is_bounded() -> None:
+    """Only so many wait for their check; who is known gets in meanwhile."""
+    passwords = Passwords()
+    right = basic("alice", SECRET)["Authorization"]
+    assert await passwords.admit(USERS, right)
+    guesses = [passwords.admit(USERS, basic("alice", str(n))["Authorization"]) for n in range(50)]
+    results, admitted = await asyncio.gather(
+        asyncio.gather(*guesses, return_exceptions=True), passwords.admit(USERS, right)
+    )
+    assert admitted
+    assert results.count(False) == 16
+    assert sum(isinstance(each, TooManyChecksError) for each in results) == 34
+
+
+async def test_headers_of_the_file_stand_on_every_answer(tmp_path: Path) -> None:
+    """Also on refusals; they stand for what the site itself would say."""
+    content = {
+        "basic_auth_users": {"alice": ALICE},
+        "http_server_config": {"headers": {"X-Frame-Options": "deny"}},
+    }
+    async with guarded(tmp_path, content) as http:
+        for path in ("/", "/-/healthy", "/nothing"):
+            response = await http.get(path)
+            assert response.headers["x-frame-options"] == "deny"
+
+
+async def test_requests_over_the_limit_are_turned_away(tmp_path: Path) -> None:
+    """The toolkit's rate limit: a burst, then one each interval."""
+    async with guarded(tmp_path, {"rate_limit": {"interval": "1h", "burst": 2}}) as http:
+        codes = [(await http.get("/")).status_code for _ in range(3)]
+    assert codes == [200, 200, 429]
+
+
+def test_a_bucket_fills_with_time() -> None:
+    """One token each interval, and never more than the burst."""
+    now = [0.0]
+    bucket = Bucket(2.0, 2, lambda: now[0])
+    assert [bucket.takes() for _ in range(3)] == [True, True, False]
+    now[0] = 2.0
+    assert [bucket.takes() for _ in range(2)] == [True, False]
+    now[0] = 1000.0
+    assert [bucket.takes() for _ in range(3)] == [True, True, False]
+
+
+class Watched:
+    """A web configuration in a folder, and what was said of its readings."""
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self.folder = folder
+        self.said: list[bool] = []
+        self.access = Access(write_config(folder, content), self._say)
+
+    def _say(self, *, is_good: bool) -> None:
+        self.said.append(is_good)
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Put another file in its place, as tools do that write all or nothing."""
+        draft = write_config(self.folder, content, "draft.yml")
+        draft.replace(self.folder / "web.yml")
+
+    def refresh(self) -> list[bool]:
+        """Look for changes; give what was said."""
+        self.said.clear()
+        self.access.refresh()
+        return list(self.said)
+
+
+TWO = {"alice": ALICE, "bob": ALICE}
+
+
+def test_a_changed_file_is_read(tmp_path: Path) -> None:
+    """What is unchanged is not read again."""
+    watched = Watched(tmp_path, {"basic_auth_users": {"alice": ALICE}})
+    assert watched.said == [True]
+    assert watched.refresh() == []
+    watched.write({"basic_auth_users": TWO})
+    assert watched.refresh() == [True]
+    assert watched.access.current.users.keys() == TWO.keys()
+    assert watched.refresh() == []
+
+
+def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path) -> None:
+    """It is said once, and again when it is mended."""
+    watched = Watched(tmp_path, {"basic_auth_users": {"alice": ALICE}})
+    watched.write({"basic_auth_userz": TWO})
+    assert watched.refresh() == [False]
+    assert watched.access.current.users.keys() == {"alice"}
+    assert watched.refresh() == []
+    (tmp_path / "web.yml").unlink()
+    assert watched.refresh() == [False]
+    watched.write({"basic_auth_users": TWO})
+    assert watched.refresh() == [True]
+    assert watched.access.current.users.keys() == TWO.keys()
+
+
+@pytest.mark.parametrize("section", ["basic_auth_users", "tls_server_config"])
+def test_a_reading_never_opens_the_door(tmp_path: Path, section: str) -> None:
+    """Half a file, or an empty one, does not take passwords or TLS away."""
+    pair = write_certificate(tmp_path, trustme.CA())
+    content = {"basic_auth_users": TWO, "tls_server_config": pair}
+    watched = Watched(tmp_path, content)
+    watched.write({name: value for name, value in content.items() if name != section})
+    assert watched.refresh() == [False]
+    (tmp_path / "web.yml").write_text("")
+    assert watched.refresh() == [False]
+    assert watched.access.current.tls is not None
+    assert watched.access.current.users.keys() == TWO.keys()
+
+
+def test_a_changed_certificate_is_read(tmp_path: Path) -> None:
+    """Also where it is behind a link that is swapped, as Kubernetes does; half a pair waits."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        write_certificate(tmp_path / name, trustme.CA())
+    (tmp_path / "now").symlink_to("old")
+    pair = {"cert_file": "now/server.crt", "key_file": "now/server.key"}
+    watched = Watched(tmp_path, {"tls_server_config": pair})
+    before = watched.access.current.tls
+    (tmp_path / "next").symlink_to("new")
+    (tmp_path / "next").replace(tmp_path / "now")
+    assert watched.refresh() == [True]
+    assert watched.access.current.tls is not before
+    os.replace(tmp_path / "old" / "server.key", tmp_path / "new" / "server.key")  # noqa: PTH105
+    assert watched.refresh() == [False]
+    os.replace(tmp_path / "old" / "server.crt", tmp_path / "new" / "server.crt")  # noqa: PTH105
+    assert watched.refresh() == [True]
+
+
+def test_a_certificate_that_comes_later_is_found(tmp_path: Path) -> None:
+    """A file that names what is not there yet is good as soon as it is there."""
+    watched = Watched(tmp_path, {"basic_auth_users": TWO})
+    pair = {"cert_file": "server.crt", "key_file": "server.key"}
+    watched.write({"basic_auth_users": TWO, "tls_server_config": pair})
+    assert watched.refresh() == [False]
+    write_certificate(tmp_path, trustme.CA())
+    assert watched.refresh() == [True]
+    assert watched.access.current.tls is not None

@@ -1,0 +1,301 @@
+"""Clients of every kind: slow, many, huge, odd, hasty and hostile."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from exporter.web.connections import SECONDS, Connections, Phase
+from exporter.web.protocol import MOST_HEAD_BYTES, MOST_PIPELINED
+from tests.processes import eventually
+from tests.web.served import Address, served
+
+pytestmark = pytest.mark.anyio
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+LAST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+async def exchange(address: Address, sent: bytes) -> bytes:
+    """Send bytes, and give all that comes until the server hangs up, or says no more."""
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    received = b""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        writer.write(sent)
+        await writer.drain()
+        async with asyncio.timeout(10):
+            while part := await reader.read(65536):
+                received += part
+    writer.close()
+    return received
+
+
+def statuses(received: bytes) -> list[int]:
+    """Give the status of each answer."""
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
+
+
+@asynccontextmanager
+async def idle(address: Address, count: int) -> AsyncIterator[list[asyncio.StreamWriter]]:
+    """Keep so many connections open that say nothing."""
+    writers = []
+    for _ in range(count):
+        _, writer = await asyncio.open_connection(address.host, address.port)
+        writers.append(writer)
+    yield writers
+    for writer in writers:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.0\r\n\r\n", 200),
+        (LAST, 200),
+        (b"GET /nothing HTTP/1.0\r\n\r\n", 404),
+        (b"GET http://x/metrics HTTP/1.0\r\n\r\n", 200),
+        (b"DELETE / HTTP/1.0\r\n\r\n", 405),
+        (b"OPTIONS / HTTP/1.0\r\n\r\n", 405),
+        (b"TRACE / HTTP/1.0\r\n\r\n", 405),
+        (b"PROPFIND /x HTTP/1.0\r\n\r\n", 404),
+        (b"OPTIONS * HTTP/1.0\r\n\r\n", 404),
+        (b"CONNECT x:1 HTTP/1.0\r\n\r\n", 400),
+        (b"FROBNICATE / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 400),
+        (b"GET /\r\n\r\n", 200),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 200),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 405),
+        (b"GET / HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\nhello", 200),
+        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", 200),
+        (b"GET /%ff%00%0d%0a HTTP/1.0\r\n\r\n", 404),
+        (b"GET /metrics?name[]=%ff&%=&&=;x HTTP/1.0\r\n\r\n", 200),
+        (b"GET / HTTP/1.0\r\nAuthorization: \xff\xfe\r\n\r\n", 200),
+        (b"GET /?" + b"x" * (MOST_HEAD_BYTES - 100) + b" HTTP/1.0\r\n\r\n", 200),
+        (b"GET /?" + b"x" * MOST_HEAD_BYTES + b" HTTP/1.0\r\n\r\n", 431),
+        (b"GET / HTTP/1.0\r\nX: " + b"x" * 500_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.0\r\n" + b"X: y\r\n" * 10_000 + b"\r\n", 431),
+        (b"GET /" + b"x" * 500_000, 431),
+    ],
+    ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else None,
+)
+async def test_every_request_has_its_answer(request_: bytes, status: int) -> None:
+    """One answer, and then the connection is closed."""
+    async with served() as address:
+        assert statuses(await exchange(address, request_)) == [status]
+
+
+async def test_requests_may_come_all_at_once() -> None:
+    """Pipelined requests are answered in their order, up to a number that is bounded."""
+    async with served() as address:
+        few = await exchange(address, GET * MOST_PIPELINED + LAST)
+        many = await exchange(address, GET * 10_000)
+    assert statuses(few) == [200] * (MOST_PIPELINED + 1)
+    assert 0 < len(statuses(many)) <= MOST_PIPELINED + 1
+    assert set(statuses(many)) == {200}
+
+
+async def test_nonsense_after_a_request_does_not_spoil_its_answer() -> None:
+    """The answer is sent as a whole before the connection is closed."""
+    async with served() as address:
+        received = await exchange(address, GET + b"nonsense\r\n\r\n")
+    assert statuses(received) == [200]
+    assert received.endswith(b"hello\n")
+
+
+async def test_a_slow_head_is_cut_off() -> None:
+    """Neither silence nor a byte now and then keeps a connection open for long."""
+    connections = Connections(seconds={**SECONDS, Phase.HEAD: 0.5})
+    async with served(connections=connections) as address, idle(address, 5):
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        start = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"GET /")
+            while not reader.at_eof():
+                writer.write(b"x")
+                await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(reader.read(1), 0.1)
+        assert time.monotonic() - start < 10
+        writer.close()
+        await eventually(partial(_is_empty, connections), seconds=10)
+
+
+async def test_silence_after_an_answer_is_cut_off() -> None:
+    """A connection is kept for the next request, but not for ever."""
+    connections = Connections(seconds={**SECONDS, Phase.NEXT: 0.5})
+    async with served(connections=connections) as address:
+        assert statuses(await exchange(address, GET)) == [200]
+        await eventually(partial(_is_empty, connections), seconds=10)
+
+
+async def _is_empty(connections: Connections) -> bool:
+    return len(connections) == 0
+
+
+async def _is_served(connections: Connections) -> bool:
+    return len(connections) > 0
+
+
+LARGE = 20_000_000
+
+
+def large(size: int = LARGE) -> Starlette:
+    """Make a site of one large page."""
+
+    async def page(_: Request) -> Response:
+        return Response(b"x" * size)
+
+    return Starlette(routes=[Route("/", page)])
+
+
+async def test_who_does_not_read_is_cut_off() -> None:
+    """A client that asks and does not take the answer is gone after a while."""
+    connections = Connections(seconds={**SECONDS, Phase.ANSWER: 0.5})
+    async with served(site=large(), connections=connections) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
+        writer.write(GET)
+        await writer.drain()
+        await eventually(partial(_is_served, connections), seconds=10)
+        await eventually(partial(_is_empty, connections), seconds=10)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(LARGE)
+        writer.close()
+
+
+async def test_the_number_of_connections_is_bounded() -> None:
+    """Who comes is let in; who has waited longest has to go."""
+    connections = Connections(most=10)
+    async with served(connections=connections) as address:
+        async with idle(address, 30):
+            assert statuses(await exchange(address, LAST)) == [200]
+            assert len(connections) <= 10
+        await eventually(partial(_is_empty, connections))
+
+
+async def test_the_server_ends_whoever_is_connected() -> None:
+    """Neither silence nor an answer that nobody reads keeps it from ending."""
+    async with served(site=large()) as address, idle(address, 20):
+        _, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
+        writer.write(GET)
+        await writer.drain()
+        start = time.monotonic()
+    assert time.monotonic() - start < 4
+    writer.close()
+
+
+async def dribble(address: Address) -> None:
+    """Send a request, a byte each second."""
+    with contextlib.suppress(ConnectionError):
+        _, writer = await asyncio.open_connection(address.host, address.port)
+        try:
+            for byte in GET * 10:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(1)
+        finally:
+            writer.close()
+
+
+SCRAPE_SECONDS = 0.1
+BUSY_MACHINE = 5
+"""How much slower than promised a scrape may be where others use the machine too."""
+
+
+async def test_a_thousand_clients_are_not_in_the_way_of_a_scrape() -> None:
+    """A thousand say nothing, two hundred dribble: scrapes are as quick as ever."""
+    async with served() as address, idle(address, 1000):
+        dribblers = [asyncio.create_task(dribble(address)) for _ in range(200)]
+        await asyncio.sleep(1)
+        seconds = []
+        for _ in range(20):
+            start = time.perf_counter()
+            assert statuses(await exchange(address, LAST)) == [200]
+            seconds.append(time.perf_counter() - start)
+        for task in dribblers:
+            task.cancel()
+        await asyncio.gather(*dribblers, return_exceptions=True)
+    print(f"scrapes took {min(seconds):.4f} to {max(seconds):.4f} s")  # noqa: T201
+    assert min(seconds) < SCRAPE_SECONDS
+    assert sorted(seconds)[len(seconds) // 2] < BUSY_MACHINE * SCRAPE_SECONDS
+
+
+TOKENS = st.sampled_from(
+    [
+        *(b"GET", b"HEAD", b"POST", b"OPTIONS", b"X", b" ", b"/", b"/metrics", b"/-/ready"),
+        *(b"?name[]=", b"%", b"%00", b"%ff", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"\r\n"),
+        *(b"\n", b"\r", b":", b"Host: x", b"Accept: ", b"Accept-Encoding: gzip;q=", b"q=nan"),
+        *(b"Content-Length: 1", b"Transfer-Encoding: chunked", b"Connection: close", b"\0"),
+        *(b"Authorization: Basic ", b"Expect: 100-continue", b"Upgrade: websocket", b"\r\n\r\n"),
+    ]
+)
+REQUESTS = st.lists(
+    st.one_of(TOKENS, st.binary(max_size=20), st.just(LAST)), min_size=1, max_size=30
+).map(b"".join)
+
+
+class Heard(logging.Handler):
+    """Collects what libraries say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.said.append(self.format(record))
+
+
+def check_fuzzed(requests: Sequence[bytes]) -> None:
+    """Send requests to a server of the test's own; each must do no harm."""
+    heard = Heard()
+    root = logging.getLogger()
+    root.addHandler(heard)
+
+    async def send() -> list[int]:
+        async with served() as address:
+            answers = await asyncio.gather(*(hasty(address, each) for each in requests))
+            answers.append(await exchange(address, LAST))
+        return [status for answer in answers for status in statuses(answer)]
+
+    try:
+        found = asyncio.run(send())
+    finally:
+        root.removeHandler(heard)
+    assert found[-1] == 200
+    assert not {status for status in found if status >= 500}
+    assert heard.said == []
+
+
+async def hasty(address: Address, sent: bytes) -> bytes:
+    """Send bytes and hang up; give what came by then."""
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    received = b""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        writer.write(sent)
+        writer.write_eof()
+        received = await asyncio.wait_for(reader.read(65536), 1)
+    writer.close()
+    return received
+
+
+@settings(max_examples=40)
+@given(st.lists(REQUESTS, min_size=1, max_size=20))
+def test_no_request_does_harm(requests: list[bytes]) -> None:
+    """Whatever is sent: no 5xx, nothing in the log, and the server goes on."""
+    check_fuzzed(requests)
