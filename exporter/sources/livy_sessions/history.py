@@ -1,0 +1,229 @@
+"""What is remembered of a history, in columns: 100,000 rows take a few megabytes. Pure.
+
+Only rows that have to be read again, or have series of their own, are kept as records.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from exporter.model import LivySession
+from exporter.sources.livy_sessions.columns import Texts
+from exporter.sources.livy_sessions.order import NO_TIME, Order, observe
+from exporter.sources.livy_sessions.planner import Outcome
+
+Kind = tuple[str, str] | None
+"""Queue and state; `None` for a row that could not be read."""
+
+_NO_KIND: tuple[Kind, ...] = (None,)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a page. One that could not be read has a name of the parser's instead of an id."""
+
+    name: str
+    record: LivySession | None
+
+    @property
+    def created_ms(self) -> int:
+        """Give the create time, `NO_TIME` where it is not known."""
+        created = None if self.record is None else self.record.created_ms
+        return NO_TIME if created is None else created
+
+    @property
+    def digest(self) -> int:
+        """Give what tells rows apart; ids may be reused by sessions created later."""
+        return hash((self.name, self.created_ms, self.record is None))
+
+    @property
+    def kind(self) -> Kind:
+        """Give what the row is counted under."""
+        return None if self.record is None else (self.record.queue, self.record.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A row that is kept as a record.
+
+    `changed_at` is when it was last seen to change, in monotonic seconds. Once `is_settled`
+    it is not read again, but may still have series of its own.
+    """
+
+    record: LivySession | None
+    changed_at: float
+    is_settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The rows of one listing, from old to new. Every column has one entry for each row.
+
+    `kinds` are places in `legend`. `newest` has the newest create time of each id that was
+    seen with several.
+    """
+
+    order: Order | None
+    digests: "array[int]"
+    created: "array[int]"
+    kinds: "array[int]"
+    names: Texts
+    legend: Sequence[Kind]
+    watched: Mapping[int, Watched]
+    newest: Mapping[str, int]
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.digests)
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Count the readable rows by queue and state."""
+        counted = Counter(self.kinds)
+        kinds = {kind: counted[at] for at, kind in enumerate(self.legend) if kind is not None}
+        return Counter({kind: count for kind, count in kinds.items() if count})
+
+    def wanted(self) -> list[int]:
+        """Give the indices of the rows that have to be read again."""
+        unsettled = {digest for digest, row in self.watched.items() if not row.is_settled}
+        if not unsettled:
+            return []
+        return [at for at, digest in enumerate(self.digests) if digest in unsettled]
+
+    def records(self) -> Iterator[LivySession]:
+        """Give the records that are kept, but not those of an id's former sessions."""
+        for row in self.watched.values():
+            record = row.record
+            if record is not None and not self._is_former(record):
+                yield record
+
+    def left(self, outcome: Outcome) -> list[tuple[str, int | None]]:
+        """Give id and create time of the rows that an outcome says are gone."""
+        gone = range(min(outcome.gone, outcome.kept))
+        rows = ((self.names[at], self.created[at], self.legend[self.kinds[at]]) for at in gone)
+        return [
+            (name, None if created == NO_TIME else created)
+            for name, created, kind in rows
+            if kind is not None
+        ]
+
+    def advanced(
+        self, outcome: Outcome, rows: Mapping[int, Row], watched: Mapping[int, Watched]
+    ) -> "History":
+        """Give the history after a short poll that read `rows`; `watched` are those of now."""
+        gone, kept, tail = outcome.gone, outcome.kept, outcome.tail
+        more = [rows[digest] for digest in tail[max(0, gone - kept) :]]
+        legend = _Legend(self.legend)
+        kinds = self.kinds[gone:kept]
+        for digest, place in outcome.places.items():
+            if gone <= place < kept:
+                kinds[place - gone] = legend.place(rows[digest].kind)
+        kinds.extend(legend.place(row.kind) for row in more)
+        return History(
+            self.order,
+            self.digests[gone:kept] + array("q", (row.digest for row in more)),
+            self.created[gone:kept] + array("q", (row.created_ms for row in more)),
+            kinds,
+            self.names.spliced(gone, kept, (row.name for row in more)),
+            legend.kinds,
+            watched,
+            self._newest_with(more),
+        )
+
+    def _is_former(self, record: LivySession) -> bool:
+        created = self.newest.get(record.session_id)
+        return created is not None and record.created_ms is not None and record.created_ms < created
+
+    def _newest_with(self, rows: Iterable[Row]) -> Mapping[str, int]:
+        """Note which of `rows`, or of the watched ones, are of an id with another row."""
+        by_id: dict[str, set[int]] = {}
+        kept = (Row(w.record.session_id, w.record) for w in self.watched.values() if w.record)
+        for row in (*kept, *rows):
+            by_id.setdefault(row.name, set()).add(row.created_ms)
+        more = {name: max(created) for name, created in by_id.items() if len(created) > 1}
+        return {**self.newest, **more} if more else self.newest
+
+
+class _Legend:
+    """Numbers the kinds in order of first sight."""
+
+    def __init__(self, kinds: Sequence[Kind] = _NO_KIND) -> None:
+        self._places = {kind: at for at, kind in enumerate(kinds)}
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return tuple(self._places)
+
+    def place(self, kind: Kind) -> int:
+        return self._places.setdefault(kind, len(self._places))
+
+
+class HistoryBuilder:
+    """Gathers the rows of a complete walk in the order in which they are first seen."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self._created = array("q")
+        self._kinds = array("H")
+        self._names: list[bytes] = []
+        self._legend = _Legend()
+        self._late: set[int] = set()
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self._places)
+
+    def add(self, row: Row, *, is_late: bool) -> int:
+        """Add a row, or read it again; `is_late` where pages before it were read again."""
+        digest, kind = row.digest, self._legend.place(row.kind)
+        place = self._places.setdefault(digest, len(self._kinds))
+        if place < len(self._kinds):
+            self._kinds[place] = kind
+            return digest
+        self._created.append(row.created_ms)
+        self._kinds.append(kind)
+        self._names.append(row.name.encode("utf-8", "surrogatepass"))
+        if is_late:
+            self._late.add(place)
+        return digest
+
+    def build(self, watched: Mapping[int, Watched]) -> History:
+        """Give the history that the walk has found."""
+        on_time = [at for at in range(len(self._kinds)) if at not in self._late]
+        order = observe([self._created[at] for at in on_time])
+        places = self._from_old_to_new(on_time, order)
+        digests = array("q", self._places)
+        names = [self._names[at].decode("utf-8", "surrogatepass") for at in places]
+        return History(
+            order,
+            array("q", (digests[at] for at in places)),
+            array("q", (self._created[at] for at in places)),
+            array("H", (self._kinds[at] for at in places)),
+            Texts(names),
+            self._legend.kinds,
+            watched,
+            self._newest(names, places),
+        )
+
+    def _from_old_to_new(self, on_time: list[int], order: Order | None) -> list[int]:
+        """Put rows that were found late where their create time says; they are few."""
+        places = on_time[::-1] if order is Order.NEWEST_FIRST else on_time
+        if order is None:
+            return [*places, *sorted(self._late)]
+        late = sorted(self._late, key=self._created.__getitem__)
+        merged: list[int] = []
+        for at in places:
+            while late and self._created[late[0]] < self._created[at]:
+                merged.append(late.pop(0))
+            merged.append(at)
+        return [*merged, *late]
+
+    def _newest(self, names: Sequence[str], places: Sequence[int]) -> dict[str, int]:
+        if len(set(names)) == len(names):
+            return {}
+        repeated = {name for name, count in Counter(names).items() if count > 1}
+        newest: dict[str, int] = {}
+        for name, at in zip(names, places, strict=True):
+            if name in repeated:
+                newest[name] = max(newest.get(name, NO_TIME), self._created[at])
+        return newest

@@ -1,0 +1,67 @@
+"""Which rows have to be read again, and which are settled. Pure."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from exporter.model import LivySession
+from exporter.sources.livy_sessions.history import Row, Watched
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Decides at one moment; `settle_after` is in seconds.
+
+    `recently_ended` are the ids of the sessions that ended so lately that they still have
+    series of their own.
+    """
+
+    settle_after: float
+    now: float
+    monotonic: float
+    recently_ended: Collection[str]
+
+    def first_sight(self, row: Row) -> Watched | None:
+        """Judge a row that was not known; `None` where it needs no watching."""
+        age = 0.0
+        record = row.record
+        if record is not None and record.has_ended:
+            # A record that tells no end time is as old as it can be.
+            ended_ms = record.created_ms if record.ended_ms is None else record.ended_ms
+            age = 0.0 if ended_ms is None else max(0.0, self.now - ended_ms / 1000)
+        return self._judge(record, self.monotonic - age)
+
+    def again(self, before: Watched | None, row: Row, *, is_changed: bool) -> Watched | None:
+        """Judge a known row that was read again; `is_changed` where it was not watched."""
+        if before is None:
+            return self._judge(row.record, self.monotonic) if is_changed else None
+        changed_at = before.changed_at if before.record == row.record else self.monotonic
+        return self._judge(row.record, changed_at)
+
+    def unread(self, before: Mapping[int, Watched]) -> dict[int, Watched]:
+        """Give those of the watched rows that stay watched although they were not read."""
+        return {
+            digest: watched
+            for digest, watched in before.items()
+            if not watched.is_settled or self._has_series(watched.record)
+        }
+
+    def _judge(self, record: LivySession | None, changed_at: float) -> Watched | None:
+        is_settled = _may_settle(record) and self.monotonic - changed_at >= self.settle_after
+        if is_settled and not self._has_series(record):
+            return None
+        return Watched(record, changed_at, is_settled)
+
+    def _has_series(self, record: LivySession | None) -> bool:
+        if record is None:
+            return False
+        return not record.has_ended or record.session_id in self.recently_ended
+
+
+def _may_settle(record: LivySession | None) -> bool:
+    """Tell whether a row can come to rest: it has ended, or nobody knows what it does.
+
+    A session in an unknown state is taken for open until its record has an end time.
+    """
+    if record is None or record.has_ended:
+        return True
+    return not record.state_known and record.ended_ms is not None
