@@ -6,6 +6,8 @@ from exporter.ledger.gateways import GatewayKey
 from exporter.ledger.ledger import Ledger, LedgerState
 from exporter.ledger.reader import back_up, forget_gateway, read_gateway
 from exporter.ledger.reconcile import Balance, GatewayRecord, reconcile
+from exporter.ledger.sessions import SessionKey
+from exporter.ledger.walks import Walk
 
 __all__ = [
     "Amount",
@@ -15,6 +17,8 @@ __all__ = [
     "Key",
     "Ledger",
     "LedgerState",
+    "SessionKey",
+    "Walk",
     "back_up",
     "forget_gateway",
     "read_gateway",

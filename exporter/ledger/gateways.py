@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from exporter.ledger.amounts import Changes
 from exporter.ledger.counting import Row, increments, readmission, starting_values, zeros
-from exporter.ledger.sessions import Reading, Sessions
+from exporter.ledger.sessions import Change, Reading, SessionKey, Sessions
+from exporter.ledger.walks import Walk
 from exporter.model import UNKNOWN_STATE, Gateway, LivySession
 
 GatewayKey = tuple[str, str]
@@ -44,11 +45,29 @@ class GatewayBook:
 
     def apply(self, records: Sequence[LivySession], reading: Reading, changes: Changes) -> None:
         """Take up what `records` say."""
-        changed = list(self._sessions.changed(records, reading))
+        self._take(list(self._sessions.changed(records, reading)), changes)
+        if reading.is_complete and not self.has_contact:
+            self._start(changes)
+
+    def stage(
+        self, records: Sequence[LivySession], walk: Walk, reading: Reading, changes: Changes
+    ) -> None:
+        """Take up one piece of a walk."""
+        self._take(list(self._sessions.staged(records, reading, walk)), changes)
+
+    def finish(self, walk: Walk, reading: Reading, changes: Changes) -> None:
+        """Conclude what a walk tells that is complete now."""
+        self._take(list(self._sessions.finished(reading, walk)), changes)
+        if not self.has_contact:
+            self._start(changes)
+
+    def note_left(self, keys: Iterable[SessionKey], reading: Reading, changes: Changes) -> None:
+        """Take note of sessions that are known to have left the listing."""
+        self._take(list(self._sessions.left(keys, reading)), changes)
+
+    def _take(self, changed: Sequence[Change], changes: Changes) -> None:
         if not self.has_contact:
             self._sessions.write(after for _, after in changed)
-            if reading.is_complete:
-                self._start(changes)
             return
         known_of_old = [after for before, after in changed if self._is_of_old(before, after)]
         news = [change for change in changed if not self._is_of_old(*change)]

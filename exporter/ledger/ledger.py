@@ -20,7 +20,8 @@ from exporter.ledger.counting import Key
 from exporter.ledger.file import LedgerFile, translated
 from exporter.ledger.gateways import GatewayBook, GatewayKey, GatewayList
 from exporter.ledger.holding import Holding
-from exporter.ledger.sessions import Reading
+from exporter.ledger.sessions import Reading, SessionKey
+from exporter.ledger.walks import Walk
 from exporter.model import Gateway, LivySession, SessionCluster
 
 
@@ -100,18 +101,47 @@ class Ledger:
         *,
         is_complete: bool,
         unreadable: frozenset[str] = frozenset(),
+        left: Sequence[SessionKey] = (),
     ) -> None:
         """Count what `records` say, in one durable transaction.
 
         Only where `is_complete`, a session of the gateway that is not among them is taken as
         gone (unless its id is `unreadable`); and the first complete listing is what starts
-        the counters of a gateway.
+        the counters of a gateway. Those that have `left` are gone in any case.
         """
         with self._transaction() as changes:
             book, at = GatewayBook(self._db, gateway), self._clock.now()
             reading = Reading(at, is_complete, book.has_contact, unreadable)
             book.apply(records, reading, changes)
-            if reading.is_complete and reading.is_after_contact:
+            book.note_left(left, reading, changes)
+            if reading.is_after_contact and (reading.is_complete or left):
+                book.forget(unlisted_before=at - self._forget_after)
+
+    def stage_sessions(
+        self, gateway: GatewayKey, records: Sequence[LivySession], walk: Walk
+    ) -> None:
+        """Count what one piece of a walk says, in one durable transaction."""
+        with self._transaction() as changes:
+            book = GatewayBook(self._db, gateway)
+            reading = Reading(
+                self._clock.now(), is_complete=False, is_after_contact=book.has_contact
+            )
+            book.stage(records, walk, reading, changes)
+
+    def finish_walk(
+        self, gateway: GatewayKey, walk: Walk, unreadable: frozenset[str] = frozenset()
+    ) -> None:
+        """Conclude what a walk tells that was staged piece by piece and is complete.
+
+        The same as `apply_sessions` with all of its records, where `is_complete`.
+        """
+        with self._transaction() as changes:
+            book, at = GatewayBook(self._db, gateway), self._clock.now()
+            reading = Reading(
+                at, is_complete=False, is_after_contact=book.has_contact, unreadable=unreadable
+            )
+            book.finish(walk, reading, changes)
+            if reading.is_after_contact:
                 book.forget(unlisted_before=at - self._forget_after)
 
     def apply_session_clusters(

@@ -36,6 +36,13 @@ def match(rows: Sequence[Row], records: Sequence[LivySession]) -> Iterator[Match
         yield row, sorted(some, key=lambda record: place[id(record)])
 
 
+def is_created_at(row: Row, created_ms: int | None) -> bool:
+    """Tell whether a create time is that of a row."""
+    if row.created_ms is None or created_ms is None:
+        return row.created_ms == created_ms
+    return abs(row.created_ms - created_ms) <= TOLERANCE_MS
+
+
 def _dated(rows: Sequence[Row], records: Sequence[LivySession]) -> list[Match]:
     """Match the records that have a create time; new sessions come last, from old to new."""
     known: dict[int, Match] = {}

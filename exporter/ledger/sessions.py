@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.ledger.counting import Row, leave, open_row, read_again
-from exporter.ledger.matching import match
+from exporter.ledger.matching import is_created_at, match
+from exporter.ledger.walks import Walk
 from exporter.model import LivySession
 
 Change = tuple[Row | None, Row]
@@ -36,7 +37,14 @@ _GLANCE = f"""SELECT session_id, created_ms, vcore_seconds, mb_seconds, latest_n
 _IS_DROPPABLE = "unlisted_at < ? AND created_ms IS NOT NULL"
 _LEFT_BEFORE = f"{_SELECT} AND {_IS_DROPPABLE}"
 _DROP = f"DELETE FROM session WHERE gateway_id = ? AND {_IS_DROPPABLE}"  # noqa: S608 - constants
+_LISTED = "SELECT session_id, serial FROM session WHERE gateway_id = ? AND unlisted_at IS NULL"
 _REUSED = "SELECT DISTINCT session_id FROM session WHERE gateway_id = ? AND serial > 0"
+
+SessionKey = tuple[str, int | None]
+"""Id and create time of a session, the time `None` where it is not known."""
+
+_MOST_IDS = 500
+"""In one query: SQLite bounds the number of its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,39 @@ class Sessions:
             return
         for session_id, some in _grouped(records).items():
             yield from _of_one_id(self._rows_of(session_id), some, reading)
+
+    def staged(
+        self, records: Sequence[LivySession], reading: Reading, walk: Walk
+    ) -> Iterator[Change]:
+        """Yield the rows that one piece of a walk changes."""
+        groups = _grouped(records)
+        rows = self._rows_of_many([*groups])
+        for session_id, some in groups.items():
+            known = rows.get(session_id, [])
+            if len(known) == len(some) == 1 and _is_unchanged(known[0], some[0]):
+                walk.meet(session_id, (known[0].serial,))
+                continue
+            surely, older = walk.sort(known, some)
+            yield from _met(known, surely, older, reading, walk)
+
+    def finished(self, reading: Reading, walk: Walk) -> Iterator[Change]:
+        """Yield the rows that change because a walk is complete now."""
+        for session_id, some in _grouped(walk.deferred).items():
+            known = self._rows_of(session_id)
+            walk.deferred = []
+            surely, older = walk.sort(known, some)
+            yield from _met(known, [*surely, *walk.deferred], older, reading, walk)
+        for session_id, serial in self._db.execute(_LISTED, (self._gateway_id,)).fetchall():
+            if not walk.has_met(session_id, serial) and session_id not in reading.unreadable:
+                rows = self._rows_of(session_id)
+                yield from ((row, leave(row, reading.at)) for row in rows if row.serial == serial)
+
+    def left(self, keys: Iterable[SessionKey], reading: Reading) -> Iterator[Change]:
+        """Yield the rows of sessions that are known to have left."""
+        for session_id, created_ms in keys:
+            for row in self._rows_of(session_id):
+                if row.unlisted_at is None and is_created_at(row, created_ms):
+                    yield row, leave(row, reading.at)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write `rows` in place of what they were."""
@@ -114,6 +155,16 @@ class Sessions:
             yield from _of_one_id(self._rows_of(session_id), groups.get(session_id, ()), reading)
         for record in single.values():
             yield from _of_one_id([], (record,), reading)
+
+    def _rows_of_many(self, session_ids: Sequence[str]) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for start in range(0, len(session_ids), _MOST_IDS):
+            some = session_ids[start : start + _MOST_IDS]
+            places = ",".join("?" * len(some))
+            query = f"{_SELECT} AND session_id IN ({places})"
+            for values in self._db.execute(query, (self._gateway_id, *some)):
+                found.setdefault(values[0], []).append(Row._make(values))
+        return found
 
     def _rows_of(self, session_id: str) -> list[Row]:
         found = self._db.execute(f"{_SELECT} AND session_id = ?", (self._gateway_id, session_id))
@@ -162,6 +213,33 @@ def _of_one_id(
     rows: Sequence[Row], records: Sequence[LivySession], reading: Reading
 ) -> Iterator[Change]:
     """Yield the rows of one session id that change."""
+    was, now = _read(rows, records, reading)
+    yield from ((was.get(serial), row) for serial, row in now.items() if row != was.get(serial))
+    if reading.is_complete:
+        yield from _left(rows, now, reading)
+
+
+def _met(
+    rows: Sequence[Row],
+    records: Sequence[LivySession],
+    older: Sequence[LivySession],
+    reading: Reading,
+    walk: Walk,
+) -> Iterator[Change]:
+    """Yield the rows of one id that change; `older` are sessions of their own, without a row."""
+    was, now = _read(rows, records, reading)
+    _, new = _read((), older, reading)
+    first = max((*was, *now), default=-1) + 1
+    now.update((first + serial, row._replace(serial=first + serial)) for serial, row in new.items())
+    if now:
+        walk.meet((*records, *older)[0].session_id, now)
+    yield from ((was.get(serial), row) for serial, row in now.items() if row != was.get(serial))
+
+
+def _read(
+    rows: Sequence[Row], records: Sequence[LivySession], reading: Reading
+) -> tuple[dict[int, Row], dict[int, Row]]:
+    """Give the rows of one session id as they were, and as those that were met become."""
     was = {row.serial: row for row in rows}
     now: dict[int, Row] = {}
     for known, some in match(rows, records) if records else ():
@@ -170,9 +248,7 @@ def _of_one_id(
         for record in some:
             row = read_again(row, record, reading.event_at)
         now[serial] = row
-    yield from ((was.get(serial), row) for serial, row in now.items() if row != was.get(serial))
-    if reading.is_complete:
-        yield from _left(rows, now, reading)
+    return was, now
 
 
 def _left(rows: Sequence[Row], met: Container[int], reading: Reading) -> Iterator[Change]:

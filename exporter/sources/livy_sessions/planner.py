@@ -140,9 +140,7 @@ class _Rest:
             is_probe = page.number == self._probe or page.start + page.size == self._end
             self._probe = page.number + 1 if is_probe else self._probe
             self._end = None if is_probe else self._end
-        self._places.update(
-            (digest, found.first + at) for at, digest in enumerate(found.rows)
-        )
+        self._places.update((digest, found.first + at) for at, digest in enumerate(found.rows))
         self._wanted = [each for each in self._wanted if not found.first <= each < found.stop]
         self._look_for_old_end(page, found)
 
