@@ -170,11 +170,13 @@ class Page(Generic[T_co]):
     """One page of a listing, as far as its records could be read.
 
     `malformed` identifies each record that could not be read (its id, or a digest of it), so
-    that it is still a row where rows are held against the service's own count.
+    that it is still a row where rows are held against the service's own count. `malformed_at`
+    are their places on the page, from 0, as far as they are known.
     """
 
     records: tuple[T_co, ...] = ()
     malformed: tuple[str, ...] = ()
+    malformed_at: tuple[int, ...] = field(default=(), compare=False)
     total_count: int | None = None
     next_token: str = ""
 

@@ -164,15 +164,18 @@ def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], ob
         raise MalformedError(f"the page holds {count} rows, far more than were asked for")
     records: list[T] = []
     malformed: list[str] = []
-    for row in answer.records:
+    places: list[int] = []
+    for place, row in enumerate(answer.records):
         try:
             records.append(convert(row))
         except UnreadableError:
             malformed.append(_name(row, id_of(row)))
+            places.append(place)
     malformed += [_name(value, None) for value in answer.broken]
     return Page(
         records=tuple(records),
         malformed=_numbered(malformed),
+        malformed_at=tuple(places),
         total_count=integer(answer.total_count),
         next_token=text(answer.next_token, limit=_TOKEN_LENGTH),
     )

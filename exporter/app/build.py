@@ -30,7 +30,14 @@ from exporter.poller import (
 )
 from exporter.settings import Settings
 from exporter.snapshot import Snapshot
-from exporter.sources import Directory, Discovery, LivySessions, SeriesLimits, SessionClusters
+from exporter.sources import (
+    Directory,
+    Discovery,
+    LivySessions,
+    SeriesLimits,
+    SessionClusters,
+    WalkTiming,
+)
 from exporter.telemetry import Telemetry
 from exporter.web import HEALTH_PATHS, Access, Guard, Site, site
 
@@ -182,6 +189,9 @@ class _Workshop:
                 telemetry=self.telemetry,
                 clock=self.clock,
                 limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
+                timing=WalkTiming(
+                    self.settings.livy.full_walk_interval, self.settings.livy.settle_after
+                ),
             )
         return PollJob(source, lambda: meter.requests)
 

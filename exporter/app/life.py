@@ -55,6 +55,7 @@ async def live(
         async with _signals() as stop, server.serving(listener):
             schedule = Schedule(
                 exporter.roster.run,
+                exporter.roster.check,
                 poll_interval=settings.poll.interval,
                 discovery_interval=settings.discovery.interval,
                 on_skip=exporter.telemetry.poll_skipped,

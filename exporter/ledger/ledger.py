@@ -129,16 +129,25 @@ class Ledger:
             book.stage(records, walk, reading, changes)
 
     def finish_walk(
-        self, gateway: GatewayKey, walk: Walk, unreadable: frozenset[str] = frozenset()
+        self,
+        gateway: GatewayKey,
+        walk: Walk,
+        unreadable: frozenset[str] = frozenset(),
+        *,
+        is_truncated: bool = False,
     ) -> None:
         """Conclude what a walk tells that was staged piece by piece and is complete.
 
-        The same as `apply_sessions` with all of its records, where `is_complete`.
+        The same as `apply_sessions` with all of its records, where `is_complete`. Where it
+        `is_truncated`, it is as complete as can be, but no session is taken as gone.
         """
         with self._transaction() as changes:
             book, at = GatewayBook(self._db, gateway), self._clock.now()
             reading = Reading(
-                at, is_complete=False, is_after_contact=book.has_contact, unreadable=unreadable
+                at,
+                is_complete=not is_truncated,
+                is_after_contact=book.has_contact,
+                unreadable=unreadable,
             )
             book.finish(walk, reading, changes)
             if reading.is_after_contact:

@@ -33,6 +33,9 @@ _GLANCE = f"""SELECT session_id, created_ms, vcore_seconds, mb_seconds, latest_n
     + CASE WHEN ended = '' THEN {_OPEN} ELSE 0 END
     + CASE WHEN unlisted_at IS NOT NULL THEN {_UNLISTED} ELSE 0 END
     FROM session WHERE gateway_id = ?"""  # noqa: S608 - our own numbers
+_GLANCE_AT = (
+    _GLANCE.replace("FROM session", ", serial FROM session") + " AND session_id IN ({places})"
+)
 # Without its create time, a session that comes back could not be known for an old one.
 _IS_DROPPABLE = "unlisted_at < ? AND created_ms IS NOT NULL"
 _LEFT_BEFORE = f"{_SELECT} AND {_IS_DROPPABLE}"
@@ -87,12 +90,13 @@ class Sessions:
     ) -> Iterator[Change]:
         """Yield the rows that one piece of a walk changes."""
         groups = _grouped(records)
-        rows = self._rows_of_many([*groups])
+        glances = self._glances([*groups])
         for session_id, some in groups.items():
-            known = rows.get(session_id, [])
-            if len(known) == len(some) == 1 and _is_unchanged(known[0], some[0]):
-                walk.meet(session_id, (known[0].serial,))
+            seen = glances.get(session_id, [])
+            if len(seen) == len(some) == 1 and _is_unchanged(seen[0][:-1], some[0]):
+                walk.meet(session_id, (seen[0][-1],))
                 continue
+            known = self._rows_of(session_id) if seen else []
             surely, older = walk.sort(known, some)
             yield from _met(known, surely, older, reading, walk)
 
@@ -103,6 +107,8 @@ class Sessions:
             walk.deferred = []
             surely, older = walk.sort(known, some)
             yield from _met(known, [*surely, *walk.deferred], older, reading, walk)
+        if not reading.is_complete:
+            return
         for session_id, serial in self._db.execute(_LISTED, (self._gateway_id,)).fetchall():
             if not walk.has_met(session_id, serial) and session_id not in reading.unreadable:
                 rows = self._rows_of(session_id)
@@ -156,14 +162,14 @@ class Sessions:
         for record in single.values():
             yield from _of_one_id([], (record,), reading)
 
-    def _rows_of_many(self, session_ids: Sequence[str]) -> dict[str, list[Row]]:
-        found: dict[str, list[Row]] = {}
+    def _glances(self, session_ids: Sequence[str]) -> dict[str, list[Sequence[Any]]]:
+        """Glance at the rows of some ids; the serial comes last."""
+        found: dict[str, list[Sequence[Any]]] = {}
         for start in range(0, len(session_ids), _MOST_IDS):
             some = session_ids[start : start + _MOST_IDS]
-            places = ",".join("?" * len(some))
-            query = f"{_SELECT} AND session_id IN ({places})"
-            for values in self._db.execute(query, (self._gateway_id, *some)):
-                found.setdefault(values[0], []).append(Row._make(values))
+            query = _GLANCE_AT.format(places=",".join("?" * len(some)))
+            for glance in self._db.execute(query, (self._gateway_id, *some)):
+                found.setdefault(glance[0], []).append(glance)
         return found
 
     def _rows_of(self, session_id: str) -> list[Row]:

@@ -7,14 +7,14 @@ from typing import TypeVar
 import structlog
 
 from exporter.errors import PollError, Reason
-from exporter.snapshot import Failure
+from exporter.snapshot import Failure, WalkProgress
+from exporter.sources import Progress
 
 _log = structlog.get_logger(__name__)
 
 CRASHED = "poll_crashed"
 
 T = TypeVar("T")
-Progress = Callable[[], None]
 
 
 async def attempt(
@@ -32,8 +32,8 @@ async def attempt(
     try:
         async with asyncio.timeout(timeout) as deadline:
 
-            def progress() -> None:
-                on_life()
+            def progress(walked: WalkProgress | None = None) -> None:
+                on_life(walked)
                 deadline.reschedule(asyncio.get_running_loop().time() + timeout)
 
             return await work(progress), None

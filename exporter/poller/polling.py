@@ -6,16 +6,17 @@ Nothing here knows of a scheduler: tests call `Polling.poll` themselves.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 from exporter.clock import Clock
 from exporter.errors import LedgerError
 from exporter.ledger import Ledger
 from exporter.model import Target
-from exporter.poller.boundary import Progress, attempt, log_change
+from exporter.poller.boundary import attempt, log_change
 from exporter.poller.totals import Totals
-from exporter.snapshot import Board, Failure, TargetView
-from exporter.sources import PollResult
+from exporter.snapshot import Board, Failure, TargetView, WalkProgress
+from exporter.sources import PollResult, Progress
 from exporter.telemetry import Telemetry
 
 
@@ -28,6 +29,14 @@ class PollSource(Protocol):
 
     async def poll(self, progress: Progress) -> PollResult:
         """Read everything; call `progress` whenever something arrives. Raises `PollError`."""
+
+
+@runtime_checkable
+class CheckedSource(Protocol):
+    """What reads only a part in most polls, and is now and then read completely beside them."""
+
+    async def check(self, progress: Progress) -> None:
+        """Read everything if that is due. Raises `PollError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +65,15 @@ class Polling:
         self._telemetry = telemetry
         self._clock = clock
         self._last_life = clock.monotonic()
+        self._checked: set[Target] = set()
+        self._walk_shown_at: dict[Target, float] = {}
 
     @property
     def last_sign_of_life(self) -> float:
         """Give when a page arrived or a poll finished last (monotonic seconds)."""
         return self._last_life
 
-    def note_life(self) -> None:
+    def note_life(self, _walked: WalkProgress | None = None) -> None:
         """Note that something has arrived, or finished."""
         self._last_life = self._clock.monotonic()
 
@@ -98,12 +109,33 @@ class Polling:
             last_requests=requests() - requests_before,
             stale_after=self.timing.stale_after_poll(now - started),
             polls=before.polls + 1,
+            walk=before.walk if target in self._checked else None,
         )
         if result is not None:
             view = replace(view, gauges=result.gauges, records=result.records, gauges_read=now)
         if failure is None:
             view = replace(view, last_success_at=self._clock.now())
         self._publish(view)
+
+    async def check(self, source: PollSource) -> None:
+        """Let `source` read everything beside its polls, if it is one that does so."""
+        if not isinstance(source, CheckedSource):
+            return
+        target = source.target
+        self._checked.add(target)
+        try:
+            _, failure = await attempt(
+                source.check,
+                name=str(target),
+                timeout=self.timing.timeout,
+                on_life=partial(self._note_walk, target),
+            )
+        finally:
+            self._checked.discard(target)
+        log_change(f"{target} (whole history)", None, failure)
+        view = self._board.current.targets.get(target)
+        if view is not None and view.walk is not None:
+            self._publish(replace(view, walk=None))
 
     async def tick(self) -> None:
         """Do what is due by time alone: withdraw stale gauges, release held increases."""
@@ -122,11 +154,22 @@ class Polling:
             source.poll,
             name=str(source.target),
             timeout=self.timing.timeout,
-            on_life=self.note_life,
+            on_life=partial(self._note_walk, source.target),
         )
         if result is None:
             return None, failure
         return result, self._ledger_failure(result.ledger_error)
+
+    def _note_walk(self, target: Target, walked: WalkProgress | None = None) -> None:
+        """Show now and then how far a walk has come; to publish has its price."""
+        self.note_life()
+        view = self._board.current.targets.get(target)
+        if walked is None or view is None:
+            return
+        now = self._clock.monotonic()
+        if view.walk is None or now - self._walk_shown_at[target] >= _WALK_SHOWN_SECONDS:
+            self._walk_shown_at[target] = now
+            self._publish(replace(view, walk=walked))
 
     def _ledger_failure(self, error: LedgerError | None) -> Failure | None:
         """Count a failure of the ledger, which makes a poll fail whose gauges are good."""
@@ -137,3 +180,6 @@ class Polling:
 
     def _publish(self, view: TargetView) -> None:
         self._board.publish(self._totals.onto(self._board.current.with_target(view)))
+
+
+_WALK_SHOWN_SECONDS = 5.0

@@ -9,10 +9,10 @@ from typing import Protocol
 from exporter import catalog
 from exporter.clock import Clock
 from exporter.model import Scope, Target
-from exporter.poller.boundary import Progress, attempt, log_change
+from exporter.poller.boundary import attempt, log_change
 from exporter.poller.polling import Polling, PollSource
 from exporter.snapshot import Board, DiscoveryView, Samples, SampleSet, Snapshot
-from exporter.sources import Directory
+from exporter.sources import Directory, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ class Roster:
         elif work in self._jobs:
             job = self._jobs[work]
             await self._polling.poll(job.source, job.requests)
+
+    async def check(self, work: Target | Scope) -> None:
+        """Let a target be read completely beside its polls, if that is due."""
+        if isinstance(work, Target) and work in self._jobs:
+            await self._polling.check(self._jobs[work].source)
 
     async def discover(self, scope: Scope) -> None:
         """Read one scope; what was found before stays where that fails."""

@@ -30,17 +30,20 @@ class Schedule:
     def __init__(
         self,
         run: Callable[[Work], Coroutine[Any, Any, None]],
+        check: Callable[[Work], Coroutine[Any, Any, None]],
         *,
         poll_interval: float,
         discovery_interval: float,
         on_skip: Callable[[Source], None],
     ) -> None:
         self._do = run
+        self._check = check
         self._poll_interval = poll_interval
         self._discovery_interval = discovery_interval
         self._on_skip = on_skip
         self._works: dict[str, Work] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._checking: set[asyncio.Task[None]] = set()
         self._is_stopping = False
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
@@ -58,35 +61,53 @@ class Schedule:
         interval = self._poll_interval if isinstance(work, Target) else self._discovery_interval
         self._works[str(work)] = work
         self._scheduler.add_job(
-            partial(self._run, work),
+            partial(self._run, self._do, work, self._running),
             IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
             id=str(work),
             next_run_time=datetime.now(UTC),
         )
+        if isinstance(work, Target):
+            self._scheduler.add_job(
+                partial(self._run, self._check, work, self._checking),
+                IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
+                id=_check_id(work),
+            )
 
     def remove(self, work: Work) -> None:
         """Run `work` no more; what is under way goes on."""
         del self._works[str(work)]
         self._scheduler.remove_job(str(work))
+        if isinstance(work, Target):
+            self._scheduler.remove_job(_check_id(work))
 
     async def stop(self, deadline: float) -> None:
-        """Start no more polls, and give the running ones `deadline` seconds to finish."""
+        """Start no more polls, and give the running ones `deadline` seconds to finish.
+
+        What is read beside the polls takes long, and can be read again: it ends at once.
+        """
         self._is_stopping = True
         self._scheduler.pause()
+        for task in self._checking:
+            task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=deadline)
         for task in self._running:
             task.cancel()
         # Cancelled polls end at their next await; the ledger must not be closed before.
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*self._running, *self._checking, return_exceptions=True)
         self._scheduler.shutdown(wait=False)
 
-    async def _run(self, work: Work) -> None:
+    async def _run(
+        self,
+        do: Callable[[Work], Coroutine[Any, Any, None]],
+        work: Work,
+        running: set[asyncio.Task[None]],
+    ) -> None:
         if self._is_stopping:
             return
-        task = asyncio.create_task(self._do(work))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task = asyncio.create_task(do(work))
+        running.add(task)
+        task.add_done_callback(running.discard)
         try:
             await task
         except asyncio.CancelledError:
@@ -98,3 +119,7 @@ class Schedule:
         work = self._works.get(event.job_id)
         if isinstance(work, Target):
             self._on_skip(work.source)
+
+
+def _check_id(target: Target) -> str:
+    return f"{target} (whole history)"

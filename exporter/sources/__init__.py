@@ -2,8 +2,8 @@
 
 from exporter.sources.directory import Directory, Selection, Wanted, by_patterns
 from exporter.sources.discovery import Discovery, discover
-from exporter.sources.listing import PollResult
-from exporter.sources.livy_sessions import LivySessions, SeriesLimits
+from exporter.sources.listing import PollResult, Progress
+from exporter.sources.livy_sessions import LivySessions, SeriesLimits, WalkTiming
 from exporter.sources.session_clusters import SessionClusters
 
 __all__ = [
@@ -11,9 +11,11 @@ __all__ = [
     "Discovery",
     "LivySessions",
     "PollResult",
+    "Progress",
     "Selection",
     "SeriesLimits",
     "SessionClusters",
+    "WalkTiming",
     "Wanted",
     "by_patterns",
     "discover",

@@ -52,7 +52,7 @@ async def discover(scope: Scope, client: Client, directory: Directory) -> None:
     if scope.workspace_id:
         directory.take_gateways(scope, await client.gateways(scope.workspace_id))
     else:
-        directory.take_workspaces(scope, await list_workspaces(client, lambda: None))
+        directory.take_workspaces(scope, await list_workspaces(client, lambda *_: None))
 
 
 async def list_workspaces(client: Client, progress: Progress) -> tuple[Workspace, ...]:

@@ -1,15 +1,20 @@
 """What the sources have in common when they read a listing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from exporter.errors import IncompleteError, LedgerError
 from exporter.model import LivySession, Page, SessionCluster, Source
-from exporter.snapshot import NO_RECORDS, Records, Samples
+from exporter.snapshot import NO_RECORDS, Records, Samples, WalkProgress
 from exporter.telemetry import Telemetry
 
-Progress = Callable[[], None]
-"""Is called whenever something has arrived: a walk lives as long as pages come."""
+
+class Progress(Protocol):
+    """Is called whenever something has arrived: a walk lives as long as pages come."""
+
+    def __call__(self, walked: WalkProgress | None = None, /) -> None:
+        """Take note; `walked` tells how far a complete walk of a history has come."""
 
 
 @dataclass(frozen=True, slots=True)

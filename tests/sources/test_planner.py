@@ -72,7 +72,7 @@ MOVES = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=30)
     has_count=st.booleans(),
     past_end=PAST_END,
 )
-def test_a_history_that_moves_at_its_ends_is_accounted_for(  # noqa: PLR0913
+def test_a_history_that_moves_at_its_ends_is_accounted_for(
     order: Order,
     size: int,
     count: int,

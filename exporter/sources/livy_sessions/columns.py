@@ -9,9 +9,16 @@ class Texts(Sequence[str]):
 
     __slots__ = ("_data", "_ends", "_skipped")
 
-    def __init__(self, texts: Iterable[str] = ()) -> None:
-        self._skipped = 0
-        self._data, self._ends = _packed(texts, 0)
+    def __init__(self, data: bytes, ends: "array[int]", skipped: int = 0) -> None:
+        """Take texts one behind the other, where each ends, and how many do not count."""
+        self._data = data
+        self._ends = ends
+        self._skipped = skipped
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Texts":
+        """Pack texts."""
+        return cls(*_packed(texts, 0))
 
     def __len__(self) -> int:
         """Count the texts."""
@@ -27,16 +34,12 @@ class Texts(Sequence[str]):
 
     def spliced(self, gone: int, kept: int, more: Iterable[str]) -> "Texts":
         """Give the texts from `gone` up to `kept`, and then `more`."""
-        result = Texts.__new__(Texts)
         first, stop = self._skipped + gone, self._skipped + max(kept, gone)
         if first > len(self._ends) // 2:  # what was skipped costs more than a copy
-            return Texts([*(self[index] for index in range(gone, kept)), *more])
+            return Texts.of([*(self[index] for index in range(gone, kept)), *more])
         end = self._ends[stop - 1] if stop else 0
         data, ends = _packed(more, end)
-        result._data = self._data[:end] + data
-        result._ends = self._ends[:stop] + ends
-        result._skipped = first
-        return result
+        return Texts(self._data[:end] + data, self._ends[:stop] + ends, first)
 
 
 def _packed(texts: Iterable[str], start: int) -> tuple[bytes, "array[int]"]:

@@ -5,11 +5,14 @@ no row can slip past: with the newest row first, what comes in meanwhile pushes 
 the pages still to be read; with the oldest first, what leaves meanwhile pulls them there.
 """
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from exporter.sources.livy_sessions.order import Order
+
+if TYPE_CHECKING:
+    from array import array
 
 
 class Surprise(Exception):  # noqa: N818 - no error: the history is not as it was expected

@@ -199,7 +199,7 @@ class HistoryBuilder:
             array("q", (digests[at] for at in places)),
             array("q", (self._created[at] for at in places)),
             array("H", (self._kinds[at] for at in places)),
-            Texts(names),
+            Texts.of(names),
             self._legend.kinds,
             watched,
             self._newest(names, places),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
+from itertools import pairwise
 
 NO_TIME = -1
 """Stands for a create time that is not known."""
@@ -25,8 +26,8 @@ def observe(created: Sequence[int]) -> Order | None:
     poll checks that.
     """
     known = [each for each in created if each != NO_TIME]
-    up = sum(later > earlier for earlier, later in zip(known, known[1:], strict=False))
-    down = sum(later < earlier for earlier, later in zip(known, known[1:], strict=False))
+    up = sum(later > earlier for earlier, later in pairwise(known))
+    down = sum(later < earlier for earlier, later in pairwise(known))
     if down > up * _TOLERATED:
         return Order.NEWEST_FIRST
     if up > down * _TOLERATED:

@@ -1,25 +1,54 @@
-"""The Livy sessions of one gateway: a history in which ended sessions stay."""
+"""Polls one gateway: a short poll where that is enough, else a complete walk."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+
+import structlog
 
 from exporter import catalog
-from exporter.api import PAGE_SIZE, Client, walk_pages
+from exporter.api import PAGE_SIZE, Client
 from exporter.clock import Clock
-from exporter.errors import LedgerError, PollError
-from exporter.ledger import GatewayKey, Ledger
-from exporter.model import LIVY_SESSION_STATES, NANO, LivySession, Page, Source, Target
-from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet
-from exporter.sources.kept import KeptSeries
+from exporter.errors import ApiError, IncompleteError, LedgerError, PollError, ServerError
+from exporter.ledger import GatewayKey, Ledger, SessionKey, Walk
+from exporter.model import LivySession, Page, Source, Target
+from exporter.snapshot import GroupedSamples, Samples, SampleSet, WalkProgress, groups_of
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
+from exporter.sources.livy_sessions.absorbing import absorb
+from exporter.sources.livy_sessions.checking import Check
+from exporter.sources.livy_sessions.front import Surprise
+from exporter.sources.livy_sessions.history import History, Row
+from exporter.sources.livy_sessions.order import Order
+from exporter.sources.livy_sessions.planner import ShortPoll
+from exporter.sources.livy_sessions.reading import rows_of
+from exporter.sources.livy_sessions.series import kept_series, samples
+from exporter.sources.livy_sessions.walking import CompleteWalk
+from exporter.sources.livy_sessions.watching import Watch
 from exporter.telemetry import Telemetry
 
-SHORT_WALK_PAGES = 5
-"""Pages after which a walk counts as a long one, which draws on half of the budget only."""
+_log = structlog.get_logger(__name__)
+
+WALK_GOES_ON = "walk_goes_on"
+HISTORY_SURPRISED = "history_surprised"
+NO_USABLE_ORDER = "no_usable_order"
+HISTORY_TRUNCATED = "history_truncated"
+
+SMALL_PAGES = 3
+"""A history of so many pages is read completely in every poll: that is as cheap."""
+
+MAX_SURPRISES = 3
+"""Complete walks in a row that the next short poll contradicts, until no order is believed."""
+
+RESUME_SECONDS = 1800.0
+"""A walk that failed goes on where it was for so long; then it begins anew."""
+
+LOG_SECONDS = 15.0
+"""Between two lines about how far a walk has come."""
+
+TRUNCATED_WALKS = 3
+"""Walks that end at the same depth until the service is believed to show no more."""
+
+_PAST_END = frozenset({400, 404})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +60,14 @@ class SeriesLimits:
 
     ended_retention: float
     max_sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalkTiming:
+    """Seconds between complete walks, and from the last change of an ended session to rest."""
+
+    full_walk_interval: float = 6 * 3600.0
+    settle_after: float = 1800.0
 
 
 class LivySessions:
@@ -45,6 +82,7 @@ class LivySessions:
         telemetry: Telemetry,
         clock: Clock,
         limits: SeriesLimits,
+        timing: WalkTiming,
     ) -> None:
         self.target = target
         self._gateway: GatewayKey = (target.workspace_id, target.livy_compute_id)
@@ -53,141 +91,269 @@ class LivySessions:
         self._telemetry = telemetry
         self._clock = clock
         self._limits = limits
+        self._timing = timing
         self._kept = kept_series(self._gateway)
         self._guard = DisappearanceGuard()
+        self._lock = asyncio.Lock()
+        self._history: History | None = None
+        self._walked_at = 0.0
+        self._is_checked_beside = False
+        self._walk: CompleteWalk | None = None
+        self._staged = Walk()
+        self._surprises = 0
+        self._gave_up_at = 0.0
+        self._depths: list[int] = []
+        self._recently_ended: frozenset[str] = frozenset()
+        self._trouble: LedgerError | None = None
+        self._logged_at = 0.0
+        self._has_warned = False
 
     async def poll(self, progress: Progress) -> PollResult:
-        """Read the complete listing and count its usage durably.
+        """Read what a complete listing needs and count its usage durably.
 
-        Raises `PollError`. What a walk read before it failed is counted all the same: usage
+        Raises `PollError`. What was read before it failed is counted all the same: usage
         that was reported is true whether or not the rest could be read.
         """
-        read: list[LivySession] = []
+        async with self._lock:
+            self._trouble = None
+            history = self._history
+            if history is not None and history.order and self._is_trusted(history):
+                result = await self._poll_shortly(history, history.order, progress)
+                if result is not None:
+                    return result
+            return await self._walk_completely(progress)
 
-        def on_page(page: Page[LivySession], *_: object) -> None:
-            count_oddities(self._telemetry, Source.LIVY_SESSIONS, page)
-            read.extend(page.records)
-            progress()
+    async def check(self, progress: Progress) -> None:
+        """Walk the whole history beside the polls, when that is due. Raises `PollError`."""
+        self._is_checked_beside = True
+        if self._history is None or self._age() < self._timing.full_walk_interval:
+            return
+        check, pages = Check(PAGE_SIZE), 0
+        while (history := self._history) is not None:
+            number = check.next_page(history)
+            if number is None:
+                self._walked_at = self._clock.monotonic()
+                return
+            page = await self._fetch(number, progress, in_bulk=True)
+            pages += 1
+            self._tell(progress, WalkProgress(pages, len(history) // PAGE_SIZE + 1))
+            async with self._lock:
+                if self._history is history:
+                    await self._check_page(check, history, number, page)
 
-        try:
-            listing = await walk_pages(
-                partial(self._fetch, progress),
-                size=PAGE_SIZE,
-                key=_identity,
-                on_page=on_page,
-            )
-            self._guard.check(len(listing.records))
-        except PollError:
-            await self._count_partly(read)
-            raise
-        ended, trouble = await asyncio.to_thread(self._count, read, listing.malformed)
-        most = self._limits.max_sessions
-        gauges = samples(self._gateway, listing.records, ended, most, self._kept)
-        return PollResult(gauges, trouble, Records(sessions=self._kept.shown))
+    # Short polls
 
-    async def _fetch(self, progress: Progress, number: int) -> Page[LivySession]:
-        return await self._client.livy_sessions_page(
-            *self._gateway, number, in_bulk=number > SHORT_WALK_PAGES, on_wait=progress
+    def _is_trusted(self, history: History) -> bool:
+        """Tell whether what is known is good for a short poll, and worth it."""
+        patience = 2 if self._is_checked_beside else 1
+        return (
+            len(history) > SMALL_PAGES * PAGE_SIZE
+            and (self._surprises < MAX_SURPRISES or self._may_try_again())
+            and self._age() < patience * self._timing.full_walk_interval
         )
 
-    async def _count_partly(self, read: Sequence[LivySession]) -> None:
-        """Count what was read before the walk failed, which is the error worth telling."""
-        with suppress(LedgerError):
-            await asyncio.to_thread(
-                self._ledger.apply_sessions, self._gateway, read, is_complete=False
+    def _may_try_again(self) -> bool:
+        since = self._clock.monotonic() - self._gave_up_at
+        return since >= self._timing.full_walk_interval
+
+    async def _poll_shortly(
+        self, history: History, order: Order, progress: Progress
+    ) -> PollResult | None:
+        """Poll by what is known; `None` where the history is not as it was expected."""
+        poll = ShortPoll(order, history.digests, history.wanted(), size=PAGE_SIZE)
+        rows: dict[int, Row] = {}
+        records: list[LivySession] = []
+        try:
+            while (number := poll.next_page()) is not None:
+                page = await self._look(number, progress)
+                found = {row.digest: row for row in rows_of(page)}
+                rows.update(found)
+                records += page.records
+                poll.take(number, [*found], page.total_count)
+            outcome = poll.outcome()
+        except Surprise as surprise:
+            self._surprises += 1
+            self._gave_up_at = self._clock.monotonic()
+            _log.info(HISTORY_SURPRISED, target=str(self.target), what=str(surprise))
+            await self._count(records)
+            return None
+        except PollError:
+            await self._count(records)
+            raise
+        self._surprises = 0
+        await self._count(records, history.left(outcome))
+        new = absorb(history, outcome, rows, self._watch())
+        if self._trouble is None:
+            self._history = new
+        return PollResult(self._gauges(new), self._trouble)
+
+    async def _look(self, number: int, progress: Progress) -> Page[LivySession]:
+        """Read a page, which the service may refuse as one past the end: then it is empty."""
+        try:
+            return await self._fetch(number, progress)
+        except ServerError as error:
+            if number == 1 or error.status not in _PAST_END:
+                raise
+            return Page()
+
+    async def _check_page(
+        self, check: Check, history: History, number: int, page: Page[LivySession]
+    ) -> None:
+        rows = {row.digest: row for row in rows_of(page)}
+        self._trouble = None
+        await self._count(page.records)
+        if self._trouble is not None:
+            raise self._trouble
+        try:
+            outcome = check.take(history, number, [*rows], page.total_count)
+        except Surprise as surprise:
+            _log.info(HISTORY_SURPRISED, target=str(self.target), what=str(surprise))
+            self._history = None
+            return
+        self._history = absorb(history, outcome, rows, self._watch())
+
+    # Complete walks
+
+    async def _walk_completely(self, progress: Progress) -> PollResult:
+        """Walk from nothing, or on from where the last walk failed."""
+        walk = self._begun_walk()
+        try:
+            await walk.run(
+                lambda number, in_bulk: self._fetch(number, progress, in_bulk=in_bulk),
+                lambda: self._tell(progress, walk.progress),
+            )
+            self._guard.check(len(walk.builder))
+        except IncompleteError:
+            await walk.flush()
+            self._walk = None
+            if not self._is_truncated(walk.deepest):
+                raise
+            return await self._conclude(walk, is_truncated=True)
+        except PollError as error:
+            await walk.flush()
+            if not isinstance(error, ApiError) or self._trouble is not None:
+                self._walk = None
+            raise
+        self._depths.clear()
+        return await self._conclude(walk, is_truncated=False)
+
+    def _begun_walk(self) -> CompleteWalk:
+        now = self._clock.monotonic()
+        walk = self._walk
+        if walk is None or walk.is_broken or now - walk.started_at > RESUME_SECONDS:
+            known = {} if self._history is None else dict(self._history.watched)
+            self._staged = Walk()
+            self._walk = walk = CompleteWalk(known, self._stage, now)
+        return walk
+
+    async def _conclude(self, walk: CompleteWalk, *, is_truncated: bool) -> PollResult:
+        self._walk = None
+        history = await asyncio.to_thread(walk.builder.build, walk.watched)
+        if self._trouble is None:
+            await self._finish(frozenset(walk.unreadable), is_truncated=is_truncated)
+        is_usable = self._trouble is None and not is_truncated
+        self._history = history if is_usable else None
+        self._walked_at = self._clock.monotonic()
+        self._warn(history)
+        gauges = self._gauges(history, is_truncated=is_truncated)
+        return PollResult(gauges, self._trouble)
+
+    def _warn(self, history: History) -> None:
+        is_long = len(history) > SMALL_PAGES * PAGE_SIZE
+        is_unusable = history.order is None or self._surprises >= MAX_SURPRISES
+        if is_long and is_unusable and not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                NO_USABLE_ORDER,
+                target=str(self.target),
+                sessions=len(history),
+                advice="every poll reads the whole history: raise poll.interval if that is much",
             )
 
-    def _count(
-        self, read: Sequence[LivySession], malformed: frozenset[str]
-    ) -> tuple[frozenset[str], LedgerError | None]:
-        """Apply a complete listing; give the ids of the sessions that ended not long ago.
+    def _is_truncated(self, depth: int) -> bool:
+        """Tell whether the service ends at the same depth again and again."""
+        self._depths = [*self._depths, depth][-TRUNCATED_WALKS:]
+        is_truncated = len(self._depths) == TRUNCATED_WALKS and len({*self._depths}) == 1
+        if is_truncated:
+            _log.debug(HISTORY_TRUNCATED, target=str(self.target), pages=depth)
+        return is_truncated
 
-        It is every reading that counts, not only the last one of each session: an estimate
-        that was revised down while the walk was on its way was reported all the same.
-        """
+    # The service, the ledger, the page
+
+    async def _fetch(
+        self, number: int, progress: Progress, *, in_bulk: bool = False
+    ) -> Page[LivySession]:
+        page = await self._client.livy_sessions_page(
+            *self._gateway, number, in_bulk=in_bulk, on_wait=progress
+        )
+        count_oddities(self._telemetry, Source.LIVY_SESSIONS, page)
+        progress()
+        return page
+
+    def _tell(self, progress: Progress, walked: WalkProgress) -> None:
+        if max(walked.pages, walked.expected or 0) <= SMALL_PAGES:
+            return
+        progress(walked)
+        now = self._clock.monotonic()
+        if walked.pages == 1:
+            self._logged_at = now
+        if now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = now
+            _log.info(
+                WALK_GOES_ON, target=str(self.target), pages=walked.pages, expected=walked.expected
+            )
+
+    async def _stage(self, records: Sequence[LivySession]) -> Watch:
+        staged = self._staged
+        await self._write(lambda: self._ledger.stage_sessions(self._gateway, records, staged))
+        return self._watch()
+
+    async def _count(self, records: Sequence[LivySession], left: Sequence[SessionKey] = ()) -> None:
+        if records or left:
+            await self._write(
+                lambda: self._ledger.apply_sessions(
+                    self._gateway, records, is_complete=False, left=left
+                )
+            )
+
+    async def _finish(self, unreadable: frozenset[str], *, is_truncated: bool) -> None:
+        staged = self._staged
+        await self._write(
+            lambda: self._ledger.finish_walk(
+                self._gateway, staged, unreadable, is_truncated=is_truncated
+            )
+        )
+
+    async def _write(self, write: Callable[[], None]) -> None:
+        """Write to the ledger, and learn from it which sessions ended not long ago."""
         since = self._clock.now() - self._limits.ended_retention
+
+        def work() -> frozenset[str]:
+            write()
+            return self._ledger.ended_since(self._gateway, since)
+
         try:
-            self._ledger.apply_sessions(self._gateway, read, is_complete=True, unreadable=malformed)
-            return self._ledger.ended_since(self._gateway, since), None
+            self._recently_ended = await asyncio.to_thread(work)
         except LedgerError as error:
-            return frozenset(), error
+            self._trouble = error
 
+    def _watch(self) -> Watch:
+        clock, settle_after = self._clock, self._timing.settle_after
+        return Watch(settle_after, clock.now(), clock.monotonic(), self._recently_ended)
 
-def _identity(session: LivySession) -> tuple[str, int | None]:
-    """Tell rows apart: ids may be reused, by a session that was created later."""
-    return session.session_id, session.created_ms
+    def _age(self) -> float:
+        return self._clock.monotonic() - self._walked_at
 
-
-def kept_series(gateway: GatewayKey) -> KeptSeries[LivySession]:
-    """Keep the series of the sessions of a gateway."""
-    return KeptSeries(partial(_of_session, gateway))
-
-
-def samples(
-    gateway: GatewayKey,
-    sessions: Sequence[LivySession],
-    recently_ended: Collection[str],
-    max_sessions: int,
-    kept: KeptSeries[LivySession] | None = None,
-) -> Samples:
-    """Give the gauges of a complete listing; of those in `kept`, only what changed is new.
-
-    Live sessions and those whose id is among `recently_ended` have series of their own, but
-    no more than `max_sessions` of them.
-    """
-    found = SampleSet()
-    counts = Counter((each.queue, each.state) for each in sessions)
-    for queue in sorted({queue for queue, _ in counts}):
-        for state in LIVY_SESSION_STATES:
-            found.add(catalog.LIVY_SESSIONS, (*gateway, queue, state), counts[queue, state])
-    chosen = _newest_of_each_id(sessions, recently_ended)
-    chosen.sort(key=_precedence)
-    shown = {session.session_id: session for session in chosen[:max_sessions]}
-    found.add(catalog.SESSIONS_WITHOUT_SERIES, gateway, len(chosen) - len(shown))
-    series = kept or kept_series(gateway)
-    return GroupedSamples((found.freeze(), *series.of(shown)))
-
-
-def _newest_of_each_id(
-    sessions: Sequence[LivySession], recently_ended: Collection[str]
-) -> list[LivySession]:
-    newest: dict[str, LivySession] = {}
-    for session in sessions:
-        other = newest.get(session.session_id)
-        if other is None or _created(session) > _created(other):
-            newest[session.session_id] = session
-    return [
-        session
-        for session in newest.values()
-        if not session.has_ended or session.session_id in recently_ended
-    ]
-
-
-def _precedence(session: LivySession) -> tuple[int, float, str]:
-    """Order sessions by who keeps its series: failed, then live by newest, then ended."""
-    rank = 0 if session.state == "error" else 2 if session.has_ended else 1
-    return rank, -_created(session), session.session_id
-
-
-def _created(session: LivySession) -> float:
-    return float("inf") if session.created_ms is None else session.created_ms
-
-
-def _of_session(gateway: GatewayKey, session: LivySession) -> Samples:
-    found = SampleSet()
-    labels = (*gateway, session.session_id)
-    found.add_state(catalog.LIVY_SESSION_STATE, labels, LIVY_SESSION_STATES, session.state)
-    attributes = (session.name, session.queue, session.proxy_user)
-    found.add(catalog.LIVY_SESSION_INFO, (*labels, *attributes), 1)
-    found.add(catalog.LIVY_SESSION_CREATED, labels, _divided(session.created_ms, 1000))
-    if session.has_ended:
-        found.add(catalog.LIVY_SESSION_END, labels, _divided(session.ended_ms, 1000))
-    usage = session.usage
-    found.add(catalog.LIVY_SESSION_CU_HOURS, labels, _divided(usage.nano_cu_hours, NANO))
-    found.add(catalog.LIVY_SESSION_VCORE_SECONDS, labels, usage.vcore_seconds)
-    found.add(catalog.LIVY_SESSION_MB_SECONDS, labels, usage.mb_seconds)
-    return found.freeze()
-
-
-def _divided(value: int | None, by: int) -> float | None:
-    return None if value is None else value / by
+    def _gauges(self, history: History, *, is_truncated: bool = False) -> Samples:
+        counts = {} if is_truncated else history.counts()
+        found = samples(
+            self._gateway,
+            [*history.records()],
+            self._recently_ended,
+            self._limits.max_sessions,
+            self._kept,
+            counts,
+        )
+        more = SampleSet()
+        more.add(catalog.HISTORY_TRUNCATED, self._gateway, float(is_truncated))
+        return GroupedSamples((more.freeze(), *groups_of(found)))

@@ -1,0 +1,90 @@
+"""The gauges of a gateway's sessions: pure functions."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+
+from exporter import catalog
+from exporter.ledger import GatewayKey
+from exporter.model import LIVY_SESSION_STATES, NANO, LivySession
+from exporter.snapshot import GroupedSamples, Samples, SampleSet
+from exporter.sources.kept import KeptSeries
+
+
+def kept_series(gateway: GatewayKey) -> KeptSeries[LivySession]:
+    """Keep the series of the sessions of a gateway."""
+    return KeptSeries(partial(_of_session, gateway))
+
+
+def samples(
+    gateway: GatewayKey,
+    sessions: Sequence[LivySession],
+    recently_ended: Collection[str],
+    max_sessions: int,
+    kept: KeptSeries[LivySession] | None = None,
+    counts: Mapping[tuple[str, str], int] | None = None,
+) -> Samples:
+    """Give the gauges of a complete listing; of those in `kept`, only what changed is new.
+
+    Live sessions and those whose id is among `recently_ended` have series of their own, but
+    no more than `max_sessions` of them. `counts` are by queue and state, where `sessions` are
+    not all there are.
+    """
+    found = SampleSet()
+    counts = Counter((each.queue, each.state) for each in sessions) if counts is None else counts
+    for queue in sorted({queue for queue, _ in counts}):
+        for state in LIVY_SESSION_STATES:
+            found.add(
+                catalog.LIVY_SESSIONS, (*gateway, queue, state), counts.get((queue, state), 0)
+            )
+    chosen = _newest_of_each_id(sessions, recently_ended)
+    chosen.sort(key=_precedence)
+    shown = {session.session_id: session for session in chosen[:max_sessions]}
+    found.add(catalog.SESSIONS_WITHOUT_SERIES, gateway, len(chosen) - len(shown))
+    series = kept or kept_series(gateway)
+    return GroupedSamples((found.freeze(), *series.of(shown)))
+
+
+def _newest_of_each_id(
+    sessions: Sequence[LivySession], recently_ended: Collection[str]
+) -> list[LivySession]:
+    newest: dict[str, LivySession] = {}
+    for session in sessions:
+        other = newest.get(session.session_id)
+        if other is None or _created(session) > _created(other):
+            newest[session.session_id] = session
+    return [
+        session
+        for session in newest.values()
+        if not session.has_ended or session.session_id in recently_ended
+    ]
+
+
+def _precedence(session: LivySession) -> tuple[int, float, str]:
+    """Order sessions by who keeps its series: failed, then live by newest, then ended."""
+    rank = 0 if session.state == "error" else 2 if session.has_ended else 1
+    return rank, -_created(session), session.session_id
+
+
+def _created(session: LivySession) -> float:
+    return float("inf") if session.created_ms is None else session.created_ms
+
+
+def _of_session(gateway: GatewayKey, session: LivySession) -> Samples:
+    found = SampleSet()
+    labels = (*gateway, session.session_id)
+    found.add_state(catalog.LIVY_SESSION_STATE, labels, LIVY_SESSION_STATES, session.state)
+    attributes = (session.name, session.queue, session.proxy_user)
+    found.add(catalog.LIVY_SESSION_INFO, (*labels, *attributes), 1)
+    found.add(catalog.LIVY_SESSION_CREATED, labels, _divided(session.created_ms, 1000))
+    if session.has_ended:
+        found.add(catalog.LIVY_SESSION_END, labels, _divided(session.ended_ms, 1000))
+    usage = session.usage
+    found.add(catalog.LIVY_SESSION_CU_HOURS, labels, _divided(usage.nano_cu_hours, NANO))
+    found.add(catalog.LIVY_SESSION_VCORE_SECONDS, labels, usage.vcore_seconds)
+    found.add(catalog.LIVY_SESSION_MB_SECONDS, labels, usage.mb_seconds)
+    return found.freeze()
+
+
+def _divided(value: int | None, by: int) -> float | None:
+    return None if value is None else value / by

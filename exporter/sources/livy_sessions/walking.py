@@ -1,0 +1,109 @@
+"""A complete walk from nothing: staged in the ledger as it goes, and never held whole.
+
+It can go on where it failed: what was read is remembered, and read again from there. A walk
+with a pause in it is a slow walk, and as complete as any.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from exporter.api import PAGE_SIZE, walk_pages
+from exporter.model import LivySession, Page
+from exporter.snapshot import WalkProgress
+from exporter.sources.livy_sessions.history import HistoryBuilder, Row, Watched
+from exporter.sources.livy_sessions.reading import rows_of
+from exporter.sources.livy_sessions.watching import Watch
+
+BATCH_ROWS = 2000
+"""Rows that are counted in one transaction, and held until then."""
+
+Fetch = Callable[[int, bool], Awaitable[Page[LivySession]]]
+"""Reads a page by its number; the second argument says that it is one of a long walk."""
+
+Stage = Callable[[Sequence[LivySession]], Awaitable[Watch]]
+"""Counts some records, and tells how to judge them."""
+
+SHORT_WALK_PAGES = 5
+"""Pages after which a walk counts as a long one, which draws on half of the budget only."""
+
+
+class CompleteWalk:
+    """One complete walk. When it is done, `builder` and `watched` make up a history."""
+
+    def __init__(self, known: dict[int, Watched], stage: Stage, started_at: float) -> None:
+        """`known` are the rows that were watched so far; `started_at` is for the caller."""
+        self.started_at = started_at
+        self.builder = HistoryBuilder()
+        self.watched: dict[int, Watched] = {}
+        self.unreadable: set[str] = set()
+        self.expected: int | None = None
+        self.deepest = 0
+        """The last page that had rows."""
+        self._known = known
+        self._stage = stage
+        self._pages: list[tuple[int, Page[int]]] = []
+        self._replayed = 0
+        self._unstaged: list[Row] = []
+        self.is_broken = False
+        """Not all that was read was counted and judged, so the walk must begin anew."""
+
+    @property
+    def progress(self) -> WalkProgress:
+        """Tell how far the walk has come."""
+        return WalkProgress(len(self._pages), self.expected)
+
+    async def run(self, fetch: Fetch, on_page: Callable[[], None]) -> None:
+        """Walk on, to the end. Raises `PollError`; may then be called again."""
+        self._replayed = 0
+
+        async def page(number: int) -> Page[int]:
+            found = self._replay(number)
+            if found is None:
+                found = await self._read(number, fetch)
+                on_page()
+            return found
+
+        def expect(_page: Page[int], _number: int, expected: int | None) -> None:
+            self.expected = expected
+
+        await walk_pages(page, PAGE_SIZE, lambda digest: digest, expect)
+        await self.flush()
+
+    def _replay(self, number: int) -> Page[int] | None:
+        """Give a page that was read before the walk failed, as long as the walk is the same."""
+        if self._replayed < len(self._pages):
+            if self._pages[self._replayed][0] == number:
+                self._replayed += 1
+                return self._pages[self._replayed - 1][1]
+            del self._pages[self._replayed :]
+        return None
+
+    async def _read(self, number: int, fetch: Fetch) -> Page[int]:
+        page = await fetch(number, len(self._pages) >= SHORT_WALK_PAGES)
+        rows = rows_of(page)
+        is_late = number <= self.deepest
+        digests = tuple(self.builder.add(row, is_late=is_late) for row in rows)
+        if rows:
+            self.deepest = max(self.deepest, number)
+        self.unreadable.update(page.malformed)
+        self._unstaged += rows
+        if len(self._unstaged) >= BATCH_ROWS:
+            await self.flush()
+        found = Page(records=digests, total_count=page.total_count)
+        self._pages.append((number, found))
+        self._replayed = len(self._pages)
+        return found
+
+    async def flush(self) -> None:
+        """Count what was read and not counted yet."""
+        rows, self._unstaged = self._unstaged, []
+        if not rows:
+            return
+        self.is_broken = True
+        watch = await self._stage([row.record for row in rows if row.record is not None])
+        for row in rows:
+            digest = row.digest
+            before = self.watched.pop(digest, None) or self._known.get(digest)
+            found = watch.again(before, row, is_changed=True) if before else watch.first_sight(row)
+            if found is not None:
+                self.watched[digest] = found
+        self.is_broken = False
