@@ -13,6 +13,10 @@ from exporter.sources.livy_sessions.order import Order
 from exporter.sources.livy_sessions.planner import Outcome
 
 
+_ANY_DRIFT = -(10**12)
+"""The history may know more, or less, than the page, which may have been read before a poll."""
+
+
 class Check:
     """Says which page to read next, for the history of that moment, and takes the page."""
 
@@ -27,12 +31,11 @@ class Check:
         """Give the number of the page to read, `None` when all is checked."""
         if history.order is None:
             return None
-        if history is not self._history:
-            self._history, self._drift = history, 0
         index = self._index(history) - 1
         if index < 0:
             return None
-        place = Line(history.order, history.digests).place(index, self._drift)
+        line = Line(history.order, history.digests)
+        place = line.place(index, self._drift if history is self._history else 0)
         return max(0, place) // self._size + 1
 
     def take(
@@ -44,14 +47,14 @@ class Check:
         if history.order is None or page.is_past_end:
             self._lowest = history.digests[0]  # what was there has left
             return nothing
-        found = Line(history.order, history.digests).align(page, self._drift)
+        found = Line(history.order, history.digests).align(page, _ANY_DRIFT)
         wanted = self._index(history) - 1
         is_newest_first = history.order is Order.NEWEST_FIRST
         if page.is_last if is_newest_first else number == 1:
             self._lowest = history.digests[0]  # this is the old end
         elif found.first <= wanted:
             self._lowest = history.digests[found.first]
-        self._drift = found.drift
+        self._drift, self._history = found.drift, history
         return Outcome(
             0, len(history), (), {digest: found.first + at for at, digest in enumerate(found.rows)}
         )
@@ -64,3 +67,8 @@ class Check:
             return history.digests.index(self._lowest)
         except ValueError:
             return 0
+
+
+def left_since(before: History, now: History, digests: Sequence[int]) -> set[int]:
+    """Give those of some rows that were known before, and are not any more."""
+    return set(digests).intersection(before.digests).difference(now.digests)

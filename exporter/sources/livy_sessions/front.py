@@ -121,8 +121,8 @@ class Front:
             self.fresh.append(digest)
 
     def _go_on(self, page: Page, oldest: int) -> None:
+        self._check_fresh()
         if self.kept < len(self._known) and self._known[self.kept] == oldest:
-            self._check_fresh()
             self.next_page = None
             return
         is_end = page.is_last if self._is_newest_first else page.number == 1

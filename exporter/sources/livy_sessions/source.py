@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -15,7 +15,7 @@ from exporter.model import LivySession, Page, Source, Target
 from exporter.snapshot import GroupedSamples, Samples, SampleSet, WalkProgress, groups_of
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.sources.livy_sessions.absorbing import absorb
-from exporter.sources.livy_sessions.checking import Check
+from exporter.sources.livy_sessions.checking import Check, left_since
 from exporter.sources.livy_sessions.front import Surprise
 from exporter.sources.livy_sessions.history import History, Row
 from exporter.sources.livy_sessions.order import Order
@@ -138,8 +138,7 @@ class LivySessions:
             pages += 1
             self._tell(progress, WalkProgress(pages, len(history) // PAGE_SIZE + 1))
             async with self._lock:
-                if self._history is history:
-                    await self._check_page(check, history, number, page)
+                await self._check_page(check, history, number, page)
 
     # Short polls
 
@@ -197,19 +196,32 @@ class LivySessions:
             return Page()
 
     async def _check_page(
-        self, check: Check, history: History, number: int, page: Page[LivySession]
+        self, check: Check, before: History, number: int, page: Page[LivySession]
     ) -> None:
+        """Hold a page against what is known; since `before`, a poll may have been faster."""
+        history = self._history
+        if history is None:
+            return
         rows = {row.digest: row for row in rows_of(page)}
+        listed = [*rows]
+        if history is not before:
+            gone = left_since(before, history, listed)
+            listed = [digest for digest in listed if digest not in gone]
+            # The poll has read these again, and later.
+            outdated = gone.union(history.watched)
+            rows = {digest: row for digest, row in rows.items() if digest not in outdated}
         self._trouble = None
-        await self._count(page.records)
+        await self._count([row.record for row in rows.values() if row.record is not None])
         if self._trouble is not None:
             raise self._trouble
         try:
-            outcome = check.take(history, number, [*rows], page.total_count)
+            outcome = check.take(history, number, listed, page.total_count)
         except Surprise as surprise:
             _log.info(HISTORY_SURPRISED, target=str(self.target), what=str(surprise))
             self._history = None
             return
+        places = {digest: at for digest, at in outcome.places.items() if digest in rows}
+        outcome = replace(outcome, places=places)
         self._history = absorb(history, outcome, rows, self._watch())
 
     # Complete walks

@@ -62,10 +62,7 @@ class CompleteWalk:
                 on_page()
             return found
 
-        def expect(_page: Page[int], _number: int, expected: int | None) -> None:
-            self.expected = expected
-
-        await walk_pages(page, PAGE_SIZE, lambda digest: digest, expect)
+        await walk_pages(page, PAGE_SIZE, lambda digest: digest)
         await self.flush()
 
     def _replay(self, number: int) -> Page[int] | None:
@@ -85,6 +82,8 @@ class CompleteWalk:
         if rows:
             self.deepest = max(self.deepest, number)
         self.unreadable.update(page.malformed)
+        if page.total_count is not None:
+            self.expected = max(1, -(-page.total_count // PAGE_SIZE))
         self._unstaged += rows
         if len(self._unstaged) >= BATCH_ROWS:
             await self.flush()

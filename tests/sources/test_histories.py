@@ -1,0 +1,297 @@
+"""Short polls say what complete walks would say, whatever happens while pages are read."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from structlog.testing import capture_logs
+
+from exporter import catalog
+from exporter.demo import (
+    Behaviour,
+    Gateway,
+    HistoryOrder,
+    TotalCount,
+    Workspace,
+    World,
+)
+from exporter.demo.faults import FORBIDDEN
+from exporter.errors import PollError
+from tests.sources.histories import KEY, Long, Model, flat
+from tests.worlds import GATEWAY, WORKSPACE
+
+pytestmark = pytest.mark.anyio
+
+CHOICE = st.integers(0, 10**6)
+ACTIONS = st.sampled_from(["create", "advance", "end", "revise", "trim"])
+
+
+def act(history: Long, action: str, choice: int) -> None:
+    """Let one thing happen."""
+    if action == "create":
+        history.create()
+    else:
+        getattr(history, action)(choice)
+
+
+class Histories(RuleBasedStateMachine):
+    """A history with a life, polled now and then; between two pages of a poll anything goes on.
+
+    One thing at most happens during one poll: so a complete walk that took no time would have
+    shown the listing before it or the one after it, and nothing else.
+    """
+
+    @initialize(
+        order=st.sampled_from(HistoryOrder),
+        rows=st.integers(350, 620),
+        open_rows=st.sets(st.integers(0, 619), max_size=6),
+    )
+    def begin(self, order: HistoryOrder, rows: int, open_rows: set[int]) -> None:
+        """Read the history for the first time."""
+        self.runner = asyncio.Runner()
+        self.order = order
+        self.long = Long(order, rows, is_open=lambda number: number in open_rows)
+        self.model = Model()
+        self.poll(None)
+
+    @rule(action=ACTIONS, choice=CHOICE, times=st.integers(1, 4))
+    def live(self, action: str, choice: int, times: int) -> None:
+        """Let something happen between two polls."""
+        for turn in range(times):
+            act(self.long, action, choice + turn)
+
+    @rule(seconds=st.sampled_from([0.5, 30, 600, 1500]))
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.long.clock.advance(seconds)
+
+    @rule(
+        meanwhile=st.one_of(st.none(), st.tuples(ACTIONS, CHOICE, st.integers(0, 6))),
+    )
+    def poll(self, meanwhile: tuple[str, int, int] | None) -> None:
+        """Poll; the page and the ledger are those of the listing before or after."""
+        long = self.long
+        long.clock.advance(0.01)
+        before, now = long.listing(), long.clock.now()
+        countdown = [meanwhile[2]] if meanwhile else []
+
+        def happen(_call: Any) -> None:
+            if countdown and countdown[0] == 0 and meanwhile:
+                act(long, meanwhile[0], meanwhile[1])
+                countdown.clear()
+            elif countdown:
+                countdown[0] -= 1
+
+        long.cloud.before_page = happen
+        requests = long.requests
+        with capture_logs() as logs:
+            result = self.runner.run(long.source.poll(lambda *_: None))
+        surprises = [each for each in logs if each["event"] == "history_surprised"]
+        assert surprises == []
+        assert result.ledger_error is None
+        after = long.listing()
+        candidates = [
+            (self.model.read(before, now), before),
+            (self.model.read(after, now), after),
+            (self.model.read(before, now).read(after, now), after),
+        ]
+        found, totals = flat(result.gauges), long.totals()
+        fitting = [
+            model
+            for model, listing in candidates
+            if model.totals() == totals and long.expected(model, listing) == found
+        ]
+        assert fitting, "neither the listing before the poll nor the one after it"
+        self.model = fitting[0]
+        self.check_requests(long.requests - requests, before)
+
+    def check_requests(self, requests: int, before: list[Any]) -> None:
+        """Whatever happens, a poll costs its pages and a few."""
+        pages = len(before) // 100 + 1
+        assert requests <= pages + 5
+
+    @precondition(lambda self: self.order is not HistoryOrder.SHUFFLED)
+    @rule()
+    def poll_twice(self) -> None:
+        """Where nothing is open or settling, a poll reads the two ends at most."""
+        self.poll(None)
+        unsettled = len(self.long.open_rows()) + len(self.long.settling_rows())
+        requests = self.long.requests
+        self.poll(None)
+        assert self.long.requests - requests <= unsettled + 4
+
+    def teardown(self) -> None:
+        """End the loop."""
+        if hasattr(self, "runner"):
+            self.runner.close()
+
+
+@pytest.mark.timeout(300)
+def test_a_poll_says_what_a_complete_walk_would() -> None:
+    """In all orders, whatever happens."""
+    run_state_machine_as_test(Histories, settings=settings(max_examples=12, stateful_step_count=10))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_poll_says_what_a_complete_walk_would_for_long() -> None:
+    """The same, for minutes."""
+    run_state_machine_as_test(
+        Histories, settings=settings(max_examples=500, stateful_step_count=40)
+    )
+
+
+ORDERED = [HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST]
+
+
+async def polled(long: Long) -> tuple[dict[Any, float], int, list[str]]:
+    """Poll once; give the gauges, the number of requests, and the names of the events logged."""
+    before = long.requests
+    with capture_logs() as logs:
+        result = await long.source.poll(lambda *_: None)
+    return flat(result.gauges), long.requests - before, [each["event"] for each in logs]
+
+
+@pytest.mark.parametrize("order", ORDERED)
+@pytest.mark.parametrize("total_count", TotalCount)
+async def test_rolling_retention_never_causes_a_complete_walk(
+    order: HistoryOrder, total_count: TotalCount
+) -> None:
+    """Sessions come and go at the ends for hours; every poll is short and true."""
+    long = Long(
+        order,
+        1000,
+        is_open=lambda number: number > 900 and number % 20 == 0,
+        behaviour=Behaviour(total_count=total_count),
+    )
+    await polled(long)
+    for turn in range(40):
+        long.clock.advance(300)
+        for _ in range(turn % 4):
+            long.create(is_open=False)
+        long.trim(turn)
+        _, requests, events = await polled(long)
+        assert requests <= 8
+        assert events == []
+    long.clock.advance(1000)
+    assert (await polled(long))[0] == long.expected(Model(), long.listing())
+
+
+@pytest.mark.parametrize("order", ORDERED)
+async def test_the_order_may_change_in_the_middle_of_life(order: HistoryOrder) -> None:
+    """It is noticed in the very next poll, which is a complete walk then."""
+    other = ORDERED[1 - ORDERED.index(order)]
+    long = Long(order, 590, is_open=lambda number: number % 100 == 3)
+    await polled(long)
+    turned = World(order=other)
+    turned.put_workspace(Workspace(WORKSPACE))
+    turned.put_gateway(Gateway(WORKSPACE, GATEWAY))
+    for row in long.rows:
+        turned.put_session(row)
+    long.cloud.world = long.world = turned
+    long.advance(2)
+    found, requests, events = await polled(long)
+    assert found == long.expected(Model(), long.listing())
+    assert requests <= 6 + 3
+    assert events == ["history_surprised"]
+    long.create()
+    found, requests, events = await polled(long)
+    assert found == long.expected(Model(), long.listing())
+    assert (requests, events) == (6, [])  # the pages of the open sessions are all there are
+
+
+@pytest.mark.parametrize("order", ORDERED)
+async def test_a_violation_that_changes_the_count_is_noticed_within_one_poll(
+    order: HistoryOrder,
+) -> None:
+    """A settled session vanishes from the middle of the history."""
+    long = Long(order, 1000)
+    await polled(long)
+    long.world.remove_session(long.rows[456].key)
+    found, _, events = await polled(long)
+    assert found == long.expected(Model(), long.listing())
+    assert events == ["history_surprised"]
+
+
+@pytest.mark.parametrize("order", ORDERED)
+async def test_any_other_violation_is_noticed_at_the_next_complete_walk(
+    order: HistoryOrder,
+) -> None:
+    """A settled session changes its state after all; polls beside the walk go on."""
+    long = Long(order, 1000, is_open=lambda number: number == 990)
+    before, _, _ = await polled(long)
+    row = long.rows[456]
+    long.world.change_session(row.key, state="error" if row.state == "terminated" else "terminated")
+    long.clock.advance(30)
+    assert (await polled(long))[0] == before
+    await long.source.check(lambda *_: None)  # not due
+    assert (await polled(long))[0] == before
+    long.clock.advance(6 * 3600)
+    requests = long.requests
+    checking = asyncio.create_task(long.source.check(lambda *_: None))
+    while not checking.done():
+        _, short, events = await polled(long)
+        assert (short <= 3 + 10, events) == (True, [])
+        long.create(is_open=False)
+        long.trim(0)
+    assert long.requests - requests >= 10
+    long.clock.advance(1000)
+    found, _, _ = await polled(long)
+    assert found == long.expected(Model(), long.listing())
+
+
+async def test_without_a_usable_order_every_poll_is_a_complete_walk() -> None:
+    """And a warning says so, once."""
+    long = Long(HistoryOrder.SHUFFLED, 590)
+    assert (await polled(long))[1:] == (6, ["no_usable_order"])
+    assert (await polled(long))[1:] == (6, [])
+
+
+async def test_a_walk_goes_on_where_it_failed() -> None:
+    """What was read before is not read again, and what it said is counted by then."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 2990)
+    fault = long.cloud.faults.add(FORBIDDEN, page=25)
+    with pytest.raises(PollError):
+        await polled(long)
+    assert long.totals() == {}
+    assert long.ledger.state.sessions == 2400
+    long.cloud.faults.remove(fault)
+    found, requests, _ = await polled(long)
+    assert requests == 6
+    assert found == long.expected(Model(), long.listing())
+    assert long.totals() == Model().read(long.listing(), 0.0).totals()
+
+
+async def test_a_service_that_does_not_show_all_of_its_history() -> None:
+    """After three walks to the same depth, what can be read counts; how many there are is unknown."""
+    long = Long(
+        HistoryOrder.NEWEST_FIRST,
+        900,
+        is_open=lambda number: number == 890,
+        behaviour=Behaviour(reachable_rows=500),
+    )
+    for _ in range(2):
+        with pytest.raises(PollError):
+            await polled(long)
+        assert long.totals() == {}
+    found, _, _ = await polled(long)
+    assert not [name for name, _ in found if name == catalog.LIVY_SESSIONS.name]
+    assert (catalog.LIVY_SESSION_INFO.name, (*KEY, "livy-000890", "s890", "q0", "demo")) in found
+    started = sum(
+        long.totals()[catalog.LIVY_SESSIONS_STARTED.name, (*KEY, f"q{n}")] for n in (0, 1)
+    )
+    assert started == 500
+    long.advance(0)
+    before = sum(value for (name, _), value in long.totals().items() if "cu_hours_total" in name)
+    await polled(long)
+    after = sum(value for (name, _), value in long.totals().items() if "cu_hours_total" in name)
+    assert after - before == 10**9
