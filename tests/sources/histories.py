@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import httpx
+from prometheus_client import CollectorRegistry
 
 from exporter import catalog
 from exporter.api import (
@@ -33,7 +34,6 @@ from exporter.snapshot import Samples
 from exporter.sources import LivySessions, SeriesLimits, WalkTiming
 from exporter.sources.livy_sessions import samples
 from exporter.telemetry import Telemetry
-from prometheus_client import CollectorRegistry
 from tests.harness import START, ManualClock
 from tests.worlds import GATEWAY, WORKSPACE, used
 

@@ -24,6 +24,7 @@ from exporter.demo import (
     Workspace,
     World,
 )
+from exporter.demo.calls import Call
 from exporter.demo.faults import FORBIDDEN
 from exporter.errors import PollError
 from tests.sources.histories import KEY, Long, Model, flat
@@ -84,7 +85,7 @@ class Histories(RuleBasedStateMachine):
         before, now = long.listing(), long.clock.now()
         countdown = [meanwhile[2]] if meanwhile else []
 
-        def happen(_call: Any) -> None:
+        def happen(_call: Call) -> None:
             if countdown and countdown[0] == 0 and meanwhile:
                 act(long, meanwhile[0], meanwhile[1])
                 countdown.clear()
@@ -244,6 +245,7 @@ async def test_any_other_violation_is_noticed_at_the_next_complete_walk(
         long.create(is_open=False)
         long.trim(0)
     assert long.requests - requests >= 10
+    await polled(long)
     long.clock.advance(1000)
     found, _, _ = await polled(long)
     assert found == long.expected(Model(), long.listing())
@@ -272,7 +274,7 @@ async def test_a_walk_goes_on_where_it_failed() -> None:
 
 
 async def test_a_service_that_does_not_show_all_of_its_history() -> None:
-    """After three walks to the same depth, what can be read counts; how many there are is unknown."""
+    """After three walks to the same depth, what can be read counts; the rest is unknown."""
     long = Long(
         HistoryOrder.NEWEST_FIRST,
         900,

@@ -12,7 +12,6 @@ from exporter.sources.livy_sessions.history import History
 from exporter.sources.livy_sessions.order import Order
 from exporter.sources.livy_sessions.planner import Outcome
 
-
 _ANY_DRIFT = -(10**12)
 """The history may know more, or less, than the page, which may have been read before a poll."""
 

@@ -12,7 +12,7 @@ from exporter.clock import Clock
 from exporter.errors import ApiError, IncompleteError, LedgerError, PollError, ServerError
 from exporter.ledger import GatewayKey, Ledger, SessionKey, Walk
 from exporter.model import LivySession, Page, Source, Target
-from exporter.snapshot import GroupedSamples, Samples, SampleSet, WalkProgress, groups_of
+from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet, WalkProgress, groups_of
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
 from exporter.sources.livy_sessions.absorbing import absorb
 from exporter.sources.livy_sessions.checking import Check, left_since
@@ -184,7 +184,7 @@ class LivySessions:
         new = absorb(history, outcome, rows, self._watch())
         if self._trouble is None:
             self._history = new
-        return PollResult(self._gauges(new), self._trouble)
+        return self._result(new)
 
     async def _look(self, number: int, progress: Progress) -> Page[LivySession]:
         """Read a page, which the service may refuse as one past the end: then it is empty."""
@@ -267,8 +267,7 @@ class LivySessions:
         self._history = history if is_usable else None
         self._walked_at = self._clock.monotonic()
         self._warn(history)
-        gauges = self._gauges(history, is_truncated=is_truncated)
-        return PollResult(gauges, self._trouble)
+        return self._result(history, is_truncated=is_truncated)
 
     def _warn(self, history: History) -> None:
         is_long = len(history) > SMALL_PAGES * PAGE_SIZE
@@ -356,7 +355,11 @@ class LivySessions:
     def _age(self) -> float:
         return self._clock.monotonic() - self._walked_at
 
-    def _gauges(self, history: History, *, is_truncated: bool = False) -> Samples:
+    def _result(self, history: History, *, is_truncated: bool = False) -> PollResult:
+        gauges = self._gauges(history, is_truncated=is_truncated)
+        return PollResult(gauges, self._trouble, Records(sessions=self._kept.shown))
+
+    def _gauges(self, history: History, *, is_truncated: bool) -> Samples:
         counts = {} if is_truncated else history.counts()
         found = samples(
             self._gateway,
