@@ -148,7 +148,6 @@ async def test_healthy_until_polling_stops() -> None:
 NOT_YET = {
     "exporter_discovery_last_success_timestamp_seconds",
     "exporter_discovery_up",
-    "exporter_livy_history_truncated",
     "exporter_livy_walk_pages",
     "exporter_livy_walk_pages_expected",
 }

@@ -98,6 +98,7 @@ async def test_who_fails_holds_up_nobody(record_property: Callable[[str, object]
         )
         schedule = Schedule(
             exporter.roster.run,
+            exporter.roster.check,
             poll_interval=INTERVAL,
             discovery_interval=600,
             on_skip=exporter.telemetry.poll_skipped,

@@ -20,7 +20,7 @@ outside the documented vocabulary is open until it has an end time, and settles 
     series       from sessions to samples: pure
 """
 
-from exporter.sources.livy_sessions.series import samples
+from exporter.sources.livy_sessions.series import kept_series, samples
 from exporter.sources.livy_sessions.source import LivySessions, SeriesLimits, WalkTiming
 
-__all__ = ["LivySessions", "SeriesLimits", "WalkTiming", "samples"]
+__all__ = ["LivySessions", "SeriesLimits", "WalkTiming", "kept_series", "samples"]
