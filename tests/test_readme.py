@@ -21,6 +21,7 @@ from exporter.cli.registry import COMMANDS, PROGRAM
 from exporter.errors import Reason
 from exporter.settings import load
 from exporter.settings.names import known
+from exporter.web.access.schema import WebFile
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -251,7 +252,11 @@ def test_queries_are_valid_and_about_our_metrics() -> None:
 def test_json_and_yaml_can_be_read(tmp_path: Path) -> None:
     """JSON parses; YAML is a Prometheus configuration, or settings that the program accepts."""
     assert all(json.loads(code) for code in blocks("json"))
-    files = [code for code in blocks("yaml") if "scrape_configs" not in yaml.safe_load(code)]
+    loaded = {code: yaml.safe_load(code) for code in blocks("yaml")}
+    web_files = [found for found in loaded.values() if "tls_server_config" in found]
+    assert [WebFile.model_validate(found).model_fields_set for found in web_files]
+    elsewhere = {"scrape_configs", "rule_files", "tls_server_config"}
+    files = [code for code, found in loaded.items() if elsewhere.isdisjoint(found)]
     assert files
     for number, code in enumerate(files):
         path = tmp_path / f"{number}.yml"
