@@ -69,7 +69,7 @@ async def start(
             stdout=stdout,
             stderr=stderr,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": _search_path(), **(environment or {})},
+            env={**os.environ, "PYTHONPATH": search_path(), **(environment or {})},
         )
     try:
         yield Process(running, folder / "stdout", folder / "stderr")
@@ -122,6 +122,6 @@ def _opened(path: Path) -> BinaryIO:
     return path.open("wb")
 
 
-def _search_path() -> str:
+def search_path() -> str:
     """Find the package from any folder, behind the guard of the tests."""
     return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))

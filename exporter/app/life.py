@@ -68,7 +68,7 @@ async def live(
             _log.info(STARTED, url=url, targets=len(exporter.jobs))
             announce(url)
             notifier.ready()
-            with _pulse(exporter, notifier):
+            with pulse(exporter, notifier):
                 await stop.wait()
             notifier.stopping()
             _log.info(STOPPING)
@@ -114,7 +114,7 @@ def _end_at_last(seconds: float) -> None:
     timer.start()
 
 
-def _pulse(exporter: Exporter, notifier: Notifier) -> AbstractContextManager[None]:
+def pulse(exporter: Exporter, notifier: Notifier) -> AbstractContextManager[None]:
     """Tell systemd how it goes while the block runs; the watchdog only while all is well."""
 
     def tell() -> None:

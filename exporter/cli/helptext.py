@@ -19,6 +19,13 @@ _SOURCES = (
     "Flags win over variables, variables over the file."
 )
 
+_EXIT_CODES = {
+    "0": "all is well; a daemon was ended by SIGTERM or SIGINT",
+    "1": "something failed, or once, check or reconcile found what is not as it should be",
+    "2": "what was given is wrong; each line on stderr says what to give",
+    "130, 141": "interrupted; whoever read the output has gone",
+}
+
 Style = Callable[[str], str]
 """Dresses up a heading."""
 
@@ -40,6 +47,9 @@ def _head(command: Command | None, bold: Style, width: int) -> Iterator[str]:
             yield from _entry(name, each.summary, width)
         yield from ("", bold("Examples:"))
         yield from (f"  {PROGRAM} {each.example}" for each in COMMANDS)
+        yield from ("", bold("Exit codes:"))
+        for codes, meaning in _EXIT_CODES.items():
+            yield from _entry(codes, meaning, width)
         yield from ("", bold("Options:"))
     else:
         usage = " ".join((PROGRAM, command.name, *command.arguments, "[--flag=value ...]"))

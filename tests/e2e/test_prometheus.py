@@ -91,9 +91,11 @@ def _increase(samples: list[tuple[float, str]]) -> float:
 
 
 @asynccontextmanager
-async def prometheus(binary: Path, folder: Path, target: str) -> AsyncIterator[Prometheus]:
-    """Run a Prometheus that scrapes `target` each second."""
-    config = _configured(folder, target)
+async def prometheus(
+    binary: Path, folder: Path, target: str, **scraping: object
+) -> AsyncIterator[Prometheus]:
+    """Run a Prometheus that scrapes `target` each second; `scraping` says more of how."""
+    config = _configured(folder, target, scraping)
     port = free_port()
     command: list[str | Path] = [
         binary,
@@ -110,10 +112,12 @@ async def prometheus(binary: Path, folder: Path, target: str) -> AsyncIterator[P
         await process.end()
 
 
-def _configured(folder: Path, target: str) -> Path:
+def _configured(folder: Path, target: str, scraping: Mapping[str, object]) -> Path:
     folder.mkdir()
     config = folder / "prometheus.yml"
-    config.write_text(CONFIG.format(target=target))
+    # JSON is YAML.
+    more = "".join(f"    {key}: {json.dumps(value)}\n" for key, value in scraping.items())
+    config.write_text(CONFIG.format(target=target) + more)
     return config
 
 

@@ -40,7 +40,13 @@ async def test_an_increase_shows_after_the_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("HEAD", "/metrics"), ("GET", "/"), ("GET", "/-/ready")]
+    ("method", "path"),
+    [
+        ("HEAD", "/metrics"),
+        ("GET", "/"),
+        ("GET", "/-/ready"),
+        ("GET", "/metrics?name[]=emr_serverless_spark_livy_cu_hours_total"),
+    ],
 )
 async def test_what_shows_no_sample_starts_no_hold(method: str, path: str) -> None:
     """Neither a `HEAD` nor another page is a scrape."""

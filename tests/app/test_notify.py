@@ -1,0 +1,172 @@
+"""What systemd is told, read from a real socket."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from exporter.app.life import pulse
+from exporter.app.notify import Notifier
+from exporter.demo import serve
+from tests.e2e.test_processes import ANY_PORT, cloud_of, serve_command
+from tests.harness import Harness, targets_of
+from tests.processes import CREDENTIAL, EXPORTER, eventually, free_port, search_path, start
+from tests.worlds import busy_world
+
+
+class Systemd:
+    """The end of the socket that systemd has."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.heard: list[str] = []
+
+    def listen(self) -> list[str]:
+        """Take what has come; give all that was ever said."""
+        while True:
+            try:
+                self.heard.append(self._listener.recv(4096).decode())
+            except BlockingIOError:
+                return self.heard
+
+    async def hears(self, message: str, times: int = 1) -> None:
+        """Wait until something was said so many times."""
+
+        async def is_heard() -> bool:
+            return self.listen().count(message) >= times
+
+        await eventually(is_heard, seconds=30)
+
+
+@contextmanager
+def systemd(address: str) -> Iterator[Systemd]:
+    """Listen at an address as systemd does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{address[1:]}" if address.startswith("@") else address)
+        listener.setblocking(False)
+        yield Systemd(listener)
+
+
+@pytest.mark.parametrize("is_abstract", [False, True])
+def test_messages_arrive(tmp_path: Path, is_abstract: object) -> None:
+    """The socket may be a file, or a name of the kernel's own."""
+    address = f"@emr-exporter-{os.getpid()}" if is_abstract else str(tmp_path / "notify")
+    with systemd(address) as listener:
+        environ = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "2500000"}
+        notifier = Notifier.from_environment(environ)
+        notifier.ready()
+        notifier.status("2 of 3\ntargets up")
+        notifier.status("2 of 3 targets up")
+        notifier.alive()
+        notifier.stopping()
+        assert notifier.watchdog_seconds == 2.5
+        assert listener.listen() == [
+            "READY=1",
+            "STATUS=2 of 3 targets up",
+            "WATCHDOG=1",
+            "STOPPING=1",
+        ]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"WATCHDOG_USEC": ""},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},
+    ],
+)
+def test_without_a_watchdog_there_is_none(environ: dict[str, str]) -> None:
+    """Also where it is meant for another process; nothing is sent then."""
+    assert Notifier.from_environment(environ).watchdog_seconds == 0
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/notify", "@nobody-listens", "x" * 300])
+def test_who_does_not_listen_does_no_harm(address: str) -> None:
+    """The daemon runs as well without systemd."""
+    Notifier(address).ready()
+
+
+@pytest.mark.anyio
+async def test_the_daemon_tells_systemd_how_it_goes(tmp_path: Path) -> None:
+    """Ready once it serves, its state in a line, signs of life, and the beginning of the end."""
+    address = str(tmp_path / "notify")
+    environ = {**CREDENTIAL, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "3000000"}
+    world = busy_world()
+    targets = sum(1 + len(each["livy_compute_ids"]) for each in targets_of(world))
+    with systemd(address) as listener:
+        async with serve(cloud_of(world).app) as endpoint:
+            command = serve_command(world, endpoint, "serve", ANY_PORT)
+            async with start(command, tmp_path / "e", environ) as process:
+                await listener.hears("READY=1")
+                await listener.hears(f"STATUS={targets} of {targets} targets up")
+                await listener.hears("WATCHDOG=1", times=3)
+                code, _ = await process.end()
+        assert code == 0
+        said = [each for each in listener.listen() if not each.startswith(("STATUS", "WATCHDOG"))]
+    assert said == ["READY=1", "STOPPING=1"]
+
+
+@pytest.mark.anyio
+async def test_the_watchdog_hears_nothing_while_polling_hangs(tmp_path: Path) -> None:
+    """What makes the process unhealthy lets systemd restart it."""
+    address = str(tmp_path / "notify")
+    with systemd(address) as listener:
+        async with Harness(busy_world()) as h:
+            await h.poll()
+            with pulse(h.exporter, Notifier(address, watchdog_seconds=0.15)):
+                await listener.hears("WATCHDOG=1", times=3)
+                h.clock.advance(3600)
+                listener.listen()
+                listener.heard.clear()
+                await asyncio.sleep(0.5)
+                assert listener.listen().count("WATCHDOG=1") <= 1
+                await h.poll()
+                await listener.hears("WATCHDOG=1", times=3)
+
+
+@pytest.mark.anyio
+async def test_it_ends_in_time_though_nobody_reads_the_log(tmp_path: Path) -> None:
+    """A log that hangs stops everything but the end."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+    port = free_port()
+    command = (*EXPORTER, "demo", f"--web.listen-address=127.0.0.1:{port}")
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=tmp_path,
+        stdout=writing,
+        stderr=writing,
+        env={**os.environ, "PYTHONPATH": search_path()},
+    )
+    os.close(writing)
+    try:
+        await eventually(partial(is_open, port), seconds=30)
+        await asyncio.sleep(2)  # it then writes that it has started, and cannot
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 8) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        os.close(reading)
+
+
+async def is_open(port: int) -> bool:
+    """Tell whether somebody listens."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

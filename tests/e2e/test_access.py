@@ -1,0 +1,145 @@
+"""The real process with a web configuration: what it says, whom it serves, what it survives."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+
+from tests.e2e.test_processes import ANY_PORT
+from tests.e2e.test_prometheus import PREFIX, prometheus
+from tests.harness import Harness
+from tests.processes import EXPORTER, Process, eventually, free_port, run, start, until
+from tests.web.served import (
+    ALICE,
+    SECRET,
+    trusting,
+    write_ca,
+    write_certificate,
+    write_config,
+)
+from tests.worlds import busy_world
+
+pytestmark = pytest.mark.anyio
+
+CA = trustme.CA()
+METRIC = f"{PREFIX}exporter_web_config_last_reload_successful"
+
+
+def configured(folder: Path, **more: Any) -> Path:  # noqa: ANN401  as the file has it
+    """Write a configuration with TLS and a password."""
+    pair = write_certificate(folder, CA)
+    users = {"basic_auth_users": {"alice": ALICE}}
+    return write_config(folder, {"tls_server_config": {**pair, **more}, **users})
+
+
+@pytest.mark.parametrize("command", ["demo", "serve"])
+async def test_a_bad_file_is_one_line_and_exit_code_2(tmp_path: Path, command: str) -> None:
+    """The daemon does not start half secured."""
+    path = write_config(tmp_path, {"basic_auth_user": {}})
+    flags = ["--region-id=cn-hangzhou", ANY_PORT, f"--web.config.file={path}"]
+    code, process = await run([*EXPORTER, command, *flags], tmp_path / "e")
+    assert code == 2
+    assert process.output.decode() == (
+        f"error: {path}: basic_auth_user: unknown key; did you mean basic_auth_users?\n"
+    )
+
+
+@pytest.mark.parametrize(("asks", "status"), [(False, 200), (True, 401)])
+async def test_health_asks_for_a_password_where_it_is_set(
+    tmp_path: Path, asks: object, status: int
+) -> None:
+    """`web.health-auth` puts the health behind the same door as all else."""
+    path = write_config(tmp_path, {"basic_auth_users": {"alice": ALICE}})
+    web = {"config": {"file": path}, "health_auth": asks}
+    async with Harness(busy_world(), web=web) as h:
+        await h.poll()
+        assert (await h.get("/-/healthy")).status_code == status
+        assert (await h.get("/-/ready")).status_code == status
+        for path_ in ("/", "/metrics", "/api/v1/status"):
+            assert (await h.get(path_)).status_code == 401
+            login = httpx.BasicAuth("alice", SECRET)
+            assert (await h.reader.get(path_, auth=login)).status_code == 200
+
+
+async def test_a_reload_shows_on_the_page(tmp_path: Path) -> None:
+    """The process notices by itself, keeps what was good, and says so on its page."""
+    path = configured(tmp_path)
+    command = [*EXPORTER, "demo", ANY_PORT, f"--web.config.file={path}"]
+    async with start(command, tmp_path / "e") as process:
+        url = await process.url()
+        assert url.startswith("https://")
+        login = httpx.BasicAuth("alice", SECRET)
+        async with httpx.AsyncClient(base_url=url, verify=trusting(CA), auth=login) as http:
+            await eventually(partial(shows, http, f"{METRIC} 1.0"))
+            (tmp_path / "server.crt").write_text("half a certi")
+            await eventually(partial(shows, http, f"{METRIC} 0.0"))
+            await until(lambda: b"web_config_refused" in process.output, "it is logged", process)
+            write_certificate(tmp_path, CA)
+            await eventually(partial(shows, http, f"{METRIC} 1.0"))
+        await stranger_gets_nothing(url, process)
+        code, _ = await process.end()
+    assert code == 0
+    assert b"Traceback" not in process.output
+    assert SECRET.encode() not in process.output
+    assert ALICE.encode() not in process.output
+
+
+async def shows(http: httpx.AsyncClient, line: str) -> bool:
+    """Tell whether a line stands on the page."""
+    return line in (await http.get("/metrics")).text.splitlines()
+
+
+async def stranger_gets_nothing(url: str, process: Process) -> None:
+    """Ask without the password, and without TLS."""
+    async with httpx.AsyncClient(base_url=url, verify=trusting(CA)) as http:
+        assert (await http.get("/metrics")).status_code == 401
+        assert (await http.get("/-/healthy")).status_code == 200
+    async with httpx.AsyncClient(base_url=url.replace("https", "http")) as http:
+        with pytest.raises(httpx.TransportError):
+            await http.get("/metrics")
+    assert process.running.returncode is None
+
+
+@pytest.mark.real
+@pytest.mark.timeout(150)
+async def test_prometheus_scrapes_with_certificates_and_a_password(
+    tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
+    """`tls_config` and `basic_auth` of a real Prometheus fit; a rotated pair does not stop it."""
+    ca = write_ca(tmp_path, CA)
+    path = configured(
+        tmp_path, client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.crt"
+    )
+    client = write_certificate(tmp_path, CA, "prometheus.test", stem="client")
+    scraping: dict[str, object] = {
+        "scheme": "https",
+        "basic_auth": {"username": "alice", "password": SECRET},
+        "tls_config": {
+            "ca_file": str(ca),
+            **{key: str(tmp_path / name) for key, name in client.items()},
+        },
+    }
+    port = free_port()
+    command = [
+        *(*EXPORTER, "demo", f"--web.listen-address=127.0.0.1:{port}"),
+        f"--web.config.file={path}",
+    ]
+    async with (
+        start(command, tmp_path / "e") as process,
+        prometheus(
+            real_tool("prometheus"), tmp_path / "p", f"127.0.0.1:{port}", **scraping
+        ) as scraper,
+    ):
+        await process.url()
+        await scraper.until(f"{METRIC} == 1")
+        write_certificate(tmp_path, CA)
+        await until(lambda: b"web_config_reloaded" in process.output, "it is reloaded", process)
+        await asyncio.sleep(3)
+        assert await scraper.query('up{job="emr"} == 1')
+        assert await scraper.query("min_over_time(up[3s]) == 1")
+        await process.end()

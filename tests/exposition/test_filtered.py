@@ -1,0 +1,64 @@
+"""A part of the page, held against what prometheus-client's own server would send."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from exporter.catalog import CATALOG
+from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard, filtered
+from exporter.exposition.own import encoded
+from exporter.snapshot import Snapshot
+from tests.exposition.pictures import pictures
+
+NAMES = [metric.name for metric in CATALOG]
+
+
+def own_registry() -> CollectorRegistry:
+    """Make metrics of each kind, as prometheus-client keeps them."""
+    registry = CollectorRegistry()
+    Counter("calls", "Calls.", ["kind"], registry=registry).labels('a\\b"\n{calls_total} 1').inc(2)
+    Gauge("calls_now", "Calls now; # TYPE x.", registry=registry).set(1)
+    Histogram("wait", "Waits.", registry=registry, buckets=(1, 2)).observe(1.5)
+    return registry
+
+
+def part_of(snapshot: Snapshot, form: PageFormat, *names: str) -> str:
+    """Give the page of a picture, and of metrics of our own, cut down to some names."""
+    answers = Answers(RenderedBoard(snapshot), OwnMetrics(own_registry()))
+    answer = answers.answer(Form(form, is_gzipped=False))
+    return b"".join(filtered(answer, names)).decode()
+
+
+@pytest.mark.parametrize("form", PageFormat)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("calls_total",),
+        ("calls_now", "wait_bucket"),
+        ("wait_sum", "wait_count"),
+        ("calls",),
+        ("wait",),
+        ("nothing",),
+        (".*",),
+        ("calls_total", "calls_now", "wait_bucket", "wait_sum", "wait_count"),
+    ],
+)
+def test_it_is_what_prometheus_client_sends(form: PageFormat, names: tuple[str, ...]) -> None:
+    """Letter by letter: it is the name of the sample that counts, not that of its family."""
+    expected = encoded(own_registry().restricted_registry(names), form)  # type: ignore[arg-type]
+    lines = [line for line in expected.decode().splitlines() if "_created" not in line]
+    found = part_of(Snapshot(), form, *names).splitlines()
+    assert sorted(found) == sorted(lines)  # the oracle takes families as they come
+
+
+@given(pictures(), st.sets(st.sampled_from(NAMES), min_size=1), st.sampled_from(PageFormat))
+def test_nothing_else_comes_along(snapshot: Snapshot, names: set[str], form: PageFormat) -> None:
+    """Every line of these samples is there, and no other, whatever stands in labels."""
+    answers = Answers(RenderedBoard(snapshot), OwnMetrics(CollectorRegistry()))
+    whole = answers.answer(Form(form, is_gzipped=False))
+    lines = whole.read().decode().split("\n")
+    samples = [line for line in lines if line.split("{")[0].split(" ")[0] in names]
+    found = b"".join(filtered(whole, names)).decode().split("\n")
+    assert [line for line in found if line and not line.startswith("#")] == samples
+    assert ("# EOF" in found) == (form is PageFormat.OPENMETRICS)
