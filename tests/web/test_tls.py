@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -195,12 +196,14 @@ async def has_ended(reader: asyncio.StreamReader) -> bool:
 
 @pytest.mark.real
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-async def test_openssl_agrees(tmp_path: Path, version: str) -> None:
+async def test_openssl_agrees(
+    tmp_path: Path, real_tool: Callable[[str], Path], version: str
+) -> None:
     """`openssl s_client` verifies the certificate, and reads a page."""
     ca = write_ca(tmp_path, CA)
     async with served(tls_access(tmp_path)) as address:
         process = await asyncio.create_subprocess_exec(
-            "openssl",
+            real_tool("openssl"),
             *("s_client", "-connect", f"{address.host}:{address.port}", version, "-ign_eof"),
             *(
                 "-CAfile",
@@ -224,11 +227,13 @@ async def test_openssl_agrees(tmp_path: Path, version: str) -> None:
 
 
 @pytest.mark.real
-async def test_openssl_finds_no_old_version(tmp_path: Path) -> None:
+async def test_openssl_finds_no_old_version(
+    tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
     """TLS 1.1 is not spoken."""
     async with served(tls_access(tmp_path)) as address:
         process = await asyncio.create_subprocess_exec(
-            "openssl",
+            real_tool("openssl"),
             *("s_client", "-connect", f"{address.host}:{address.port}", "-tls1_1"),
             *("-cipher", "ALL:@SECLEVEL=0"),
             stdin=asyncio.subprocess.DEVNULL,
