@@ -1,0 +1,112 @@
+"""The small pure functions behind the status."""
+
+import pytest
+
+from exporter.ledger import Ledger
+from exporter.snapshot import Snapshot
+from exporter.web.status import notation
+from exporter.web.status.chart import HEIGHT, WIDTH, burn_chart, poll_chart
+from exporter.web.status.names import Anchors, web_address
+from exporter.web.status.recorder import BUCKETS, Recorder
+from exporter.web.status.usage import history
+from exporter.web.status.verdict import verdict
+from exporter.web.status.view import Bucket, Calls, Clusters
+from tests.harness import ManualClock
+
+
+@pytest.mark.parametrize(
+    ("text", "is_safe"),
+    [
+        ("http://ui.example/", True),
+        ("https://ui.example:8443/a?b=c#d", True),
+        ("HTTPS://ui.example/", True),
+        ("javascript:alert(1)", False),
+        ("JaVaScRiPt://%0aalert(1)", False),
+        ("data:text/html,x", False),
+        ("//ui.example/", False),
+        ("http:///nowhere", False),
+        ("https://a b/", False),
+        ("http://a\n/", False),
+        ("http://[::1", False),
+        ("", False),
+    ],
+)
+def test_only_addresses_of_the_web_are_linked(text: str, *, is_safe: bool) -> None:
+    """Everything but `http` and `https` with a host is no link at all."""
+    assert web_address(text) == (text if is_safe else "")
+
+
+def test_no_two_things_share_an_anchor() -> None:
+    """The first has the plain one, which dashboards know."""
+    anchors = Anchors()
+    taken = [anchors.take("session", "a", place) for place in ("w-1/lc-1", "w-2/lc-2")]
+    assert taken == ["session-a", "session-a@w-2/lc-2"]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (notation.duration(0.25), "0.2 s"),
+        (notation.duration(75), "1 min 15 s"),
+        (notation.duration(None), "—"),
+        (notation.span(0.4), "0 s"),
+        (notation.span(3600), "1 h"),
+        (notation.span(90_061), "1 d 1 h"),
+        (notation.ago(0.4), "just now"),
+        (notation.ago(61), "1 min 1 s ago"),
+        (notation.number(1234567), "1\u202f234\u202f567"),
+        (notation.cu_hours(0.125), "0.12"),
+        (notation.cu_hours(99.96), "100.0"),
+        (notation.cu_hours(12345.6), "12\u202f346"),
+        (notation.size(512), "512 B"),
+        (notation.size(1536), "1.5 KiB"),
+        (notation.size(2**50), "1024.0 TiB"),
+        (notation.moment(0), "1970-01-01T00:00:00Z"),
+        (notation.clock(86399), "23:59:59 UTC"),
+    ],
+)
+def test_numbers_and_times_read_well(written: str, expected: str) -> None:
+    """With the digits that matter, and a unit."""
+    assert written == expected
+
+
+def test_the_newest_bar_is_at_the_right_edge() -> None:
+    """What failed stands on what went well; what is there at all is seen."""
+    chart = poll_chart((Bucket(0, 0, 0, 0), Bucket(60, 1000, 1, 0)), 60)
+    good, bad = chart.bars
+    assert (good.kind, bad.kind, chart.top) == ("good", "bad", 1000)
+    assert good.x + good.width <= WIDTH < good.x + WIDTH / 30
+    assert bad.height == 2.0
+    assert 0 <= bad.y <= good.y
+    assert burn_chart((), 60).bars == ()
+    assert burn_chart((Bucket(0, 0, 0, 3.5),), 60).bars[0].height == HEIGHT
+
+
+def test_the_recorder_keeps_an_hour_and_no_more() -> None:
+    """Old buckets go, and quiet times are empty buckets."""
+    clock = ManualClock()
+    ledger = Ledger(None, clock=clock)
+    recorder = Recorder(clock, lambda: ledger.state, width=60)
+    for _ in range(3 * BUCKETS):
+        recorder.note(Snapshot())
+        clock.advance(60)
+    assert len(recorder.tallies) == BUCKETS
+    clock.advance(600)
+    found = history(recorder, monotonic=clock.monotonic(), now=clock.now(), buckets=BUCKETS)
+    assert len(found.buckets) == BUCKETS
+    assert clock.now() - 60 < found.buckets[-1].start <= clock.now()
+    ledger.close()
+
+
+def test_hard_throttling_needs_a_look() -> None:
+    """Down to half of the rate it is nothing; below, the page says how much is left."""
+    for rate, level in ((6.0, "ok"), (2.0, "attention")):
+        found = verdict(
+            sentences=(),
+            targets=(),
+            discoveries=(),
+            clusters=Clusters({}, (), 0),
+            calls=(Calls("", "cn-hangzhou", rate, 10.0, 1, 0, {}),),
+        )
+        texts = [each.text for each in found.problems if each.anchor == "api"]
+        assert (len(texts) == 1) is (level == "attention")
