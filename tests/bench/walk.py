@@ -26,6 +26,7 @@ from exporter.clock import SystemClock
 from exporter.exposition import Form, PageFormat
 from exporter.settings import Settings
 from tests.bench.rows import Row
+from tests.lag import Lag, watched
 
 PAGES = 1000
 
@@ -34,25 +35,27 @@ CREDENTIALS = StaticCredentials(Credential("key", "secret", "", "bench"))
 
 def rows() -> Iterator[Row]:
     """Measure a walk alone, then whole polls with the ledger on this machine's disk."""
-    with _fast_cloud() as endpoint:
-        wall, cpu = asyncio.run(_walk(endpoint))
+    with fast_cloud(PAGES) as endpoint:
+        wall, cpu, lag = asyncio.run(walk(endpoint, PAGES))
         yield Row(
             f"walk of {PAGES:,} pages ({PAGES * PAGE_SIZE:,} sessions)",
             f"{PAGES / wall:.0f} pages/s",
             f"one request at a time; our own CPU is {cpu / wall:.0%} of the time, "
             "the cloud only copies bytes",
         )
-        for name, seconds in asyncio.run(_polls(endpoint)):
+        yield Row("longest block of the event loop in that walk", _milliseconds(lag), "")
+        for name, seconds, lag in asyncio.run(_polls(endpoint)):
             yield Row(
                 f"{name} of the same, with ledger and page",
                 f"{PAGES / seconds:.0f} pages/s",
-                f"{seconds:.1f} s",
+                f"{seconds:.1f} s; the event loop was blocked for {_milliseconds(lag)} at most",
             )
 
 
 @contextlib.contextmanager
-def _fast_cloud() -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.bench.fast_cloud", str(PAGES)]
+def fast_cloud(pages: int) -> Iterator[str]:
+    """Run a cloud as a process of its own, with a gateway that has so many pages of history."""
+    command = [sys.executable, "-m", "tests.bench.fast_cloud", str(pages)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = process.stdout.readline().strip()
@@ -62,7 +65,12 @@ def _fast_cloud() -> Iterator[str]:
             process.terminate()
 
 
-async def _walk(endpoint: str) -> tuple[float, float]:
+def _milliseconds(lag: Lag) -> str:
+    return f"{lag.wall * 1000:.0f} ms"
+
+
+async def walk(endpoint: str, pages: int) -> tuple[float, float, Lag]:
+    """Read a history; give the time it took, our own computing time, and the loop's lag."""
     async with httpx.AsyncClient() as http:
         client = Client(
             http,
@@ -75,17 +83,18 @@ async def _walk(endpoint: str) -> tuple[float, float]:
             budget=Budget(SystemClock(), 100_000),
         )
         wall, cpu = time.perf_counter(), time.process_time()
-        listing = await walk_pages(
-            partial(client.livy_sessions_page, "w-1", "lc-1"),
-            size=PAGE_SIZE,
-            key=lambda row: row.session_id,
-        )
+        async with watched() as lag:
+            listing = await walk_pages(
+                partial(client.livy_sessions_page, "w-1", "lc-1"),
+                size=PAGE_SIZE,
+                key=lambda row: row.session_id,
+            )
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    assert len(listing.records) == PAGES * PAGE_SIZE
-    return wall, cpu
+    assert len(listing.records) == pages * PAGE_SIZE
+    return wall, cpu, lag
 
 
-async def _polls(endpoint: str) -> list[tuple[str, float]]:
+async def _polls(endpoint: str) -> list[tuple[str, float, Lag]]:
     settings = Settings.model_validate(
         {
             "region_id": "cn-hangzhou",
@@ -109,8 +118,9 @@ async def _polls(endpoint: str) -> list[tuple[str, float]]:
             found = []
             for name in ("first poll", "second poll"):
                 begin = time.perf_counter()
-                await exporter.polling.poll(job.source, job.requests)
-                found.append((name, time.perf_counter() - begin))
+                async with watched() as lag:
+                    await exporter.polling.poll(job.source, job.requests)
+                found.append((name, time.perf_counter() - begin, lag))
             exporter.answers.catch_up()
             page = exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
             assert b"exporter_target_up" in page.read()

@@ -21,8 +21,8 @@ CLUSTERS = "session_clusters"
 LIVY = "livy_sessions"
 ACTIONS = {CLUSTERS: "ListSessionClusters", LIVY: "ListLivyComputeSessions"}
 
-TIMEOUT = 0.15
-"""Seconds for a request, in the tests of faults."""
+TIMEOUT = 0.5
+"""Seconds for a request, in the tests of faults: long enough for a machine that is busy."""
 
 MAX_BYTES = 2**19
 
@@ -88,7 +88,7 @@ KINDS: Mapping[str, Kind] = {
     "truncated": Kind(Truncate(), "malformed"),
     "cut": Kind(Cut(), "network"),
     "hanging": Kind(Hang(), "timeout"),
-    "late": Kind(Delay(4 * TIMEOUT), "timeout"),
+    "late": Kind(Delay(2 * TIMEOUT), "timeout"),
     "flood": Kind(Flood(4 * MAX_BYTES), "too_large"),
     "rows_held_back": Kind(faults.total_count(10_000), "incomplete", (LIVY,)),
     "endless_tokens": Kind(Alter(_endless), "paging", (CLUSTERS,)),
