@@ -82,8 +82,13 @@ class Sessions:
         if reading.is_complete:
             yield from self._changed_by_all(records, reading)
             return
-        for session_id, some in _grouped(records).items():
-            yield from _of_one_id(self._rows_of(session_id), some, reading)
+        groups = _grouped(records)
+        glances = self._glances([*groups])
+        for session_id, some in groups.items():
+            seen = glances.get(session_id, [])
+            if len(seen) != 1 or len(some) != 1 or not _is_unchanged(seen[0][:-1], some[0]):
+                rows = self._rows_of(session_id) if seen else []
+                yield from _of_one_id(rows, some, reading)
 
     def staged(
         self, records: Sequence[LivySession], reading: Reading, walk: Walk
@@ -93,6 +98,10 @@ class Sessions:
         glances = self._glances([*groups])
         for session_id, some in groups.items():
             seen = glances.get(session_id, [])
+            if not seen and len(some) == 1:
+                walk.open(session_id, (0,))
+                yield None, open_row(some[0], 0, reading.event_at)
+                continue
             if len(seen) == len(some) == 1 and _is_unchanged(seen[0][:-1], some[0]):
                 walk.meet(session_id, (seen[0][-1],))
                 continue
@@ -104,9 +113,9 @@ class Sessions:
         """Yield the rows that change because a walk is complete now."""
         for session_id, some in _grouped(walk.deferred).items():
             known = self._rows_of(session_id)
-            walk.deferred = []
-            surely, older = walk.sort(known, some)
-            yield from _met(known, [*surely, *walk.deferred], older, reading, walk)
+            newest, own, older = walk.settle(known, some)
+            yield from _met([newest], own, [], reading, walk)
+            yield from _met(known, [], older, reading, walk)
         if not reading.is_complete:
             return
         for session_id, serial in self._db.execute(_LISTED, (self._gateway_id,)).fetchall():
@@ -238,7 +247,9 @@ def _met(
     first = max((*was, *now), default=-1) + 1
     now.update((first + serial, row._replace(serial=first + serial)) for serial, row in new.items())
     if now:
-        walk.meet((*records, *older)[0].session_id, now)
+        session_id = (*records, *older)[0].session_id
+        walk.meet(session_id, now.keys() & was.keys())
+        walk.open(session_id, now.keys() - was.keys())
     yield from ((was.get(serial), row) for serial, row in now.items() if row != was.get(serial))
 
 

@@ -8,52 +8,82 @@ earlier create time than a known session of its id.
 from collections.abc import Iterable, Sequence
 
 from exporter.ledger.counting import Row
-from exporter.ledger.matching import TOLERANCE_MS, is_created_at
+from exporter.ledger.matching import is_created_at, match
 from exporter.model import LivySession
 
 
 class Walk:
-    """What one walk over a gateway has met so far."""
+    """What one walk over a gateway has met so far: rows known before, and rows it opened."""
 
     def __init__(self) -> None:
         self._met: set[int] = set()
+        self._opened: set[int] = set()
         self.deferred: list[LivySession] = []
 
     def meet(self, session_id: str, serials: Iterable[int]) -> None:
-        """Note that the walk has come upon sessions of an id."""
+        """Note that the walk has come upon sessions of an id that were known."""
         self._met.update(hash((session_id, serial)) for serial in serials)
+
+    def open(self, session_id: str, serials: Iterable[int]) -> None:
+        """Note that the walk has come upon sessions of an id for the first time."""
+        self._opened.update(hash((session_id, serial)) for serial in serials)
 
     def has_met(self, session_id: str, serial: int) -> bool:
         """Tell whether the walk has come upon a session."""
-        return hash((session_id, serial)) in self._met
+        key = hash((session_id, serial))
+        return key in self._met or key in self._opened
 
     def sort(
         self, rows: Sequence[Row], records: Sequence[LivySession]
     ) -> tuple[list[LivySession], list[LivySession]]:
-        """Tell the records whose session is known by now from those of older, unknown ones.
+        """Tell the records whose session can be found by now from those of sessions without a row.
 
-        A record that is older than the newest session of its id speaks for that session under
-        another create time, or for a session of its own: which of the two depends on whether
-        some other record of the walk speaks for it. As long as that is open, it is deferred.
+        A record that is older than the newest session that was known of its id speaks for that
+        session under another create time, or for a session of its own: which of the two depends
+        on whether some other record of the walk speaks for it. As long as that is open, it is
+        deferred.
         """
-        newest = max(rows, key=_age, default=None)
-        older = [each for each in records if newest and _is_older_stranger(each, newest, rows)]
-        if newest is None or not older:
+        if not rows:
             return [*records], []
-        rest = [each for each in records if each not in older]
-        if self.has_met(newest.session_id, newest.serial):
-            return rest, older
-        if any(_speaks_for(each, newest) for each in rest):
-            return [*records], []
-        self.deferred += older
-        return rest, []
+        newest = self._newest(rows)
+        strangers = [each for each in records if _is_stranger(each, rows)]
+        rest = [each for each in records if each not in strangers]
+        if newest is not None and self._is_open(newest, rest):
+            claims = [each for each in strangers if _may_be(each, newest)]
+            self.deferred += claims
+            strangers = [each for each in strangers if each not in claims]
+        return rest, strangers
+
+    def settle(
+        self, rows: Sequence[Row], records: Sequence[LivySession]
+    ) -> tuple[Row, list[LivySession], list[LivySession]]:
+        """Tell whose the deferred `records` of an id are: those of the row, and all others."""
+        newest = self._newest(rows) or max(rows, key=_age)
+        if not self._is_open(newest, ()):
+            return newest, [], [*records]
+        found = list(match([newest], records))
+        own = [each for row, some in found if row is not None for each in some]
+        return newest, own, [each for row, some in found if row is None for each in some]
+
+    def _newest(self, rows: Sequence[Row]) -> Row | None:
+        """Give the newest session of an id that was known before the walk."""
+        before = [row for row in rows if hash((row.session_id, row.serial)) not in self._opened]
+        return max(before, key=_age, default=None)
+
+    def _is_open(self, newest: Row, records: Iterable[LivySession]) -> bool:
+        """Tell whether nothing has spoken for a session yet."""
+        is_met = self.has_met(newest.session_id, newest.serial)
+        return not is_met and not any(_speaks_for(each, newest) for each in records)
 
 
-def _is_older_stranger(record: LivySession, newest: Row, rows: Sequence[Row]) -> bool:
-    created, newest_ms = record.created_ms, newest.created_ms
-    if created is None or newest_ms is None or created >= newest_ms - TOLERANCE_MS:
-        return False
-    return not any(_speaks_for(record, row) for row in rows)
+def _is_stranger(record: LivySession, rows: Sequence[Row]) -> bool:
+    return record.created_ms is not None and not any(_speaks_for(record, row) for row in rows)
+
+
+def _may_be(record: LivySession, newest: Row) -> bool:
+    """Tell whether a record may be of a session whose create time is another, as far as known."""
+    created = record.created_ms
+    return newest.created_ms is None or (created is not None and created < newest.created_ms)
 
 
 def _speaks_for(record: LivySession, row: Row) -> bool:

@@ -43,7 +43,7 @@ class Schedule:
         self._on_skip = on_skip
         self._works: dict[str, Work] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._checking: set[asyncio.Task[None]] = set()
+        self._checking: dict[Work, asyncio.Task[None]] = {}
         self._is_stopping = False
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
@@ -61,14 +61,14 @@ class Schedule:
         interval = self._poll_interval if isinstance(work, Target) else self._discovery_interval
         self._works[str(work)] = work
         self._scheduler.add_job(
-            partial(self._run, self._do, work, self._running),
+            partial(self._run, work),
             IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
             id=str(work),
             next_run_time=datetime.now(UTC),
         )
         if isinstance(work, Target):
             self._scheduler.add_job(
-                partial(self._run, self._check, work, self._checking),
+                partial(self._begin_check, work),
                 IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
                 id=_check_id(work),
             )
@@ -87,27 +87,28 @@ class Schedule:
         """
         self._is_stopping = True
         self._scheduler.pause()
-        for task in self._checking:
+        for task in self._checking.values():
             task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=deadline)
         for task in self._running:
             task.cancel()
         # Cancelled polls end at their next await; the ledger must not be closed before.
-        await asyncio.gather(*self._running, *self._checking, return_exceptions=True)
+        await asyncio.gather(*self._running, *self._checking.values(), return_exceptions=True)
         self._scheduler.shutdown(wait=False)
 
-    async def _run(
-        self,
-        do: Callable[[Work], Coroutine[Any, Any, None]],
-        work: Work,
-        running: set[asyncio.Task[None]],
-    ) -> None:
+    async def _begin_check(self, work: Work) -> None:
+        """Let a check go on beside the polls; that it still does at the next turn is no event."""
+        if work not in self._checking and not self._is_stopping:
+            task = self._checking[work] = asyncio.create_task(self._check(work))
+            task.add_done_callback(lambda _: self._checking.pop(work))
+
+    async def _run(self, work: Work) -> None:
         if self._is_stopping:
             return
-        task = asyncio.create_task(do(work))
-        running.add(task)
-        task.add_done_callback(running.discard)
+        task = asyncio.create_task(self._do(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         try:
             await task
         except asyncio.CancelledError:

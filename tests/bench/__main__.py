@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from tests.bench import ledger_apply, memory, scrape, startup, walk
+from tests.bench import ledger_apply, memory, polls, scrape, startup, walk
 from tests.bench.rows import Row
 
 BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
     "startup": startup.rows,
     "memory": memory.rows,
     "walk": walk.rows,
+    "polls": polls.rows,
     "scrape": scrape.rows,
     "ledger": ledger_apply.rows,
 }

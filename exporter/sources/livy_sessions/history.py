@@ -60,8 +60,8 @@ class Watched:
 class History:
     """The rows of one listing, from old to new. Every column has one entry for each row.
 
-    `kinds` are places in `legend`. `newest` has the newest create time of each id that was
-    seen with several.
+    `kinds` are places in `legend`. `places` has the index of each row that is `watched`,
+    `newest` the newest create time of each id that was seen with several.
     """
 
     order: Order | None
@@ -71,6 +71,7 @@ class History:
     names: Texts
     legend: Sequence[Kind]
     watched: Mapping[int, Watched]
+    places: Mapping[int, int]
     newest: Mapping[str, int]
 
     def __len__(self) -> int:
@@ -85,10 +86,7 @@ class History:
 
     def wanted(self) -> list[int]:
         """Give the indices of the rows that have to be read again."""
-        unsettled = {digest for digest, row in self.watched.items() if not row.is_settled}
-        if not unsettled:
-            return []
-        return [at for at, digest in enumerate(self.digests) if digest in unsettled]
+        return [self.places[digest] for digest, row in self.watched.items() if not row.is_settled]
 
     def records(self) -> Iterator[LivySession]:
         """Give the records that are kept, but not those of an id's former sessions."""
@@ -127,6 +125,7 @@ class History:
             self.names.spliced(gone, kept, (row.name for row in more)),
             legend.kinds,
             watched,
+            {each: outcome.places.get(each, self.places.get(each, 0)) - gone for each in watched},
             self._newest_with(more),
         )
 
@@ -173,19 +172,18 @@ class HistoryBuilder:
         """Count the rows."""
         return len(self._places)
 
-    def add(self, row: Row, *, is_late: bool) -> int:
+    def add(self, digest: int, row: Row, *, is_late: bool) -> None:
         """Add a row, or read it again; `is_late` where pages before it were read again."""
-        digest, kind = row.digest, self._legend.place(row.kind)
+        kind = self._legend.place(row.kind)
         place = self._places.setdefault(digest, len(self._kinds))
         if place < len(self._kinds):
             self._kinds[place] = kind
-            return digest
+            return
         self._created.append(row.created_ms)
         self._kinds.append(kind)
         self._names.append(row.name.encode("utf-8", "surrogatepass"))
         if is_late:
             self._late.add(place)
-        return digest
 
     def build(self, watched: Mapping[int, Watched]) -> History:
         """Give the history that the walk has found."""
@@ -202,6 +200,7 @@ class HistoryBuilder:
             Texts.of(names),
             self._legend.kinds,
             watched,
+            {digests[at]: index for index, at in enumerate(places) if digests[at] in watched},
             self._newest(names, places),
         )
 
