@@ -1,8 +1,8 @@
 """A cloud that is faster than any client: ready rows, and no check of anything.
 
 Run as a process of its own: `python -m tests.bench.fast_cloud PAGES [OPEN AMONG]` prints its
-port. Of the newest AMONG sessions, OPEN evenly spread ones run; all others ended long ago. The newest
-is listed first. Each request for `/advance` lets one session come and the oldest one leave.
+port. Of the newest AMONG sessions, OPEN evenly spread ones run; all others ended long ago. The
+newest is listed first. Each request for `/advance` lets one session come and the oldest one leave.
 """
 
 import asyncio

@@ -1,7 +1,5 @@
 """A walk that is staged piece by piece counts what one complete listing counts."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +36,7 @@ def with_undated(listing: list[LivySession], ids: set[str]) -> list[LivySession]
     """Take the create times of some ids away, each of which is then listed once."""
     undated = {each.session_id: each for each in listing if each.session_id in ids}
     dated = [each for each in listing if each.session_id not in ids]
-    return [*(replace(each, created_ms=None) for each in undated.values()), *dated]
+    return [*(each._replace(created_ms=None) for each in undated.values()), *dated]
 
 
 LISTINGS = st.lists(
