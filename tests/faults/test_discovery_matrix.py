@@ -1,0 +1,76 @@
+"""Every kind of fault strikes a discovery, at first and later: what is polled never suffers."""
+
+import pytest
+
+from tests.e2e.test_discovery import ALL, discovered_world, round_of
+from tests.faults.kinds import KINDS, SETTINGS, Kind
+from tests.harness import Harness
+from tests.pages import Page
+from tests.worlds import WORKSPACE
+
+pytestmark = pytest.mark.anyio
+
+SCOPES = {"ListWorkspaces": "", "ListLivyCompute": WORKSPACE}
+
+OF_OTHER_ROWS = {"rows_missing"}
+"""Kinds that change rows which only the listings of sessions have."""
+
+OF_A_COUNT = {"incomplete"}
+"""Kinds that lie about a count of rows, which the list of gateways does not have."""
+
+CELLS = [
+    pytest.param(kind, action, id=f"{name}-{action}")
+    for name, kind in KINDS.items()
+    for action in SCOPES
+    if len(kind.sources) > 1 and name not in OF_OTHER_ROWS
+    if not (name in OF_A_COUNT and action == "ListLivyCompute")
+]
+
+
+def verdicts(page: Page) -> dict[str, float]:
+    """Give how the discoveries went, by workspace id (empty: that of workspaces)."""
+    up = page.values("exporter_discovery_up", "workspace_id")
+    return {workspace_id: value for (workspace_id,), value in up.items()}
+
+
+def assert_all_well(page: Page) -> None:
+    """Check that everything is found, polled and counted."""
+    assert verdicts(page) == {"": 1, WORKSPACE: 1}
+    assert set(page.values("exporter_target_up", "source").values()) == {1}
+    assert page.values("livy_cu_hours_total", "queue") == {("root_queue",): 1.0}
+    assert page.value("session_cluster_state", state="running") == 1
+
+
+@pytest.mark.parametrize(("kind", "action"), CELLS)
+async def test_a_fault_at_the_first_discovery(kind: Kind, action: str) -> None:
+    """Nothing is polled that was not found; all else is, and the next good discovery heals."""
+    async with Harness(discovered_world(), targets=ALL, api=SETTINGS) as h:
+        h.cloud.faults.add(kind.effect, action=action)
+        await round_of(h)
+        failing = await h.page()
+        h.cloud.faults.clear()
+        await round_of(h)
+        recovered = await h.page()
+    assert verdicts(failing)[SCOPES[action]] == 0
+    assert not failing.has("livy_sessions")
+    assert failing.has("session_clusters") == (action == "ListLivyCompute")
+    assert_all_well(recovered)
+
+
+@pytest.mark.parametrize(("kind", "action"), CELLS)
+async def test_a_fault_at_a_later_discovery(kind: Kind, action: str) -> None:
+    """What was found before is polled on, and no gauge or counter moves."""
+    async with Harness(discovered_world(), targets=ALL, api=SETTINGS) as h:
+        await round_of(h)
+        h.cloud.faults.add(kind.effect, action=action)
+        await round_of(h)
+        failing = await h.page()
+        h.cloud.faults.clear()
+        await round_of(h)
+        recovered = await h.page()
+    scope = SCOPES[action]
+    assert verdicts(failing) == {"": 1, WORKSPACE: 1, scope: 0}
+    assert set(failing.values("exporter_target_up", "source").values()) == {1}
+    assert failing.values("livy_cu_hours_total", "queue") == {("root_queue",): 1.0}
+    assert failing.value("session_cluster_state", state="running") == 1
+    assert_all_well(recovered)
