@@ -34,7 +34,7 @@ def rows() -> Iterator[Row]:
         yield from asyncio.run(_polls(endpoint, json_cpu, http_cpu))
     with _fast_cloud(50, TOTAL) as endpoint:
         yield asyncio.run(_scattered(endpoint))
-    with _fast_cloud(5000, TOTAL) as endpoint:
+    with _fast_cloud(5000, 5000) as endpoint:
         yield from _process(endpoint)
 
 

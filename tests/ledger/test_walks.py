@@ -36,7 +36,11 @@ def with_undated(listing: list[LivySession], ids: set[str]) -> list[LivySession]
     """Take the create times of some ids away, each of which is then listed once."""
     undated = {each.session_id: each for each in listing if each.session_id in ids}
     dated = [each for each in listing if each.session_id not in ids]
-    return [*(each._replace(created_ms=None) for each in undated.values()), *dated]
+    some = undated.values()
+    again = (
+        record(each.session_id, None, each.usage.nano_cu_hours or 0, each.state) for each in some
+    )
+    return [*again, *dated]
 
 
 LISTINGS = st.lists(

@@ -147,6 +147,7 @@ class LivySessions:
         patience = 2 if self._is_checked_beside else 1
         return (
             len(history) > SMALL_PAGES * PAGE_SIZE
+            and _is_worth_it(history)
             and (self._surprises < MAX_SURPRISES or self._may_try_again())
             and self._age() < patience * self._timing.full_walk_interval
         )
@@ -372,3 +373,9 @@ class LivySessions:
         more = SampleSet()
         more.add(catalog.HISTORY_TRUNCATED, self._gateway, float(is_truncated))
         return GroupedSamples((more.freeze(), *groups_of(found)))
+
+
+def _is_worth_it(history: History) -> bool:
+    """Tell whether a short poll is that: a complete walk never holds all that it reads."""
+    pages = {index // PAGE_SIZE for index in history.wanted()}
+    return len(pages) * PAGE_SIZE * 2 <= len(history)
