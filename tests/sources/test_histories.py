@@ -191,7 +191,7 @@ async def test_rolling_retention_never_causes_a_complete_walk(
 async def test_the_order_may_change_in_the_middle_of_life(order: HistoryOrder) -> None:
     """It is noticed in the very next poll, which is a complete walk then."""
     other = ORDERED[1 - ORDERED.index(order)]
-    long = Long(order, 590, is_open=lambda number: number % 100 == 3)
+    long = Long(order, 590, is_open=lambda number: number in {3, 103})
     await polled(long)
     turned = World(order=other)
     turned.put_workspace(Workspace(WORKSPACE))
@@ -207,7 +207,8 @@ async def test_the_order_may_change_in_the_middle_of_life(order: HistoryOrder) -
     long.create()
     found, requests, events = await polled(long)
     assert found == long.expected(Model(), long.listing())
-    assert (requests, events) == (6, [])  # the pages of the open sessions are all there are
+    assert requests <= 2 + 2
+    assert events == []
 
 
 @pytest.mark.parametrize("order", ORDERED)
