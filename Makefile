@@ -23,7 +23,7 @@ demo: $(VENV)/.runtime .home ## the exporter against a simulated cloud; Ctrl-C e
 	@exec $(RUN) -m exporter demo
 
 test: lint ## linters, types, import contracts and tests
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev .home ## the same without the tests
 	@$(RUN) -m ruff check --quiet
