@@ -3,7 +3,8 @@
 Two roads lead to the same records. The fast one decodes the whole page typed. Typed decoders
 refuse a whole page for one `Infinity`, `NaN`, lone surrogate or record of a wrong type, so where
 it fails the page is decoded again with the standard library, and converted record by record:
-one bad record costs only itself.
+one bad record costs only itself. Of the history's pages, of which there are a thousand, those on
+which nothing is out of the ordinary take a third road, which is faster still.
 
 No exception of a decoder leaves here, not even as a cause: its text may quote the answer.
 """
@@ -23,7 +24,6 @@ from exporter.api.values import (
     identity,
     integer,
     nano_cu_hours,
-    parse_number,
     state,
     text,
     time_ms,
@@ -73,7 +73,7 @@ class _Shape(Generic[R]):
 
     def __init__(self, record: type[R], answer: type[msgspec.Struct], *path: str) -> None:
         self._record = record
-        self._decoder = msgspec.json.Decoder(answer, float_hook=parse_number)
+        self._decoder = msgspec.json.Decoder(answer, float_hook=str)
         self._path = path
 
     def decode(self, body: bytes) -> _Answer[R]:
@@ -113,6 +113,7 @@ class _Shape(Generic[R]):
 
 _CLUSTERS = _Shape(wire.ClusterRecord, wire.ClusterAnswer, "sessionClusters")
 _SESSIONS = _Shape(wire.LivyRecord, wire.LivyAnswer, "sessions")
+_PLAIN_SESSIONS: Final = msgspec.json.Decoder(wire.PlainLivyAnswer, float_hook=str)
 _WORKSPACES = _Shape(wire.WorkspaceRecord, wire.WorkspaceAnswer, "workspaces")
 _GATEWAYS = _Shape(wire.GatewayRecord, wire.GatewayAnswer, "data", "livyComputes")
 _VERDICT: Final = msgspec.json.Decoder(wire.Verdict)
@@ -126,6 +127,9 @@ def decode_session_clusters(body: bytes) -> Page[SessionCluster]:
 
 def decode_livy_sessions(body: bytes) -> Page[LivySession]:
     """Read an answer of `ListLivyComputeSessions`; raise `MalformedError`."""
+    plain = _plain_page(body)
+    if plain is not None:
+        return plain
     return _page(_SESSIONS.decode(body), _livy_session, lambda row: row.session_id)
 
 
@@ -141,6 +145,8 @@ def decode_gateways(body: bytes) -> Page[Gateway]:
 
 def holds_too_much(body: bytes) -> bool:
     """Tell, without decoding it, whether an answer may hold more values than any page does."""
+    if len(body) <= MAX_VALUES:  # each value takes a byte at least
+        return False
     return sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES
 
 
@@ -179,6 +185,20 @@ def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], ob
         total_count=integer(answer.total_count),
         next_token=text(answer.next_token, limit=_TOKEN_LENGTH),
     )
+
+
+def _plain_page(body: bytes) -> Page[LivySession] | None:
+    """Read a page of sessions on which all is as documented; `None` where it is not."""
+    try:
+        answer = _PLAIN_SESSIONS.decode(body)
+        if len(answer.records) > MAX_ROWS:
+            return None
+        return Page(
+            records=tuple([_plain_session(row) for row in answer.records]),
+            total_count=integer(answer.total_count),
+        )
+    except _DECODING_ERRORS:
+        return None
 
 
 def _name(row: object, found: object) -> str:
@@ -224,9 +244,24 @@ def _session_cluster(row: wire.ClusterRecord) -> SessionCluster:
     )
 
 
+def _plain_session(row: wire.PlainLivyRecord) -> LivySession:
+    """Convert a plain record; raise `UnreadableError` for a blank id or a figure that is none."""
+    return LivySession(
+        identity(row.session_id),
+        row.state,
+        row.name or "",
+        row.queue or "",
+        _proxy_user(row.spark_conf),
+        url(row.web_ui),
+        _info(row.info or ""),
+        row.created or None,
+        row.ended or None,
+        Usage(nano_cu_hours(row.cu_hours), row.vcore_seconds, row.mb_seconds),
+    )
+
+
 def _livy_session(row: wire.LivyRecord) -> LivySession:
     name, known = state(row.state, LIVY_SESSION_STATES)
-    info = text(row.info)
     return LivySession(
         session_id=identity(row.session_id),
         state=name,
@@ -235,7 +270,7 @@ def _livy_session(row: wire.LivyRecord) -> LivySession:
         queue=text(row.queue),
         proxy_user=_proxy_user(row.spark_conf),
         web_ui=url(row.web_ui),
-        info="" if info == "null" else info,  # the vendor's own sample holds this text
+        info=_info(text(row.info)),
         created_ms=time_ms(row.created),
         ended_ms=time_ms(row.ended),
         usage=Usage(
@@ -244,6 +279,10 @@ def _livy_session(row: wire.LivyRecord) -> LivySession:
             mb_seconds=figure(row.mb_seconds),
         ),
     )
+
+
+def _info(found: str) -> str:
+    return "" if found == "null" else found  # the vendor's own sample holds this text
 
 
 def _workspace(row: wire.WorkspaceRecord) -> Workspace:
@@ -299,10 +338,10 @@ def _load(body: bytes) -> object:
 
 def _load_text(document: str) -> object:
     loaded: object = json.loads(
-        document.removeprefix("\ufeff"), parse_float=parse_number, parse_int=_parse_integer
+        document.removeprefix("\ufeff"), parse_float=str, parse_int=_parse_integer
     )
     return loaded
 
 
 def _parse_integer(digits: str) -> object:
-    return int(digits) if len(digits) < _LONG_INTEGER else parse_number(digits)
+    return int(digits) if len(digits) < _LONG_INTEGER else digits

@@ -59,7 +59,7 @@ class _Rows(Generic[T]):
     def add(self, page: Page[T]) -> int:
         """Take a page; give the number of rows that were not known before."""
         before = len(self)
-        self._records.update((self._key(record), record) for record in page.records)
+        self._records.update(zip(map(self._key, page.records), page.records, strict=True))
         self._malformed.update(page.malformed)
         self.pages += 1
         if page.total_count is not None:

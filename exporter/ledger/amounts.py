@@ -61,7 +61,7 @@ def _stored(key: Key) -> tuple[str, str]:
 
 
 class Changes:
-    """What one transaction does to the counters."""
+    """What one transaction does to the counters, and to the number of remembered sessions."""
 
     def __init__(
         self,
@@ -78,6 +78,8 @@ class Changes:
         self._users = _Users(before)
         self._deltas: dict[Key, int] = {}
         self._starts: dict[Key, int] = {}
+        self.sessions = 0
+        """How many more are remembered."""
 
     def add(self, *changes: Iterable[tuple[Key, int]]) -> None:
         """Let counters advance; one that is new comes into being at 0."""

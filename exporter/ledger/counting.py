@@ -57,6 +57,19 @@ class Row(NamedTuple):
         return self.nano_cu_hours - self.latest_nano_cu_hours
 
 
+class Sum(NamedTuple):
+    """What the sessions of one queue, proxy user and end (see `Row`) add up to."""
+
+    queue: str
+    proxy_user: str
+    ended: str
+    sessions: int
+    nano_cu_hours: int
+    vcore_seconds: int
+    mb_seconds: int
+    overcounted: int
+
+
 def open_row(record: LivySession, serial: int, at: float | None) -> Row:
     """Give the row of a session that was not known, read at `at` (`None` at first contact)."""
     usage = record.usage
@@ -140,8 +153,8 @@ def readmission(gateway: tuple[str, str]) -> Iterator[tuple[Key, int]]:
     yield Key(catalog.SESSIONS_READMITTED, gateway), 1
 
 
-def starting_values(gateway: tuple[str, str], rows: Iterable[Row]) -> Iterator[tuple[Key, int]]:
-    """Yield what all `rows` together add to the counters of `gateway`: one item a series.
+def starting_values(gateway: tuple[str, str], sums: Iterable[Sum]) -> Iterator[tuple[Key, int]]:
+    """Yield what all sessions together add to the counters of `gateway`: one item a series.
 
     The same as the sum of `increments(gateway, None, row)`, without ten items for each row.
     """
@@ -151,16 +164,14 @@ def starting_values(gateway: tuple[str, str], rows: Iterable[Row]) -> Iterator[t
     overcounted: Counter[str] = Counter()
     users: dict[str, list[int]] = {}
     endings: dict[str, Counter[str]] = {}
-    for row in rows:
-        for group, name in ((queues, row.queue), (users, row.proxy_user)):
-            total = group.get(name)
-            if total is None:
-                total = group[name] = [0, 0, 0]
-            total[0] += row.nano_cu_hours
-            total[1] += row.vcore_seconds
-            total[2] += row.mb_seconds
-        overcounted[row.queue] += row.overcounted
-        endings.setdefault(row.queue, Counter())[row.ended] += 1
+    for each in sums:
+        for group, name in ((queues, each.queue), (users, each.proxy_user)):
+            total = group.setdefault(name, [0, 0, 0])
+            total[0] += each.nano_cu_hours
+            total[1] += each.vcore_seconds
+            total[2] += each.mb_seconds
+        overcounted[each.queue] += each.overcounted
+        endings.setdefault(each.queue, Counter())[each.ended] += each.sessions
     for queue, figures in queues.items():
         yield from _by_queue(gateway, queue, figures, overcounted[queue])
         yield from _by_life((*gateway, queue), endings[queue].total(), endings[queue])

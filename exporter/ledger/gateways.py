@@ -66,6 +66,7 @@ class GatewayBook:
         self._take(list(self._sessions.left(keys, reading)), changes)
 
     def _take(self, changed: Sequence[Change], changes: Changes) -> None:
+        changes.sessions += sum(before is None for before, _ in changed)
         if not self.has_contact:
             self._sessions.write(after for _, after in changed)
             return
@@ -81,12 +82,13 @@ class GatewayBook:
         for row in known_of_old:
             self._readmit(row, changes)
 
-    def forget(self, *, unlisted_before: float) -> None:
+    def forget(self, changes: Changes, *, unlisted_before: float) -> None:
         """Drop the rows of sessions that left before then (wall-clock seconds).
 
         What they added to the counters stays.
         """
         dropped = self._sessions.drop(unlisted_before=unlisted_before)
+        changes.sessions -= len(dropped)
         for row in dropped:
             self._keep_remainder(row.queue, row.latest_nano_cu_hours)
         created = [row.created_ms for row in dropped if row.created_ms is not None]
@@ -109,7 +111,7 @@ class GatewayBook:
 
     def _start(self, changes: Changes) -> None:
         """Give the series their starting values: all that is known of the gateway by now."""
-        changes.start(starting_values(self._key, self._sessions.all()))
+        changes.start(starting_values(self._key, self._sessions.sums()))
         self._db.execute(_SET_CONTACTED, (self._gateway_id,))
 
     def _is_of_old(self, before: Row | None, after: Row) -> bool:

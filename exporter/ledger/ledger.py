@@ -42,8 +42,8 @@ class LedgerState:
 
 _ENDED_SINCE = """SELECT session_id FROM session JOIN gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
-_FACTS = """SELECT (SELECT created_at FROM ledger), (SELECT count(*) FROM session),
-    (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"""
+_FACTS = "SELECT (SELECT created_at FROM ledger), (SELECT count(*) FROM session)"
+_SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 _KNOWS_PROMETHEUS = "SELECT knows_prometheus FROM ledger"
 _MEET_PROMETHEUS = "UPDATE ledger SET knows_prometheus = 1 WHERE knows_prometheus = 0"
 
@@ -86,7 +86,7 @@ class Ledger:
                 started_at=clock.monotonic(),
                 knows_prometheus=knows_prometheus,
             )
-            self._state = self._read_state(MappingProxyType(amounts))
+            self._state = self._read_state(amounts)
         self._is_suspect = False
 
     @property
@@ -115,7 +115,7 @@ class Ledger:
             book.apply(records, reading, changes)
             book.note_left(left, reading, changes)
             if reading.is_after_contact and (reading.is_complete or left):
-                book.forget(unlisted_before=at - self._forget_after)
+                book.forget(changes, unlisted_before=at - self._forget_after)
 
     def stage_sessions(
         self, gateway: GatewayKey, records: Sequence[LivySession], walk: Walk
@@ -151,7 +151,7 @@ class Ledger:
             )
             book.finish(walk, reading, changes)
             if reading.is_after_contact:
-                book.forget(unlisted_before=at - self._forget_after)
+                book.forget(changes, unlisted_before=at - self._forget_after)
 
     def apply_session_clusters(
         self, workspace_id: str, clusters: Sequence[SessionCluster]
@@ -206,9 +206,11 @@ class Ledger:
         """Collect changes of counters, write them, and make them visible once they are durable."""
         with self._lock, translated(self._path):
             self._file.check()
-            before = self._amounts_before()
+            before = self._state_before()
             due = self._holding.due(self._clock.monotonic())
-            changes = Changes(before, self._holding, due=due, max_proxy_users=self._max_proxy_users)
+            changes = Changes(
+                before.amounts, self._holding, due=due, max_proxy_users=self._max_proxy_users
+            )
             self._is_suspect = True
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -217,7 +219,12 @@ class Ledger:
                 write_amounts(self._db, changed)
                 if self._holding.knows_prometheus:
                     self._db.execute(_MEET_PROMETHEUS)
-                state = self._read_state(MappingProxyType({**before, **changed}))
+                state = replace(
+                    before,
+                    amounts=MappingProxyType({**before.amounts, **changed}),
+                    sessions=before.sessions + changes.sessions,
+                    size_bytes=self._read_size(),
+                )
                 self._db.execute("COMMIT")
             except BaseException:
                 # Where the rollback fails too, the file is left as a crash would leave it.
@@ -228,18 +235,23 @@ class Ledger:
             self._holding.settle(born=changes.born(), released=due)
             self._state = replace(state, held_series=len(self._holding))
 
-    def _amounts_before(self) -> Mapping[Key, Amount]:
-        """Give what the counters are now: from the file, where the last transaction broke off.
+    def _state_before(self) -> LedgerState:
+        """Give what is known now: from the file, where the last transaction broke off.
 
         It may be there all the same; then its new series are as new as they would have been.
         """
-        known = self._state.amounts
+        known = self._state
         if not self._is_suspect:
             return known
-        found = read_amounts(self._db)
-        self._holding.settle(born=found.keys() - known.keys(), released=())
+        found = self._read_state(read_amounts(self._db))
+        self._holding.settle(born=found.amounts.keys() - known.amounts.keys(), released=())
         return found
 
     def _read_state(self, amounts: Mapping[Key, Amount]) -> LedgerState:
-        created_at, sessions, size_bytes = self._db.execute(_FACTS).fetchone()
-        return LedgerState(amounts, created_at, sessions, size_bytes, len(self._holding))
+        created_at, sessions = self._db.execute(_FACTS).fetchone()
+        size, held = self._read_size(), len(self._holding)
+        return LedgerState(MappingProxyType(amounts), created_at, sessions, size, held)
+
+    def _read_size(self) -> int:
+        size: int = self._db.execute(_SIZE).fetchone()[0]
+        return size

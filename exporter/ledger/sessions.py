@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.ledger.counting import Row, leave, open_row, read_again
+from exporter.ledger.counting import Row, Sum, leave, open_row, read_again
 from exporter.ledger.matching import is_created_at, match
 from exporter.ledger.walks import Walk
 from exporter.model import LivySession
@@ -41,7 +41,21 @@ _IS_DROPPABLE = "unlisted_at < ? AND created_ms IS NOT NULL"
 _LEFT_BEFORE = f"{_SELECT} AND {_IS_DROPPABLE}"
 _DROP = f"DELETE FROM session WHERE gateway_id = ? AND {_IS_DROPPABLE}"  # noqa: S608 - constants
 _LISTED = "SELECT session_id, serial FROM session WHERE gateway_id = ? AND unlisted_at IS NULL"
+_LISTED_COUNT = "SELECT count(*) FROM session WHERE gateway_id = ? AND unlisted_at IS NULL"
+_ANY = "SELECT EXISTS (SELECT 1 FROM session WHERE gateway_id = ?)"
 _REUSED = "SELECT DISTINCT session_id FROM session WHERE gateway_id = ? AND serial > 0"
+
+_SUMS = f"""SELECT queue, proxy_user, ended, count(*), {
+    ", ".join(
+        f"sum(({figure}) >> 32), sum(({figure}) & 0xffffffff)"
+        for figure in (
+            "nano_cu_hours",
+            "vcore_seconds",
+            "mb_seconds",
+            "nano_cu_hours - latest_nano_cu_hours",
+        )
+    )
+} FROM session WHERE gateway_id = ? GROUP BY queue, proxy_user, ended"""  # noqa: S608 - constants
 
 SessionKey = tuple[str, int | None]
 """Id and create time of a session, the time `None` where it is not known."""
@@ -94,8 +108,10 @@ class Sessions:
         self, records: Sequence[LivySession], reading: Reading, walk: Walk
     ) -> Iterator[Change]:
         """Yield the rows that one piece of a walk changes."""
+        if walk.began_empty is None:
+            walk.began_empty = not self._db.execute(_ANY, (self._gateway_id,)).fetchone()[0]
         groups = _grouped(records)
-        glances = self._glances([*groups])
+        glances = self._glances([*filter(walk.may_know, groups)])
         for session_id, some in groups.items():
             seen = glances.get(session_id, [])
             if not seen and len(some) == 1:
@@ -111,6 +127,9 @@ class Sessions:
 
     def finished(self, reading: Reading, walk: Walk) -> Iterator[Change]:
         """Yield the rows that change because a walk is complete now."""
+        # All that was met is listed, so where no more than that is listed, nothing has left.
+        if not walk.deferred and self._count_listed() == len(walk):
+            return
         for session_id, some in _grouped(walk.deferred).items():
             known = self._rows_of(session_id)
             newest, own, older = walk.settle(known, some)
@@ -137,6 +156,12 @@ class Sessions:
     def all(self) -> Iterator[Row]:
         """Give every row of the gateway."""
         return map(Row._make, self._db.execute(_SELECT, (self._gateway_id,)))
+
+    def sums(self) -> Iterator[Sum]:
+        """Sum up all rows of the gateway, exactly: SQLite's own sums end at 2^63."""
+        for queue, user, ended, count, *halves in self._db.execute(_SUMS, (self._gateway_id,)):
+            pairs = zip(halves[::2], halves[1::2], strict=True)
+            yield Sum(queue, user, ended, count, *((high << 32) + low for high, low in pairs))
 
     def drop(self, *, unlisted_before: float) -> list[Row]:
         """Delete the rows of sessions that left before then; give them as they were.
@@ -180,6 +205,10 @@ class Sessions:
             for glance in self._db.execute(query, (self._gateway_id, *some)):
                 found.setdefault(glance[0], []).append(glance)
         return found
+
+    def _count_listed(self) -> int:
+        count: int = self._db.execute(_LISTED_COUNT, (self._gateway_id,)).fetchone()[0]
+        return count
 
     def _rows_of(self, session_id: str) -> list[Row]:
         found = self._db.execute(f"{_SELECT} AND session_id = ?", (self._gateway_id, session_id))

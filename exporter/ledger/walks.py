@@ -19,14 +19,28 @@ class Walk:
         self._met: set[int] = set()
         self._opened: set[int] = set()
         self.deferred: list[LivySession] = []
+        self.began_empty: bool | None = None
+        """Whether no session of the gateway was known when the walk began."""
+
+    def __len__(self) -> int:
+        """Count the sessions that the walk has come upon."""
+        return len(self._met) + len(self._opened)
 
     def meet(self, session_id: str, serials: Iterable[int]) -> None:
         """Note that the walk has come upon sessions of an id that were known."""
-        self._met.update(hash((session_id, serial)) for serial in serials)
+        for serial in serials:
+            key = hash((session_id, serial))
+            if key not in self._opened:
+                self._met.add(key)
 
     def open(self, session_id: str, serials: Iterable[int]) -> None:
         """Note that the walk has come upon sessions of an id for the first time."""
-        self._opened.update(hash((session_id, serial)) for serial in serials)
+        for serial in serials:
+            self._opened.add(hash((session_id, serial)))
+
+    def may_know(self, session_id: str) -> bool:
+        """Tell whether there may be a row of an id; of an id there is one of serial 0."""
+        return not self.began_empty or self.has_met(session_id, 0)
 
     def has_met(self, session_id: str, serial: int) -> bool:
         """Tell whether the walk has come upon a session."""

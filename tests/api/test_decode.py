@@ -487,3 +487,36 @@ def test_both_roads_lead_to_the_same(rows: list[object], count: object) -> None:
     with pytest.raises(ValueError, match="malformed"):
         decode._SESSIONS._decoder.decode(slow)  # noqa: SLF001
     assert decode_livy_sessions(slow) == decode_livy_sessions(fast)
+
+
+PLAIN = st.fixed_dictionaries(
+    {
+        "sessionId": st.text(st.characters(codec="utf-8"), min_size=1, max_size=256).filter(
+            str.strip
+        ),
+        "state": st.sampled_from(["starting", "running", "terminating", "terminated", "error"]),
+    },
+    optional={
+        "name": st.text(st.characters(codec="utf-8"), max_size=256) | st.none(),
+        "queue": st.sampled_from(["", "root_queue", "\u961f\u5217"]) | st.none(),
+        "info": st.sampled_from(["", "null", "some"]) | st.none(),
+        "sparkConf": st.sampled_from(['{"proxyUser": "ann"}', "{", ""]) | st.none(),
+        "webUI": st.sampled_from(["https://a/b?c", "javascript:x", "http://", ""]) | st.none(),
+        "createTime": st.integers(0, 10**13) | st.none(),
+        "endTime": st.integers(0, 10**13) | st.none(),
+        "cuHours": st.floats(0, 10**9) | st.integers(0, 10**9) | st.sampled_from(["", "0.5", None]),
+        "vcoreSeconds": st.integers(0, 2**53 - 1) | st.none(),
+        "mbSeconds": st.integers(0, 2**53 - 1) | st.none(),
+    },
+)
+
+
+@given(st.lists(PLAIN, max_size=3))
+def test_the_road_for_plain_pages_leads_to_the_same(rows: list[object]) -> None:
+    """A page on which all is as documented takes the fastest road, and reads the same."""
+    plain = sessions(*rows, totalCount=3)
+    slow = plain[:-1] + b', "refused": NaN}'
+
+    assert decode._plain_page(plain) is not None  # noqa: SLF001 (the fastest road)
+    assert decode._plain_page(slow) is None  # noqa: SLF001
+    assert decode_livy_sessions(slow) == decode_livy_sessions(plain)

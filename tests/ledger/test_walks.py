@@ -76,6 +76,7 @@ def test_a_walk_in_pieces_counts_like_one_listing(
             pieces.stage_sessions(GATEWAY, listing[start : start + size], walk)
         pieces.finish_walk(GATEWAY, walk, names)
         assert rows_of(pieces) == rows_of(whole)
+        assert pieces.state.sessions == whole.state.sessions == len(rows_of(whole))
         assert dict(pieces.state.amounts) == dict(whole.state.amounts)
 
 

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from exporter.model import LivySession
 from exporter.sources.livy_sessions.columns import Texts
@@ -19,28 +20,31 @@ Kind = tuple[str, str] | None
 _NO_KIND: tuple[Kind, ...] = (None,)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a page. One that could not be read has a name of the parser's instead of an id."""
+class Row(NamedTuple):
+    """A row of a page. One that could not be read has a name of the parser's instead of an id.
+
+    `created_ms` is `NO_TIME` where it is not known, `kind` what the row is counted under. The
+    `digest` tells rows apart: ids may be reused by sessions created later.
+    """
 
     name: str
     record: LivySession | None
+    created_ms: int
+    kind: Kind
+    digest: int
 
-    @property
-    def created_ms(self) -> int:
-        """Give the create time, `NO_TIME` where it is not known."""
-        created = None if self.record is None else self.record.created_ms
-        return NO_TIME if created is None else created
+    @classmethod
+    def of(cls, record: LivySession) -> Self:
+        """Make the row of a session."""
+        name = record.session_id
+        created = NO_TIME if record.created_ms is None else record.created_ms
+        kind = record.queue, record.state
+        return cls(name, record, created, kind, hash((name, created, False)))
 
-    @property
-    def digest(self) -> int:
-        """Give what tells rows apart; ids may be reused by sessions created later."""
-        return hash((self.name, self.created_ms, self.record is None))
-
-    @property
-    def kind(self) -> Kind:
-        """Give what the row is counted under."""
-        return None if self.record is None else (self.record.queue, self.record.state)
+    @classmethod
+    def unreadable(cls, name: str) -> Self:
+        """Make a row of which no more than a name is known."""
+        return cls(name, None, NO_TIME, None, hash((name, NO_TIME, True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class History:
     def _newest_with(self, rows: Iterable[Row]) -> Mapping[str, int]:
         """Note which of `rows`, or of the watched ones, are of an id with another row."""
         by_id: dict[str, set[int]] = {}
-        kept = (Row(w.record.session_id, w.record) for w in self.watched.values() if w.record)
+        kept = (Row.of(each.record) for each in self.watched.values() if each.record)
         for row in (*kept, *rows):
             by_id.setdefault(row.name, set()).add(row.created_ms)
         more = {name: max(created) for name, created in by_id.items() if len(created) > 1}
@@ -172,35 +176,37 @@ class HistoryBuilder:
         """Count the rows."""
         return len(self._places)
 
-    def add(self, digest: int, row: Row, *, is_late: bool) -> None:
-        """Add a row, or read it again; `is_late` where pages before it were read again."""
-        kind = self._legend.place(row.kind)
-        place = self._places.setdefault(digest, len(self._kinds))
-        if place < len(self._kinds):
-            self._kinds[place] = kind
-            return
-        self._created.append(row.created_ms)
-        self._kinds.append(kind)
-        self._names.append(row.name.encode("utf-8", "surrogatepass"))
-        if is_late:
-            self._late.add(place)
+    def add(self, rows: Iterable[Row], *, is_late: bool) -> None:
+        """Add the rows of a page, or read them again; `is_late` where it is not the deepest."""
+        places, kinds, place_of = self._places, self._kinds, self._legend.place
+        for name, _, created_ms, kind, digest in rows:
+            next_place = len(kinds)
+            place = places.setdefault(digest, next_place)
+            if place < next_place:
+                kinds[place] = place_of(kind)
+                continue
+            kinds.append(place_of(kind))
+            self._created.append(created_ms)
+            self._names.append(name.encode("utf-8", "surrogatepass"))
+            if is_late:
+                self._late.add(place)
 
     def build(self, watched: Mapping[int, Watched]) -> History:
         """Give the history that the walk has found."""
         on_time = [at for at in range(len(self._kinds)) if at not in self._late]
-        order = observe([self._created[at] for at in on_time])
+        order = observe([*map(self._created.__getitem__, on_time)])
         places = self._from_old_to_new(on_time, order)
         digests = array("q", self._places)
         names = [self._names[at].decode("utf-8", "surrogatepass") for at in places]
         return History(
             order,
-            array("q", (digests[at] for at in places)),
-            array("q", (self._created[at] for at in places)),
-            array("H", (self._kinds[at] for at in places)),
+            array("q", map(digests.__getitem__, places)),
+            array("q", map(self._created.__getitem__, places)),
+            array("H", map(self._kinds.__getitem__, places)),
             Texts.of(names),
             self._legend.kinds,
             watched,
-            {digests[at]: index for index, at in enumerate(places) if digests[at] in watched},
+            self._indices(watched, places),
             self._newest(names, places),
         )
 
@@ -216,6 +222,11 @@ class HistoryBuilder:
                 merged.append(late.pop(0))
             merged.append(at)
         return [*merged, *late]
+
+    def _indices(self, watched: Mapping[int, Watched], places: Sequence[int]) -> dict[int, int]:
+        """Give where each watched row stands in a row of places."""
+        index_of = {at: index for index, at in enumerate(places)}
+        return {digest: index_of[self._places[digest]] for digest in watched}
 
     def _newest(self, names: Sequence[str], places: Sequence[int]) -> dict[str, int]:
         if len(set(names)) == len(names):

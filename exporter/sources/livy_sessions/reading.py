@@ -6,9 +6,9 @@ from exporter.sources.livy_sessions.history import Row
 
 def rows_of(page: Page[LivySession]) -> list[Row]:
     """Give the rows of a page, those that could not be read at their places."""
-    rows = [Row(record.session_id, record) for record in page.records]
+    rows = [*map(Row.of, page.records)]
     unplaced = len(page.malformed) - len(page.malformed_at)
     places = [*page.malformed_at, *([len(rows) + len(page.malformed)] * unplaced)]
     for at, name in zip(places, page.malformed, strict=True):
-        rows.insert(at, Row(name, None))
+        rows.insert(at, Row.unreadable(name))
     return rows

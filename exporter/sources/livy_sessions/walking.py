@@ -42,7 +42,7 @@ class CompleteWalk:
         self._stage = stage
         self._pages: list[tuple[int, Page[int]]] = []
         self._replayed = 0
-        self._unstaged: list[tuple[int, Row]] = []
+        self._unstaged: list[Row] = []
         self.is_broken = False
         """Not all that was read was counted and judged, so the walk must begin anew."""
 
@@ -76,10 +76,8 @@ class CompleteWalk:
 
     async def _read(self, number: int, fetch: Fetch) -> Page[int]:
         page = await fetch(number, len(self._pages) >= SHORT_WALK_PAGES)
-        rows = [(row.digest, row) for row in rows_of(page)]
-        is_late = number <= self.deepest
-        for digest, row in rows:
-            self.builder.add(digest, row, is_late=is_late)
+        rows = rows_of(page)
+        self.builder.add(rows, is_late=number <= self.deepest)
         if rows:
             self.deepest = max(self.deepest, number)
         self.unreadable.update(page.malformed)
@@ -88,7 +86,7 @@ class CompleteWalk:
         self._unstaged += rows
         if len(self._unstaged) >= BATCH_ROWS:
             await self.flush()
-        found = Page(records=tuple(digest for digest, _ in rows), total_count=page.total_count)
+        found = Page(records=tuple(row.digest for row in rows), total_count=page.total_count)
         self._pages.append((number, found))
         self._replayed = len(self._pages)
         return found
@@ -99,10 +97,10 @@ class CompleteWalk:
         if not rows:
             return
         self.is_broken = True
-        watch = await self._stage([row.record for _, row in rows if row.record is not None])
-        for digest, row in rows:
-            before = self.watched.pop(digest, None) or self._known.get(digest)
+        watch = await self._stage([row.record for row in rows if row.record is not None])
+        for row in rows:
+            before = self.watched.pop(row.digest, None) or self._known.get(row.digest)
             found = watch.again(before, row, is_changed=True) if before else watch.first_sight(row)
             if found is not None:
-                self.watched[digest] = found
+                self.watched[row.digest] = found
         self.is_broken = False

@@ -22,12 +22,14 @@ class Watch:
 
     def first_sight(self, row: Row) -> Watched | None:
         """Judge a row that was not known; `None` where it needs no watching."""
-        age = 0.0
         record = row.record
-        if record is not None and record.has_ended:
-            # A record that tells no end time is as old as it can be.
-            ended_ms = record.created_ms if record.ended_ms is None else record.ended_ms
-            age = 0.0 if ended_ms is None else max(0.0, self.now - ended_ms / 1000)
+        if record is None or not record.has_ended:
+            return self._judge(record, self.monotonic)
+        # A record that tells no end time is as old as it can be.
+        ended_ms = record.created_ms if record.ended_ms is None else record.ended_ms
+        age = 0.0 if ended_ms is None else max(0.0, self.now - ended_ms / 1000)
+        if age >= self.settle_after and record.session_id not in self.recently_ended:
+            return None  # as nearly every row of a long history
         return self._judge(record, self.monotonic - age)
 
     def again(self, before: Watched | None, row: Row, *, is_changed: bool) -> Watched | None:
