@@ -37,11 +37,11 @@ def line_writer(metric: Metric) -> Callable[[Sample], str]:
     )
 
     def write(sample: Sample) -> str:
-        labels, value = sample
+        labels = sample.labels
         together = "".join(labels)
         if "\\" in together or '"' in together or "\n" in together:
             labels = tuple(map(_escaped, labels))
-        return f"{pattern % pick(labels)}{_number(value)}\n"
+        return f"{pattern % pick(labels)}{_number(sample.value)}\n"
 
     return write
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from exporter.ledger.counting import Row, Sum, leave, open_row, read_again
@@ -59,6 +60,8 @@ _SUMS = f"""SELECT queue, proxy_user, ended, count(*), {
 
 SessionKey = tuple[str, int | None]
 """Id and create time of a session, the time `None` where it is not known."""
+
+_by_id = itemgetter(0)
 
 _MOST_IDS = 500
 """In one query: SQLite bounds the number of its parameters."""
@@ -151,7 +154,8 @@ class Sessions:
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write `rows` in place of what they were."""
-        self._db.executemany(_WRITE, ((self._gateway_id, *row) for row in rows))
+        in_order = sorted(rows, key=_by_id)  # as they lie in the file, which saves a third
+        self._db.executemany(_WRITE, ((self._gateway_id, *row) for row in in_order))
 
     def all(self) -> Iterator[Row]:
         """Give every row of the gateway."""

@@ -1,121 +1,41 @@
-"""Polls of a history of 100,000 sessions: the first one, short ones, and what they leave behind."""
+"""Short polls of a history of 100,000 sessions, and a process that remembers all of it."""
 
 import asyncio
 import contextlib
-import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 
-from exporter.api import PAGE_SIZE, Credential, StaticCredentials
-from exporter.app.build import Exporter, build
-from exporter.clock import SystemClock
-from exporter.settings import Settings
+from tests.bench.gateway import TOTAL, exporter, fast_cloud, poll
 from tests.bench.rows import Row
 from tests.processes import CREDENTIAL, EXPORTER, free_port
 
-PAGES = 1000
-TOTAL = PAGES * PAGE_SIZE
 SHORT_POLLS = 20
-
-CREDENTIALS = StaticCredentials(Credential("key", "secret", "", "bench"))
 
 
 def rows() -> Iterator[Row]:
-    """Measure walks, short polls, and then a process with all of it in memory."""
-    with _fast_cloud(50, 300) as endpoint:
-        json_cpu, http_cpu = asyncio.run(_yardsticks(endpoint))
-        yield from asyncio.run(_polls(endpoint, json_cpu, http_cpu))
-    with _fast_cloud(50, TOTAL) as endpoint:
+    """Measure short polls, and then a process with all of it in memory."""
+    with fast_cloud(50, 300) as endpoint:
+        yield from asyncio.run(_steady(endpoint))
+    with fast_cloud(50, TOTAL) as endpoint:
         yield asyncio.run(_scattered(endpoint))
-    with _fast_cloud(5000, 5000) as endpoint:
+    with fast_cloud(5000, 5000) as endpoint:
         yield from _process(endpoint)
 
 
-@contextlib.contextmanager
-def _fast_cloud(open_rows: int, among: int) -> Iterator[str]:
-    arguments = [str(PAGES), str(open_rows), str(among)]
-    command = [sys.executable, "-m", "tests.bench.fast_cloud", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-async def _yardsticks(endpoint: str) -> tuple[float, float]:
-    """Give the CPU of `json.loads` of all pages, and of as many bare requests."""
-    async with httpx.AsyncClient() as http:
-        begin = time.process_time()
-        bodies = [(await http.get(f"{endpoint}/?pageNum={n + 1}")).content for n in range(PAGES)]
-        http_cpu = time.process_time() - begin
-    begin = time.process_time()
-    for body in bodies:
-        json.loads(body)
-    return time.process_time() - begin, http_cpu
-
-
-@contextlib.asynccontextmanager
-async def _exporter(endpoint: str) -> AsyncIterator[Exporter]:
-    settings = Settings.model_validate(
-        {
-            "region_id": "cn-hangzhou",
-            "workspace_ids": ["w-1"],
-            "livy_compute_ids": ["lc-1"],
-            "session_clusters": {"enabled": False},
-            "api": {"endpoint": endpoint, "max_requests_per_second": 1000},
-        }
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        async with httpx.AsyncClient() as http:
-            exporter = build(
-                settings,
-                clock=SystemClock(),
-                http=http,
-                credentials=lambda _role_arn: CREDENTIALS,
-                ledger_path=Path(folder) / "ledger.db",
-                birth_hold=90,
-            )
-            yield exporter
-            exporter.ledger.close()
-
-
-async def _poll(exporter: Exporter) -> tuple[float, float, int]:
-    """Poll without a publish; give seconds, seconds of CPU, and requests."""
-    (job,) = exporter.jobs
-    wall, cpu, requests = time.perf_counter(), time.process_time(), job.requests()
-    result = await job.source.poll(lambda *_: None)
-    assert result.ledger_error is None
-    return (
-        time.perf_counter() - wall,
-        time.process_time() - cpu,
-        job.requests() - requests,
-    )
-
-
-async def _polls(endpoint: str, json_cpu: float, http_cpu: float) -> list[Row]:
-    allowed = 4 * json_cpu + http_cpu
-    async with _exporter(endpoint) as exporter, httpx.AsyncClient() as http:
-        wall, cpu, requests = await _poll(exporter)
+async def _steady(endpoint: str) -> list[Row]:
+    async with exporter(endpoint) as built, httpx.AsyncClient() as http:
+        await poll(built)
         found = []
         for _ in range(SHORT_POLLS):
             await http.get(f"{endpoint}/advance")
-            found.append(await _poll(exporter))
+            found.append(await poll(built))
     return [
-        Row(
-            f"complete walk of {TOTAL:,} sessions: CPU",
-            f"{cpu / allowed:.2f} of what is allowed",
-            f"{cpu:.1f} s; {requests:,} requests in {wall:.1f} s; allowed are 4 times json.loads"
-            f" ({json_cpu:.2f} s) and {PAGES:,} bare httpx requests ({http_cpu:.2f} s)",
-        ),
         Row(
             "poll in the steady state, 50 open among the newest 300",
             f"{max(each[2] for each in found)} requests",
@@ -130,10 +50,10 @@ async def _polls(endpoint: str, json_cpu: float, http_cpu: float) -> list[Row]:
 
 
 async def _scattered(endpoint: str) -> Row:
-    async with _exporter(endpoint) as exporter, httpx.AsyncClient() as http:
-        await _poll(exporter)
+    async with exporter(endpoint) as built, httpx.AsyncClient() as http:
+        await poll(built)
         await http.get(f"{endpoint}/advance")
-        _, cpu, requests = await _poll(exporter)
+        _, cpu, requests = await poll(built)
     return Row(
         "poll with 50 open sessions scattered over the history",
         f"{requests} requests",

@@ -32,8 +32,8 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
         found = tuple(chain.from_iterable(part.get(metric, ()) for part in parts))
         if found:
             family = family_of(metric)
-            for labels, value in found:
-                family.add_metric(labels, value)
+            for sample in found:
+                family.add_metric(sample.labels, sample.value)
             yield family
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from exporter.api import PAGE_SIZE
-from tests.bench.walk import fast_cloud, walk
+from tests.bench.gateway import fast_cloud, read_alone
 from tests.faults.kinds import ACTIONS, LATER_KINDS, SETTINGS
 from tests.harness import Harness
+from tests.lag import watched
 from tests.worlds import WORKSPACE, busy_world, key, used
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +26,9 @@ async def test_a_walk_does_not_block_the_event_loop() -> None:
     gc.collect()
     gc.freeze()  # what the tests hold is more than the exporter does, and no part of this
     try:
-        with fast_cloud(PAGES) as endpoint:
-            _, _, lag = await walk(endpoint, PAGES)
+        with fast_cloud(pages=PAGES) as endpoint:
+            async with watched() as lag:
+                await read_alone(endpoint, PAGES)
     finally:
         gc.unfreeze()
     # Not the wall clock: on a machine that is shared, others' work would count as ours.

@@ -7,7 +7,9 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
+
+import msgspec
 
 from exporter.model import LivySession
 from exporter.sources.livy_sessions.columns import Texts
@@ -20,7 +22,7 @@ Kind = tuple[str, str] | None
 _NO_KIND: tuple[Kind, ...] = (None,)
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A row of a page. One that could not be read has a name of the parser's instead of an id.
 
     `created_ms` is `NO_TIME` where it is not known, `kind` what the row is counted under. The
@@ -179,15 +181,15 @@ class HistoryBuilder:
     def add(self, rows: Iterable[Row], *, is_late: bool) -> None:
         """Add the rows of a page, or read them again; `is_late` where it is not the deepest."""
         places, kinds, place_of = self._places, self._kinds, self._legend.place
-        for name, _, created_ms, kind, digest in rows:
+        for row in rows:
             next_place = len(kinds)
-            place = places.setdefault(digest, next_place)
+            place = places.setdefault(row.digest, next_place)
             if place < next_place:
-                kinds[place] = place_of(kind)
+                kinds[place] = place_of(row.kind)
                 continue
-            kinds.append(place_of(kind))
-            self._created.append(created_ms)
-            self._names.append(name.encode("utf-8", "surrogatepass"))
+            kinds.append(place_of(row.kind))
+            self._created.append(row.created_ms)
+            self._names.append(row.name.encode("utf-8", "surrogatepass"))
             if is_late:
                 self._late.add(place)
 

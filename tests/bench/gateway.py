@@ -1,0 +1,108 @@
+"""A gateway with a long history on a cloud that is faster than any client, and what reads it."""
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from exporter.api import (
+    PAGE_SIZE,
+    Budget,
+    Client,
+    Credential,
+    NullMeter,
+    StaticCredentials,
+    walk_pages,
+)
+from exporter.app.build import Exporter, build
+from exporter.clock import SystemClock
+from exporter.settings import Settings
+
+PAGES = 1000
+TOTAL = PAGES * PAGE_SIZE
+
+CREDENTIALS = StaticCredentials(Credential("key", "secret", "", "bench"))
+
+
+@contextlib.contextmanager
+def fast_cloud(open_rows: int = 0, among: int = 0, *, pages: int = PAGES) -> Iterator[str]:
+    """Run the cloud as a process of its own; give its endpoint.
+
+    Of the newest `among` sessions, `open_rows` run.
+    """
+    arguments = [str(pages), str(open_rows), str(among)]
+    command = [sys.executable, "-m", "tests.bench.fast_cloud", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@contextlib.asynccontextmanager
+async def exporter(endpoint: str, *, full_walk_interval: str = "6h") -> AsyncIterator[Exporter]:
+    """Build an exporter with a ledger on this machine's disk that polls the gateway alone."""
+    settings = Settings.model_validate(
+        {
+            "region_id": "cn-hangzhou",
+            "workspace_ids": ["w-1"],
+            "livy_compute_ids": ["lc-1"],
+            "session_clusters": {"enabled": False},
+            "livy": {"full_walk_interval": full_walk_interval},
+            "api": {"endpoint": endpoint, "max_requests_per_second": 1000},
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        async with httpx.AsyncClient() as http:
+            built = build(
+                settings,
+                clock=SystemClock(),
+                http=http,
+                credentials=lambda _role_arn: CREDENTIALS,
+                ledger_path=Path(folder) / "ledger.db",
+                birth_hold=90,
+            )
+            yield built
+            built.ledger.close()
+
+
+async def read_alone(endpoint: str, pages: int = PAGES) -> tuple[float, float]:
+    """Read the history by the client alone; give seconds, and seconds of CPU."""
+    clock = SystemClock()
+    async with httpx.AsyncClient() as http:
+        client = Client(
+            http,
+            account="",
+            region_id="cn-hangzhou",
+            endpoint=endpoint,
+            credentials=CREDENTIALS,
+            meter=NullMeter(),
+            clock=clock,
+            budget=Budget(clock, 100_000),
+        )
+        wall, cpu = time.perf_counter(), time.process_time()
+        listing = await walk_pages(
+            partial(client.livy_sessions_page, "w-1", "lc-1"),
+            size=PAGE_SIZE,
+            key=lambda row: row.session_id,
+        )
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    assert len(listing.records) == pages * PAGE_SIZE
+    return wall, cpu
+
+
+async def poll(built: Exporter) -> tuple[float, float, int]:
+    """Poll without a publish; give seconds, seconds of CPU, and requests."""
+    (job,) = built.jobs
+    wall, cpu, requests = time.perf_counter(), time.process_time(), job.requests()
+    result = await job.source.poll(lambda *_: None)
+    assert result.ledger_error is None
+    return time.perf_counter() - wall, time.process_time() - cpu, job.requests() - requests
