@@ -8,6 +8,7 @@ from typing import TextIO
 
 from exporter.cli.registry import COMMANDS, DEFAULT, PROGRAM, Command
 from exporter.settings.names import Setting, known
+from exporter.terminal import takes_colour
 
 _INDENT = 32
 """Column where explanations begin."""
@@ -32,7 +33,7 @@ Style = Callable[[str], str]
 
 def render(command: Command | None, stream: TextIO, environ: Mapping[str, str]) -> str:
     """Write the help of `command`, or of the program, as it suits `stream`."""
-    bold: Style = _bold if _takes_colour(stream, environ) else str
+    bold: Style = _bold if takes_colour(stream, environ) else str
     width = min(shutil.get_terminal_size().columns, _WIDEST) if stream.isatty() else _WIDEST
     return "\n".join([*_head(command, bold, width), "", *_settings(bold, width)])
 
@@ -86,10 +87,6 @@ def _entry(name: str, text: str, width: int) -> Iterator[str]:
     else:
         yield begin
     yield from lines
-
-
-def _takes_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def _bold(text: str) -> str:
