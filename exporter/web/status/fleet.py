@@ -13,7 +13,7 @@ from exporter.web.status.view import Clusters, FailedCluster, Sessions, SessionS
 
 MAX_CLUSTERS: Final = 200
 MAX_LIVE: Final = 500
-MAX_ENDED: Final = 50
+MAX_ENDED: Final = 200
 
 
 def clusters(moment: Moment) -> Clusters:
