@@ -1,4 +1,4 @@
-"""The command `check`: would the daemon start here, and may it call what it needs?"""
+"""The command `check`: whether the daemon would start here, and may call what it needs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -105,7 +105,7 @@ def test_hard_throttling_needs_a_look() -> None:
             sentences=(),
             targets=(),
             discoveries=(),
-            clusters=Clusters({}, (), 0),
+            clusters=Clusters({}, 0, (), 0),
             calls=(Calls("", "cn-hangzhou", rate, 10.0, 1, 0, {}),),
         )
         texts = [each.text for each in found.problems if each.anchor == "api"]

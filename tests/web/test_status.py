@@ -177,7 +177,11 @@ async def test_a_target_that_failed_says_why_and_what_to_do() -> None:
         view = await view_of(h)
         states = {each.source: each.state for each in view.targets}
         assert states["livy_sessions"] == "stale"
-        assert view.sessions.live == ()
+        # Nothing is listed, and that is not the same as that there is nothing.
+        assert (view.sessions.live, view.sessions.gateways_unknown) == ((), 2)
+        html = (await h.get("/")).text
+        assert "Not known at present: those of 2 gateways." in html
+        assert "no session." not in html
 
         h.cloud.faults.clear()
         await h.poll()

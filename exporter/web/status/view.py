@@ -121,9 +121,13 @@ class FailedCluster:
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """The session clusters: how many are in which state, and those in error."""
+    """The session clusters: how many are in which state, and those in error.
+
+    Those of `workspaces_unknown` workspaces are not known at present, and not in here.
+    """
 
     by_state: Mapping[str, int]
+    workspaces_unknown: int
     in_error: tuple[FailedCluster, ...]
     errors_not_shown: int
 
@@ -155,9 +159,13 @@ class SessionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """The Livy sessions: all that are listed by state, the live ones, and those ended lately."""
+    """The Livy sessions: all that are listed by state, the live ones, and those ended lately.
+
+    Those of `gateways_unknown` gateways are not known at present, and not in here.
+    """
 
     by_state: Mapping[str, int]
+    gateways_unknown: int
     live: tuple[SessionStatus, ...]
     live_not_shown: int
     ended: tuple[SessionStatus, ...]
