@@ -236,11 +236,15 @@ async def test_a_session_that_ended_lately_says_how() -> None:
         world.change_session(key("livy-a"), state="terminated", **ended)
         world.change_session(key("livy-b"), state="error", info="Out of memory", **ended)
         await h.poll()
-        view = await view_of(h)
+        view, html = await view_of(h), (await h.get("/")).text
     assert [(each.session_id, each.info) for each in view.sessions.ended] == [
         ("livy-b", "Out of memory"),
         ("livy-a", ""),
     ]
+    failed, live = html.index('id="failed"'), html.index('id="sessions"')
+    assert failed < html.index('id="session-livy-b"') < html.index("Out of memory") < live
+    assert live < html.index('id="session-livy-a"')
+    assert 'failed</a></dt><dd class="care">1</dd>' in html
 
 
 async def test_many_sessions_are_cut_and_counted() -> None:
