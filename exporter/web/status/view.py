@@ -62,42 +62,40 @@ class Walk:
     expected: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TargetStatus:
-    """One target; `stale` = failing for so long that its gauges were withdrawn."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the service is asked for again and again, where, and how that goes."""
 
     name: str
-    source: str
     account: str
     region_id: str
     workspace_id: str
     workspace_name: str
+    last_success_at: float | None
+    last_success_age: float | None
+    trouble: Trouble | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStatus(Asked):
+    """One target; `stale` = failing for so long that its gauges were withdrawn."""
+
+    source: str
     livy_compute_id: str
     gateway_name: str
     state: TargetState
-    last_success_at: float | None
-    last_success_age: float | None
     stale_after: float
     last_poll_duration: float | None
     last_poll_requests: int | None
     polls: int
     walk: Walk | None
-    trouble: Trouble | None
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoveryStatus:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryStatus(Asked):
     """One discovery: of the workspaces of an account and region, or of a workspace's gateways."""
 
-    name: str
-    account: str
-    region_id: str
-    workspace_id: str
-    workspace_name: str
     state: Literal["pending", "up", "failing"]
-    last_success_at: float | None
-    last_success_age: float | None
-    trouble: Trouble | None
 
 
 @dataclass(frozen=True, slots=True)
