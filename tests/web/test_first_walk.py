@@ -32,7 +32,11 @@ async def test_a_first_walk_shows_how_far_it_has_come() -> None:
         assert {each["state"] for each in status["targets"] if not each["livy_compute_id"]} == {
             "up"
         }
-        assert status["verdict"]["level"] == "starting"
+        verdict = status["verdict"]
+        assert verdict["level"] == "starting"
+        assert verdict["summary"] == (
+            f"Starting: 2 listings not read yet ({HELD - 1} of {PAGES} pages of long histories)"
+        )
         assert status["sessions"]["gateways_unknown"] == 2
         assert status["clusters"]["workspaces_unknown"] == 0
 

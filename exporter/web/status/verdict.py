@@ -40,7 +40,9 @@ def verdict(
         *_other_problems(clusters, calls),
     )
     level = _level(problems, is_lost=is_lost or bool(told), is_starting=is_starting)
-    return Verdict(level, _summary(level, problems, len(targets), len(waiting)), problems)
+    if level == "starting":
+        return Verdict(level, _starting(len(waiting), targets), problems)
+    return Verdict(level, _summary(level, problems, len(targets)), problems)
 
 
 def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> Level:
@@ -51,9 +53,16 @@ def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> 
     return "attention" if problems else "ok"
 
 
-def _summary(level: Level, problems: Sequence[Problem], targets: int, waiting: int) -> str:
-    if level == "starting":
-        return f"Starting: {_counted(waiting, 'listing')} not read yet"
+def _starting(waiting: int, targets: Sequence[TargetStatus]) -> str:
+    """Say what is not there yet, and how far the first walks of long histories have come."""
+    walks = [each.walk for each in targets if each.state == "pending" and each.walk]
+    pages = sum(each.pages for each in walks)
+    expected = sum(max(each.pages, each.expected or 0) for each in walks)
+    walked = f" ({pages} of {expected} pages of long histories)" if expected else ""
+    return f"Starting: {_counted(waiting, 'listing')} not read yet{walked}"
+
+
+def _summary(level: Level, problems: Sequence[Problem], targets: int) -> str:
     if level == "ok":
         return f"All is well: {_counted(targets, 'target')} polled, no session cluster in error"
     if level == "failing":
