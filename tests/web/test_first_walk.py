@@ -1,6 +1,7 @@
 """How far a first walk has come is seen everywhere, and nothing waits for it."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.web.first_walks import HELD, PAGES, first_walk
 from tests.web.status_pages import json_of
@@ -55,3 +56,15 @@ async def test_a_first_walk_shows_how_far_it_has_come() -> None:
         assert {each["walk"] for each in status["targets"]} == {None}
         assert status["sessions"]["gateways_unknown"] == 0
         assert status["verdict"]["level"] == "attention"
+
+
+async def test_the_log_has_a_line_about_it_now_and_then() -> None:
+    """With 6 s for each page there is one every third page: 15 s is the least between two."""
+    with capture_logs() as logs:
+        async with first_walk() as (_, end):
+            await end()
+    lines = [each for each in logs if each["event"] == "walk_goes_on"]
+    assert [each["pages"] for each in lines[:3]] == [4, 7, 10]
+    assert {each["expected"] for each in lines} == {PAGES}
+    assert {each["target"] for each in lines} == {f"livy_sessions/{WORKSPACE}/{GATEWAY}"}
+    assert {each["log_level"] for each in lines} == {"info"}

@@ -16,7 +16,7 @@ from exporter.web.status import page
 from exporter.web.status.routes import REFRESH_SECONDS
 from tests.harness import START, Harness
 from tests.web.status_pages import VIEW, json_of, view_of
-from tests.worlds import WORKSPACE, busy_world, key, session, used
+from tests.worlds import WORKSPACE, busy_world, empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 
@@ -245,6 +245,22 @@ async def test_a_session_that_ended_lately_says_how() -> None:
     assert failed < html.index('id="session-livy-b"') < html.index("Out of memory") < live
     assert live < html.index('id="session-livy-a"')
     assert 'failed</a></dt><dd class="care">1</dd>' in html
+
+
+async def test_all_is_well_where_nothing_fails() -> None:
+    """One line says so; that Livy sessions failed is told in it, and is no trouble by itself."""
+    world = empty_world()
+    world.put_session(session("livy-a", 1))
+    async with Harness(world) as h:
+        await h.poll()
+        view = await view_of(h)
+        well = "2 targets polled, no session cluster in error"
+        assert (view.verdict.level, view.verdict.summary) == ("ok", f"All is well: {well}")
+        world.change_session(key("livy-a"), state="error", end_time_ms=int(START * 1000))
+        await h.poll()
+        view = await view_of(h)
+        said = f"{well}, 1 Livy session failed lately"
+        assert (view.verdict.level, view.verdict.summary) == ("ok", said)
 
 
 async def test_many_sessions_are_cut_and_counted() -> None:
