@@ -13,7 +13,7 @@ LABELS = {"workspace_id": WORKSPACE, "livy_compute_id": GATEWAY}
 
 
 async def test_a_first_walk_shows_how_far_it_has_come() -> None:
-    """In the metrics, in the JSON and on the page; session clusters are served meanwhile."""
+    """In metrics, JSON and page; session clusters and other gateways are served meanwhile."""
     async with first_walk() as (h, end):
         await h.poll("session_clusters")
         metrics = await h.page()
@@ -46,6 +46,12 @@ async def test_a_first_walk_shows_how_far_it_has_come() -> None:
         assert f'<progress max="{PAGES}" value="{HELD - 1}"' in html
 
         assert "Not known at present: those of 2 gateways." in html
+
+        (other,) = (job for job in h.exporter.jobs if job.source.target.livy_compute_id == "lc-2")
+        await h.exporter.polling.poll(other.source, other.requests)
+        metrics = await h.page()
+        assert metrics.value("livy_sessions", state="running", livy_compute_id="lc-2") == 1
+        assert metrics.value("exporter_livy_walk_pages", **LABELS) == HELD - 1
 
         await end()
         metrics = await h.page()
