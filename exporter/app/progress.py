@@ -3,13 +3,16 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Final, TextIO
 
 from exporter import logs
 from exporter.model import Target
 from exporter.poller import OnWalk
 from exporter.snapshot import WalkProgress
 from exporter.terminal import ProgressLine, takes_redrawing
+
+_SHORT_PAGES: Final = 3
+"""A walk of so many pages is over before anybody has read the line."""
 
 
 @contextmanager
@@ -24,7 +27,7 @@ def progress_on(stream: TextIO) -> Iterator[OnWalk]:
         name = f"{target.workspace_id}/{target.livy_compute_id}"
         if walked is None:
             line.end(name)
-        else:
+        elif max(walked.pages, walked.expected or 0) > _SHORT_PAGES:
             line.show(name, walked.pages, walked.expected)
 
     with logs.written_through(stream, line):

@@ -48,19 +48,24 @@ def _head(command: Command | None, bold: Style, width: int) -> Iterator[str]:
             yield from _entry(name, each.summary, width)
         yield from ("", bold("Examples:"))
         yield from (f"  {PROGRAM} {each.example}" for each in COMMANDS)
-        yield from ("", bold("Exit codes:"))
-        for codes, meaning in _EXIT_CODES.items():
-            yield from _entry(codes, meaning, width)
+        yield from _exit_codes(bold, width)
         yield from ("", bold("Options:"))
     else:
         usage = " ".join((PROGRAM, command.name, *command.arguments, "[--flag=value ...]"))
         yield f"{bold('Usage:')} {usage}"
         yield from ("", command.summary, "", f"{bold('Example:')} {PROGRAM} {command.example}")
+        yield from _exit_codes(bold, width)
         yield from ("", bold("Options:"))
         for option in command.options:
             yield from _entry(f"{option.flag} {option.word}", option.help, width)
     yield from _entry("-h, --help", "show this, or the help of a command", width)
     yield from _entry("-V, --version", "show the version", width)
+
+
+def _exit_codes(bold: Style, width: int) -> Iterator[str]:
+    yield from ("", bold("Exit codes:"))
+    for codes, meaning in _EXIT_CODES.items():
+        yield from _entry(codes, meaning, width)
 
 
 def _settings(bold: Style, width: int) -> Iterator[str]:
