@@ -4,6 +4,7 @@ Only what is drawn lives here; who has something to show decides what and when.
 """
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -93,9 +94,18 @@ class ProgressLine:
     def _draw(self, now: float) -> None:
         line = self._line(now)
         if line != self._drawn:
+            if self._is_stopped():
+                return
             self._stream.write(_ERASE + line)
             self._stream.flush()
         self._drawn, self._drawn_at = line, now
+
+    def _is_stopped(self) -> bool:
+        """Tell whether to write would have to wait: for somebody who has pressed Ctrl-S, say."""
+        try:
+            return not select.select([], [self._stream], [], 0)[1]
+        except (OSError, ValueError):  # it is no file, so nobody can stop it
+            return False
 
     def _line(self, now: float) -> str:
         """Write the line, as long as the terminal is wide: one that wraps cannot be erased."""

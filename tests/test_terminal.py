@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import itertools
 import os
 import pty
 import struct
@@ -94,3 +95,20 @@ def test_it_is_cut_where_the_window_ends(columns: int, length: int | None) -> No
     text = written.removeprefix(ERASE)
     whole = f"Reading w/lc [###{'.' * 27}] 1 of 9 pages"
     assert text == whole[:length]
+
+
+def test_a_stopped_terminal_stops_nobody() -> None:
+    """Who has pressed Ctrl-S sees nothing new, and nothing waits for him; later it goes on."""
+    main, side = pty.openpty()
+    clock = itertools.count()
+    with os.fdopen(side, "w") as terminal:
+        line = ProgressLine(terminal, monotonic=lambda: next(clock))
+        termios.tcflow(terminal, termios.TCOOFF)
+        for page in range(5000):
+            line.show("w/lc", page, 5000)
+        termios.tcflow(terminal, termios.TCOON)
+        line.show("w/lc", 4999, 5000)
+        written = os.read(main, 1000).decode()
+    os.close(main)
+    assert written.count("Reading") == 1
+    assert "4999 of 5000 pages" in written
