@@ -6,13 +6,17 @@ libraries log through `logging` comes out of the same renderer, from warnings on
 
 import json
 import logging
+import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from exporter import terminal
 
 PACKAGE = "exporter"
 """Loggers below it log at the level that was asked for; all others from warnings on."""
@@ -47,6 +51,33 @@ def configure(level: str, log_format: str | None, stream: TextIO | None = None) 
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+class Writable(Protocol):
+    """What log lines can be written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write whole lines."""
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+
+
+@contextmanager
+def written_through(stream: TextIO, above: Writable) -> Iterator[None]:
+    """Let what is logged to `stream` go through `above` while the block runs."""
+    handlers = [
+        each
+        for each in logging.getLogger().handlers
+        if isinstance(each, logging.StreamHandler) and each.stream is stream
+    ]
+    for handler in handlers:
+        handler.setStream(above)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setStream(stream)
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -108,7 +139,8 @@ def _json(_stream: TextIO) -> list[Processor]:
 
 def _console(stream: TextIO) -> list[Processor]:
     renderer = structlog.dev.ConsoleRenderer(
-        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        colors=terminal.takes_colour(stream, os.environ),
+        exception_formatter=structlog.dev.plain_traceback,
     )
     return [_flatten_but_exceptions, renderer]
 

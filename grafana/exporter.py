@@ -4,18 +4,19 @@ from typing import Any
 
 from grafana.parts import (
     BLUE,
+    STATUS_PAGE,
     TARGET,
     WORKSPACE,
     P,
     Placed,
     Query,
     board,
+    exporter_url,
     lines,
     number,
     once,
     or_none,
     rows,
-    text_variable,
     with_gateway_name,
     with_workspace_name,
 )
@@ -23,7 +24,6 @@ from grafana.parts import (
 E = f"{P}exporter_"
 EVERY_TARGET = "source, workspace_id, livy_compute_id"
 OURS = f"* on (job, instance) group_left () max by (job, instance) ({E}build_info)"
-STATUS_PAGE = "${exporter_url}"
 TARGET_COLUMNS = {"source": "Source", "workspace_id": "Workspace", "livy_compute_id": "Gateway"}
 
 
@@ -52,7 +52,7 @@ def _targets() -> tuple[Placed, ...]:
             Query(f"max by ({EVERY_TARGET}) ({E}target_up{{{TARGET}}})"),
             columns=TARGET_COLUMNS,
             value="Up",
-            link=STATUS_PAGE,
+            link=f"{STATUS_PAGE}#targets",
             height=6,
         ),
         rows(
@@ -61,7 +61,7 @@ def _targets() -> tuple[Placed, ...]:
             Query(or_none(reasons, "source", "no target fails")),
             columns={**TARGET_COLUMNS, "reason": "Reason"},
             value="Failing",
-            link=STATUS_PAGE,
+            link=f"{STATUS_PAGE}#targets",
             height=5,
         ),
         rows(
@@ -339,5 +339,5 @@ def exporter() -> dict[str, Any]:
             "Process": _process(),
         },
         since="now-6h",
-        extra=(text_variable("exporter_url", "Exporter URL", "http://127.0.0.1:9825/"),),
+        extra=(exporter_url(),),
     )

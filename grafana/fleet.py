@@ -3,19 +3,22 @@
 from typing import Any
 
 from grafana.parts import (
+    CLUSTER_LINK,
     QUEUE,
+    SESSION_LINK,
     STATE_COLORS,
+    STATUS_PAGE,
     WORKSPACE,
     P,
     Query,
     board,
+    exporter_url,
     filled,
     lines,
     number,
     once,
     or_none,
     rows,
-    text_variable,
     total,
 )
 
@@ -24,7 +27,6 @@ LIVE = 'state=~"starting|running|terminating"'
 CLUSTER = "workspace_id, session_cluster_id"
 SESSION = "workspace_id, livy_compute_id, session_id"
 ENDED = "queue_state:emr_serverless_spark_livy_sessions_ended:increase1h"
-STATUS_PAGE = "${exporter_url}"
 
 
 def _cluster_names(*more: str) -> str:
@@ -55,7 +57,11 @@ def _errors() -> str:
     since = f"max by ({CLUSTER}) ({P}session_cluster_state_since_timestamp_seconds)"
     age = f"({code}) * on ({CLUSTER}) group_left () (time() - {since})"
     named = f"({age}) * on ({CLUSTER}) group_left (name, kind, queue) {_cluster_names()}"
-    return or_none(f"sum by (name, kind, queue, code) ({named})", "name", "no cluster is in error")
+    return or_none(
+        f"sum by (session_cluster_id, name, kind, queue, code) ({named})",
+        "name",
+        "no cluster is in error",
+    )
 
 
 def _failed_sessions() -> str:
@@ -152,11 +158,17 @@ def fleet() -> dict[str, Any]:
                     "Session clusters in error",
                     "With the service's error code and the time since the error was first seen.",
                     Query(_errors()),
-                    columns={"name": "Name", "code": "Code", "kind": "Kind", "queue": "Queue"},
+                    columns={
+                        "name": "Name",
+                        "code": "Code",
+                        "kind": "Kind",
+                        "queue": "Queue",
+                        "session_cluster_id": "Id",
+                    },
                     value="In error for",
                     unit="s",
                     decimals=0,
-                    link=STATUS_PAGE,
+                    link=CLUSTER_LINK,
                     height=6,
                 ),
                 rows(
@@ -174,7 +186,7 @@ def fleet() -> dict[str, Any]:
                     value="In state for",
                     unit="s",
                     decimals=0,
-                    link=STATUS_PAGE,
+                    link=f"{STATUS_PAGE}#clusters",
                 ),
             ),
             "Livy sessions": (
@@ -237,7 +249,7 @@ def fleet() -> dict[str, Any]:
                     value="Ended ago",
                     unit="s",
                     decimals=0,
-                    link=STATUS_PAGE,
+                    link=SESSION_LINK,
                     height=6,
                 ),
                 rows(
@@ -253,10 +265,10 @@ def fleet() -> dict[str, Any]:
                     },
                     value="CU-hours",
                     decimals=2,
-                    link=STATUS_PAGE,
+                    link=SESSION_LINK,
                 ),
             ),
         },
         since="now-6h",
-        extra=(text_variable("exporter_url", "Exporter URL", "http://127.0.0.1:9825/"),),
+        extra=(exporter_url(),),
     )

@@ -18,6 +18,11 @@ GATEWAY: Final = f'{WORKSPACE},livy_compute_id=~"$gateway"'
 QUEUE: Final = f'{GATEWAY},queue=~"$queue"'
 TARGET: Final = f'{WORKSPACE},livy_compute_id=~"$gateway|"'
 
+STATUS_PAGE: Final = "${exporter_url}"
+SESSION_LINK: Final = f"{STATUS_PAGE}#session-${{__data.fields.session_id}}"
+CLUSTER_LINK: Final = f"{STATUS_PAGE}#cluster-${{__data.fields.session_cluster_id}}"
+"""The row of a session, or of a session cluster in error, on the exporter's status page."""
+
 GREEN, ORANGE, RED, BLUE, GREY = "green", "orange", "red", "blue", "#808080"
 STATE_COLORS: Final = {
     "starting": BLUE,
@@ -276,6 +281,11 @@ def text_variable(name: str, label: str, value: str) -> dashboard.TextBoxVariabl
     """Let readers type a value."""
     option = models.VariableOption(text=value, value=value, selected=True)
     return dashboard.TextBoxVariable(name).label(label).default_value(value).current(option)
+
+
+def exporter_url() -> dashboard.TextBoxVariable:
+    """Let readers type where the status page is: links among dashboards keep it."""
+    return text_variable("exporter_url", "Exporter URL", "http://127.0.0.1:9825/")
 
 
 def board(

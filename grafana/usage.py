@@ -6,11 +6,13 @@ from grafana.parts import (
     BLUE,
     GATEWAY,
     QUEUE,
+    SESSION_LINK,
     P,
     Placed,
     Query,
     board,
     burned,
+    exporter_url,
     filled,
     lines,
     number,
@@ -246,6 +248,7 @@ def usage() -> dict[str, Any]:
                     },
                     value="CU-hours",
                     decimals=2,
+                    link=SESSION_LINK,
                 ),
                 rows(
                     "Overcounted by queue",
@@ -259,5 +262,5 @@ def usage() -> dict[str, Any]:
             ),
         },
         since="now-24h",
-        extra=(text_variable("cu_price", "Price of a CU-hour", "0.35"),),
+        extra=(text_variable("cu_price", "Price of a CU-hour", "0.35"), exporter_url()),
     ) | {"weekStart": "monday"}

@@ -1,10 +1,11 @@
-"""The command `check`: whether there is a credential, and whether it may call what is needed."""
+"""The command `check`: whether the daemon would start here, and may call what it needs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from exporter.api import Client, CredentialSource, NullMeter
@@ -12,10 +13,11 @@ from exporter.app.clients import Clients, open_http
 from exporter.app.commands import vendor_credentials
 from exporter.app.plan import Plan, plan
 from exporter.clock import SystemClock
-from exporter.errors import PollError, TimedOutError
+from exporter.errors import PollError, TimedOutError, WebConfigError
 from exporter.model import Scope, Source, Target
 from exporter.settings import Settings
 from exporter.sources import discover
+from exporter.web import Access
 
 DEADLINE: Final = 8.0
 """Seconds for all calls together; the answer is there in 10, the start of the process included."""
@@ -38,11 +40,30 @@ class Finding:
 
 
 def run(settings: Settings) -> Sequence[Finding]:
-    """Ask for every credential, and everything that a first poll asks, as little as may be.
+    """Read the web configuration, and ask for every credential and all that a first poll asks.
 
     Raises `SettingsError` where the settings name nothing.
     """
-    return asyncio.run(_run(settings, plan(settings)))
+    planned = plan(settings)
+    return [*_web_config(settings.web.config.file), *asyncio.run(_run(settings, planned))]
+
+
+def _web_config(path: Path | None) -> Iterator[Finding]:
+    """Read the file as the daemon does when it starts, if one is given."""
+    if path is None:
+        return
+    try:
+        config = Access(path).current
+    except WebConfigError as error:
+        said = "; ".join(each.removeprefix(f"{path}: ") for each in error.problems)
+        yield Finding(str(path), _WEB_CONFIG, is_good=False, said=said)
+    else:
+        tls, users = "TLS" if config.tls else "no TLS", len(config.users)
+        said = f"{tls}, {users} {'user' if users == 1 else 'users'} with a password"
+        yield Finding(str(path), _WEB_CONFIG, is_good=True, said=said)
+
+
+_WEB_CONFIG: Final = "web.config.file"
 
 
 async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:

@@ -11,9 +11,11 @@ from exporter.app.build import Exporter, build
 from exporter.app.clients import open_http
 from exporter.app.life import live
 from exporter.app.notify import Notifier
+from exporter.app.progress import progress_on
 from exporter.clock import SystemClock
 from exporter.errors import UsageError
 from exporter.exposition import Form, PageFormat
+from exporter.poller import OnWalk
 from exporter.settings import Settings
 
 _DEMO_POLL_SECONDS = 5.0
@@ -23,12 +25,14 @@ _DEMO_HOLD_SECONDS = 20.0
 
 def serve(settings: Settings) -> int:
     """Run the daemon until a signal ends it."""
-    return asyncio.run(_serve(settings))
+    with progress_on(sys.stderr) as on_walk:
+        return asyncio.run(_serve(settings, on_walk))
 
 
 def demo(settings: Settings) -> int:
     """Run the daemon on an embedded simulated cloud until a signal ends it."""
-    return asyncio.run(_demo(settings))
+    with progress_on(sys.stderr) as on_walk:
+        return asyncio.run(_demo(settings, on_walk))
 
 
 def once(settings: Settings, output: Path | None) -> int:
@@ -36,10 +40,11 @@ def once(settings: Settings, output: Path | None) -> int:
 
     The page shows the true totals: nothing is held back, as there is no series of scrapes.
     """
-    return asyncio.run(_once(settings, output))
+    with progress_on(sys.stderr) as on_walk:
+        return asyncio.run(_once(settings, output, on_walk))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, on_walk: OnWalk) -> int:
     async with open_http() as http:
         exporter = build(
             settings,
@@ -49,12 +54,13 @@ async def _serve(settings: Settings) -> int:
             ledger_path=settings.ledger.path,
             birth_hold=settings.ledger.birth_hold,
             web_config=settings.web.config.file,
+            on_walk=on_walk,
         )
         await live(settings, exporter, Notifier.from_environment(os.environ))
     return 0
 
 
-async def _demo(settings: Settings) -> int:
+async def _demo(settings: Settings, on_walk: OnWalk) -> int:
     # Late: only this command needs the simulated cloud.
     from exporter.demo import start_demo  # noqa: PLC0415
 
@@ -74,6 +80,7 @@ async def _demo(settings: Settings) -> int:
                 ledger_path=Path(folder) / "ledger.db",
                 birth_hold=simulated.ledger.birth_hold,
                 web_config=settings.web.config.file,
+                on_walk=on_walk,
             )
             await live(simulated, exporter, Notifier.from_environment(os.environ), _invite)
     return 0
@@ -94,7 +101,7 @@ def _invite(url: str) -> None:
     sys.stdout.flush()
 
 
-async def _once(settings: Settings, output: Path | None) -> int:
+async def _once(settings: Settings, output: Path | None, on_walk: OnWalk) -> int:
     async with open_http() as http:
         exporter = build(
             settings,
@@ -103,6 +110,7 @@ async def _once(settings: Settings, output: Path | None) -> int:
             credentials=vendor_credentials,
             ledger_path=settings.ledger.path if settings.ledger.is_given else None,
             birth_hold=0.0,
+            on_walk=on_walk,
         )
         await poll_all(exporter)
         exporter.answers.catch_up()

@@ -4,25 +4,30 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from functools import partial
+from itertools import count
 
-from exporter.api import PAGE_SIZE, NullMeter, walk_pages
+from exporter.api import PAGE_SIZE, Client, NullMeter, walk_pages
 from exporter.app.clients import Clients, open_http
 from exporter.app.commands import vendor_credentials
 from exporter.app.plan import Plan, plan
+from exporter.app.progress import progress_on
 from exporter.clock import SystemClock
 from exporter.errors import PollError
 from exporter.ledger import Balance, read_gateway, reconcile
-from exporter.model import NANO, Scope, Source, Target
+from exporter.model import NANO, Listing, LivySession, Scope, Source, Target
+from exporter.poller import OnWalk
 from exporter.settings import Settings
+from exporter.snapshot import WalkProgress
 from exporter.sources import discover
 
 
 def run(settings: Settings) -> int:
     """Print a balance for each gateway and queue; 1 where one does not fit or cannot be read."""
-    return asyncio.run(_run(settings))
+    with progress_on(sys.stderr) as on_walk:
+        return asyncio.run(_run(settings, on_walk))
 
 
-async def _run(settings: Settings) -> int:
+async def _run(settings: Settings, on_walk: OnWalk) -> int:
     planned, clock = plan(settings), SystemClock()
     async with open_http() as http:
         clients = Clients(
@@ -34,7 +39,7 @@ async def _run(settings: Settings) -> int:
             patience=settings.poll.timeout,
         )
         gateways = await discovered(planned, clients)
-        outcomes = [await _of_gateway(settings, clients, each) for each in gateways]
+        outcomes = [await _of_gateway(settings, clients, each, on_walk) for each in gateways]
     return 0 if all(outcomes) else 1
 
 
@@ -49,7 +54,9 @@ async def discovered(planned: Plan, clients: Clients) -> list[Target]:
     return [each for each in directory.targets() if each.source is Source.LIVY_SESSIONS]
 
 
-async def _of_gateway(settings: Settings, clients: Clients, target: Target) -> bool:
+async def _of_gateway(
+    settings: Settings, clients: Clients, target: Target, on_walk: OnWalk
+) -> bool:
     """Print the balances of one gateway; tell whether all of them fit."""
     key = (target.workspace_id, target.livy_compute_id)
     # The ledger first: whatever the service reports after that is an advance.
@@ -60,17 +67,29 @@ async def _of_gateway(settings: Settings, clients: Clients, target: Target) -> b
         return True
     client = clients.client(target.account, target.region_id, NullMeter())
     try:
-        listing = await walk_pages(
-            partial(client.livy_sessions_page, *key),
-            size=PAGE_SIZE,
-            key=lambda session: (session.session_id, session.created_ms),
-        )
+        listing = await _listed(client, target, on_walk)
     except PollError as error:
         sys.stdout.write(f"  cannot be listed: {error}; {error.advice}\n")
         return False
     balances = reconcile(record, listing.records)
     sys.stdout.write(table(balances))
     return all(balance.difference == 0 for balance in balances)
+
+
+async def _listed(client: Client, target: Target, on_walk: OnWalk) -> Listing[LivySession]:
+    """Read the whole history of a gateway. Raises `PollError`."""
+    numbers = count(1)
+    try:
+        return await walk_pages(
+            partial(client.livy_sessions_page, target.workspace_id, target.livy_compute_id),
+            size=PAGE_SIZE,
+            key=lambda session: (session.session_id, session.created_ms),
+            on_page=lambda _page, _number, expected: on_walk(
+                target, WalkProgress(next(numbers), expected)
+            ),
+        )
+    finally:
+        on_walk(target, None)
 
 
 _COLUMNS = (

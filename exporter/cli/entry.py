@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from exporter.errors import ExporterError, PollError, UsageError
 
@@ -18,6 +19,7 @@ PIPE_CLOSED = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` names; gives the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    _open_what_is_closed()
     try:
         code = _run(argv)
         print(end="", flush=True)  # here, where a closed pipe is still caught
@@ -38,6 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain_of_bug(error, argv)
         return FAILED
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Write into nothing where stdout or stderr was closed (`2>&-`), as daemons may be started.
+
+    Python has `None` there then, and the next file or socket would get its number.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+            setattr(sys, name, nowhere)
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from exporter.cli.registry import COMMANDS, DEFAULT, PROGRAM, Command
 from exporter.settings.names import Setting, known
+from exporter.terminal import takes_colour
 
 _INDENT = 32
 """Column where explanations begin."""
@@ -32,7 +33,7 @@ Style = Callable[[str], str]
 
 def render(command: Command | None, stream: TextIO, environ: Mapping[str, str]) -> str:
     """Write the help of `command`, or of the program, as it suits `stream`."""
-    bold: Style = _bold if _takes_colour(stream, environ) else str
+    bold: Style = _bold if takes_colour(stream, environ) else str
     width = min(shutil.get_terminal_size().columns, _WIDEST) if stream.isatty() else _WIDEST
     return "\n".join([*_head(command, bold, width), "", *_settings(bold, width)])
 
@@ -47,19 +48,24 @@ def _head(command: Command | None, bold: Style, width: int) -> Iterator[str]:
             yield from _entry(name, each.summary, width)
         yield from ("", bold("Examples:"))
         yield from (f"  {PROGRAM} {each.example}" for each in COMMANDS)
-        yield from ("", bold("Exit codes:"))
-        for codes, meaning in _EXIT_CODES.items():
-            yield from _entry(codes, meaning, width)
+        yield from _exit_codes(bold, width)
         yield from ("", bold("Options:"))
     else:
         usage = " ".join((PROGRAM, command.name, *command.arguments, "[--flag=value ...]"))
         yield f"{bold('Usage:')} {usage}"
         yield from ("", command.summary, "", f"{bold('Example:')} {PROGRAM} {command.example}")
+        yield from _exit_codes(bold, width)
         yield from ("", bold("Options:"))
         for option in command.options:
             yield from _entry(f"{option.flag} {option.word}", option.help, width)
     yield from _entry("-h, --help", "show this, or the help of a command", width)
     yield from _entry("-V, --version", "show the version", width)
+
+
+def _exit_codes(bold: Style, width: int) -> Iterator[str]:
+    yield from ("", bold("Exit codes:"))
+    for codes, meaning in _EXIT_CODES.items():
+        yield from _entry(codes, meaning, width)
 
 
 def _settings(bold: Style, width: int) -> Iterator[str]:
@@ -86,10 +92,6 @@ def _entry(name: str, text: str, width: int) -> Iterator[str]:
     else:
         yield begin
     yield from lines
-
-
-def _takes_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def _bold(text: str) -> str:

@@ -136,7 +136,7 @@ COMMANDS = (
     ),
     Command(
         "check",
-        "Try the credential and each call that is needed; exit code 1 if anything fails.",
+        "Try the web configuration, the credential and each call; exit code 1 if anything fails.",
         "check --region-id=cn-hangzhou",
         _check,
     ),

@@ -39,6 +39,10 @@ class CheckedSource(Protocol):
         """Read everything if that is due. Raises `PollError`."""
 
 
+OnWalk = Callable[[Target, WalkProgress | None], None]
+"""Is told how far the walk of a target has come, and with `None` that none goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds: between polls, without a sign of life, and until gauges are withdrawn."""
@@ -56,7 +60,13 @@ class Polling:
     """Polls targets, one call at a time for each, and publishes what comes of it."""
 
     def __init__(
-        self, board: Board, ledger: Ledger, telemetry: Telemetry, clock: Clock, timing: Timing
+        self,
+        board: Board,
+        ledger: Ledger,
+        telemetry: Telemetry,
+        clock: Clock,
+        timing: Timing,
+        on_walk: OnWalk = lambda *_: None,
     ) -> None:
         self.timing = timing
         self._board = board
@@ -64,6 +74,7 @@ class Polling:
         self._totals = Totals(ledger)
         self._telemetry = telemetry
         self._clock = clock
+        self._on_walk = on_walk
         self._last_life = clock.monotonic()
         self._checked: set[Target] = set()
         self._walk_shown_at: dict[Target, float] = {}
@@ -132,6 +143,7 @@ class Polling:
             )
         finally:
             self._checked.discard(target)
+            self._on_walk(target, None)
         log_change(f"{target} (whole history)", None, failure)
         view = self._board.current.targets.get(target)
         if view is not None and view.walk is not None:
@@ -150,12 +162,17 @@ class Polling:
 
     async def _attempt(self, source: PollSource) -> tuple[PollResult | None, Failure | None]:
         """Poll within the deadline; the gauges may be good where the ledger is not."""
-        result, failure = await attempt(
-            source.poll,
-            name=str(source.target),
-            timeout=self.timing.timeout,
-            on_life=partial(self._note_walk, source.target),
-        )
+        target = source.target
+        try:
+            result, failure = await attempt(
+                source.poll,
+                name=str(target),
+                timeout=self.timing.timeout,
+                on_life=partial(self._note_walk, target),
+            )
+        finally:
+            if target not in self._checked:
+                self._on_walk(target, None)
         if result is None:
             return None, failure
         return result, self._ledger_failure(result.ledger_error)
@@ -166,6 +183,7 @@ class Polling:
         view = self._board.current.targets.get(target)
         if walked is None or view is None:
             return
+        self._on_walk(target, walked)
         now = self._clock.monotonic()
         if view.walk is None or now - self._walk_shown_at[target] >= _WALK_SHOWN_SECONDS:
             self._walk_shown_at[target] = now

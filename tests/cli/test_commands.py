@@ -163,6 +163,9 @@ def test_each_command_has_help_with_an_example(command: Command, capsys: Capture
     text = capsys.readouterr().out
     assert f"Example: {registry.PROGRAM} {command.example}" in text
     assert all(option.flag in text for option in command.options)
+    head, _, codes = text.partition("Exit codes:\n")
+    assert head
+    assert [line.split()[0] for line in codes.splitlines()[:2]] == ["0", "1"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -86,6 +86,17 @@ def test_a_closed_pipe_is_no_error_to_speak_of() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_closed_stderr_is_no_error() -> None:
+    """Whoever starts it without a place for the log gets the answer all the same."""
+    command = ("check", "--region-id=cn-a", "--api.endpoint=http://127.0.0.1:1")
+    done = run(*command, script='"$0" "$@" 2>&-')
+    assert done.returncode == 1
+    assert "\nFAILED  cn-a" in done.stdout
+    assert "error:" not in done.stdout
+    done = run(*command, "--log.level=debug", script='"$0" "$@" >&- 2>&-')
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
 def test_kubernetes_variables_are_harmless() -> None:
     """The program starts beside a Service of its own name."""
     injected = {

@@ -1,17 +1,21 @@
 """The command `check`, as a process: what it finds wrong, how it says so, and how fast it is."""
 
+import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import trustme
 
 from exporter.demo import DEMO_KEY_SECRET, Cloud, faults, serve
 from exporter.demo.faults import Hang
 from tests.e2e.test_processes import cloud_of
 from tests.harness import targets_of
 from tests.processes import CREDENTIAL, EXPORTER, free_port, run
+from tests.web.served import ALICE, write_certificate, write_config
 from tests.worlds import busy_world, empty_world
 
 pytestmark = pytest.mark.anyio
@@ -75,6 +79,52 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
     assert [line.split()[0] for line in findings] == ["ok", "ok", "ok", "ok", "FAILED"]
     assert "FAILED cn-hangzhou/w-1/lc-1 ListLivyComputeSessions permission:" in findings[-1]
     assert "Grant the RAM action emr-serverless-spark:ListLivyComputeSessions" in findings[-1]
+
+
+async def test_a_good_web_configuration_is_told(tmp_path: Path) -> None:
+    """What is in it is said in a row of its own, without a name or a hash of anybody."""
+    users = {"basic_auth_users": {"sentinel-alice": ALICE}}
+    tls = {"tls_server_config": dict(write_certificate(tmp_path, trustme.CA()))}
+    path = write_config(tmp_path, users | tls)
+    flags = ("--region-id=cn-hangzhou", f"--web.config.file={path}")
+    code, findings, output = await check(cloud_of(empty_world()), tmp_path, *flags)
+    assert code == 0
+    assert findings[0] == f"ok {path} web.config.file TLS, 1 user with a password"
+    assert len(findings) == 6
+    assert "sentinel-alice" not in output
+    assert ALICE not in output
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("basic_auth_users: [", "while parsing|expected"),
+        (
+            "tls_server_confg: {}",
+            r"tls_server_confg: unknown key; did you mean tls_server_config\?",
+        ),
+        (
+            "tls_server_config: {cert_file: none.crt, key_file: none.key}",
+            r"tls_server_config: cert_file \S+/none.crt: No such file or directory",
+        ),
+        (f"basic_auth_users: {{alice: {ALICE.replace('$04$', '$17$')}}}", "cost"),
+    ],
+    ids=["yaml", "key", "certificate", "cost"],
+)
+async def test_a_bad_web_configuration_fails(tmp_path: Path, content: str, reason: str) -> None:
+    """It is refused in the words in which the daemon would refuse to start; the rest is tried."""
+    path = tmp_path / "web.yml"
+    await asyncio.to_thread(path.write_text, content)
+    flags = ("--region-id=cn-hangzhou", f"--web.config.file={path}")
+    code, findings, _ = await check(cloud_of(empty_world()), tmp_path, *flags)
+    assert code == 1
+    found = re.fullmatch(rf"FAILED {re.escape(str(path))} web\.config\.file (.*)", findings[0])
+    assert found
+    assert re.search(reason, found[1])
+    assert [line.split()[0] for line in findings[1:]] == ["ok"] * 5
+    served, process = await run([*EXPORTER, "serve", *flags], tmp_path, CREDENTIAL)
+    assert served == 2
+    assert found[1] in process.output.decode()
 
 
 async def test_no_credential_is_said_and_nothing_is_called(tmp_path: Path) -> None:

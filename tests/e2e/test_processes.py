@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import time
@@ -96,6 +97,31 @@ async def test_it_ends_in_time_whatever_it_waits_for(
         code, seconds = await process.end(number)
     assert (code, seconds < STOP_SECONDS) == (0, True)
     assert b"Traceback" not in process.output
+
+
+async def test_it_ends_in_time_though_a_file_hangs(tmp_path: Path) -> None:
+    """A file that cannot be read to its end stops the event loop, but not the end."""
+    path = tmp_path / "web.yml"
+    await asyncio.to_thread(path.touch)
+    command = [*EXPORTER, "demo", ANY_PORT, f"--web.config.file={path}"]
+    async with start(command, tmp_path) as process:
+        url = await process.url()
+        # To open a pipe that nobody writes to waits for ever, as a dead network disk does.
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        await asyncio.to_thread(pipe.replace, path)
+
+        async def is_stuck() -> bool:
+            try:
+                async with httpx.AsyncClient(timeout=1) as http:
+                    await http.get(f"{url}/-/healthy")
+            except httpx.TimeoutException:
+                return True
+            return False
+
+        await eventually(is_stuck)
+        code, seconds = await process.end()
+    assert (code, seconds < STOP_SECONDS) == (0, True)
 
 
 async def test_a_poll_that_is_not_over_is_not_begun_again(tmp_path: Path) -> None:

@@ -3,18 +3,18 @@
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser
 
 from exporter.demo import Cluster, Fleet, Gateway, Workspace, World, faults, serve
-from exporter.web.status.view import StatusView, Walk
+from exporter.web.status.view import StatusView
 from tests.harness import START, Harness, ManualClock
 from tests.web.browser import Scheme, Visit, chromium, visit
+from tests.web.first_walks import first_walk
 from tests.web.status_pages import app_of, view_of
-from tests.worlds import GATEWAY, busy_world, empty_world, session
+from tests.worlds import busy_world, empty_world, session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -86,15 +86,10 @@ async def failing_view() -> StatusView:
 
 
 async def walking_view() -> StatusView:
-    """Show a first walk on its way: no counter yet, and pages that were read."""
-    async with Harness(busy_world()) as h:
+    """Look in the middle of a first walk: pages that were read, and no counter of it yet."""
+    async with first_walk() as (h, _):
         await h.poll("session_clusters")
-        view = await view_of(h)
-    targets = (
-        replace(each, walk=Walk(370, 1043)) if each.livy_compute_id == GATEWAY else each
-        for each in view.targets
-    )
-    return replace(view, targets=tuple(targets))
+        return await view_of(h)
 
 
 async def hostile_view() -> StatusView:

@@ -10,7 +10,7 @@ from exporter.web.status.names import Anchors, web_address
 from exporter.web.status.recorder import BUCKETS, Recorder
 from exporter.web.status.usage import history
 from exporter.web.status.verdict import verdict
-from exporter.web.status.view import Bucket, Calls, Clusters
+from exporter.web.status.view import Bucket, Calls, Clusters, Sessions
 from tests.harness import ManualClock
 
 
@@ -105,7 +105,8 @@ def test_hard_throttling_needs_a_look() -> None:
             sentences=(),
             targets=(),
             discoveries=(),
-            clusters=Clusters({}, (), 0),
+            clusters=Clusters({}, 0, (), 0),
+            sessions=Sessions({}, 0, (), 0, (), 0),
             calls=(Calls("", "cn-hangzhou", rate, 10.0, 1, 0, {}),),
         )
         texts = [each.text for each in found.problems if each.anchor == "api"]

@@ -16,7 +16,7 @@ from exporter.web.status import page
 from exporter.web.status.routes import REFRESH_SECONDS
 from tests.harness import START, Harness
 from tests.web.status_pages import VIEW, json_of, view_of
-from tests.worlds import WORKSPACE, busy_world, key, session, used
+from tests.worlds import WORKSPACE, busy_world, empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 
@@ -177,7 +177,11 @@ async def test_a_target_that_failed_says_why_and_what_to_do() -> None:
         view = await view_of(h)
         states = {each.source: each.state for each in view.targets}
         assert states["livy_sessions"] == "stale"
-        assert view.sessions.live == ()
+        # Nothing is listed, and that is not the same as that there is nothing.
+        assert (view.sessions.live, view.sessions.gateways_unknown) == ((), 2)
+        html = (await h.get("/")).text
+        assert "Not known at present: those of 2 gateways." in html
+        assert "no session." not in html
 
         h.cloud.faults.clear()
         await h.poll()
@@ -232,11 +236,31 @@ async def test_a_session_that_ended_lately_says_how() -> None:
         world.change_session(key("livy-a"), state="terminated", **ended)
         world.change_session(key("livy-b"), state="error", info="Out of memory", **ended)
         await h.poll()
-        view = await view_of(h)
+        view, html = await view_of(h), (await h.get("/")).text
     assert [(each.session_id, each.info) for each in view.sessions.ended] == [
         ("livy-b", "Out of memory"),
         ("livy-a", ""),
     ]
+    failed, live = html.index('id="failed"'), html.index('id="sessions"')
+    assert failed < html.index('id="session-livy-b"') < html.index("Out of memory") < live
+    assert live < html.index('id="session-livy-a"')
+    assert 'failed</a></dt><dd class="care">1</dd>' in html
+
+
+async def test_all_is_well_where_nothing_fails() -> None:
+    """One line says so; that Livy sessions failed is told in it, and is no trouble by itself."""
+    world = empty_world()
+    world.put_session(session("livy-a", 1))
+    async with Harness(world) as h:
+        await h.poll()
+        view = await view_of(h)
+        well = "2 targets polled, no session cluster in error"
+        assert (view.verdict.level, view.verdict.summary) == ("ok", f"All is well: {well}")
+        world.change_session(key("livy-a"), state="error", end_time_ms=int(START * 1000))
+        await h.poll()
+        view = await view_of(h)
+        said = f"{well}, 1 Livy session failed lately"
+        assert (view.verdict.level, view.verdict.summary) == ("ok", said)
 
 
 async def test_many_sessions_are_cut_and_counted() -> None:

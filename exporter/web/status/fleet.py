@@ -6,14 +6,14 @@ from typing import Final
 
 from exporter import catalog
 from exporter.catalog import Metric
-from exporter.model import NANO, LivySession, SessionCluster, Target
+from exporter.model import NANO, LivySession, SessionCluster, Source, Target
 from exporter.web.status.names import Anchors, web_address
 from exporter.web.status.targets import Moment
 from exporter.web.status.view import Clusters, FailedCluster, Sessions, SessionStatus
 
 MAX_CLUSTERS: Final = 200
 MAX_LIVE: Final = 500
-MAX_ENDED: Final = 50
+MAX_ENDED: Final = 200
 
 
 def clusters(moment: Moment) -> Clusters:
@@ -29,6 +29,7 @@ def clusters(moment: Moment) -> Clusters:
     shown = failed[:MAX_CLUSTERS]
     return Clusters(
         by_state=_by_state(moment, catalog.SESSION_CLUSTERS),
+        workspaces_unknown=_unknown(moment, Source.SESSION_CLUSTERS),
         in_error=tuple(_failed_cluster(moment, anchors, *each) for each in shown),
         errors_not_shown=len(failed) - len(shown),
     )
@@ -45,6 +46,7 @@ def sessions(moment: Moment) -> Sessions:
     past = [_session(moment, anchors, *each) for each in ended[:MAX_ENDED]]
     return Sessions(
         by_state=_by_state(moment, catalog.LIVY_SESSIONS),
+        gateways_unknown=_unknown(moment, Source.LIVY_SESSIONS),
         live=tuple(shown),
         live_not_shown=len(live) - len(shown),
         ended=tuple(past),
@@ -59,6 +61,12 @@ def _by_state(moment: Moment, metric: Metric) -> Mapping[str, int]:
         for sample in view.gauges.get(metric, ()):
             counts[sample.labels[-1]] += int(sample.value)
     return dict(counts)
+
+
+def _unknown(moment: Moment, source: Source) -> int:
+    """Count the targets that were not listed yet, or not for so long that they are stale."""
+    targets = moment.snapshot.targets.items()
+    return sum(target.source is source and not view.gauges for target, view in targets)
 
 
 def _records(moment: Moment) -> Iterator[tuple[Target, LivySession]]:

@@ -59,7 +59,7 @@ class StatusSource:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         moment = Moment(snapshot, recorder, Names.of(snapshot), now, monotonic)
         found, scopes = targets(moment), discoveries(moment)
-        clusters = fleet.clusters(moment)
+        clusters, sessions = fleet.clusters(moment), fleet.sessions(moment)
         calls = counted.calls(parts.registry, parts.configured_rate)
         return StatusView(
             schema=1,
@@ -69,12 +69,13 @@ class StatusSource:
                 targets=found,
                 discoveries=scopes,
                 clusters=clusters,
+                sessions=sessions,
                 calls=calls,
             ),
             about=self._about(monotonic),
             targets=found,
             clusters=clusters,
-            sessions=fleet.sessions(moment),
+            sessions=sessions,
             usage=usage.usage(state, recorder, moment.names),
             history=usage.history(recorder, monotonic=monotonic, now=now, buckets=BUCKETS),
             calls=calls,

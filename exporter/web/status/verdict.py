@@ -8,6 +8,7 @@ from exporter.web.status.view import (
     DiscoveryStatus,
     Level,
     Problem,
+    Sessions,
     TargetStatus,
     Verdict,
 )
@@ -22,9 +23,13 @@ def verdict(
     targets: Sequence[TargetStatus],
     discoveries: Sequence[DiscoveryStatus],
     clusters: Clusters,
+    sessions: Sessions,
     calls: Sequence[Calls],
 ) -> Verdict:
-    """Judge; `sentences` are what health and readiness have to say."""
+    """Judge; `sentences` are what health and readiness have to say.
+
+    Livy sessions that failed are told, and are no trouble: in a large fleet there are always some.
+    """
     failing = [each for each in targets if each.state in {"failing", "stale"}]
     waiting = [
         *(each.name for each in targets if each.state == "pending"),
@@ -40,7 +45,11 @@ def verdict(
         *_other_problems(clusters, calls),
     )
     level = _level(problems, is_lost=is_lost or bool(told), is_starting=is_starting)
-    return Verdict(level, _summary(level, problems, len(targets), len(waiting)), problems)
+    if level == "starting":
+        return Verdict(level, _starting(len(waiting), targets), problems)
+    if level == "ok":
+        return Verdict(level, _all_well(len(targets), sessions), problems)
+    return Verdict(level, _trouble(level, problems), problems)
 
 
 def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> Level:
@@ -51,11 +60,24 @@ def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> 
     return "attention" if problems else "ok"
 
 
-def _summary(level: Level, problems: Sequence[Problem], targets: int, waiting: int) -> str:
-    if level == "starting":
-        return f"Starting: {_counted(waiting, 'listing')} not read yet"
-    if level == "ok":
-        return f"All is well: {_counted(targets, 'target')} polled, no session cluster in error"
+def _starting(waiting: int, targets: Sequence[TargetStatus]) -> str:
+    """Say what is not there yet, and how far the first walks of long histories have come."""
+    walks = [each.walk for each in targets if each.state == "pending" and each.walk]
+    pages = sum(each.pages for each in walks)
+    expected = sum(max(each.pages, each.expected or 0) for each in walks)
+    walked = f" ({pages} of {expected} pages of long histories)" if expected else ""
+    return f"Starting: {_counted(waiting, 'listing')} not read yet{walked}"
+
+
+def _all_well(targets: int, sessions: Sessions) -> str:
+    said = f"{_counted(targets, 'target')} polled, no session cluster in error"
+    failed = sum(each.state == "error" for each in sessions.ended)
+    if failed:
+        return f"{said}, {_counted(failed, 'Livy session')} failed lately"
+    return f"All is well: {said}"
+
+
+def _trouble(level: Level, problems: Sequence[Problem]) -> str:
     if level == "failing":
         return "The exporter cannot do its work"
     if len(problems) == 1:

@@ -62,42 +62,40 @@ class Walk:
     expected: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TargetStatus:
-    """One target; `stale` = failing for so long that its gauges were withdrawn."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the service is asked for again and again, where, and how that goes."""
 
     name: str
-    source: str
     account: str
     region_id: str
     workspace_id: str
     workspace_name: str
+    last_success_at: float | None
+    last_success_age: float | None
+    trouble: Trouble | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStatus(Asked):
+    """One target; `stale` = failing for so long that its gauges were withdrawn."""
+
+    source: str
     livy_compute_id: str
     gateway_name: str
     state: TargetState
-    last_success_at: float | None
-    last_success_age: float | None
     stale_after: float
     last_poll_duration: float | None
     last_poll_requests: int | None
     polls: int
     walk: Walk | None
-    trouble: Trouble | None
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoveryStatus:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryStatus(Asked):
     """One discovery: of the workspaces of an account and region, or of a workspace's gateways."""
 
-    name: str
-    account: str
-    region_id: str
-    workspace_id: str
-    workspace_name: str
     state: Literal["pending", "up", "failing"]
-    last_success_at: float | None
-    last_success_age: float | None
-    trouble: Trouble | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +119,13 @@ class FailedCluster:
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """The session clusters: how many are in which state, and those in error."""
+    """The session clusters: how many are in which state, and those in error.
+
+    Those of `workspaces_unknown` workspaces are not known at present, and not in here.
+    """
 
     by_state: Mapping[str, int]
+    workspaces_unknown: int
     in_error: tuple[FailedCluster, ...]
     errors_not_shown: int
 
@@ -155,9 +157,13 @@ class SessionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """The Livy sessions: all that are listed by state, the live ones, and those ended lately."""
+    """The Livy sessions: all that are listed by state, the live ones, and those ended lately.
+
+    Those of `gateways_unknown` gateways are not known at present, and not in here.
+    """
 
     by_state: Mapping[str, int]
+    gateways_unknown: int
     live: tuple[SessionStatus, ...]
     live_not_shown: int
     ended: tuple[SessionStatus, ...]

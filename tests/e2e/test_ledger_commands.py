@@ -1,0 +1,165 @@
+"""The commands beside the daemon, as processes: `reconcile`, `ledger backup`, `ledger forget`."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from exporter.demo import World, faults, serve
+from tests.e2e.test_processes import ANY_PORT, cloud_of, fetch, files_in, serve_command
+from tests.processes import CREDENTIAL, EXPORTER, eventually, run, start
+from tests.worlds import GATEWAY, busy_world, key, used
+
+pytestmark = pytest.mark.anyio
+
+Row = tuple[str, ...]
+
+
+def figures(output: bytes) -> dict[str, dict[str, str]]:
+    """Read the table of the first gateway: the figures by column, by queue."""
+    lines = output.decode().split("gateway ")[1].splitlines()[1:]
+    columns = ["exported", "held", "advanced", "listed", "overcounted", "gone", "difference"]
+    rows = [line.split() for line in lines[1:]]
+    return {queue: dict(zip(columns, values, strict=True)) for queue, *values in rows}
+
+
+async def ledger_of(world: World, endpoint: str, folder: Path) -> str:
+    """Count a world once; give the flag that names the ledger."""
+    flag = f"--ledger.path={folder / 'ledger.db'}"
+    code, _ = await run(serve_command(world, endpoint, "once", flag), folder, CREDENTIAL)
+    assert code == 0
+    return flag
+
+
+async def test_the_sums_fit(tmp_path: Path) -> None:
+    """What advanced, fell or left since has its own column, nothing is written, the code is 0."""
+    world = busy_world()
+    async with serve(cloud_of(world).app) as endpoint:
+        flag = await ledger_of(world, endpoint, tmp_path)
+        world.revise(key("livy-a"), used(2.0))
+        world.remove_session(key("livy-c", age=3600))
+        command = serve_command(world, endpoint, "reconcile", flag)
+        outputs = [await run(command, tmp_path, CREDENTIAL) for _ in range(2)]
+    assert [code for code, _ in outputs] == [0, 0]
+    found = figures(outputs[1][1].stdout.read_bytes())
+    assert found["root_queue"] == {
+        "exported": "1.750000000",
+        "held": "0.000000000",
+        "advanced": "0.500000000",
+        "listed": "2.250000000",
+        "overcounted": "0.000000000",
+        "gone": "0.000000000",
+        "difference": "0.000000000",
+    }
+    assert (found["dev"]["listed"], found["dev"]["gone"]) == ("0.125000000", "2.000000000")
+    assert {each["difference"] for each in found.values()} == {"0.000000000"}
+
+
+async def test_a_sum_that_does_not_fit_is_told(tmp_path: Path) -> None:
+    """A total that somebody has changed is found to the last digit, with exit code 1."""
+    world = busy_world()
+    async with serve(cloud_of(world).app) as endpoint:
+        flag = await ledger_of(world, endpoint, tmp_path)
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as db, db:
+            changed = db.execute(
+                "UPDATE counter SET value = value + 1, shown = shown + 1"
+                " WHERE metric LIKE '%livy_cu_hours_total' AND labels LIKE '%\"w-1\"%root_queue%'"
+            )
+            assert changed.rowcount == 1
+        command = serve_command(world, endpoint, "reconcile", flag)
+        code, process = await run(command, tmp_path, CREDENTIAL)
+    assert code == 1
+    found = figures(process.stdout.read_bytes())
+    assert found["root_queue"]["difference"] == "0.000000001"
+    assert found["dev"]["difference"] == "0.000000000"
+
+
+async def test_a_history_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """The other gateways are reconciled all the same; the exit code is 1."""
+    world = busy_world()
+    cloud = cloud_of(world)
+    async with serve(cloud.app) as endpoint:
+        flag = await ledger_of(world, endpoint, tmp_path)
+        cloud.faults.add(faults.FORBIDDEN, compute_id=GATEWAY)
+        command = serve_command(world, endpoint, "reconcile", flag)
+        code, process = await run(command, tmp_path, CREDENTIAL)
+    output = process.stdout.read_text()
+    assert code == 1
+    assert "cannot be listed" in output
+    assert "ListLivyComputeSessions" in output
+    assert "gateway lc-2 of workspace w-2\n  queue" in output
+
+
+async def test_without_a_ledger_there_is_nothing_to_do(tmp_path: Path) -> None:
+    """Each of the commands says so in a line, with exit code 1, and makes no file."""
+    flag = f"--ledger.path={tmp_path / 'none.db'}"
+    world = busy_world()
+    for command in (
+        ["ledger", "backup", str(tmp_path / "copy.db"), flag],
+        ["ledger", "forget", f"--livy-compute-id={GATEWAY}", flag],
+    ):
+        code, process = await run([*EXPORTER, *command], tmp_path / "run")
+        assert (code, process.stdout.read_bytes()) == (1, b"")
+        assert process.stderr.read_text().count("\n") == 1
+        assert "none.db" in process.stderr.read_text()
+    async with serve(cloud_of(world).app) as endpoint:
+        command = serve_command(world, endpoint, "reconcile", flag)
+        code, process = await run(command, tmp_path / "run", CREDENTIAL)
+    assert code == 1
+    assert "none.db" in process.stderr.read_text()
+    assert files_in(tmp_path) == ["run"]
+
+
+async def test_a_copy_is_taken_beside_the_daemon_and_is_whole(tmp_path: Path) -> None:
+    """It holds the same totals, and the daemon goes on; nobody forgets a gateway meanwhile."""
+    world = busy_world()
+    copy = tmp_path / "copy.db"
+    flag = f"--ledger.path={tmp_path / 'ledger.db'}"
+    async with (
+        serve(cloud_of(world).app) as endpoint,
+        start(
+            serve_command(world, endpoint, "serve", ANY_PORT, flag), tmp_path / "d", CREDENTIAL
+        ) as daemon,
+    ):
+        url = await daemon.url()
+
+        async def has_counted() -> bool:
+            page = await fetch(url)
+            return len(page.values("exporter_target_up", source="livy_sessions")) == 2
+
+        await eventually(has_counted)
+        code, process = await run([*EXPORTER, "ledger", "backup", str(copy), flag], tmp_path / "b")
+        assert code == 0
+        assert process.stdout.read_text() == f"copied {tmp_path / 'ledger.db'} to {copy}\n"
+        forget = ["ledger", "forget", f"--livy-compute-id={GATEWAY}", flag]
+        code, process = await run([*EXPORTER, *forget], tmp_path / "f")
+        assert code == 1
+        assert "in use" in process.stderr.read_text()
+        for path in (tmp_path / "ledger.db", copy):
+            command = serve_command(world, endpoint, "reconcile", f"--ledger.path={path}")
+            code, process = await run(command, tmp_path / "r", CREDENTIAL)
+            assert code == 0
+            assert figures(process.stdout.read_bytes())["root_queue"]["exported"] == "1.750000000"
+        assert (await daemon.end())[0] == 0
+    assert files_in(tmp_path) == ["b", "copy.db", "d", "f", "ledger.db", "ledger.db.lock", "r"]
+
+
+async def test_a_gateway_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """Its counters end, those of others stay; what the ledger does not know is exit code 1."""
+    world = busy_world()
+    async with serve(cloud_of(world).app) as endpoint:
+        flag = await ledger_of(world, endpoint, tmp_path)
+        forget = [*EXPORTER, "ledger", "forget", f"--livy-compute-id={GATEWAY}", flag]
+        code, process = await run(forget, tmp_path)
+        said = process.stdout.read_text()
+        assert (code, said) == (0, f"forgot gateway {GATEWAY} of workspace w-1\n")
+        code, process = await run(forget, tmp_path)
+        said = process.stdout.read_text()
+        assert (code, said) == (1, f"the ledger knows no gateway {GATEWAY}\n")
+        command = serve_command(world, endpoint, "reconcile", flag)
+        code, process = await run(command, tmp_path, CREDENTIAL)
+    output = process.stdout.read_text()
+    assert code == 0
+    assert f"gateway {GATEWAY} of workspace w-1\n  not counted yet" in output
+    assert "4.000000000" in output

@@ -1,0 +1,76 @@
+"""How far a first walk has come is seen everywhere, and nothing waits for it."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.web.first_walks import HELD, PAGES, first_walk
+from tests.web.status_pages import json_of
+from tests.worlds import GATEWAY, WORKSPACE
+
+pytestmark = pytest.mark.anyio
+
+LABELS = {"workspace_id": WORKSPACE, "livy_compute_id": GATEWAY}
+
+
+async def test_a_first_walk_shows_how_far_it_has_come() -> None:
+    """In metrics, JSON and page; session clusters and other gateways are served meanwhile."""
+    async with first_walk() as (h, end):
+        await h.poll("session_clusters")
+        metrics = await h.page()
+        assert metrics.value("exporter_livy_walk_pages", **LABELS) == HELD - 1
+        assert metrics.value("exporter_livy_walk_pages_expected", **LABELS) == PAGES
+        # No half listing, and no counter before there is a starting value.
+        assert not metrics.has("livy_sessions", **LABELS)
+        assert not metrics.has("livy_cu_hours_total", **LABELS)
+        assert not metrics.has("exporter_target_up", source="livy_sessions", **LABELS)
+        running = {"workspace_id": WORKSPACE, "session_cluster_id": "sc-1", "state": "running"}
+        assert metrics.value("session_cluster_state", **running) == 1
+        assert set(metrics.values("exporter_target_up").values()) == {1}
+
+        status = await json_of(h)
+        walks = {each["livy_compute_id"]: each["walk"] for each in status["targets"]}
+        assert walks[GATEWAY] == {"pages": HELD - 1, "expected": PAGES}
+        assert {each["state"] for each in status["targets"] if not each["livy_compute_id"]} == {
+            "up"
+        }
+        verdict = status["verdict"]
+        assert verdict["level"] == "starting"
+        assert verdict["summary"] == (
+            f"Starting: 2 listings not read yet ({HELD - 1} of {PAGES} pages of long histories)"
+        )
+        assert status["sessions"]["gateways_unknown"] == 2
+        assert status["clusters"]["workspaces_unknown"] == 0
+
+        html = (await h.get("/")).text
+        assert f"{HELD - 1} of {PAGES} pages read" in html
+        assert f'<progress max="{PAGES}" value="{HELD - 1}"' in html
+
+        assert "Not known at present: those of 2 gateways." in html
+
+        (other,) = (job for job in h.exporter.jobs if job.source.target.livy_compute_id == "lc-2")
+        await h.exporter.polling.poll(other.source, other.requests)
+        metrics = await h.page()
+        assert metrics.value("livy_sessions", state="running", livy_compute_id="lc-2") == 1
+        assert metrics.value("exporter_livy_walk_pages", **LABELS) == HELD - 1
+
+        await end()
+        metrics = await h.page()
+        assert not metrics.has("exporter_livy_walk_pages")
+        assert sum(metrics.values("livy_sessions", **LABELS).values()) == 100 * PAGES
+        assert metrics.value("exporter_target_up", source="livy_sessions", **LABELS) == 1
+        status = await json_of(h)
+        assert {each["walk"] for each in status["targets"]} == {None}
+        assert status["sessions"]["gateways_unknown"] == 0
+        assert status["verdict"]["level"] == "attention"
+
+
+async def test_the_log_has_a_line_about_it_now_and_then() -> None:
+    """With 6 s for each page there is one every third page: 15 s is the least between two."""
+    with capture_logs() as logs:
+        async with first_walk() as (_, end):
+            await end()
+    lines = [each for each in logs if each["event"] == "walk_goes_on"]
+    assert [each["pages"] for each in lines[:3]] == [4, 7, 10]
+    assert {each["expected"] for each in lines} == {PAGES}
+    assert {each["target"] for each in lines} == {f"livy_sessions/{WORKSPACE}/{GATEWAY}"}
+    assert {each["log_level"] for each in lines} == {"info"}
