@@ -11,8 +11,14 @@ asks for one is answer enough: it lives, and an outsider cannot know more.
 
 import os
 import sys
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from ssl import CERT_NONE, PROTOCOL_TLS_CLIENT, SSLContext, SSLError
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    RemoteDisconnected,
+)
+from ssl import CERT_NONE, PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError
 
 VARIABLE = "EMR_EXPORTER_WEB__LISTEN_ADDRESS"
 DEFAULT = "127.0.0.1:9825"
@@ -20,7 +26,7 @@ SECONDS = 2.0
 """How long to wait for the next sign of life; twice as long at most, where TLS is tried too."""
 
 _ALL_INTERFACES = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - no bind
-_WANTS_CERTIFICATE = "CERTIFICATE_REQUIRED"
+_OK = 200
 _UNAUTHORIZED = 401
 
 
@@ -51,10 +57,9 @@ def _ask(host: str, port: int) -> tuple[bool, str]:
         tls.check_hostname, tls.verify_mode = False, CERT_NONE
         try:
             return _verdict(HTTPSConnection(host, port, timeout=SECONDS, context=tls))
-        except SSLError as error:
-            if error.reason and _WANTS_CERTIFICATE in error.reason:
-                return True, "It asks for a certificate."
-            raise
+        except (RemoteDisconnected, SSLEOFError):
+            # After the handshake in TLS 1.3, in it before: nobody else hangs up there.
+            return True, "It asks for a certificate."
 
 
 def _verdict(connection: HTTPConnection) -> tuple[bool, str]:
@@ -63,7 +68,7 @@ def _verdict(connection: HTTPConnection) -> tuple[bool, str]:
         response: HTTPResponse = connection.getresponse()
         if response.status == _UNAUTHORIZED:
             return True, "It asks for a password."
-        return response.status == 200, response.read(1000).decode("utf-8", "replace")  # noqa: PLR2004
+        return response.status == _OK, response.read(1000).decode("utf-8", "replace")
     finally:
         connection.close()
 
