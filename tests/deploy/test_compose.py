@@ -106,9 +106,8 @@ def test_the_example_env_is_accepted_by_the_exporter() -> None:
 
 def test_a_real_env_is_never_committed() -> None:
     """The file that holds the secret is ignored by git, and does not get into the image."""
-    ignored = ["git", "check-ignore", "-q", "deploy/compose/.env"]
-    command = [*ignored[:1], "-c", f"safe.directory={ROOT}", *ignored[1:]]
-    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "/deploy/compose/.env" in ignored
     allowed = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert "*" in allowed
     assert not any(line.startswith("!deploy") for line in allowed)
