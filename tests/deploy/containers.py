@@ -43,16 +43,22 @@ _UNWATCHED = "--health-interval=disable"
 
 
 def podman(
-    *arguments: str | Path, check: bool = True, seconds: float = 60
+    *arguments: str | Path,
+    check: bool = True,
+    seconds: float = 60,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run podman to its end; where it fails, the error has what it said."""
+    """Run podman to its end; where it fails, the error has what it said.
+
+    `--env=NAME` takes the value of the variable from `environment`.
+    """
     done = subprocess.run(
         ["podman", *arguments],
         check=False,
         capture_output=True,
         text=True,
         timeout=seconds,
-        env=os.environ | _configuration(),
+        env={**os.environ, **_configuration(), **(environment or {})},
     )
     if check and done.returncode != 0:
         raise AssertionError(f"podman {' '.join(map(str, arguments))}:\n{done.stdout}{done.stderr}")
@@ -192,10 +198,11 @@ def run(
 ) -> Iterator[Container]:
     """Run a container inside the block; it is removed, with its anonymous volumes, at the end."""
     name = f"emr-exporter-test-{uuid.uuid4().hex[:8]}"
-    variables = [f"--env={key}={value}" for key, value in (environment or {}).items()]
+    # By name: what stands on a command line, everybody on the machine can read.
+    variables = [f"--env={key}" for key in environment or {}]
     fixed = ("--detach", f"--name={name}", f"--label={LABEL}=1", _UNWATCHED, "--pull=never")
     try:
-        podman("run", *fixed, *options, *variables, image, *command)
+        podman("run", *fixed, *options, *variables, image, *command, environment=environment)
         yield Container(name)
     finally:
         podman("rm", "--force", "--time=0", "--volumes", name, check=False)
