@@ -151,6 +151,7 @@ def test_the_configurations_are_valid(tmp_path: Path, real_tool: Callable[[str],
 @pytest.mark.timeout(containers.BUILD_SECONDS + 60)
 async def test_the_exporter_runs_with_the_options_of_its_service() -> None:
     """As locked down as the Compose file says, the demo serves its sessions."""
+    image = containers.build()
     service = SERVICES["exporter"]
     options = [
         "--network=none",
@@ -164,7 +165,7 @@ async def test_the_exporter_runs_with_the_options_of_its_service() -> None:
     with containers.volume() as ledger:
         (target,) = (each.split(":")[1] for each in service["volumes"])
         options.append(f"--volume={ledger}:{target}")
-        with containers.run(containers.build(), "demo", options=options) as container:
+        with containers.run(image, "demo", options=options) as container:
             await eventually(partial(has_sessions, container))
             assert container.stop() == 0
 

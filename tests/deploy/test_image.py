@@ -87,13 +87,14 @@ def test_the_image_tells_how_it_is_run(image: str) -> None:
 
 BUILDERS = ("pip", "pip3", "gcc", "cc", "g++", "make", "ld", "git", "curl", "wget", "hatchling")
 LOOK_AROUND = f"""
-import importlib.util, json, os, shutil, sys, exporter.app, exporter.demo
+import importlib.util, json, os, shutil, sys, sysconfig, exporter.app, exporter.demo
 cached = [getattr(module, "__cached__", None) for module in sys.modules.values()]
 print(json.dumps({{
     "user": os.getuid(),
     "tools": [name for name in {BUILDERS} if shutil.which(name)],
     "modules": [m for m in ("pip", "ensurepip", "hatchling") if importlib.util.find_spec(m)],
-    "exporter": exporter.__file__,
+    "environment": sys.prefix,
+    "exporter": os.path.relpath(exporter.__file__, sysconfig.get_path("purelib")),
     "revision": exporter.__revision__,
     "sources": [
         os.path.join(folder, name)
@@ -113,7 +114,8 @@ def test_nothing_that_builds_or_installs_is_inside(image: str) -> None:
         "user": 65532,
         "tools": [],
         "modules": [],
-        "exporter": "/opt/exporter/lib/python3.13/site-packages/exporter/__init__.py",
+        "environment": "/opt/exporter",
+        "exporter": "exporter/__init__.py",
         "revision": "0123abc",
         "sources": [],
         "to be compiled at each start": [],
