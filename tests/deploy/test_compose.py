@@ -104,6 +104,15 @@ def test_the_example_env_is_accepted_by_the_exporter() -> None:
     assert load("serve", [], variables).settings.region_id == "cn-hangzhou"
 
 
+def test_the_readme_starts_what_is_here() -> None:
+    """The files in the commands of the README exist, and lie where Compose looks for them."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"^docker compose -f (\S+)", readme, re.MULTILINE))
+    assert files == {"deploy/compose/compose.yml"}
+    (copied,) = re.findall(r"^cp (\S+)/.env.example (\S+)/.env ", readme, re.MULTILINE)
+    assert [ROOT / folder for folder in copied] == [FOLDER, FOLDER]
+
+
 def test_a_real_env_is_never_committed() -> None:
     """The file that holds the secret is ignored by git, and does not get into the image."""
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
