@@ -23,15 +23,11 @@ WORKFLOWS: Mapping[str, Mapping[str, Any]] = {
 }
 SCHEMAS = ("vendor.github-workflows", "custom.github-workflows-require-timeout")
 
+SIGNED = {"contents": "read", "id-token": "write", "attestations": "write"}
 RIGHTS = {
-    "package": {"contents": "read", "id-token": "write", "attestations": "write"},
-    "image": {
-        "contents": "read",
-        "packages": "write",
-        "id-token": "write",
-        "attestations": "write",
-    },
-    "chart": {"contents": "read", "packages": "write", "id-token": "write"},
+    "package": SIGNED,
+    "image": {**SIGNED, "packages": "write"},
+    "chart": {**SIGNED, "packages": "write"},
     "pypi": {"id-token": "write"},
     "release": {"contents": "write"},
 }
