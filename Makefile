@@ -62,7 +62,7 @@ COMPILE = .venv-lock/bin/uv pip compile -q --universal --python-version 3.11 --g
 	--no-header --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 clean: ## forget everything that was made here
-	@rm -rf .venv .venv-lock .home .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+	@rm -rf .venv .venv-lock .home .tools .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
 		.ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
