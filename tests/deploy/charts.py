@@ -19,6 +19,9 @@ SCHEMA = CHART / "values.schema.json"
 
 Values = Mapping[str, Any]
 
+RELEASE = "r"
+"""The name of an installation where it does not matter."""
+
 OF_THE_CHART = frozenset({"config.file", "ledger.path", "web.listen-address", "web.config.file"})
 """Settings that the chart gives as flags, and refuses in values."""
 
@@ -29,7 +32,7 @@ class Helm:
 
     program: Path
     folder: Path
-    _rendered: dict[tuple[Path, str], str] = field(default_factory=dict)
+    _rendered: dict[tuple[Path, str, str, str], str] = field(default_factory=dict)
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, whatever its exit code."""
@@ -42,11 +45,18 @@ class Helm:
             text=True,
         )
 
-    def render(self, values: Values, *, chart: Path = CHART) -> list[dict[str, Any]]:
+    def render(
+        self,
+        values: Values,
+        *,
+        chart: Path = CHART,
+        release: str = RELEASE,
+        namespace: str = "default",
+    ) -> list[dict[str, Any]]:
         """Give the manifests that an installation with `values` makes."""
-        asked = (chart, json.dumps(values))
+        asked = (chart, release, namespace, json.dumps(values))
         if asked not in self._rendered:  # many tests look at the same ones
-            done = self._template(values, chart)
+            done = self._template(values, chart, release, namespace)
             assert done.returncode == 0, done.stderr
             self._rendered[asked] = done.stdout
         text = self._rendered[asked]
@@ -54,20 +64,22 @@ class Helm:
 
     def notes(self, values: Values) -> str:
         """Give what helm prints after an installation with `values`."""
-        done = self.run(
-            "install", "r", CHART, "--dry-run=client", "--values", self._written(values)
-        )
+        words = ("install", RELEASE, CHART, "--dry-run=client")
+        done = self.run(*words, "--values", self._written(values))
         assert done.returncode == 0, done.stderr
         return done.stdout.partition("\nNOTES:\n")[2]
 
     def refusal(self, values: Values) -> str:
         """Give why an installation with `values` is refused."""
-        done = self._template(values, CHART)
+        done = self._template(values, CHART, RELEASE, "default")
         assert done.returncode != 0, done.stdout
         return done.stderr
 
-    def _template(self, values: Values, chart: Path) -> subprocess.CompletedProcess[str]:
-        return self.run("template", "r", chart, "--values", self._written(values))
+    def _template(
+        self, values: Values, chart: Path, release: str, namespace: str
+    ) -> subprocess.CompletedProcess[str]:
+        words = ("template", release, chart, f"--namespace={namespace}")
+        return self.run(*words, "--values", self._written(values))
 
     def _written(self, values: Values) -> Path:
         path = self.folder / "values.json"

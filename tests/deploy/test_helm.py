@@ -276,9 +276,11 @@ def test_what_cannot_be_meant_is_refused(helm: Helm, values: Values, message: st
 @ROLLED_OUT
 def test_the_exporter_accepts_its_command_line(helm: Helm, values: Values, tmp_path: Path) -> None:
     """Flags and file are settings that the exporter knows, and each value arrives."""
-    settings = settings_of(helm.render(values), tmp_path)
+    manifests = helm.render(values)
+    settings = settings_of(manifests, tmp_path)
     assert settings.web.listen.port == 9825
-    assert settings.ledger.path.parent == Path("/data")
+    mounted = {each["mountPath"]: each["name"] for each in container(manifests)["volumeMounts"]}
+    assert mounted[str(settings.ledger.path.parent)] == "data"
     given = values.get("config", {})
     expected = load("config", [f"--config.file={written(tmp_path / 'given', given)}"], {}).settings
     for setting in known().values():
