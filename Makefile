@@ -56,14 +56,15 @@ lock: ## the lock files anew; UPGRADE=1 takes the newest versions
 		"$$python" -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install -qq uv; }
 	@$(COMPILE) -o requirements.lock pyproject.toml
 	@$(COMPILE) -o requirements-dev.lock -c requirements.lock --group dev pyproject.toml
+	@$(COMPILE) -o requirements-build.lock -c requirements-dev.lock --group pyproject.toml:build
 
 # Neither the index nor the command line is recorded: a lock names versions and hashes, not hosts.
 COMPILE = .venv-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 clean: ## forget everything that was made here
-	@rm -rf .venv .venv-lock .home .tools .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
-		.ruff_cache build dist
+	@rm -rf .containers .venv .venv-lock .home .tools .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Sets the shell variable `python`. A shim on PATH may exist and yet not run, so each is tried.

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import NoReturn
 
 import hypothesis
 import pytest
@@ -120,9 +121,13 @@ def find_tool(name: str) -> Path:
         str(TOOLS),
     ]
     found = shutil.which(name, path=os.pathsep.join(filter(None, folders)))
-    if found is not None:
-        return Path(found)
-    reason = f"{name} is not installed; set PROMETHEUS_BIN_DIR or PATH (.ci/run installs it)"
+    if found is None:
+        lacking(f"{name} is not installed; set PROMETHEUS_BIN_DIR or PATH (.ci/run installs it)")
+    return Path(found)
+
+
+def lacking(reason: str) -> NoReturn:
+    """Skip a test that this machine lacks something for (fail if REQUIRE_REAL_TOOLS=1)."""
     if os.environ.get("REQUIRE_REAL_TOOLS") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

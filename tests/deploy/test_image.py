@@ -1,0 +1,232 @@
+"""The image: built by podman from the Dockerfile, and run as locked down as it promises to be."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, Refusal, World, serve
+from exporter.demo.faults import Refuse
+from tests.deploy import containers
+from tests.deploy.containers import HARDENED, ROOT, Container
+from tests.harness import PROMETHEUS, targets_of
+from tests.pages import Page
+from tests.processes import CREDENTIAL, STOP_SECONDS, eventually, free_port
+from tests.worlds import empty_world, session
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.real,
+    pytest.mark.timeout(containers.BUILD_SECONDS + 60),  # the first test builds
+]
+
+LEDGER = "/var/lib/emr-exporter"
+SEALED = (*HARDENED, "--read-only-tmpfs=false", "--network=none")
+"""Nothing can be written but the volume, and nobody outside can be reached."""
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """Build the image."""
+    return containers.build()
+
+
+def inside(image: str, code: str) -> Any:  # noqa: ANN401 - whatever the code prints as JSON
+    """Run Python in a container of the image; give what it prints."""
+    arguments = ("--rm", "--health-interval=disable", *SEALED, "--entrypoint=python")
+    return json.loads(containers.podman("run", *arguments, image, "-c", code).stdout)
+
+
+def test_hadolint_finds_nothing() -> None:
+    """The Dockerfile follows the rules of its linter."""
+    linter = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run(
+        [linter, ROOT / "Dockerfile"], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_both_stages_stand_on_one_pinned_base() -> None:
+    """What was built runs on what it was built for, whose version is named."""
+    bases = {line.split()[1] for line in containers.dockerfile() if line.startswith("FROM ")}
+    assert bases == {"docker.io/library/python:3.13-slim-bookworm"}
+
+
+def test_the_image_tells_how_it_is_run(image: str) -> None:
+    """User, volume, port, signal, probe and labels are those that the README speaks of."""
+    (found,) = json.loads(containers.podman("image", "inspect", image).stdout)
+    config: Mapping[str, Any] = found["Config"]
+    assert config["User"] == "65532:65532"
+    assert list(config["Volumes"]) == [LEDGER]
+    assert list(config["ExposedPorts"]) == ["9825/tcp"]
+    assert config["Entrypoint"] == ["emr-serverless-spark-exporter"]
+    assert config["Cmd"] == ["serve"]
+    assert config["StopSignal"] in {"SIGTERM", "15"}
+    assert found["HealthCheck" if "HealthCheck" in found else "Healthcheck"]["Test"] == [
+        "CMD",
+        *("python", "-I", "-m", "exporter.healthcheck"),
+    ]
+    environment = dict(each.split("=", 1) for each in config["Env"])
+    assert environment["EMR_EXPORTER_WEB__LISTEN_ADDRESS"] == ":9825"
+    assert environment["EMR_EXPORTER_LEDGER__PATH"] == f"{LEDGER}/emr-exporter.db"
+    labels = {
+        name.removeprefix("org.opencontainers.image."): value
+        for name, value in config["Labels"].items()
+    }
+    assert (labels["title"], labels["licenses"]) == ("emr-serverless-spark-exporter", "Apache-2.0")
+    assert (labels["version"], labels["revision"]) == ("0.0.0-test", "0123abc")
+
+
+LOOK_AROUND = """
+import importlib.util, json, os, shutil, sys, exporter
+print(json.dumps({
+    "user": os.getuid(),
+    "tools": [name for name in sys.stdin.read().split() if shutil.which(name)],
+    "modules": [m for m in ("pip", "ensurepip", "hatchling") if importlib.util.find_spec(m)],
+    "exporter": exporter.__file__,
+    "revision": exporter.__revision__,
+    "sources": [
+        os.path.join(folder, name)
+        for top in ("/src", "/build", "/wheel", "/opt", "/var/lib/emr-exporter")
+        for folder, folders, files in os.walk(top)
+        for name in files
+        if name in ("pyproject.toml", "Dockerfile", "Makefile", "requirements.lock")
+    ],
+    "bytecode": os.path.exists(json.__cached__) and os.path.exists(exporter.__cached__),
+}))
+"""
+BUILDERS = "pip pip3 gcc cc g++ make ld git curl wget uv hatchling"
+
+
+def test_nothing_that_builds_or_installs_is_inside(image: str) -> None:
+    """The wheel is installed, not the source; no installer, no compiler, no root."""
+    code = LOOK_AROUND.replace("sys.stdin.read()", repr(BUILDERS))
+    assert inside(image, code) == {
+        "user": 65532,
+        "tools": [],
+        "modules": [],
+        "exporter": "/opt/exporter/lib/python3.13/site-packages/exporter/__init__.py",
+        "revision": "0123abc",
+        "sources": [],
+        "bytecode": True,
+    }
+
+
+def test_the_locked_packages_are_inside_and_no_others(image: str) -> None:
+    """What runs in the image is what the tests run with."""
+    code = (
+        "import json, importlib.metadata as m;"
+        "print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    )
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    found: dict[str, str] = inside(image, code)
+    assert found.pop("emr-serverless-spark-exporter")
+    assert [
+        f"{name}=={version}"
+        for name, version in found.items()
+        if f"\n{name.lower().replace('_', '-').replace('.', '-')}=={version} " not in f"\n{lock}"
+    ] == []
+    assert len(found) > 10
+
+
+SCRAPE = (
+    "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9825/metrics').read().decode())"
+)
+
+
+async def test_the_demo_runs_in_a_sealed_container(image: str) -> None:
+    """Read-only, without a capability, network or root: scraped, healthy, and ended with 0."""
+    with containers.run(image, "demo", options=SEALED) as container:
+        await eventually(partial(has_sessions, container))
+        checked = container.podman("healthcheck", "run", check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        assert container.execute("touch", "/opt/exporter/x").returncode != 0
+        assert container.execute("touch", "/tmp/x").returncode != 0
+        start = time.monotonic()
+        assert container.stop() == 0
+        assert time.monotonic() - start < STOP_SECONDS
+        assert container.inspect("{{.HostConfig.Memory}}") == str(256 * 2**20)
+        assert "Traceback" not in container.output
+
+
+async def has_sessions(container: Container) -> bool:
+    """Scrape from inside; tell whether live sessions are on the page."""
+    done = await asyncio.to_thread(container.execute, "python", "-c", SCRAPE)
+    if done.returncode != 0:
+        return False
+    page = Page.from_text(done.stdout)
+    return sum(page.values("livy_sessions", state="running").values()) > 0
+
+
+async def test_a_new_container_goes_on_with_the_ledger_of_the_volume(image: str) -> None:
+    """The counters outlive their container, and what was burned between the two is counted."""
+    world = empty_world()
+    world.put_session(session("livy-a", 1.5, queue="etl"))
+    cloud = Cloud(world, clock=time.time, access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET})
+    with containers.volume() as ledger:
+        async with serve(cloud.app) as endpoint:
+            async with exporter(image, ledger, world, endpoint) as url:
+                await eventually(lambda: shows(url, 1.5))
+                world.put_session(session("livy-b", 2.0, queue="etl"))
+                await eventually(lambda: shows(url, 3.5))
+            world.put_session(session("livy-c", 4.0, queue="etl"))
+            cloud.faults.add(Refuse(Refusal(503, "ServiceUnavailable")))
+            async with exporter(image, ledger, world, endpoint) as url:
+                await eventually(lambda: shows(url, 3.5))  # although the cloud is down
+                cloud.faults.clear()
+                await eventually(lambda: shows(url, 7.5))
+
+
+@asynccontextmanager
+async def exporter(image: str, ledger: str, world: World, endpoint: str) -> AsyncIterator[str]:
+    """Run the exporter of a world with a volume for its ledger; give its address.
+
+    It must end by itself, and well.
+    """
+    address = f"127.0.0.1:{free_port()}"
+    settings = {
+        "EMR_EXPORTER_TARGETS": json.dumps(targets_of(world)),
+        "EMR_EXPORTER_API__ENDPOINT": endpoint,
+        "EMR_EXPORTER_POLL__INTERVAL": "1s",
+        "EMR_EXPORTER_LEDGER__BIRTH_HOLD": "1s",
+        "EMR_EXPORTER_WEB__LISTEN_ADDRESS": address,
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true",
+        **CREDENTIAL,
+    }
+    options = (*HARDENED, "--network=host", f"--volume={ledger}:{LEDGER}")
+    # In threads: the loop of the test is also that of the simulated cloud.
+    running = containers.run(image, options=options, environment=settings)
+    container = await asyncio.to_thread(running.__enter__)
+    try:
+        await eventually(lambda: answers(f"http://{address}"))
+        yield f"http://{address}"
+        assert await asyncio.to_thread(container.stop) == 0
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+async def answers(url: str) -> bool:
+    """Tell whether anybody serves there."""
+    try:
+        async with httpx.AsyncClient() as http:
+            return (await http.get(f"{url}/-/healthy")).is_success
+    except httpx.TransportError:
+        return False
+
+
+async def shows(url: str, cu_hours: float) -> bool:
+    """Scrape as Prometheus does; tell whether the counter of the queue is at `cu_hours`."""
+    async with httpx.AsyncClient(headers=PROMETHEUS) as http:
+        response = await http.get(f"{url}/metrics")
+    page = Page.from_text(response.text)
+    totals = page.values("livy_cu_hours_total", "queue")
+    return totals.get(("etl",)) == cu_hours
