@@ -18,6 +18,7 @@ from exporter.cli.registry import COMMANDS, PROGRAM
 from exporter.settings import Settings, load
 from exporter.settings.names import known
 from tests.deploy.charts import CHART, OF_THE_CHART, SCHEMA, Helm, Values, config_schema, find
+from tests.deploy.containers import dockerfile
 from tests.deploy.manifests import OLDEST, complaints, versions
 from tests.e2e.test_processes import ANY_PORT
 from tests.processes import EXPORTER, ROOT, STOP_SECONDS, run, start
@@ -343,6 +344,18 @@ def test_pods_meet_the_restricted_standard(helm: Helm, values: Values) -> None:
             }
             assert not any("hostPort" in port for port in each.get("ports", []))
             assert each["resources"]["limits"]["memory"]
+
+
+@pytest.mark.real
+def test_the_pod_fits_the_image(helm: Helm) -> None:
+    """User, folder of the ledger and port are those of the Dockerfile."""
+    pod, lines = exporter_pod(helm.render(KEY))["spec"], dockerfile()
+    security = pod["securityContext"]
+    assert f"USER {security['runAsUser']}:{security['runAsGroup']}" in lines
+    (made,) = pod["containers"]
+    (folder,) = (each["mountPath"] for each in made["volumeMounts"] if each["name"] == "data")
+    assert f"VOLUME {folder}" in lines
+    assert [f"EXPOSE {each['containerPort']}" in lines for each in made["ports"]] == [True]
 
 
 @pytest.mark.real
