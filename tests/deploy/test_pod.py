@@ -16,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from exporter.cli.registry import PROGRAM
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, World, serve
 from tests.deploy import containers
 from tests.deploy.charts import Helm, find
@@ -116,16 +117,33 @@ async def test_the_pod_of_the_chart_runs(real_tool: Callable[[str], Path], tmp_p
             first = await looked_at(address, made, targets)
             name = f"{release}-0-exporter"
             inside = inspect(name, "{{.HostConfig.ReadonlyRootfs}} {{.EffectiveCaps}}")
+            tested = await execute(name, *helm_test(manifests, address))
+            checked = await execute(name, PROGRAM, "check", made["args"][1])
             stopped = await asyncio.to_thread(stop, name)
             await asyncio.to_thread(containers.podman, "start", name)
             second = await looked_at(address, made, targets)
             told = containers.podman("logs", name)
     assert inside == "true []"
+    assert tested.startswith("ready; /metrics has")
+    assert "FAILED" not in checked
     assert stopped == (0, True)
     created = "exporter_ledger_created_timestamp_seconds"
     assert first.value(created) == second.value(created)
     assert second.values("livy_cu_hours_total") == first.values("livy_cu_hours_total")
     assert DEMO_KEY_SECRET not in told.stdout + told.stderr
+
+
+def helm_test(manifests: list[dict[str, Any]], address: str) -> list[str]:
+    """Give the command of `helm test`, for another address."""
+    (made,) = find(manifests, "Pod")["spec"]["containers"]
+    script, _host, _port, *rest = made["args"]
+    return [*made["command"], script, *address.split(":"), *rest]
+
+
+async def execute(name: str, *command: str) -> str:
+    """Run a command beside the exporter, in its container; give what it prints."""
+    done = await asyncio.to_thread(containers.podman, "exec", name, *command)
+    return done.stdout
 
 
 def stop(name: str) -> tuple[int, bool]:
