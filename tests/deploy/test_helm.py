@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
@@ -141,6 +142,7 @@ MATRIX: Mapping[str, Values] = {
     "no disk": {**KEY, "persistence": {"enabled": False}},
     "a claim": {**KEY, "persistence": {"existingClaim": "ledger"}},
     "extras": EXTRAS,
+    "no settings": {**DEMO, "config": None},
     "stopped": {**KEY, "replicaCount": 0},
     "no account of its own": {**KEY, "serviceAccount": {"create": False}},
 }
@@ -261,6 +263,7 @@ REFUSED: Mapping[str, tuple[Values, str]] = {
         "additional properties 'path' not allowed",
     ),
     "a misspelt value": ({**KEY, "replicas": 1}, "additional properties 'replicas' not allowed"),
+    "a part without anything": ({**KEY, "persistence": None}, "missing property 'persistence'"),
     "a short end": ({**KEY, "terminationGracePeriodSeconds": 5}, "minimum: got 5, want 10"),
     "a file system": ({**KEY, "persistence": {"accessMode": "ReadWriteMany"}}, "must be one of"),
 }
@@ -282,11 +285,11 @@ def test_the_exporter_accepts_its_command_line(helm: Helm, values: Values, tmp_p
     assert settings.web.listen.port == 9825
     mounted = {each["mountPath"]: each["name"] for each in container(manifests)["volumeMounts"]}
     assert mounted[str(settings.ledger.path.parent)] == "data"
-    given = values.get("config", {})
+    given = values.get("config") or {}
     expected = load("config", [f"--config.file={written(tmp_path / 'given', given)}"], {}).settings
     for setting in known().values():
         if setting.name not in OF_THE_CHART and not (
-            values is DEMO and setting.name == "ledger.birth-hold"
+            "demo" in values and setting.name == "ledger.birth-hold"
         ):
             assert setting.value_in(settings) == setting.value_in(expected), setting.name
 
@@ -489,6 +492,7 @@ def test_budgets_can_be_given(helm: Helm) -> None:
     (group,), (usual_group,) = given["budgets"]["groups"], usual["budgets"]["groups"]
     (usual_rule,) = usual_group["rules"]
     assert group["name"] == usual_group["name"]
+    assert [promql_parser.parse(rule["expr"]) for rule in group["rules"]]
     assert group["rules"] == [
         {**usual_rule, "expr": "vector(1000)", "labels": {"queue": "*"}},
         {**usual_rule, "expr": "vector(2500.5)", "labels": {"queue": "root_queue"}},

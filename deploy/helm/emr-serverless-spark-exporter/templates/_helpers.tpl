@@ -71,12 +71,12 @@ annotations:
 {{- end -}}
 
 {{- define "exporter.telemetryPath" -}}
-{{- dig "web" "telemetry_path" "/metrics" .Values.config -}}
+{{- dig "web" "telemetry_path" "/metrics" (.Values.config | default dict) -}}
 {{- end -}}
 
 {{/* The exporter's settings, as the file has them. The demo's own hold is for scrapes every 15 s. */}}
 {{- define "exporter.config" -}}
-{{- $config := deepCopy .Values.config -}}
+{{- $config := deepCopy (.Values.config | default dict) -}}
 {{- if .Values.demo -}}
 {{- $config = merge $config (dict "ledger" (dict "birth_hold" "90s")) -}}
 {{- end -}}

@@ -1,7 +1,7 @@
 {{/* Values that are each valid, and cannot be meant together; one message that says what to do. */}}
 {{- define "exporter.refuse" -}}
 {{- $credentials := .Values.credentials -}}
-{{- $config := .Values.config -}}
+{{- $config := .Values.config | default dict -}}
 {{- if gt (int .Values.replicaCount) 1 -}}
 {{- fail (printf "replicaCount is %d, and can be 1 or 0: the ledger has one writer, and two exporters would count every CU-hour twice. For availability install the chart a second time under another name." (int .Values.replicaCount)) -}}
 {{- end -}}
