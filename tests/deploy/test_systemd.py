@@ -1,10 +1,12 @@
 """The unit of systemd: verified, rated, and its own command line run."""
 
+import asyncio
 import json
 import re
 import stat
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, serve
 from exporter.settings import load
 from exporter.settings.names import PREFIX, known
 from tests.app.test_notify import systemd
+from tests.deploy import containers
 from tests.deploy.units import (
     FOLDER,
     PROGRAM,
@@ -22,10 +25,11 @@ from tests.deploy.units import (
     directives,
     environment,
     environment_file,
+    seccomp_profile,
 )
 from tests.e2e.test_processes import cloud_of
 from tests.harness import targets_of
-from tests.processes import EXPORTER, STOP_SECONDS, start
+from tests.processes import CREDENTIAL, EXPORTER, STOP_SECONDS, eventually, start
 from tests.worlds import busy_world
 
 
@@ -136,3 +140,60 @@ async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
     assert (ready.status_code, code, seconds < STOP_SECONDS) == (200, 0, True)
     assert ledger.is_file()
     assert DEMO_KEY_SECRET.encode() not in process.output
+
+
+def members(real_tool: Callable[[str], Path], group: str) -> set[str]:
+    """Give the system calls of a group of systemd's, those of the groups in it too."""
+    lines = analyze(real_tool, "syscall-filter", "--no-pager", group).splitlines()[1:]
+    names = {line.strip() for line in lines if line.strip() and not line.strip().startswith("#")}
+    groups = {name for name in names if name.startswith("@")}
+    return names.difference(groups).union(*(members(real_tool, each) for each in groups))
+
+
+@pytest.mark.real
+@pytest.mark.anyio
+@pytest.mark.timeout(containers.BUILD_SECONDS + 60)  # the first test builds
+async def test_the_exporter_runs_under_what_the_unit_forbids(
+    real_tool: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """System calls, memory, address families: the kernel enforces them, and nothing is missed."""
+    given = directives(UNIT.read_text(encoding="utf-8"))
+    profile = seccomp_profile(given, partial(members, real_tool))
+    path = tmp_path / "seccomp.json"
+    path.write_text(json.dumps(profile), encoding="utf-8")
+    options = (*containers.HARDENED, "--network=none", f"--security-opt=seccomp={path}")
+    environ = {**CREDENTIAL, "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
+    with containers.run(
+        containers.build(), "demo", options=options, environment=environ
+    ) as container:
+
+        async def is_healthy() -> bool:
+            asked = await execute("python", "-I", "-m", "exporter.healthcheck")
+            return asked.returncode == 0
+
+        async def execute(*words: str) -> subprocess.CompletedProcess[str]:
+            return await asyncio.to_thread(container.execute, *words)
+
+        await eventually(is_healthy)
+        refused = await execute("python", "-c", FORBIDDEN)
+        checked = await execute(Path(PROGRAM).name, "check", "--region-id=cn-hangzhou")
+        code = container.stop()
+        told = container.output
+    assert refused.stdout.split() == ["socket", "mmap", "unshare"]
+    assert (checked.returncode, "network: " in checked.stdout) == (1, True), checked
+    assert code == 0
+    assert "Traceback" not in told + checked.stderr
+
+
+FORBIDDEN = """
+import mmap, os, socket, ctypes
+for name, attempt in {
+    "socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+    "mmap": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC),
+    "unshare": lambda: ctypes.CDLL(None).unshare(0x10000000) == 0 or os.stat("/proc/nothing"),
+}.items():
+    try:
+        attempt()
+    except OSError:
+        print(name)
+"""

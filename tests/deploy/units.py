@@ -1,8 +1,11 @@
 """The unit of systemd, read as systemd reads it; as far as the tests need."""
 
+import errno
 import shlex
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "systemd"
@@ -42,3 +45,37 @@ def command(given: Mapping[str, list[str]], variables: Mapping[str, str]) -> lis
     for name, value in variables.items():
         line = line.replace(f"${{{name}}}", value)
     return shlex.split(line)
+
+
+_ALLOW = "SCMP_ACT_ALLOW"
+_PROT_WRITE, _PROT_EXEC = 2, 4
+
+
+def seccomp_profile(
+    given: Mapping[str, list[str]], members: Callable[[str], set[str]]
+) -> dict[str, Any]:
+    """Write what the unit forbids as a profile for containers, so that the kernel enforces it.
+
+    `members` gives the system calls of one of systemd's groups. Beside SystemCallFilter these are
+    RestrictAddressFamilies, RestrictNamespaces and MemoryDenyWriteExecute, as systemd does them.
+    """
+    allowed: set[str] = set()
+    for line in given["SystemCallFilter"]:
+        for group in line.removeprefix("~").split():
+            allowed = allowed - members(group) if line[0] == "~" else allowed | members(group)
+    limited = {"socket", "mmap", "mprotect", "pkey_mprotect", "unshare", "setns"}
+    (families,) = given["RestrictAddressFamilies"]
+    rules: list[dict[str, Any]] = [{"names": sorted(allowed - limited), "action": _ALLOW}]
+    rules += [
+        _rule("socket", 0, int(getattr(socket, family)), "SCMP_CMP_EQ")
+        for family in families.split()
+    ]
+    for call, bits in (("mmap", _PROT_WRITE), ("mmap", _PROT_EXEC), ("mprotect", _PROT_EXEC)):
+        rules.append(_rule(call, 2, bits, "SCMP_CMP_MASKED_EQ"))
+    return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.EPERM, "syscalls": rules}
+
+
+def _rule(call: str, index: int, value: int, operator: str) -> dict[str, Any]:
+    """Allow a call by an argument: where it is a value, or where none of the bits is set."""
+    argument = {"index": index, "value": value, "valueTwo": 0, "op": operator}
+    return {"names": [call], "action": _ALLOW, "args": [argument]}
