@@ -418,15 +418,26 @@ def test_the_end_is_waited_for(helm: Helm) -> None:
 def test_probes_speak_what_the_exporter_speaks(
     helm: Helm, name: str, expected: Mapping[str, str] | None
 ) -> None:
-    """HTTP or HTTPS; only the port where a certificate would be asked of the kubelet."""
+    """HTTP or HTTPS; the image's own health check where a certificate would be asked for."""
     made = container(helm.render(MATRIX[name]))
     probes = {each: made[f"{each}Probe"] for each in ("startup", "liveness", "readiness")}
     if expected is None:
-        assert all(probe["tcpSocket"] == {"port": "http"} for probe in probes.values())
+        words = dockerfile_check()
+        for probe in probes.values():
+            assert probe["exec"]["command"] == [*words, "127.0.0.1:9825"]
         return
     paths = {"startup": "/-/healthy", "liveness": "/-/healthy", "readiness": "/-/ready"}
     for each, probe in probes.items():
         assert probe["httpGet"] == {"path": paths[each], "port": "http", **expected}
+
+
+def dockerfile_check() -> list[str]:
+    """Give the health check of the image."""
+    (line,) = (
+        each.strip() for each in dockerfile() if "exporter.healthcheck" in each and "CMD" in each
+    )
+    words: list[str] = json.loads(line.removeprefix("CMD "))
+    return words
 
 
 @pytest.mark.real

@@ -83,10 +83,15 @@ annotations:
 {{- toYaml $config -}}
 {{- end -}}
 
+{{- define "exporter.isMutualTls" -}}
+{{- if and (include "exporter.isTls" .) .Values.webConfig.clientCertificates }}true{{ end -}}
+{{- end -}}
+
+{{/* The kubelet has no certificate; the health check of the image is content to be asked for one. */}}
 {{- define "exporter.probe" -}}
-{{- if and (include "exporter.isTls" .root) .root.Values.webConfig.clientCertificates -}}
-tcpSocket:
-  port: http
+{{- if include "exporter.isMutualTls" .root -}}
+exec:
+  command: [python, -I, -m, exporter.healthcheck, "127.0.0.1:9825"]
 {{- else -}}
 httpGet:
   path: {{ .path }}
