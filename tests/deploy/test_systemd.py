@@ -29,7 +29,7 @@ from tests.deploy.units import (
 )
 from tests.e2e.test_processes import cloud_of
 from tests.harness import targets_of
-from tests.processes import CREDENTIAL, EXPORTER, STOP_SECONDS, eventually, start
+from tests.processes import CREDENTIAL, EXPORTER, ROOT, STOP_SECONDS, eventually, start
 from tests.worlds import busy_world
 
 
@@ -64,6 +64,20 @@ def test_the_unit_is_valid(real_tool: Callable[[str], Path], unit: Path) -> None
 
 
 @pytest.mark.real
+def test_the_changes_of_the_readme_are_valid(real_tool: Callable[[str], Path], unit: Path) -> None:
+    """What it gives for `systemctl edit`, systemd understands; nonsense it would not."""
+    folder = unit.with_name(f"{unit.name}.d")
+    folder.mkdir()
+    changes = re.findall(r"```ini\n(.*?)```", text("README.md"), re.DOTALL)
+    assert len(changes) == 2
+    for change in changes:
+        (folder / "override.conf").write_text(change, encoding="utf-8")
+        assert analyze(real_tool, "verify", unit) == ""
+    (folder / "override.conf").write_text("[Service]\nLoadCredentials=x:/y\n", encoding="utf-8")
+    assert "Unknown key name 'LoadCredentials'" in analyze(real_tool, "verify", unit)
+
+
+@pytest.mark.real
 def test_the_unit_is_hardened(real_tool: Callable[[str], Path], unit: Path) -> None:
     """An exposure under 2.0 of 10, and the one that its README names."""
     told = analyze(real_tool, "security", "--offline=true", "--threshold=20", "--no-pager", unit)
@@ -95,14 +109,15 @@ def test_the_environment_names_settings_that_exist() -> None:
     assert set(re.findall(rf"{PREFIX}\w+", text("README.md"))) - variables == set()
 
 
-def test_the_readme_installs_what_the_unit_wants() -> None:
+@pytest.mark.parametrize("path", [FOLDER / "README.md", ROOT / "README.md"], ids=["own", "top"])
+def test_the_readme_installs_what_the_unit_wants(path: Path) -> None:
     """Each path that the unit names is made by a step."""
-    steps, given = text("README.md"), directives(UNIT.read_text(encoding="utf-8"))
-    assert f"python3 -m venv {Path(PROGRAM).parent.parent}" in steps
+    steps, given = path.read_text(encoding="utf-8"), directives(UNIT.read_text(encoding="utf-8"))
+    assert f"python3 -m venv {Path(PROGRAM).parent.parent}" in steps or path.parent == ROOT
     sources = [*given["EnvironmentFile"]]
     sources += [each.partition(":")[2] for each in given["LoadCredential"]]
-    for path in map(Path, sources):
-        assert re.search(rf"install .*-t {path.parent} deploy/systemd/{path.name}\n", steps)
+    for source in map(Path, sources):
+        assert re.search(rf"install .*-t {source.parent} deploy/systemd/{source.name}\n", steps)
     assert f"-t /etc/systemd/system deploy/systemd/{UNIT.name}\n" in steps
 
 

@@ -10,7 +10,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "systemd"
 UNIT = FOLDER / "emr-serverless-spark-exporter.service"
-PROGRAM = "/opt/emr-serverless-spark-exporter/bin/emr-serverless-spark-exporter"
+PROGRAM = "/opt/emr-exporter/bin/emr-serverless-spark-exporter"
 
 
 def directives(text: str) -> dict[str, list[str]]:
