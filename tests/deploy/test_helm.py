@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -375,6 +376,26 @@ def test_no_secret_is_rendered(helm: Helm, values: Values) -> None:
         {"ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"} if has_key else set()
     )
     assert keys - {"ALIBABA_CLOUD_SECURITY_TOKEN"} == wanted
+
+
+@pytest.mark.real
+def test_the_secret_has_the_keys_that_are_asked_for(
+    helm: Helm, real_tool: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Made by the command in values.yaml, as kubectl understands it."""
+    (command,) = re.findall(r"kubectl (create secret .*)", values_file())
+    for name in ("access-key-id", "access-key-secret"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    words = [real_tool("kubectl"), *command.split(), "--dry-run=client", "--output=json"]
+    made = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
+    secret = json.loads(made.stdout)
+    wanted = [
+        each["valueFrom"]["secretKeyRef"]
+        for each in container(helm.render(KEY))["env"]
+        if "valueFrom" in each
+    ]
+    assert {each["name"] for each in wanted} == {secret["metadata"]["name"]}
+    assert {each["key"] for each in wanted} == set(secret["data"])
 
 
 @pytest.mark.real
