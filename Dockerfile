@@ -28,7 +28,7 @@ FROM docker.io/library/python:3.13-slim-bookworm
 ENV PATH=/opt/exporter/bin:/usr/local/bin:/usr/bin:/bin
 
 RUN pip uninstall -qy pip --root-user-action=ignore \
- && rm -rf /usr/local/lib/python3.13/ensurepip /root/.cache \
+ && rm -rf /usr/local/lib/python3.13/ensurepip \
  && install -d -o 65532 -g 65532 -m 0750 /var/lib/emr-exporter
 COPY --from=build /opt/exporter /opt/exporter
 COPY --from=build /installed/opt/exporter /opt/exporter

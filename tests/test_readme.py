@@ -202,7 +202,9 @@ def test_flags_and_variables_exist() -> None:
     """Every flag and every variable of ours that is named anywhere is known."""
     flags = {setting.flag for setting in known().values()} | {"--help", "--version", "--flags"}
     flags |= {option.flag for command in COMMANDS for option in command.options}
-    flags |= {"--require-hashes"}  # pip's
+    flags |= {"--require-hashes", "--no-deps"}  # pip's
+    flags |= {"--read-only", "--cap-drop", "--security-opt", "--memory"}  # docker's
+    flags |= {"--name", "--restart", "--build"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", text())) - flags == set()
     variables = {setting.variable for setting in known().values()}
     assert set(re.findall(r"EMR_EXPORTER_\w+", text())) - variables == set()

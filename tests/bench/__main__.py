@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from tests.bench import ledger_apply, memory, polls, scrape, startup, walk
+from tests.bench import ledger_apply, memory, polls, scrape, sizes, startup, walk
 from tests.bench.rows import Row
 
 BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
     "polls": polls.rows,
     "scrape": scrape.rows,
     "ledger": ledger_apply.rows,
+    "sizes": sizes.rows,
 }
 
 

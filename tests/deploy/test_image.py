@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ pytestmark = [
 ]
 
 LEDGER = "/var/lib/emr-exporter"
+BACKUP = ("emr-serverless-spark-exporter", "ledger", "backup", f"{LEDGER}/backup.db")
 SEALED = (*HARDENED, "--read-only-tmpfs=false", "--network=none")
 """Nothing can be written but the volume, and nobody outside can be reached."""
 
@@ -138,6 +140,25 @@ def test_the_locked_packages_are_inside_and_no_others(image: str) -> None:
     assert len(found) > 10
 
 
+def test_the_readme_runs_it_so_and_says_how_large_it_is(image: str) -> None:
+    """The options of the tests are those of the README; the size holds to some MB."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^docker run (.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    typed = command.replace("\\\n", " ").split()
+    assert [option for option in HARDENED if option not in typed] == []
+    assert f"emr-ledger:{LEDGER}" in typed
+    said = re.search(r"It adds (\d+) MB to `(.*?)`", readme)
+    assert said is not None
+    assert containers.base_image().endswith(said[2])
+    added = size_of(image) - size_of(containers.base_image())
+    assert abs(added / 1e6 - int(said[1])) < 5
+
+
+def size_of(image: str) -> int:
+    """Give the bytes of an image, unpacked."""
+    return int(containers.podman("image", "inspect", "--format={{.Size}}", image).stdout)
+
+
 SCRAPE = (
     "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9825/metrics').read().decode())"
 )
@@ -174,21 +195,24 @@ async def test_a_new_container_goes_on_with_the_ledger_of_the_volume(image: str)
     cloud = Cloud(world, clock=time.time, access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET})
     with containers.volume() as ledger:
         async with serve(cloud.app) as endpoint:
-            async with exporter(image, ledger, world, endpoint) as url:
+            async with exporter(image, ledger, world, endpoint) as (container, url):
                 await eventually(lambda: shows(url, 1.5))
                 world.put_session(session("livy-b", 2.0, queue="etl"))
                 await eventually(lambda: shows(url, 3.5))
+                assert (await asyncio.to_thread(container.execute, *BACKUP)).returncode == 0
             world.put_session(session("livy-c", 4.0, queue="etl"))
             cloud.faults.add(Refuse(Refusal(503, "ServiceUnavailable")))
-            async with exporter(image, ledger, world, endpoint) as url:
+            async with exporter(image, ledger, world, endpoint) as (_, url):
                 await eventually(lambda: shows(url, 3.5))  # although the cloud is down
                 cloud.faults.clear()
                 await eventually(lambda: shows(url, 7.5))
 
 
 @asynccontextmanager
-async def exporter(image: str, ledger: str, world: World, endpoint: str) -> AsyncIterator[str]:
-    """Run the exporter of a world with a volume for its ledger; give its address.
+async def exporter(
+    image: str, ledger: str, world: World, endpoint: str
+) -> AsyncIterator[tuple[Container, str]]:
+    """Run the exporter of a world with a volume for its ledger; give it and its address.
 
     It must end by itself, and well.
     """
@@ -208,7 +232,7 @@ async def exporter(image: str, ledger: str, world: World, endpoint: str) -> Asyn
     container = await asyncio.to_thread(running.__enter__)
     try:
         await eventually(lambda: answers(f"http://{address}"))
-        yield f"http://{address}"
+        yield container, f"http://{address}"
         assert await asyncio.to_thread(container.stop) == 0
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)

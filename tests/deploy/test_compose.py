@@ -1,0 +1,229 @@
+"""The Compose file: its files exist and are good, and what it configures is started for real.
+
+There is no Docker engine here, and no registry to take images from. So the image of the exporter
+runs in podman with the options of its service, and Debian's Prometheus and Alertmanager run on the
+files that the services mount. Grafana alone is not started: Debian has none.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from exporter.settings import load
+from exporter.settings.names import known
+from tests.dashboards.stack import ask, find_alertmanager
+from tests.deploy import containers
+from tests.deploy.containers import ROOT
+from tests.deploy.test_image import has_sessions
+from tests.processes import EXPORTER, eventually, free_port, start
+from tests.rules.promtool import groups
+
+pytestmark = pytest.mark.anyio
+
+FOLDER = ROOT / "deploy" / "compose"
+COMPOSE: Mapping[str, Any] = yaml.safe_load((FOLDER / "compose.yml").read_text(encoding="utf-8"))
+SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
+PORTS = {"exporter": 9825, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
+
+
+def mounts(service: str) -> Iterator[tuple[Path, str]]:
+    """Give what a service mounts of this repository, and where it sees it."""
+    for volume in SERVICES[service]["volumes"]:
+        source, target, *_ = volume.split(":")
+        if source.startswith("."):
+            yield (FOLDER / source).resolve(), target
+
+
+def mounted(service: str, folder: Path) -> Path:
+    """Lay out the files that a service mounts as it sees them, below `folder`."""
+    for source, target in mounts(service):
+        place = folder / target.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, place)
+    return folder
+
+
+def read(name: str) -> Any:  # noqa: ANN401 - as the file has it
+    """Read a YAML file of the repository."""
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_it_is_a_compose_file() -> None:
+    """It fits the schema of Compose files."""
+    linter = Path(sys.executable).parent / "check-jsonschema"
+    file = str(FOLDER / "compose.yml")
+    command = [str(linter), "--builtin-schema=vendor.compose-spec", file]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_is_pinned_hardened_and_for_this_machine_only(service: str) -> None:
+    """No tag that moves, nothing to write but volumes, no rights, no port to the outside."""
+    described = SERVICES[service]
+    if service == "exporter":
+        assert (FOLDER / described["build"] / "Dockerfile").resolve() == ROOT / "Dockerfile"
+    else:
+        assert re.search(r":v?\d+\.\d+\.\d+$", described["image"])
+    assert described["read_only"] is True
+    assert described["cap_drop"] == ["ALL"]
+    assert described["security_opt"] == ["no-new-privileges:true"]
+    assert described["ports"] == [f"127.0.0.1:{PORTS[service]}:{PORTS[service]}"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_is_mounted_exists(service: str) -> None:
+    """Each file is there and cannot be changed from inside; each volume is declared."""
+    assert [str(source) for source, _ in mounts(service) if not source.exists()] == []
+    volumes = [each.split(":") for each in SERVICES[service]["volumes"]]
+    assert {each[2] for each in volumes if each[0].startswith(".")} <= {"ro"}
+    assert {each[0] for each in volumes if not each[0].startswith(".")} <= set(COMPOSE["volumes"])
+
+
+def test_the_example_env_is_accepted_by_the_exporter() -> None:
+    """Each variable is one of ours or the vendor's, and the command is one that runs."""
+    lines = (FOLDER / ".env.example").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    variables = dict(pairs)
+    assert variables.pop("EXPORTER_COMMAND") == "serve"
+    ours = {name for name in variables if name.startswith("EMR_EXPORTER_")}
+    assert ours <= {setting.variable for setting in known().values()}
+    assert all(name.startswith("ALIBABA_CLOUD_") for name in set(variables) - ours)
+    assert load("serve", [], variables).settings.region_id == "cn-hangzhou"
+
+
+def test_a_real_env_is_never_committed() -> None:
+    """The file that holds the secret is ignored by git, and does not get into the image."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "/deploy/compose/.env" in ignored
+    allowed = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in allowed
+    assert not any(line.startswith("!deploy") for line in allowed)
+
+
+def test_prometheus_differs_from_the_shipped_example_in_addresses_only() -> None:
+    """Who moves from Compose to a Prometheus of their own finds the same there."""
+    ours, shipped = read("deploy/compose/prometheus.yml"), read("deploy/prometheus/prometheus.yml")
+    ours["rule_files"] = [Path(name).name for name in ours["rule_files"]]
+    text = json.dumps(ours).replace("exporter:9825", "127.0.0.1:9825")
+    assert json.loads(text.replace("alertmanager:9093", "127.0.0.1:9093")) == shipped
+
+
+def test_grafana_finds_prometheus_and_the_dashboards() -> None:
+    """The data source differs from the shipped one in its address; the dashboards are in place."""
+    ours = read("deploy/compose/datasources.yaml")
+    shipped = read("grafana/provisioning/datasources/prometheus.yaml")
+    assert ours["datasources"][0].pop("url") == "http://prometheus:9090"
+    assert shipped["datasources"][0].pop("url") == "http://127.0.0.1:9090"
+    assert ours == shipped
+    (provider,) = read("grafana/provisioning/dashboards/emr-serverless-spark.yaml")["providers"]
+    targets = {target: source for source, target in mounts("grafana")}
+    assert targets[provider["options"]["path"]] == ROOT / "grafana" / "dashboards"
+    variable = "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"
+    home = Path(SERVICES["grafana"]["environment"][variable])
+    assert (targets[str(home.parent)] / home.name).is_file()
+
+
+@pytest.mark.real
+def test_the_configurations_are_valid(tmp_path: Path, real_tool: Callable[[str], Path]) -> None:
+    """`promtool` and `amtool` accept what the services mount, rules included."""
+    prometheus = mounted("prometheus", tmp_path / "p") / "etc/prometheus/prometheus.yml"
+    command: list[str | Path] = [real_tool("promtool"), "check", "config", prometheus]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "SUCCESS: 3 rule files found" in done.stdout
+    alertmanager = mounted("alertmanager", tmp_path / "a") / "etc/alertmanager/alertmanager.yml"
+    subprocess.run([real_tool("amtool"), "check-config", alertmanager], check=True)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(containers.BUILD_SECONDS + 60)
+async def test_the_exporter_runs_with_the_options_of_its_service() -> None:
+    """As locked down as the Compose file says, the demo serves its sessions."""
+    service = SERVICES["exporter"]
+    options = [
+        "--network=none",
+        f"--read-only={service['read_only']}".lower(),
+        *(f"--cap-drop={each}" for each in service["cap_drop"]),
+        *(f"--security-opt={each.split(':')[0]}" for each in service["security_opt"]),
+        f"--memory={service['mem_limit']}",
+    ]
+    command = service["command"][0]
+    assert command == "${EXPORTER_COMMAND:-demo}"
+    with containers.volume() as ledger:
+        (target,) = (each.split(":")[1] for each in service["volumes"])
+        options.append(f"--volume={ledger}:{target}")
+        with containers.run(containers.build(), "demo", options=options) as container:
+            await eventually(partial(has_sessions, container))
+            assert container.stop() == 0
+
+
+@pytest.mark.real
+@pytest.mark.timeout(150)
+async def test_the_whole_picture_runs(tmp_path: Path, real_tool: Callable[[str], Path]) -> None:
+    """Prometheus scrapes the exporter, has loaded every rule, and has found Alertmanager."""
+    exporter, alertmanager = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    addresses = {"exporter:9825": exporter, "alertmanager:9093": alertmanager, " 30s": " 1s"}
+    binary = find_alertmanager() or real_tool("alertmanager")
+    demo = [*EXPORTER, "demo", f"--web.listen-address={exporter}"]
+    async with (
+        start(demo, tmp_path / "e"),
+        service("alertmanager", binary, tmp_path / "a", alertmanager, {}),
+        service(
+            "prometheus",
+            real_tool("prometheus"),
+            tmp_path / "p",
+            f"127.0.0.1:{free_port()}",
+            addresses,
+        ) as http,
+    ):
+        metric = "emr_serverless_spark_livy_sessions"
+        await eventually(partial(ask, http, f'sum({metric}{{state="running"}}) > 0'))
+        rules = (await http.get("/api/v1/rules")).json()["data"]["groups"]
+        assert {each["name"] for each in rules} == {each["name"] for each in groups()}
+        found = (await http.get("/api/v1/alertmanagers")).json()["data"]["activeAlertmanagers"]
+        assert [each["url"] for each in found] == [f"http://{alertmanager}/api/v2/alerts"]
+        assert [rule for each in rules for rule in each["rules"] if rule["health"] == "err"] == []
+
+
+@asynccontextmanager
+async def service(
+    name: str, binary: Path, folder: Path, address: str, replaced: Mapping[str, str]
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a service by its own command on its own files, with other addresses and paths."""
+    mounted(name, folder)
+    config = next(target for _, target in mounts(name) if target.endswith(".yml"))
+    file = folder / config.lstrip("/")
+    text = file.read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    file.write_text(text, encoding="utf-8")
+    flags = [re.sub(r"=/", f"={folder}/", flag) for flag in SERVICES[name]["command"]]
+    command: list[str | Path] = [binary, *flags, f"--web.listen-address={address}"]
+    async with (
+        start(command, folder / "run") as process,
+        httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http,
+    ):
+        await eventually(partial(is_ready, http))
+        yield http
+        code, _ = await process.end()
+        assert code == 0
+
+
+async def is_ready(http: httpx.AsyncClient) -> bool:
+    """Tell whether Prometheus or Alertmanager is ready."""
+    try:
+        return (await http.get("/-/ready")).is_success
+    except httpx.TransportError:
+        return False

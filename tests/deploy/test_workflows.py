@@ -1,0 +1,135 @@
+"""GitHub's workflows: in the right form, pinned, with no right too many.
+
+They cannot be run here; what they run, such as `.ci/run` and the build of image and package, can.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.containers import ROOT
+
+FOLDER = ROOT / ".github" / "workflows"
+PATHS = sorted(FOLDER.glob("*.yml"))
+WORKFLOWS: Mapping[str, Mapping[str, Any]] = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in PATHS
+}
+SCHEMAS = ("vendor.github-workflows", "custom.github-workflows-require-timeout")
+
+RIGHTS = {
+    "package": {"contents": "read", "id-token": "write", "attestations": "write"},
+    "image": {
+        "contents": "read",
+        "packages": "write",
+        "id-token": "write",
+        "attestations": "write",
+    },
+    "chart": {"contents": "read", "packages": "write", "id-token": "write"},
+    "pypi": {"id-token": "write"},
+    "release": {"contents": "write"},
+}
+"""What each job may do beyond reading the repository."""
+
+
+def jobs() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give every job by name."""
+    for workflow in WORKFLOWS.values():
+        yield from workflow["jobs"].items()
+
+
+def steps() -> Iterator[Mapping[str, Any]]:
+    """Give every step of every job."""
+    for _, job in jobs():
+        yield from job.get("steps", ())
+
+
+def scripts() -> list[str]:
+    """Give every script that a step runs."""
+    return [step["run"] for step in steps() if "run" in step]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_the_workflows_fit_their_schema(schema: str) -> None:
+    """Every key is one that GitHub knows, and every job has a timeout."""
+    linter = Path(sys.executable).parent / "check-jsonschema"
+    command = [str(linter), f"--builtin-schema={schema}", *map(str, PATHS)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_action_is_pinned_by_its_commit() -> None:
+    """A tag can be moved, a commit cannot; the tag stands beside it for people."""
+    lines = [line for path in PATHS for line in path.read_text(encoding="utf-8").splitlines()]
+    used = [line.partition("uses: ")[2] for line in lines if "uses: " in line]
+    foreign = [each for each in used if not each.startswith("./")]
+    assert len(foreign) == len([step for step in steps() if "uses" in step])
+    pinned = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert [each for each in foreign if not pinned.fullmatch(each)] == []
+    by_name: dict[str, set[str]] = {}
+    for each in foreign:
+        by_name.setdefault(each.partition("@")[0], set()).add(each)
+    assert {name: pins for name, pins in by_name.items() if len(pins) > 1} == {}
+
+
+def test_no_job_may_more_than_it_needs() -> None:
+    """All may read; the rights to write are those in the table, and no checkout keeps a token."""
+    assert {name: flow["permissions"] for name, flow in WORKFLOWS.items()} == {
+        "ci": {"contents": "read"},
+        "release": {"contents": "read"},
+    }
+    assert {name: job["permissions"] for name, job in jobs() if "permissions" in job} == RIGHTS
+    checkouts = [step for step in steps() if "checkout@" in step.get("uses", "")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_scripts_are_shell_and_take_nothing_in_by_text() -> None:
+    """What comes from outside comes as a variable, never as part of a script."""
+    for script in scripts():
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+        assert "${{" not in script
+
+
+def test_all_versions_of_python_that_are_promised_are_tested() -> None:
+    """The matrix is what the package says it runs on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    promised = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert WORKFLOWS["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"] == promised
+
+
+def test_a_release_is_tested_then_built_and_published_in_order() -> None:
+    """Nothing is published of what was not tested; PyPI, where nothing can be undone, is last."""
+    found = WORKFLOWS["release"]["jobs"]
+    assert found["test"]["uses"] == "./.github/workflows/ci.yml"
+    needs = {name: job.get("needs") for name, job in found.items()}
+    assert needs == {
+        "test": None,
+        "package": "test",
+        "image": "package",
+        "chart": "image",
+        "pypi": ["image", "chart"],
+        "release": "pypi",
+    }
+    built = next(step["with"] for step in found["image"]["steps"] if step.get("id") == "build")
+    assert built["platforms"] == "linux/amd64,linux/arm64"
+    assert built["sbom"] is True
+
+
+def test_the_notes_of_a_release_are_its_part_of_the_changelog(tmp_path: Path) -> None:
+    """The script that cuts it out gives that version's part, and no other."""
+    (script,) = (each for each in scripts() if "gh release" in each)
+    (tmp_path / "CHANGELOG.md").write_text(
+        "# Changelog\n## [Unreleased]\nlater\n## [1.2.3] - 2026-01-01\n- news\n## [1.2.2]\nold\n"
+    )
+    (tmp_path / "gh").write_text("#!/bin/sh\n")
+    (tmp_path / "gh").chmod(0o755)
+    environment = {"GITHUB_REF_NAME": "v1.2.3", "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "notes.md").read_text() == "- news\n"
