@@ -557,11 +557,9 @@ def test_the_package_is_whole(helm: Helm, tmp_path: Path) -> None:
     with tarfile.open(package) as tar:
         assert all(member.isfile() for member in tar.getmembers())
         held = {member.name for member in tar.getmembers()}
-    # Folders that are links are not entered by themselves.
-    files = [*CHART.rglob("*"), *(CHART / "files" / "dashboards").iterdir()]
     assert held == {
         f"{PROGRAM}/{path.relative_to(CHART)}"
-        for path in files
+        for path in CHART.rglob("*")
         if path.is_file() and path.name != ".helmignore"
     }
     everything = {**EXTRAS, "serviceMonitor": {"enabled": True}}
