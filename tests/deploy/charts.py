@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,24 @@ def find(manifests: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
     """Give the only manifest of a kind."""
     (found,) = (each for each in manifests if each["kind"] == kind)
     return dict(found)
+
+
+def exporter_pod(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give the template of the exporter's pod."""
+    template: dict[str, Any] = find(manifests, "StatefulSet")["spec"]["template"]
+    return template
+
+
+def container(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give the exporter's container."""
+    (only,) = exporter_pod(manifests)["spec"]["containers"]
+    return dict(only)
+
+
+@cache
+def values_file() -> str:
+    """Read the values as they stand, with their comments."""
+    return (CHART / "values.yaml").read_text(encoding="utf-8")
 
 
 def config_schema() -> dict[str, Any]:

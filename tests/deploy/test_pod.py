@@ -6,7 +6,7 @@ import copy
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -102,9 +102,9 @@ def values_for(world: World, endpoint: str, release: str) -> dict[str, Any]:
     }
 
 
-async def test_the_pod_of_the_chart_runs(real_tool: Callable[[str], Path], tmp_path: Path) -> None:
+async def test_the_pod_of_the_chart_runs(helm: Helm, tmp_path: Path) -> None:
     """With a Secret and a disk: ready, scraped, stopped with 0, begun again on its ledger."""
-    helm, world = Helm(real_tool("helm"), tmp_path), busy_world()
+    world = busy_world()
     targets = sum(1 + len(each["livy_compute_ids"]) for each in targets_of(world))
     address = f"127.0.0.1:{free_port()}"
     release = f"emr-exporter-test-{uuid.uuid4().hex[:8]}"

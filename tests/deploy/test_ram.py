@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,9 +80,7 @@ def test_the_assumed_role_is_one_that_targets_can_name() -> None:
 
 
 @pytest.mark.real
-def test_the_role_trusts_the_account_of_the_chart(
-    real_tool: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_the_role_trusts_the_account_of_the_chart(helm: Helm) -> None:
     """Installed as the README says, the ServiceAccount is the one that the role trusts."""
     condition = policy("rrsa-trust.json")["Condition"]["StringEquals"]
     (subject,), (audience,) = condition["oidc:sub"], condition["oidc:aud"]
@@ -93,16 +89,12 @@ def test_the_role_trusts_the_account_of_the_chart(
     heredoc = re.search(r"^cat > values\.yaml <<'END'\n(.*?)^END$", text, re.DOTALL | re.MULTILINE)
     assert installed is not None
     assert heredoc is not None
-    helm = Helm(real_tool("helm"), tmp_path)
     values = yaml.safe_load(heredoc[1])
-    account = find(helm.render(values, release=installed[1], namespace=installed[2]), KIND)
-    metadata = account["metadata"]
+    manifests = helm.render(values, release=installed[1], namespace=installed[2])
+    metadata = find(manifests, "ServiceAccount")["metadata"]
     assert subject == f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}"
     assert audience == "sts.aliyuncs.com"
     role = metadata["annotations"]["pod-identity.alibabacloud.com/role-name"]
     steps = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"CreateRole --RoleName {role} " in steps
     assert f"exec statefulset/{installed[1]} -- \\\n     {PROGRAM} check" in steps
-
-
-KIND = "ServiceAccount"
