@@ -63,8 +63,8 @@ COMPILE = .venv-lock/bin/uv pip compile -q --universal --python-version 3.11 --g
 	--no-header --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
 clean: ## forget everything that was made here
-	@rm -rf .containers .venv .venv-lock .home .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
-		.ruff_cache build dist
+	@rm -rf .containers .venv .venv-lock .home .tools .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Sets the shell variable `python`. A shim on PATH may exist and yet not run, so each is tried.

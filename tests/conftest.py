@@ -12,6 +12,9 @@ import pytest
 
 from tests.guard import sitecustomize as guard
 
+TOOLS = Path(__file__).parent.parent / ".tools"
+"""Where `.ci/run` puts what Debian does not have."""
+
 METADATA_VARIABLE = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 
 SCRATCH = pytest.StashKey[Path]()
@@ -108,8 +111,15 @@ def anyio_backend() -> str:
 
 
 def find_tool(name: str) -> Path:
-    """Find a system tool in PROMETHEUS_BIN_DIR or PATH, or skip (fail if REQUIRE_REAL_TOOLS=1)."""
-    folders = [os.environ.get("PROMETHEUS_BIN_DIR", ""), os.environ.get("PATH", os.defpath)]
+    """Find a system tool, or skip (fail if REQUIRE_REAL_TOOLS=1).
+
+    It is looked for in PROMETHEUS_BIN_DIR, in PATH, and where `.ci/run` puts some.
+    """
+    folders = [
+        os.environ.get("PROMETHEUS_BIN_DIR", ""),
+        os.environ.get("PATH", os.defpath),
+        str(TOOLS),
+    ]
     found = shutil.which(name, path=os.pathsep.join(filter(None, folders)))
     if found is None:
         lacking(f"{name} is not installed; set PROMETHEUS_BIN_DIR or PATH (.ci/run installs it)")

@@ -1,0 +1,111 @@
+{{- define "exporter.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* 52 characters at most: a StatefulSet's pods get a label with its name and a hash behind it. */}}
+{{- define "exporter.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains (include "exporter.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "exporter.name" .) | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "exporter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "exporter.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "exporter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The metadata of an object: list root, its name, and labels and annotations of its own. */}}
+{{- define "exporter.metadata" -}}
+{{- $root := .root -}}
+name: {{ .name }}
+namespace: {{ .namespace | default $root.Release.Namespace }}
+labels:
+  {{- include "exporter.labels" $root | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (.annotations | default dict) $root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "exporter.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "exporter.fullname" .) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "exporter.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{- printf "%s@%s" .repository .digest -}}
+{{- else -}}
+{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "exporter.isTls" -}}
+{{- if and .Values.webConfig.existingSecret .Values.webConfig.tls }}true{{ end -}}
+{{- end -}}
+
+{{- define "exporter.scheme" -}}
+{{- if include "exporter.isTls" . }}https{{ else }}http{{ end -}}
+{{- end -}}
+
+{{- define "exporter.telemetryPath" -}}
+{{- dig "web" "telemetry_path" "/metrics" (.Values.config | default dict) -}}
+{{- end -}}
+
+{{/* The exporter's settings, as the file has them. The demo's own hold is for scrapes every 15 s. */}}
+{{- define "exporter.config" -}}
+{{- $config := deepCopy (.Values.config | default dict) -}}
+{{- if .Values.demo -}}
+{{- $config = merge $config (dict "ledger" (dict "birth_hold" "90s")) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "exporter.isMutualTls" -}}
+{{- if and (include "exporter.isTls" .) .Values.webConfig.clientCertificates }}true{{ end -}}
+{{- end -}}
+
+{{/* The kubelet has no certificate; the health check of the image is content to be asked for one. */}}
+{{- define "exporter.probe" -}}
+{{- if include "exporter.isMutualTls" .root -}}
+exec:
+  command: [python, -I, -m, exporter.healthcheck, "127.0.0.1:9825"]
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: http
+  scheme: {{ include "exporter.scheme" .root | upper }}
+{{- end }}
+{{- end -}}
+
+{{/* Seconds of a duration such as 90, 90s or 2m; nothing for any other notation. */}}
+{{- define "exporter.seconds" -}}
+{{- $text := toString . -}}
+{{- if regexMatch "^[0-9]+s?$" $text -}}
+{{- trimSuffix "s" $text -}}
+{{- else if regexMatch "^[0-9]+m$" $text -}}
+{{- mul (trimSuffix "m" $text | int) 60 -}}
+{{- end -}}
+{{- end -}}

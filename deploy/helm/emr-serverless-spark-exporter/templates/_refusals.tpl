@@ -1,0 +1,48 @@
+{{/* Values that are each valid, and cannot be meant together; one message that says what to do. */}}
+{{- define "exporter.refuse" -}}
+{{- $credentials := .Values.credentials -}}
+{{- $config := .Values.config | default dict -}}
+{{- if gt (int .Values.replicaCount) 1 -}}
+{{- fail (printf "replicaCount is %d, and can be 1 or 0: the ledger has one writer, and two exporters would count every CU-hour twice. For availability install the chart a second time under another name." (int .Values.replicaCount)) -}}
+{{- end -}}
+{{- $ways := list -}}
+{{- if $credentials.rrsaRoleName }}{{ $ways = append $ways "credentials.rrsaRoleName" }}{{ end -}}
+{{- if $credentials.existingSecret }}{{ $ways = append $ways "credentials.existingSecret" }}{{ end -}}
+{{- if $credentials.ecsRamRole }}{{ $ways = append $ways "credentials.ecsRamRole" }}{{ end -}}
+{{- if gt (len $ways) 1 -}}
+{{- fail (printf "%s are set: give one of them. The exporter would silently take the first that it finds." (join " and " $ways)) -}}
+{{- end -}}
+{{- if not .Values.demo -}}
+{{- if and (not $ways) (not .Values.extraEnv) (not .Values.extraEnvFrom) (not .Values.extraVolumes) -}}
+{{- fail "no credential: set credentials.rrsaRoleName (RRSA), credentials.existingSecret (an access key) or credentials.ecsRamRole; or demo: true to look at it without an account." -}}
+{{- end -}}
+{{- if not $config.region_id -}}
+{{- if not $config.targets -}}
+{{- fail "no region: set config.region_id, such as cn-hangzhou; or demo: true to look at it without an account." -}}
+{{- end -}}
+{{- range $index, $target := $config.targets -}}
+{{- if not $target.region_id -}}
+{{- fail (printf "config.targets[%d] has no region_id: give it one, or set config.region_id for all." $index) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $credentials.rrsaRoleName (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "credentials.rrsaRoleName needs a ServiceAccount of its own: set serviceAccount.create, or name yours in serviceAccount.name and annotate it." -}}
+{{- end -}}
+{{- if dig "web" "health_auth" false $config -}}
+{{- fail "config.web.health_auth: the probes of Kubernetes have no password; leave it off. The health endpoints show no metric." -}}
+{{- end -}}
+{{- if and .Values.webConfig.tlsSecret (not .Values.webConfig.existingSecret) -}}
+{{- fail "webConfig.tlsSecret needs webConfig.existingSecret: the file in it says which certificate is served." -}}
+{{- end -}}
+{{- if .Values.serviceMonitor.enabled -}}
+{{- $hold := dig "ledger" "birth_hold" "90s" $config -}}
+{{- $holdSeconds := include "exporter.seconds" $hold -}}
+{{- if $holdSeconds -}}
+{{- if ge (include "exporter.seconds" .Values.serviceMonitor.interval | int) (int $holdSeconds) -}}
+{{- fail (printf "serviceMonitor.interval (%s) has to be shorter than config.ledger.birth_hold (%v): Prometheus would miss the first value of new counters, and lose the increase that follows." .Values.serviceMonitor.interval $hold) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,152 @@
+"""The chart, rendered by the real helm."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.settings import TargetSettings
+from exporter.settings.names import Setting, known
+
+ROOT = Path(__file__).parent.parent.parent
+CHART = ROOT / "deploy" / "helm" / "emr-serverless-spark-exporter"
+SCHEMA = CHART / "values.schema.json"
+
+Values = Mapping[str, Any]
+
+RELEASE = "r"
+"""The name of an installation where it does not matter."""
+
+OF_THE_CHART = frozenset({"config.file", "ledger.path", "web.listen-address", "web.config.file"})
+"""Settings that the chart gives as flags, and refuses in values."""
+
+
+@dataclass(frozen=True)
+class Helm:
+    """Runs helm offline, with folders of its own."""
+
+    program: Path
+    folder: Path
+    _rendered: dict[tuple[Path, str, str, str], str] = field(default_factory=dict)
+
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, whatever its exit code."""
+        folders = {f"HELM_{each}_HOME": str(self.folder) for each in ("CACHE", "CONFIG", "DATA")}
+        return subprocess.run(
+            [self.program, *arguments],
+            env=os.environ | folders,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    def render(
+        self,
+        values: Values,
+        *,
+        chart: Path = CHART,
+        release: str = RELEASE,
+        namespace: str = "default",
+    ) -> list[dict[str, Any]]:
+        """Give the manifests that an installation with `values` makes."""
+        asked = (chart, release, namespace, json.dumps(values))
+        if asked not in self._rendered:  # many tests look at the same ones
+            done = self._template(values, chart, release, namespace)
+            assert done.returncode == 0, done.stderr
+            self._rendered[asked] = done.stdout
+        text = self._rendered[asked]
+        return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
+
+    def notes(self, values: Values) -> str:
+        """Give what helm prints after an installation with `values`."""
+        words = ("install", RELEASE, CHART, "--dry-run=client")
+        done = self.run(*words, "--values", self._written(values))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.partition("\nNOTES:\n")[2]
+
+    def refusal(self, values: Values) -> str:
+        """Give why an installation with `values` is refused."""
+        done = self._template(values, CHART, RELEASE, "default")
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
+    def _template(
+        self, values: Values, chart: Path, release: str, namespace: str
+    ) -> subprocess.CompletedProcess[str]:
+        words = ("template", release, chart, f"--namespace={namespace}")
+        return self.run(*words, "--values", self._written(values))
+
+    def _written(self, values: Values) -> Path:
+        path = self.folder / "values.json"
+        path.write_text(json.dumps(values), encoding="utf-8")
+        return path
+
+
+def find(manifests: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
+    """Give the only manifest of a kind."""
+    (found,) = (each for each in manifests if each["kind"] == kind)
+    return dict(found)
+
+
+def exporter_pod(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give the template of the exporter's pod."""
+    template: dict[str, Any] = find(manifests, "StatefulSet")["spec"]["template"]
+    return template
+
+
+def container(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give the exporter's container."""
+    (only,) = exporter_pod(manifests)["spec"]["containers"]
+    return dict(only)
+
+
+@cache
+def values_file() -> str:
+    """Read the values as they stand, with their comments."""
+    return (CHART / "values.yaml").read_text(encoding="utf-8")
+
+
+def config_schema() -> dict[str, Any]:
+    """Write the JSON schema of the value `config`: the exporter's settings, without the chart's.
+
+    Loose on the notation of values, which the exporter itself checks at its start.
+    """
+    schema: dict[str, Any] = {**_object(), "description": "the exporter's settings"}
+    for setting in known().values():
+        if setting.name in OF_THE_CHART:
+            continue
+        group = schema
+        for step in setting.path[:-1]:
+            group = group["properties"].setdefault(step, _object())
+        group["properties"][setting.path[-1]] = _schema_of(setting)
+    return schema
+
+
+def _object() -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": {}}
+
+
+def _schema_of(setting: Setting) -> dict[str, Any]:
+    default = f" (default: {setting.default})"
+    described = {"description": f"{setting.field.description}{default}"}
+    if setting.name == "targets":
+        entry = _object()
+        entry["properties"] = {
+            name: {"description": field.description or ""}
+            for name, field in TargetSettings.model_fields.items()
+        }
+        return {**described, "type": "array", "items": entry}
+    if setting.is_list:
+        return {**described, "type": ["array", "string"]}
+    match setting.field.get_default():
+        case bool():
+            return {**described, "type": "boolean"}
+        case int() | float():
+            return {**described, "type": ["number", "string"]}
+    return {**described, "type": "string"}

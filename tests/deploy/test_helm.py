@@ -1,0 +1,222 @@
+"""The chart: rendered by the real helm, held to real schemas, refused where it cannot be meant."""
+
+import json
+import re
+import sys
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import exporter
+from exporter.cli.registry import COMMANDS, PROGRAM
+from exporter.settings import Settings, load
+from exporter.settings.names import known
+from tests.deploy.charts import CHART, OF_THE_CHART, Helm, Values, container, exporter_pod
+from tests.deploy.installations import DEMO, EXTRAS, KEY, MATRIX, MONITOR, ROLLED_OUT, RRSA, TLS
+from tests.deploy.manifests import OLDEST, complaints, versions
+from tests.e2e.test_processes import ANY_PORT
+from tests.processes import EXPORTER, run, start
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("values", [DEMO, TLS, EXTRAS])
+def test_helm_lint_has_nothing_to_say(helm: Helm, tmp_path: Path, values: Values) -> None:
+    """Not even a warning."""
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    done = helm.run("lint", "--strict", CHART, "--values", path)
+    assert (done.returncode, "[WARNING]" in done.stdout) == (0, False), done.stdout + done.stderr
+
+
+@pytest.mark.real
+@ROLLED_OUT
+def test_what_is_rendered_is_valid(helm: Helm, values: Values) -> None:
+    """In the oldest and the newest Kubernetes that are known, and to the operator's own schemas."""
+    manifests = helm.render(values)
+    assert complaints(manifests) == []
+    names = [(each["kind"], each["metadata"]["name"]) for each in manifests]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind", ["StatefulSet", "ServiceMonitor", "PrometheusRule"])
+def test_the_schemas_would_object(helm: Helm, kind: str) -> None:
+    """A field that does not exist is noticed, in each kind of schema."""
+    manifests = helm.render({**MONITOR, "prometheusRule": {"enabled": True}})
+    manifest = next(each for each in manifests if each["kind"] == kind)
+    assert complaints([manifest]) == []
+    manifest["spec"]["replicsa"] = 1
+    assert complaints([manifest]) != []
+
+
+def test_the_oldest_kubernetes_is_what_the_chart_says() -> None:
+    """The chart promises no version that nothing is checked against."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert chart["kubeVersion"] == f">={OLDEST}.0-0"
+    assert versions()[0] == OLDEST
+
+
+REFUSED: Mapping[str, tuple[Values, str]] = {
+    "two replicas": ({**KEY, "replicaCount": 2}, "replicaCount is 2, and can be 1 or 0"),
+    "no credential": ({"config": {"region_id": "cn-hangzhou"}}, "no credential: set"),
+    "two credentials": (
+        {**KEY, "credentials": {"existingSecret": "k", "rrsaRoleName": "r"}},
+        "credentials.rrsaRoleName and credentials.existingSecret are set: give one",
+    ),
+    "no region": ({"credentials": KEY["credentials"]}, "no region: set config.region_id"),
+    "a target without region": (
+        {**KEY, "config": {"targets": [{"workspace_id": "w-1"}]}},
+        "config.targets[0] has no region_id",
+    ),
+    "rrsa without account": (
+        {**RRSA, "serviceAccount": {"create": False}},
+        "credentials.rrsaRoleName needs a ServiceAccount",
+    ),
+    "probes without password": (
+        {**KEY, "config": {"region_id": "cn-hangzhou", "web": {"health_auth": True}}},
+        "config.web.health_auth: the probes",
+    ),
+    "certificate without file": (
+        {**KEY, "webConfig": {"tlsSecret": "t"}},
+        "webConfig.tlsSecret needs webConfig.existingSecret",
+    ),
+    "rare scrapes": (
+        {**KEY, "serviceMonitor": {"enabled": True, "interval": "90s"}},
+        "serviceMonitor.interval (90s) has to be shorter than config.ledger.birth_hold (90s)",
+    ),
+    "rarer scrapes": (
+        {
+            "config": {"region_id": "cn-hangzhou", "ledger": {"birth_hold": 60}},
+            "credentials": KEY["credentials"],
+            "serviceMonitor": {"enabled": True, "interval": "2m"},
+        },
+        "has to be shorter than config.ledger.birth_hold (60)",
+    ),
+    "a secret in values": (
+        {**KEY, "credentials": {"accessKeyId": "LTAI"}},
+        "additional properties 'accessKeyId' not allowed",
+    ),
+    "a misspelt setting": (
+        {**KEY, "config": {"region_id": "cn-hangzhou", "pol": {}}},
+        "additional properties 'pol' not allowed",
+    ),
+    "a setting of the chart": (
+        {**KEY, "config": {"ledger": {"path": "/elsewhere"}}},
+        "additional properties 'path' not allowed",
+    ),
+    "a misspelt value": ({**KEY, "replicas": 1}, "additional properties 'replicas' not allowed"),
+    "a part without anything": ({**KEY, "persistence": None}, "missing property 'persistence'"),
+    "a short end": ({**KEY, "terminationGracePeriodSeconds": 5}, "minimum: got 5, want 10"),
+    "a file system": ({**KEY, "persistence": {"accessMode": "ReadWriteMany"}}, "must be one of"),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("values", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_meant_is_refused(helm: Helm, values: Values, message: str) -> None:
+    """Before anything is installed, with what to do."""
+    assert message in helm.refusal(values)
+
+
+@pytest.mark.real
+@ROLLED_OUT
+def test_the_exporter_accepts_its_command_line(helm: Helm, values: Values, tmp_path: Path) -> None:
+    """Flags and file are settings that the exporter knows, and each value arrives."""
+    manifests = helm.render(values)
+    settings = settings_of(manifests, tmp_path)
+    assert settings.web.listen.port == 9825
+    mounted = {each["mountPath"]: each["name"] for each in container(manifests)["volumeMounts"]}
+    assert mounted[str(settings.ledger.path.parent)] == "data"
+    given = values.get("config") or {}
+    expected = load("config", [f"--config.file={written(tmp_path / 'given', given)}"], {}).settings
+    for setting in known().values():
+        if setting.name not in OF_THE_CHART and not (
+            "demo" in values and setting.name == "ledger.birth-hold"
+        ):
+            assert setting.value_in(settings) == setting.value_in(expected), setting.name
+
+
+def settings_of(manifests: list[dict[str, Any]], folder: Path) -> Settings:
+    """Load the settings as the container would."""
+    volumes = {each["name"]: each for each in exporter_pod(manifests)["spec"]["volumes"]}
+    mounts = {each["name"]: each["mountPath"] for each in container(manifests)["volumeMounts"]}
+    (files,) = (
+        each["data"]
+        for each in manifests
+        if each["kind"] == "ConfigMap"
+        and each["metadata"]["name"] == volumes["config"]["configMap"]["name"]
+    )
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    command, *flags = container(manifests)["args"]
+    flags = [flag.replace(mounts["config"], str(folder)) for flag in flags]
+    return load(command, flags, {}).settings
+
+
+def written(path: Path, settings: Mapping[str, Any]) -> Path:
+    """Write settings as an operator's file."""
+    path.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.real
+def test_the_package_is_whole(helm: Helm, tmp_path: Path) -> None:
+    """The links to rules and dashboards become files; it renders what the folder renders."""
+    done = helm.run("package", CHART, "--destination", tmp_path)
+    assert done.returncode == 0, done.stderr
+    package = tmp_path / f"{PROGRAM}-{exporter.__version__}.tgz"
+    with tarfile.open(package) as tar:
+        assert all(member.isfile() for member in tar.getmembers())
+        held = {member.name for member in tar.getmembers()}
+    assert held == {
+        f"{PROGRAM}/{path.relative_to(CHART)}"
+        for path in CHART.rglob("*")
+        if path.is_file() and path.name != ".helmignore"
+    }
+    everything = {**EXTRAS, "serviceMonitor": {"enabled": True}}
+    assert helm.render(everything, chart=package) == helm.render(everything)
+
+
+def test_chart_and_package_have_one_version() -> None:
+    """So a chart's release says which exporter it runs."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (exporter.__version__,) * 2
+    assert chart["name"] == PROGRAM
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["demo", "rrsa", "access key", "tls", "no disk"])
+def test_the_notes_say_what_to_do_next(helm: Helm, name: str) -> None:
+    """With commands that exist, and what is special about this installation."""
+    notes = helm.notes(MATRIX[name])
+    typed = re.findall(rf"-- {PROGRAM} (\w+) (--\S+)", notes)
+    assert [(command, flag) for command, flag in typed if command not in NAMES] == []
+    assert ("exec statefulset" in notes) == (name != "demo")
+    subject = f"system:serviceaccount:default:r-{PROGRAM}"
+    assert (subject in notes) == (name == "rrsa")
+    assert ("https://127.0.0.1:9825/" in notes) == (name == "tls")
+    assert ("WARNING" in notes) == (name == "no disk")
+    assert (f"data-r-{PROGRAM}-0" in notes) == (name not in {"demo", "no disk"})
+
+
+NAMES = {command.name for command in COMMANDS}
+
+
+@pytest.mark.real
+@pytest.mark.anyio
+async def test_the_test_of_the_chart_finds_the_page(helm: Helm, tmp_path: Path) -> None:
+    """The script of `helm test` exits with 0 once a real exporter is ready."""
+    (pod,) = (each for each in helm.render(DEMO) if each["kind"] == "Pod")
+    (made,) = pod["spec"]["containers"]
+    assert made["command"] == ["python", "-c"]
+    script, host, port, *rest = made["args"]
+    assert (host, port) == (f"r-{PROGRAM}.default.svc", "9825")
+    async with start([*EXPORTER, "demo", ANY_PORT], tmp_path / "e") as process:
+        served = (await process.url()).rpartition(":")[2]
+        arguments = [sys.executable, "-c", script, "127.0.0.1", served, *rest]
+        code, done = await run(arguments, tmp_path / "test")
+    assert (code, done.output.startswith(b"ready; /metrics has")) == (0, True), done.output

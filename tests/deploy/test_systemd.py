@@ -1,0 +1,214 @@
+"""The unit of systemd: verified, rated, and its own command line run."""
+
+import asyncio
+import json
+import re
+import stat
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, serve
+from exporter.settings import load
+from exporter.settings.names import PREFIX, known
+from tests.app.test_notify import systemd
+from tests.deploy import containers
+from tests.deploy.units import (
+    FOLDER,
+    PROGRAM,
+    UNIT,
+    command,
+    directives,
+    environment,
+    environment_file,
+    seccomp_profile,
+)
+from tests.e2e.test_processes import cloud_of
+from tests.harness import targets_of
+from tests.processes import CREDENTIAL, EXPORTER, ROOT, STOP_SECONDS, eventually, start
+from tests.worlds import busy_world
+
+
+def text(name: str) -> str:
+    """Read a file of the folder."""
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """Give the unit with a program that exists on this machine; systemd wants to see it."""
+    program = tmp_path / "program"
+    program.touch(mode=stat.S_IRWXU)
+    copy = tmp_path / UNIT.name
+    copy.write_text(UNIT.read_text(encoding="utf-8").replace(PROGRAM, str(program)), "utf-8")
+    return copy
+
+
+def analyze(real_tool: Callable[[str], Path], *arguments: str | Path) -> str:
+    """Run systemd-analyze, which does not need a running systemd; give what it says."""
+    done = subprocess.run(
+        [real_tool("systemd-analyze"), *arguments], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.real
+def test_the_unit_is_valid(real_tool: Callable[[str], Path], unit: Path) -> None:
+    """Systemd has nothing to complain about, not even a directive that it does not know."""
+    assert analyze(real_tool, "verify", unit) == ""
+
+
+@pytest.mark.real
+def test_the_changes_of_the_readme_are_valid(real_tool: Callable[[str], Path], unit: Path) -> None:
+    """What it gives for `systemctl edit`, systemd understands; nonsense it would not."""
+    folder = unit.with_name(f"{unit.name}.d")
+    folder.mkdir()
+    changes = re.findall(r"```ini\n(.*?)```", text("README.md"), re.DOTALL)
+    assert len(changes) == 2
+    for change in changes:
+        (folder / "override.conf").write_text(change, encoding="utf-8")
+        assert analyze(real_tool, "verify", unit) == ""
+    (folder / "override.conf").write_text("[Service]\nLoadCredentials=x:/y\n", encoding="utf-8")
+    assert "'LoadCredentials'" in analyze(real_tool, "verify", unit)
+
+
+@pytest.mark.real
+def test_the_unit_is_hardened(real_tool: Callable[[str], Path], unit: Path) -> None:
+    """An exposure under 2.0 of 10, and the one that its README names."""
+    told = analyze(real_tool, "security", "--offline=true", "--threshold=20", "--no-pager", unit)
+    rated = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
+    assert rated is not None
+    assert f"gives it {rated[1]} of 10" in " ".join(text("README.md").split())
+
+
+def test_what_the_unit_waits_for_is_what_the_exporter_does() -> None:
+    """It notifies, gives signs of life, and ends before it is killed."""
+    given = directives(UNIT.read_text(encoding="utf-8"))
+    assert (given["Type"], given["NotifyAccess"]) == (["notify"], ["main"])
+    (end,) = given["TimeoutStopSec"]
+    assert float(end.removesuffix("s")) > STOP_SECONDS
+    assert float(given["WatchdogSec"][0].removesuffix("s")) >= 30
+
+
+def test_the_environment_names_settings_that_exist() -> None:
+    """Also those that are commented out; and with a region the file is enough to start."""
+    variables = {setting.variable for setting in known().values()}
+    named = re.findall(rf"^#?({PREFIX}\w+)=", text("environment"), re.MULTILINE)
+    assert set(named) - variables == set()
+    everything = environment_file(
+        re.sub(rf"^#(?={PREFIX})", "", text("environment"), flags=re.MULTILINE)
+    )
+    del everything[f"{PREFIX}CONFIG__FILE"]  # names a file of the operator
+    assert load("serve", [], everything).settings.api.network == "vpc"
+    assert load("serve", [], environment_file(text("environment"))).settings.region_id
+    assert set(re.findall(rf"{PREFIX}\w+", text("README.md"))) - variables == set()
+
+
+@pytest.mark.parametrize("path", [FOLDER / "README.md", ROOT / "README.md"], ids=["own", "top"])
+def test_the_readme_installs_what_the_unit_wants(path: Path) -> None:
+    """Each path that the unit names is made by a step."""
+    steps, given = path.read_text(encoding="utf-8"), directives(UNIT.read_text(encoding="utf-8"))
+    assert f"python3 -m venv {Path(PROGRAM).parent.parent}" in steps
+    sources = [*given["EnvironmentFile"]]
+    sources += [each.partition(":")[2] for each in given["LoadCredential"]]
+    for source in map(Path, sources):
+        assert re.search(rf"install .*-t {source.parent} deploy/systemd/{source.name}\n", steps)
+    assert f"-t /etc/systemd/system deploy/systemd/{UNIT.name}\n" in steps
+
+
+@pytest.mark.anyio
+async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
+    """With its variables, its credential and its folder: ready, all targets up, an orderly end."""
+    given = directives(UNIT.read_text(encoding="utf-8"))
+    variables = environment(given, tmp_path)
+    ledger = Path(variables["STATE_DIRECTORY"]) / "emr-exporter.db"
+    ledger.parent.mkdir()
+    keys = text("credentials.ini").replace("replace-me", DEMO_KEY_ID, 1)
+    keys = keys.replace("replace-me", DEMO_KEY_SECRET)
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "credentials.ini").write_text(keys, encoding="utf-8")
+    program, *arguments = command(given, variables)
+    assert program == PROGRAM
+    world, address = busy_world(), str(tmp_path / "notify")
+    with systemd(address) as listener:
+        async with serve(cloud_of(world).app) as endpoint:
+            variables |= environment_file(text("environment")) | {
+                f"{PREFIX}TARGETS": json.dumps(targets_of(world)),
+                f"{PREFIX}API__ENDPOINT": endpoint,
+                f"{PREFIX}WEB__LISTEN_ADDRESS": "127.0.0.1:0",
+                "NOTIFY_SOCKET": address,
+                "WATCHDOG_USEC": "1000000",
+            }
+            async with start([*EXPORTER, *arguments], tmp_path / "run", variables) as process:
+                await listener.hears("READY=1")
+                targets = sum(1 + len(each["livy_compute_ids"]) for each in targets_of(world))
+                await listener.hears(f"STATUS={targets} of {targets} targets up")
+                await listener.hears("WATCHDOG=1")
+                async with httpx.AsyncClient() as http:
+                    ready = await http.get(f"{await process.url()}/-/ready")
+                code, seconds = await process.end()
+    assert (ready.status_code, code, seconds < STOP_SECONDS) == (200, 0, True)
+    assert ledger.is_file()
+    assert DEMO_KEY_SECRET.encode() not in process.output
+
+
+def members(real_tool: Callable[[str], Path], group: str) -> set[str]:
+    """Give the system calls of a group of systemd's, those of the groups in it too."""
+    lines = analyze(real_tool, "syscall-filter", "--no-pager", group).splitlines()[1:]
+    names = {line.strip() for line in lines if line.strip() and not line.strip().startswith("#")}
+    groups = {name for name in names if name.startswith("@")}
+    return names.difference(groups).union(*(members(real_tool, each) for each in groups))
+
+
+@pytest.mark.real
+@pytest.mark.anyio
+@pytest.mark.timeout(containers.BUILD_SECONDS + 60)  # the first test builds
+async def test_the_exporter_runs_under_what_the_unit_forbids(
+    real_tool: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """System calls, memory, address families: the kernel enforces them, and nothing is missed."""
+    given = directives(UNIT.read_text(encoding="utf-8"))
+    profile = seccomp_profile(given, partial(members, real_tool))
+    path = tmp_path / "seccomp.json"
+    path.write_text(json.dumps(profile), encoding="utf-8")
+    options = (*containers.HARDENED, "--network=none", f"--security-opt=seccomp={path}")
+    environ = {**CREDENTIAL, "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
+    with containers.run(
+        containers.build(), "demo", options=options, environment=environ
+    ) as container:
+
+        async def is_healthy() -> bool:
+            asked = await execute("python", "-I", "-m", "exporter.healthcheck")
+            return asked.returncode == 0
+
+        async def execute(*words: str) -> subprocess.CompletedProcess[str]:
+            return await asyncio.to_thread(container.execute, *words)
+
+        await eventually(is_healthy)
+        refused = await execute("python", "-c", FORBIDDEN)
+        checked = await execute(Path(PROGRAM).name, "check", "--region-id=cn-hangzhou")
+        code = container.stop()
+        told = container.output
+    assert refused.stdout.split() == ["socket", "mmap", "unshare"]
+    assert (checked.returncode, "network: " in checked.stdout) == (1, True), checked
+    assert code == 0
+    assert "Traceback" not in told + checked.stderr
+
+
+FORBIDDEN = """
+import mmap, os, socket, ctypes
+for name, attempt in {
+    "socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+    "mmap": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC),
+    "unshare": lambda: ctypes.CDLL(None).unshare(0x10000000) == 0 or os.stat("/proc/nothing"),
+}.items():
+    try:
+        attempt()
+    except OSError:
+        print(name)
+"""
