@@ -185,7 +185,7 @@ class LivySessions:
         new = absorb(history, outcome, rows, self._watch())
         if self._trouble is None:
             self._history = new
-        return self._result(new)
+        return await self._result(new)
 
     async def _look(self, number: int, progress: Progress) -> Page[LivySession]:
         """Read a page, which the service may refuse as one past the end: then it is empty."""
@@ -268,7 +268,7 @@ class LivySessions:
         self._history = history if is_usable else None
         self._walked_at = self._clock.monotonic()
         self._warn(history)
-        return self._result(history, is_truncated=is_truncated)
+        return await self._result(history, is_truncated=is_truncated)
 
     def _warn(self, history: History) -> None:
         is_long = len(history) > SMALL_PAGES * PAGE_SIZE
@@ -356,8 +356,8 @@ class LivySessions:
     def _age(self) -> float:
         return self._clock.monotonic() - self._walked_at
 
-    def _result(self, history: History, *, is_truncated: bool = False) -> PollResult:
-        gauges = self._gauges(history, is_truncated=is_truncated)
+    async def _result(self, history: History, *, is_truncated: bool = False) -> PollResult:
+        gauges = await asyncio.to_thread(self._gauges, history, is_truncated=is_truncated)
         return PollResult(gauges, self._trouble, Records(sessions=self._kept.shown))
 
     def _gauges(self, history: History, *, is_truncated: bool) -> Samples:

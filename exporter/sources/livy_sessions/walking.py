@@ -48,8 +48,9 @@ class CompleteWalk:
 
     @property
     def progress(self) -> WalkProgress:
-        """Tell how far the walk has come."""
-        return WalkProgress(len(self._pages), self.expected)
+        """Tell how far the walk has come; it may need a page more than were expected."""
+        pages = len(self._pages)
+        return WalkProgress(pages, None if self.expected is None else max(pages, self.expected))
 
     async def run(self, fetch: Fetch, on_page: Callable[[], None]) -> None:
         """Walk on, to the end. Raises `PollError`; may then be called again."""
