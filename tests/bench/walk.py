@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from exporter.app.build import Exporter
-from tests.bench.gateway import PAGES, TOTAL, exporter, fast_cloud, poll, read_alone
+from tests.bench.gateway import PAGES, TOTAL, client, exporter, fast_cloud, poll, read_alone
 from tests.bench.rows import Row
 from tests.lag import Lag, watched
 
@@ -72,7 +72,8 @@ async def _round(endpoint: str) -> tuple[_Yardstick, list[_Walk]]:
             wall, cpu = await walk
         walks.append(_Walk(what, wall, cpu, cpu / yardstick.allowed, lag))
 
-    await add("read alone", read_alone(endpoint))
+    async with client(endpoint) as reader:
+        await add("read alone", read_alone(reader))
     async with exporter(endpoint, full_walk_interval="1s") as built:
         await add("read, counted and stored, the first time", _complete_poll(built))
         await asyncio.sleep(1)

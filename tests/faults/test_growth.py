@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from exporter.api import PAGE_SIZE
-from tests.bench.gateway import fast_cloud, read_alone
+from tests.bench.gateway import client, fast_cloud, read_alone
 from tests.faults.kinds import ACTIONS, LATER_KINDS, SETTINGS
 from tests.harness import Harness
 from tests.lag import watched
@@ -27,8 +27,8 @@ async def test_a_walk_does_not_block_the_event_loop() -> None:
     gc.freeze()  # what the tests hold is more than the exporter does, and no part of this
     try:
         with fast_cloud(pages=PAGES) as endpoint:
-            async with watched() as lag:
-                await read_alone(endpoint, PAGES)
+            async with client(endpoint) as reader, watched() as lag:
+                await read_alone(reader, PAGES)
     finally:
         gc.unfreeze()
     # Not the wall clock: on a machine that is shared, others' work would count as ours.
