@@ -48,8 +48,13 @@ def fast_cloud(open_rows: int = 0, among: int = 0, *, pages: int = PAGES) -> Ite
 
 
 @contextlib.asynccontextmanager
-async def exporter(endpoint: str, *, full_walk_interval: str = "6h") -> AsyncIterator[Exporter]:
-    """Build an exporter with a ledger on this machine's disk that polls the gateway alone."""
+async def exporter(
+    endpoint: str, *, full_walk_interval: str = "6h", rate: int = 1000
+) -> AsyncIterator[Exporter]:
+    """Build an exporter with a ledger on this machine's disk that polls the gateway alone.
+
+    `rate` is its budget, in requests a second.
+    """
     settings = Settings.model_validate(
         {
             "region_id": "cn-hangzhou",
@@ -57,7 +62,7 @@ async def exporter(endpoint: str, *, full_walk_interval: str = "6h") -> AsyncIte
             "livy_compute_ids": ["lc-1"],
             "session_clusters": {"enabled": False},
             "livy": {"full_walk_interval": full_walk_interval},
-            "api": {"endpoint": endpoint, "max_requests_per_second": 1000},
+            "api": {"endpoint": endpoint, "max_requests_per_second": rate},
         }
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
 """A process that serves the page of 100,000 samples: `python -m tests.bench.page_server KIND`.
 
-`still`: our web server. `busy` with the endpoint of a cloud: the same, and it publishes 1 % of
-change every half second while it walks a long history, again and again. `reference`:
-prometheus-client's own ASGI application on the same families.
+`still`: our web server. `busy` with the endpoint of a cloud and a budget in requests a second: the
+same, and it publishes 1 % of change every half second while it walks a long history, again and
+again. `reference`: prometheus-client's own ASGI application on the same families.
 Writes its port to stdout, ends with its stdin.
 """
 
@@ -23,14 +23,16 @@ _CHANGE = 0.01
 _PUBLISH_SECONDS = 0.5
 
 
-async def _serve(kind: str, endpoint: str = "") -> None:
+async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
     spare_the_loop()  # as the daemon does when it starts
     sessions = ManySessions()
     board = RenderedBoard(sessions.picture())
     app = _reference(board) if kind == "reference" else _ours(board)
     with bind("127.0.0.1", 0) as listener:
         async with Server(app).serving(listener):
-            work = [_publishes(sessions, board), _walks(endpoint)] if kind == "busy" else []
+            work = (
+                [_publishes(sessions, board), _walks(endpoint, int(rate))] if kind == "busy" else []
+            )
             tasks = [asyncio.create_task(each) for each in work]
             print(listener.getsockname()[1], flush=True)
             end = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
@@ -47,8 +49,8 @@ async def _publishes(sessions: ManySessions, board: RenderedBoard) -> None:
         board.publish(await asyncio.to_thread(sessions.picture))
 
 
-async def _walks(endpoint: str) -> None:
-    async with exporter(endpoint, full_walk_interval="1s") as built:
+async def _walks(endpoint: str, rate: int) -> None:
+    async with exporter(endpoint, full_walk_interval="1s", rate=rate) as built:
         while True:
             await poll(built)
             await asyncio.sleep(1)

@@ -116,9 +116,13 @@ class Histories(RuleBasedStateMachine):
         self.check_requests(long.requests - requests, before)
 
     def check_requests(self, requests: int, before: list[Any]) -> None:
-        """Whatever happens, a poll costs its pages and a few."""
+        """Whatever happens, a poll costs its pages and a few.
+
+        Without an order, a row that came in meanwhile may be anywhere: to find it takes them twice.
+        """
         pages = len(before) // 100 + 1
-        assert requests <= pages + 5
+        passes = 2 if self.order is HistoryOrder.SHUFFLED else 1
+        assert requests <= passes * pages + 5
 
     @precondition(lambda self: self.order is not HistoryOrder.SHUFFLED)
     @rule()
