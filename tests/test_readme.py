@@ -204,7 +204,8 @@ def test_flags_and_variables_exist() -> None:
     flags |= {option.flag for command in COMMANDS for option in command.options}
     flags |= {"--require-hashes", "--no-deps"}  # pip's
     flags |= {"--read-only", "--cap-drop", "--security-opt", "--memory"}  # docker's
-    flags |= {"--name", "--restart", "--build"}
+    flags |= {"--name", "--restart", "--build", "--rm", "--entrypoint"}
+    flags |= {"--create-namespace", "--now"}  # helm's, systemctl's
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", text())) - flags == set()
     variables = {setting.variable for setting in known().values()}
     assert set(re.findall(r"EMR_EXPORTER_\w+", text())) - variables == set()

@@ -60,6 +60,22 @@ def test_the_oldest_kubernetes_is_what_the_chart_says() -> None:
     assert versions()[0] == OLDEST
 
 
+@pytest.mark.real
+def test_labels_of_operators_come_along_once(helm: Helm) -> None:
+    """The nearest wins; those that selectors look for are the chart's, also for a release `1`."""
+    manifests = helm.render(EXTRAS, release="1")  # which YAML would take for a number
+    stateful = next(each for each in manifests if each["kind"] == "StatefulSet")
+    (claim,) = stateful["spec"]["volumeClaimTemplates"]
+    wanted = {"app.kubernetes.io/name": "emr", "app.kubernetes.io/instance": "1"}
+    assert stateful["spec"]["selector"]["matchLabels"] == wanted
+    pod = exporter_pod(manifests)["metadata"]["labels"]
+    for labels in (stateful["metadata"]["labels"], pod, claim["metadata"]["labels"]):
+        assert wanted.items() <= labels.items()
+    assert (pod["team"], pod["tier"]) == ("data", "monitoring")
+    assert stateful["metadata"]["labels"]["tier"] == "data"
+    assert complaints(manifests) == []
+
+
 REFUSED: Mapping[str, tuple[Values, str]] = {
     "two replicas": ({**KEY, "replicaCount": 2}, "replicaCount is 2, and can be 1 or 0"),
     "no credential": ({"config": {"region_id": "cn-hangzhou"}}, "no credential: set"),

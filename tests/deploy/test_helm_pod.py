@@ -11,7 +11,7 @@ import pytest
 
 from tests.deploy.charts import Helm, Values, container, exporter_pod, find, values_file
 from tests.deploy.containers import dockerfile
-from tests.deploy.installations import ECS, KEY, MATRIX, ROLLED_OUT, RRSA
+from tests.deploy.installations import ECS, KEY, MATRIX, POLICY, ROLLED_OUT, RRSA
 from tests.processes import STOP_SECONDS
 
 
@@ -124,6 +124,51 @@ def test_the_metadata_service_is_asked_only_on_demand(
     """Off by default: a pod must not come by the role of its node by accident."""
     variables = {each["name"]: each.get("value") for each in container(helm.render(values))["env"]}
     assert variables["ALIBABA_CLOUD_ECS_METADATA_DISABLED"] == expected
+
+
+ALWAYS_OUT = {(53, "UDP"), (53, "TCP"), (443, "TCP")}
+
+
+@pytest.mark.real
+def test_the_network_policy_lets_out_what_is_needed(helm: Helm) -> None:
+    """Names and HTTPS; with the role of the node its metadata service; and what is given."""
+    usual, more = (
+        find(helm.render(each), "NetworkPolicy")["spec"]
+        for each in (MATRIX["network policy"], POLICY)
+    )
+    assert usual["policyTypes"] == more["policyTypes"] == ["Ingress", "Egress"]
+    assert out_of(usual) == {(None, *each) for each in ALWAYS_OUT}
+    metadata = {("100.100.100.200/32", 80, "TCP"), (None, 3128, "TCP")}
+    assert out_of(more) == out_of(usual) | metadata
+
+
+def out_of(policy: Mapping[str, Any]) -> set[tuple[str | None, int, str]]:
+    """Give each block of addresses, port and protocol that a policy lets out; `None` is any."""
+    return {
+        (peer and peer["ipBlock"]["cidr"], port["port"], port["protocol"])
+        for rule in policy["egress"]
+        for peer in rule.get("to", [None])
+        for port in rule["ports"]
+    }
+
+
+@pytest.mark.real
+def test_the_network_policy_lets_in_who_scrapes(helm: Helm) -> None:
+    """Everybody, or those who are named and the chart's own test; always to the one port."""
+    manifests = helm.render(POLICY)
+    pod, policy = exporter_pod(manifests)["metadata"], find(manifests, "NetworkPolicy")["spec"]
+    tester = find(manifests, "Pod")["metadata"]["labels"]
+    selected = policy["podSelector"]["matchLabels"].items()
+    assert selected <= pod["labels"].items()
+    assert not selected <= tester.items()
+    (rule,) = policy["ingress"]
+    *named, own = rule["from"]
+    assert named == POLICY["networkPolicy"]["from"]
+    assert own["podSelector"]["matchLabels"].items() <= tester.items()
+    ports = [each["name"] for each in container(manifests)["ports"]]
+    assert [each["port"] for each in rule["ports"]] == ports
+    (usual,) = find(helm.render(MATRIX["network policy"]), "NetworkPolicy")["spec"]["ingress"]
+    assert usual == {"ports": rule["ports"]}
 
 
 @pytest.mark.real

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -142,7 +143,7 @@ def test_the_locked_packages_are_inside_and_no_others(image: str) -> None:
 def test_the_readme_runs_it_so_and_says_how_large_it_is(image: str) -> None:
     """The options of the tests are those of the README; the size holds to some MB."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^docker run (.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (command,) = re.findall(r"^docker run -d (.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     typed = command.replace("\\\n", " ").split()
     assert [option for option in HARDENED if option not in typed] == []
     assert f"emr-ledger:{LEDGER}" in typed
@@ -205,6 +206,22 @@ async def test_a_new_container_goes_on_with_the_ledger_of_the_volume(image: str)
                 await eventually(lambda: shows(url, 3.5))  # although the cloud is down
                 cloud.faults.clear()
                 await eventually(lambda: shows(url, 7.5))
+            restore(image, ledger)
+            cloud.faults.add(Refuse(Refusal(503, "ServiceUnavailable")))
+            async with exporter(image, ledger, world, endpoint) as (_, url):
+                await eventually(lambda: shows(url, 3.5))
+
+
+def restore(image: str, ledger: str) -> None:
+    """Put the backup in the ledger's place by the command of the README."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(
+        r"^docker run --rm (-v .*?)^docker start", readme, re.MULTILINE | re.DOTALL
+    )
+    typed = shlex.split(command.replace("\\\n", " "))
+    named = {"emr-serverless-spark-exporter": image, f"emr-ledger:{LEDGER}": f"{ledger}:{LEDGER}"}
+    words = (named.get(word, word) for word in typed)
+    containers.podman("run", "--rm", "--health-interval=disable", "--network=none", *words)
 
 
 @asynccontextmanager

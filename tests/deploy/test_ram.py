@@ -85,7 +85,9 @@ def test_the_role_trusts_the_account_of_the_chart(helm: Helm) -> None:
     condition = policy("rrsa-trust.json")["Condition"]["StringEquals"]
     (subject,), (audience,) = condition["oidc:sub"], condition["oidc:aud"]
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    installed = re.search(r"^helm install (\S+) \S+ -n (\S+) -f values\.yaml$", text, re.MULTILINE)
+    installed = re.search(
+        r"^helm install (\S+) \S+ \\\n  -n (\S+) .*-f values\.yaml$", text, re.MULTILINE
+    )
     heredoc = re.search(r"^cat > values\.yaml <<'END'\n(.*?)^END$", text, re.DOTALL | re.MULTILINE)
     assert installed is not None
     assert heredoc is not None

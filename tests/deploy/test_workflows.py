@@ -4,16 +4,19 @@ They cannot be run here; what they run, such as `.ci/run` and the build of image
 """
 
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.deploy.charts import CHART
 from tests.deploy.containers import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
@@ -129,3 +132,49 @@ def test_the_notes_of_a_release_are_its_part_of_the_changelog(tmp_path: Path) ->
     environment = {"GITHUB_REF_NAME": "v1.2.3", "PATH": f"{tmp_path}:/usr/bin:/bin"}
     subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "notes.md").read_text() == "- news\n"
+
+
+@pytest.mark.real
+def test_the_released_chart_runs_the_released_image(
+    real_tool: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Both scripts agree, whoever owns the repository; what is signed is what was pushed."""
+    chart = tmp_path / CHART.relative_to(ROOT)
+    shutil.copytree(CHART, chart)  # the links in it become files
+    stubs = tmp_path / "bin"
+    stubs.mkdir()
+    helm = f'[ "$1" = push ] && echo "Digest: sha256:beef" || exec {real_tool("helm")} "$@"'
+    for name, does in {"helm": helm, "cosign": 'echo "$@" >signed'}.items():
+        (stubs / name).write_text(f"#!/bin/sh\n{does}\n", encoding="utf-8")
+        (stubs / name).chmod(0o755)
+    environment = {
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_REF_NAME": "v1.2.3",
+        "GITHUB_REPOSITORY": "Some-Body/Exporter",
+        "GITHUB_REPOSITORY_OWNER": "Some-Body",
+        "HOME": str(tmp_path),
+        "PATH": f"{stubs}:/usr/bin:/bin",
+    }
+    for job, name in (("image", "Name the image"), ("chart", "Package, push and sign")):
+        script = script_of(job, name)
+        subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, check=True)
+    pushed = dict(line.split("=") for line in (tmp_path / "output").read_text().splitlines())
+    with tarfile.open(tmp_path / "chart" / f"{CHART.name}-1.2.3.tgz") as package:
+        held = {
+            name: yaml.safe_load(package.extractfile(f"{CHART.name}/{name}") or b"")
+            for name in ("Chart.yaml", "values.yaml")
+        }
+    assert pushed == {"image": "ghcr.io/some-body/exporter", "version": "1.2.3"}
+    assert held["values.yaml"]["image"]["repository"] == pushed["image"]
+    assert held["values.yaml"]["image"]["tag"] == ""
+    assert held["Chart.yaml"]["appVersion"] == pushed["version"]
+    signed = (tmp_path / "signed").read_text(encoding="utf-8").split()
+    assert signed == ["sign", "--yes", f"ghcr.io/some-body/charts/{CHART.name}@sha256:beef"]
+
+
+def script_of(job: str, name: str) -> str:
+    """Give what a step of the release runs."""
+    (step,) = (
+        each for each in WORKFLOWS["release"]["jobs"][job]["steps"] if each.get("name") == name
+    )
+    return str(step["run"])
