@@ -191,6 +191,23 @@ async def test_a_target_that_failed_says_why_and_what_to_do() -> None:
     assert [each.is_current for each in recovered] == [False, False]
 
 
+async def test_a_workspace_without_session_clusters_is_not_an_unknown_one() -> None:
+    """It was listed, and there are none: until nobody could list it for too long."""
+    async with Harness(empty_world()) as h:
+        assert (await view_of(h)).clusters.workspaces_unknown == 1
+        await h.poll()
+        assert (await view_of(h)).clusters.workspaces_unknown == 0
+        html = (await h.get("/")).text
+        assert "As listed now: no session cluster." in html
+        assert "Not known" not in html
+
+        h.cloud.faults.add(faults.FORBIDDEN, action="ListSessionClusters")
+        await h.poll()
+        assert (await view_of(h)).clusters.workspaces_unknown == 0
+        await h.tick(301)
+        assert (await view_of(h)).clusters.workspaces_unknown == 1
+
+
 async def test_a_session_cluster_in_error_says_why() -> None:
     """Since when, with what code and words, and where its Spark UI is."""
     world = busy_world()

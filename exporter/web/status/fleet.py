@@ -7,6 +7,7 @@ from typing import Final
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.model import NANO, LivySession, SessionCluster, Source, Target
+from exporter.snapshot import TargetView
 from exporter.web.status.names import Anchors, web_address
 from exporter.web.status.targets import Moment
 from exporter.web.status.view import Clusters, FailedCluster, Sessions, SessionStatus
@@ -66,7 +67,15 @@ def _by_state(moment: Moment, metric: Metric) -> Mapping[str, int]:
 def _unknown(moment: Moment, source: Source) -> int:
     """Count the targets that were not listed yet, or not for so long that they are stale."""
     targets = moment.snapshot.targets.items()
-    return sum(target.source is source and not view.gauges for target, view in targets)
+    return sum(
+        target.source is source and not view.gauges and not _is_empty(view, moment.monotonic)
+        for target, view in targets
+    )
+
+
+def _is_empty(view: TargetView, monotonic: float) -> bool:
+    """Tell of a target without gauges whether it was listed, and that lately."""
+    return view.gauges_read > 0 and monotonic - view.gauges_read < view.stale_after
 
 
 def _records(moment: Moment) -> Iterator[tuple[Target, LivySession]]:
