@@ -8,6 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TextIO
 
@@ -96,8 +97,9 @@ class ProgressLine:
         if line != self._drawn:
             if self._is_stopped():
                 return
-            self._stream.write(_ERASE + line)
-            self._stream.flush()
+            with suppress(OSError):  # the window was closed; what goes on here needs none
+                self._stream.write(_ERASE + line)
+                self._stream.flush()
         self._drawn, self._drawn_at = line, now
 
     def _is_stopped(self) -> bool:
