@@ -65,16 +65,18 @@ def _by_state(moment: Moment, metric: Metric) -> Mapping[str, int]:
 
 
 def _unknown(moment: Moment, source: Source) -> int:
-    """Count the targets that were not listed yet, or not for so long that they are stale."""
-    targets = moment.snapshot.targets.items()
+    """Count the targets that were not listed yet, not to the end, or not for too long."""
     return sum(
-        target.source is source and not view.gauges and not _is_empty(view, moment.monotonic)
-        for target, view in targets
+        not _is_known(view, moment.monotonic)
+        for target, view in moment.snapshot.targets.items()
+        if target.source is source
     )
 
 
-def _is_empty(view: TargetView, monotonic: float) -> bool:
-    """Tell of a target without gauges whether it was listed, and that lately."""
+def _is_known(view: TargetView, monotonic: float) -> bool:
+    """Tell whether a target was listed, completely and lately; it may have nothing to list."""
+    if view.gauges:
+        return not any(sample.value for sample in view.gauges.get(catalog.HISTORY_TRUNCATED, ()))
     return view.gauges_read > 0 and monotonic - view.gauges_read < view.stale_after
 
 
