@@ -89,8 +89,9 @@ class ProgressLine:
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what was written."""
-        self._stream.flush()
+        """Pass on what was written, if somebody is there."""
+        with suppress(OSError):
+            self._stream.flush()
 
     def _draw(self, now: float) -> None:
         line = self._line(now)

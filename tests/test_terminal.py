@@ -112,6 +112,7 @@ def test_a_terminal_that_is_gone_harms_nobody() -> None:
     line.end("w/lc")
     line.show("w/lc", 3, 9)
     line.clear()
+    line.flush()
     with suppress(OSError):  # what it could not write is still in there
         terminal.close()
 
