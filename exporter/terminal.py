@@ -8,6 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TextIO
 
@@ -88,16 +89,18 @@ class ProgressLine:
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what was written."""
-        self._stream.flush()
+        """Pass on what was written, if somebody is there."""
+        with suppress(OSError):
+            self._stream.flush()
 
     def _draw(self, now: float) -> None:
         line = self._line(now)
         if line != self._drawn:
             if self._is_stopped():
                 return
-            self._stream.write(_ERASE + line)
-            self._stream.flush()
+            with suppress(OSError):  # the window was closed; what goes on here needs none
+                self._stream.write(_ERASE + line)
+                self._stream.flush()
         self._drawn, self._drawn_at = line, now
 
     def _is_stopped(self) -> bool:

@@ -8,6 +8,7 @@ import pty
 import struct
 import termios
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -95,6 +96,25 @@ def test_it_is_cut_where_the_window_ends(columns: int, length: int | None) -> No
     text = written.removeprefix(ERASE)
     whole = f"Reading w/lc [###{'.' * 27}] 1 of 9 pages"
     assert text == whole[:length]
+
+
+def test_a_terminal_that_is_gone_harms_nobody() -> None:
+    """A window is closed, and the daemon that was begun in it goes on without."""
+    main, side = pty.openpty()
+    clock = itertools.count()
+    terminal = os.fdopen(side, "w")
+    line = ProgressLine(terminal, monotonic=lambda: next(clock))
+    line.show("w/lc", 1, 9)
+    os.close(main)
+    with pytest.raises(OSError, match="Input/output error"):
+        os.write(side, b"it is gone")
+    line.show("w/lc", 2, 9)
+    line.end("w/lc")
+    line.show("w/lc", 3, 9)
+    line.clear()
+    line.flush()
+    with suppress(OSError):  # what it could not write is still in there
+        terminal.close()
 
 
 def test_a_stopped_terminal_stops_nobody() -> None:

@@ -1,6 +1,9 @@
 """Short polls say what complete walks would say, whatever happens while pages are read."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -25,8 +28,11 @@ from exporter.demo import (
     World,
 )
 from exporter.demo.calls import Call
-from exporter.demo.faults import FORBIDDEN
-from exporter.errors import PollError
+from exporter.demo.faults import FORBIDDEN, Hang
+from exporter.errors import LedgerError, PollError
+from exporter.ledger import GatewayKey
+from exporter.ledger import Walk as LedgerWalk
+from exporter.model import LivySession
 from tests.sources.histories import KEY, Long, Model, flat
 from tests.worlds import GATEWAY, WORKSPACE
 
@@ -278,6 +284,30 @@ async def test_a_walk_goes_on_where_it_failed() -> None:
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 
 
+async def test_a_walk_of_which_something_was_not_counted_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disk was full for a moment, and then the service fell silent: nothing is left out."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 2990)
+    fault = long.cloud.faults.add(Hang(), page=25)
+    stage, pieces = long.ledger.stage_sessions, count(1)
+
+    def stage_but_one(
+        gateway: GatewayKey, records: Sequence[LivySession], walk: LedgerWalk
+    ) -> None:
+        if next(pieces) == 1:
+            raise LedgerError("the disk is full")
+        stage(gateway, records, walk)
+
+    monkeypatch.setattr(long.ledger, "stage_sessions", stage_but_one)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(polled(long), 1.0)
+    long.cloud.faults.remove(fault)
+    found, _, _ = await polled(long)
+    assert found == long.expected(Model(), long.listing())
+    assert long.totals() == Model().read(long.listing(), 0.0).totals()
+
+
 async def test_a_service_that_does_not_show_all_of_its_history() -> None:
     """After three walks to the same depth, what can be read counts; the rest is unknown."""
     long = Long(
@@ -302,3 +332,25 @@ async def test_a_service_that_does_not_show_all_of_its_history() -> None:
     await polled(long)
     after = sum(value for (name, _), value in long.totals().items() if "cu_hours_total" in name)
     assert after - before == 10**9
+
+
+async def test_a_history_that_is_not_shown_to_its_end_is_told_once() -> None:
+    """With what to do; and again only after it could be read completely."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 500)
+    cut_off = Behaviour(reachable_rows=200)
+
+    async def warnings(behaviour: Behaviour, polls: int) -> list[Any]:
+        long.cloud.behaviour = behaviour
+        with capture_logs() as logs:
+            for _ in range(polls):
+                long.clock.advance(7 * 3600)
+                with suppress(PollError):
+                    await long.source.poll(lambda *_: None)
+        return [each for each in logs if each["log_level"] == "warning"]
+
+    (told,) = await warnings(cut_off, 5)
+    assert (told["event"], told["pages"]) == ("history_truncated", 2)
+    assert "poll.interval" in told["advice"]
+    assert await warnings(cut_off, 2) == []
+    assert await warnings(Behaviour(), 1) == []
+    assert len(await warnings(cut_off, 5)) == 1

@@ -1,4 +1,6 @@
-"""What counts as a scrape: a `GET` that was sent to its end."""
+"""What counts as a scrape: a `GET` that was sent to its end; and how a page is handed over."""
+
+import asyncio
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -49,3 +51,41 @@ async def test_a_head_is_no_scrape() -> None:
     """Headers show no sample."""
     _, calls = await answer("HEAD")
     assert calls == []
+
+
+async def test_only_a_few_are_handed_much_at_a_time() -> None:
+    """However many are slow, little of their pages waits for them; who ends makes room."""
+    registry = CollectorRegistry()
+    Gauge("page", "x" * 3_000_000, registry=registry)
+    answers = Answers(RenderedBoard(Snapshot()), OwnMetrics(registry))
+    scrapes = Scrapes(answers.answer, lambda *_: None)
+    largest: list[int] = []
+    is_slow = asyncio.Event()
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def scrape() -> None:
+        sizes: list[int] = []
+
+        async def send(message: Message) -> None:
+            if body := message.get("body"):
+                sizes.append(len(body))
+                await is_slow.wait()
+
+        scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
+        await scrapes(scope, receive, send)
+        assert sum(sizes) > 3_000_000
+        largest.append(max(sizes))
+
+    await asyncio.gather(*(scrape() for _ in range(9)), _soon(is_slow))
+    assert sorted(largest) == [1 << 16] * 5 + [1 << 20] * 4
+    await scrape()
+    assert largest[-1] == 1 << 20
+
+
+async def _soon(event: asyncio.Event) -> None:
+    """Set an event when all others have done what they can without it."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+    event.set()

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.demo import Cluster, faults
+from exporter.demo import Behaviour, Cluster, faults
 from exporter.web.status import page
 from exporter.web.status.routes import REFRESH_SECONDS
 from tests.harness import START, Harness
@@ -191,6 +191,23 @@ async def test_a_target_that_failed_says_why_and_what_to_do() -> None:
     assert [each.is_current for each in recovered] == [False, False]
 
 
+async def test_a_workspace_without_session_clusters_is_not_an_unknown_one() -> None:
+    """It was listed, and there are none: until nobody could list it for too long."""
+    async with Harness(empty_world()) as h:
+        assert (await view_of(h)).clusters.workspaces_unknown == 1
+        await h.poll()
+        assert (await view_of(h)).clusters.workspaces_unknown == 0
+        html = (await h.get("/")).text
+        assert "As listed now: no session cluster." in html
+        assert "Not known" not in html
+
+        h.cloud.faults.add(faults.FORBIDDEN, action="ListSessionClusters")
+        await h.poll()
+        assert (await view_of(h)).clusters.workspaces_unknown == 0
+        await h.tick(301)
+        assert (await view_of(h)).clusters.workspaces_unknown == 1
+
+
 async def test_a_session_cluster_in_error_says_why() -> None:
     """Since when, with what code and words, and where its Spark UI is."""
     world = busy_world()
@@ -273,6 +290,37 @@ async def test_many_sessions_are_cut_and_counted() -> None:
         view, text = await view_of(h), (await h.get("/")).text
     assert (len(view.sessions.live), view.sessions.live_not_shown) == (500, 204)
     assert "And 204 more." in text
+
+
+async def test_more_failed_than_are_shown_are_told_as_such() -> None:
+    """Two hundred are in the table, and nobody is told that these were all."""
+    world = empty_world()
+    for number in range(210):
+        world.put_session(session(f"livy-{number:04}", 1))
+    async with Harness(world) as h:
+        await h.poll()
+        for number in range(210):
+            world.change_session(key(f"livy-{number:04}"), state="error")
+        await h.poll()
+        view, text = await view_of(h), (await h.get("/")).text
+    assert (len(view.sessions.ended), view.sessions.ended_not_shown) == (200, 10)
+    assert "at least 200 Livy sessions failed lately" in view.verdict.summary
+    assert "200<small> at least</small>" in text
+
+
+async def test_a_history_that_is_cut_off_is_not_known_as_a_whole() -> None:
+    """What can be read of it is shown, and nothing says that this were all, or nothing."""
+    world = empty_world()
+    for number in range(250):
+        world.put_session(session(f"livy-{number:04}", 1, age=number))
+    async with Harness(world, behaviour=Behaviour(reachable_rows=100)) as h:
+        for _ in range(3):
+            await h.poll()
+        view, text = await view_of(h), (await h.get("/")).text
+    assert {each.state for each in view.targets} == {"up"}
+    assert (len(view.sessions.live), view.sessions.gateways_unknown) == (100, 1)
+    assert "100<small> at least</small>" in text
+    assert "no session." not in text
 
 
 async def test_all_who_ask_at_once_get_the_same_answer() -> None:

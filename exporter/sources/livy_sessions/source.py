@@ -107,6 +107,7 @@ class LivySessions:
         self._trouble: LedgerError | None = None
         self._logged_at = 0.0
         self._has_warned = False
+        self._has_told_of_end = False
 
     async def poll(self, progress: Progress) -> PollResult:
         """Read what a complete listing needs and count its usage durably.
@@ -244,10 +245,11 @@ class LivySessions:
             return await self._conclude(walk, is_truncated=True)
         except PollError as error:
             await walk.flush()
-            if not isinstance(error, ApiError) or self._trouble is not None:
+            if not isinstance(error, ApiError):
                 self._walk = None
             raise
         self._depths.clear()
+        self._has_told_of_end = False
         return await self._conclude(walk, is_truncated=False)
 
     def _begun_walk(self) -> CompleteWalk:
@@ -286,8 +288,15 @@ class LivySessions:
         """Tell whether the service ends at the same depth again and again."""
         self._depths = [*self._depths, depth][-TRUNCATED_WALKS:]
         is_truncated = len(self._depths) == TRUNCATED_WALKS and len({*self._depths}) == 1
-        if is_truncated:
-            _log.debug(HISTORY_TRUNCATED, target=str(self.target), pages=depth)
+        if is_truncated and not self._has_told_of_end:
+            self._has_told_of_end = True
+            _log.warning(
+                HISTORY_TRUNCATED,
+                target=str(self.target),
+                pages=depth,
+                advice="what lies behind is not counted, and every poll reads all that is shown: "
+                "ask the service's support, and raise poll.interval if that is much",
+            )
         return is_truncated
 
     # The service, the ledger, the page
@@ -318,6 +327,8 @@ class LivySessions:
     async def _stage(self, records: Sequence[LivySession]) -> Watch:
         staged = self._staged
         await self._write(lambda: self._ledger.stage_sessions(self._gateway, records, staged))
+        if self._trouble is not None:
+            self._walk = None  # what was not counted now would be missing at its end
         return self._watch()
 
     async def _count(self, records: Sequence[LivySession], left: Sequence[SessionKey] = ()) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.model import NANO, LivySession, SessionCluster, Source, Target
+from exporter.snapshot import TargetView
 from exporter.web.status.names import Anchors, web_address
 from exporter.web.status.targets import Moment
 from exporter.web.status.view import Clusters, FailedCluster, Sessions, SessionStatus
@@ -64,9 +65,19 @@ def _by_state(moment: Moment, metric: Metric) -> Mapping[str, int]:
 
 
 def _unknown(moment: Moment, source: Source) -> int:
-    """Count the targets that were not listed yet, or not for so long that they are stale."""
-    targets = moment.snapshot.targets.items()
-    return sum(target.source is source and not view.gauges for target, view in targets)
+    """Count the targets that were not listed yet, not to the end, or not for too long."""
+    return sum(
+        not _is_known(view, moment.monotonic)
+        for target, view in moment.snapshot.targets.items()
+        if target.source is source
+    )
+
+
+def _is_known(view: TargetView, monotonic: float) -> bool:
+    """Tell whether a target was listed, completely and lately; it may have nothing to list."""
+    if view.gauges:
+        return not any(sample.value for sample in view.gauges.get(catalog.HISTORY_TRUNCATED, ()))
+    return view.gauges_read > 0 and monotonic - view.gauges_read < view.stale_after
 
 
 def _records(moment: Moment) -> Iterator[tuple[Target, LivySession]]:

@@ -73,7 +73,9 @@ def _all_well(targets: int, sessions: Sessions) -> str:
     said = f"{_counted(targets, 'target')} polled, no session cluster in error"
     failed = sum(each.state == "error" for each in sessions.ended)
     if failed:
-        return f"{said}, {_counted(failed, 'Livy session')} failed lately"
+        is_cut = sessions.ended_not_shown and failed == len(sessions.ended)
+        least = "at least " if is_cut else ""
+        return f"{said}, {least}{_counted(failed, 'Livy session')} failed lately"
     return f"All is well: {said}"
 
 

@@ -159,7 +159,7 @@ class SessionStatus:
 class Sessions:
     """The Livy sessions: all that are listed by state, the live ones, and those ended lately.
 
-    Those of `gateways_unknown` gateways are not known at present, and not in here.
+    Those of `gateways_unknown` gateways are not known at present, or not all of them.
     """
 
     by_state: Mapping[str, int]
