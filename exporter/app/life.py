@@ -91,6 +91,7 @@ def spare_the_loop() -> None:
     little longer. And a thread that computes, such as the ledger's, gives way after 1 ms, not 5:
     each system call of the loop has to wait for that.
     """
+    gc.collect()
     gc.freeze()
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, _FULL_COLLECTION)

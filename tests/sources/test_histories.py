@@ -354,3 +354,12 @@ async def test_a_history_that_is_not_shown_to_its_end_is_told_once() -> None:
     assert await warnings(cut_off, 2) == []
     assert await warnings(Behaviour(), 1) == []
     assert len(await warnings(cut_off, 5)) == 1
+
+
+async def test_a_history_of_a_few_full_pages_is_no_news() -> None:
+    """It takes a page more than were expected to see its end; the log says nothing of it."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 300, is_open=lambda _: False)
+    for _ in range(2):
+        _, requests, events = await polled(long)
+        assert (requests, events) == (4, [])
+        long.clock.advance(60)

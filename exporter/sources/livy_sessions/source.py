@@ -312,12 +312,12 @@ class LivySessions:
         return page
 
     def _tell(self, progress: Progress, walked: WalkProgress) -> None:
-        if max(walked.pages, walked.expected or 0) <= SMALL_PAGES:
-            return
-        progress(walked)
         now = self._clock.monotonic()
         if walked.pages == 1:
             self._logged_at = now
+        if max(walked.pages, walked.expected or 0) <= SMALL_PAGES:
+            return
+        progress(walked)
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
             _log.info(
