@@ -32,7 +32,8 @@ class Lock:
             raise LedgerError(
                 f"the ledger {ledger} cannot be used: {path.name} cannot be written"
                 f" ({error.strerror})",
-                advice="let this user write the ledger's folder, or set ledger.path",
+                advice="let its folder be one that is there and that this user may write, or set"
+                " ledger.path",
             ) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

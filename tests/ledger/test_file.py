@@ -162,8 +162,8 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "ledger.db"
     assert refusal(path) == (
         f"the ledger {path} cannot be used: ledger.db.lock cannot be written"
-        " (No such file or directory); let this user write the ledger's folder, or set"
-        " ledger.path [io]"
+        " (No such file or directory); let its folder be one that is there and that this user may"
+        " write, or set ledger.path [io]"
     )
 
 
@@ -200,7 +200,8 @@ def test_a_folder_that_cannot_be_written_is_said(foreign: Path) -> None:
     said = refusal_of_nobody(foreign / "ledger.db")
     assert said == (
         f"the ledger {foreign}/ledger.db cannot be used: ledger.db.lock cannot be written"
-        " (Permission denied); let this user write the ledger's folder, or set ledger.path [io]"
+        " (Permission denied); let its folder be one that is there and that this user may write, or"
+        " set ledger.path [io]"
     )
 
 
