@@ -363,3 +363,12 @@ async def test_a_history_of_a_few_full_pages_is_no_news() -> None:
         _, requests, events = await polled(long)
         assert (requests, events) == (4, [])
         long.clock.advance(60)
+
+
+def test_as_many_queues_as_sessions() -> None:
+    """The kinds of rows are numbered, however many there are."""
+    count = 2**16 + 1
+    builder = HistoryBuilder()
+    sessions = (LivySession(f"s{each}", "running", queue=f"q{each}") for each in range(count))
+    builder.add(map(Row.of, sessions), is_late=False)
+    assert len(builder.build({}).counts()) == count

@@ -169,7 +169,7 @@ class HistoryBuilder:
     def __init__(self) -> None:
         self._places: dict[int, int] = {}
         self._created = array("q")
-        self._kinds = array("H")
+        self._kinds = array("I")
         self._names: list[bytes] = []
         self._legend = _Legend()
         self._late: set[int] = set()
@@ -204,7 +204,7 @@ class HistoryBuilder:
             order,
             array("q", map(digests.__getitem__, places)),
             array("q", map(self._created.__getitem__, places)),
-            array("H", map(self._kinds.__getitem__, places)),
+            array("I", map(self._kinds.__getitem__, places)),
             Texts.of(names),
             self._legend.kinds,
             watched,
