@@ -33,6 +33,7 @@ from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayKey
 from exporter.ledger import Walk as LedgerWalk
 from exporter.model import LivySession
+from exporter.sources.livy_sessions.history import HistoryBuilder, Row
 from tests.sources.histories import KEY, Long, Model, flat
 from tests.worlds import GATEWAY, WORKSPACE
 
