@@ -8,6 +8,8 @@ walk that goes up, but then the service's count falls, and such a row cannot sli
 goes *down*: so from the page before each fall on, pages are read again downwards, as far as the
 fall can have moved a row.
 
+A row that goes after it was read stays in the listing: the next walk lacks it.
+
 What cannot be noticed: rows that go and rows that come in equal number between two pages, in an
 order with the oldest first (the count stays, while rows move to earlier pages); rows that move
 among the others; and any of it where the service tells no count. The next walk finds such a row.
