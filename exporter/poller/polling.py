@@ -4,10 +4,10 @@ Nothing here knows of a scheduler: tests call `Polling.poll` themselves.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from exporter.clock import Clock
 from exporter.errors import LedgerError
@@ -18,6 +18,8 @@ from exporter.poller.totals import Totals
 from exporter.snapshot import Board, Failure, TargetView, WalkProgress
 from exporter.sources import PollResult, Progress
 from exporter.telemetry import Telemetry
+
+T = TypeVar("T")
 
 
 class PollSource(Protocol):
@@ -135,12 +137,7 @@ class Polling:
         target = source.target
         self._checked.add(target)
         try:
-            _, failure = await attempt(
-                source.check,
-                name=str(target),
-                timeout=self.timing.timeout,
-                on_life=partial(self._note_walk, target),
-            )
+            _, failure = await self._watched(target, source.check)
         finally:
             self._checked.discard(target)
             self._on_walk(target, None)
@@ -164,18 +161,24 @@ class Polling:
         """Poll within the deadline; the gauges may be good where the ledger is not."""
         target = source.target
         try:
-            result, failure = await attempt(
-                source.poll,
-                name=str(target),
-                timeout=self.timing.timeout,
-                on_life=partial(self._note_walk, target),
-            )
+            result, failure = await self._watched(target, source.poll)
         finally:
             if target not in self._checked:
                 self._on_walk(target, None)
         if result is None:
             return None, failure
         return result, self._ledger_failure(result.ledger_error)
+
+    async def _watched(
+        self, target: Target, call: Callable[[Progress], Awaitable[T]]
+    ) -> tuple[T | None, Failure | None]:
+        """Make a call within the deadline, which each sign of life puts off; show its walk."""
+        return await attempt(
+            call,
+            name=str(target),
+            timeout=self.timing.timeout,
+            on_life=partial(self._note_walk, target),
+        )
 
     def _note_walk(self, target: Target, walked: WalkProgress | None = None) -> None:
         """Show now and then how far a walk has come; to publish has its price."""
