@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from exporter.exposition import Answer, Form
 from exporter.web.scrape import OnScrape, Scrapes
@@ -32,7 +31,7 @@ class Site:
     telemetry_path: str = "/metrics"
 
 
-def site(parts: Site) -> Starlette:
+def site(parts: Site) -> Router:
     """Build the ASGI application."""
 
     async def healthy(_: Request) -> Response:
@@ -43,17 +42,16 @@ def site(parts: Site) -> Starlette:
 
     path = parts.telemetry_path
     healthy_path, ready_path = HEALTH_PATHS
-    app = Starlette(
-        routes=[
+    return Router(
+        [
             Route(path, Scrapes(parts.answer, parts.on_scrape), methods=["GET"]),
             Route(healthy_path, healthy),
             Route(ready_path, ready),
             *StatusPages(parts.status).routes(),
-        ]
+        ],
+        # "/metrics/" is not there: a redirect would be built from whatever Host was sent.
+        redirect_slashes=False,
     )
-    # "/metrics/" is not there: a redirect would be built from whatever Host was sent.
-    app.router.redirect_slashes = False
-    return app
 
 
 def _verdict(good: str, problems: Sequence[str]) -> Response:
