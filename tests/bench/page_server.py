@@ -2,18 +2,22 @@
 
 `still`: our web server. `busy` with the endpoint of a cloud and a budget in requests a second: the
 same, and it publishes 1 % of change every half second while it walks a long history, again and
-again. `reference`: prometheus-client's own ASGI application on the same families.
+again. `reference`: prometheus-client's own ASGI application on the same families. `bare`: asyncio
+alone, which writes the same bytes whatever it is asked for.
 Writes its port to stdout, ends with its stdin.
 """
 
 import asyncio
+import contextlib
+import socket
 import sys
+from collections.abc import AsyncIterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector, make_asgi_app
 from starlette.types import ASGIApp
 
 from exporter.app.life import spare_the_loop
-from exporter.exposition import Answers, OwnMetrics, RenderedBoard
+from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
 from exporter.web import Server, Site, StatusView, bind, site
 from tests.bench.gateway import exporter, poll
 from tests.bench.pages import ManySessions
@@ -27,9 +31,9 @@ async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
     spare_the_loop()  # as the daemon does when it starts
     sessions = ManySessions()
     board = RenderedBoard(sessions.picture())
-    app = _reference(board) if kind == "reference" else _ours(board)
+    answers = Answers(board, OwnMetrics(_registry()))
     with bind("127.0.0.1", 0) as listener:
-        async with Server(app).serving(listener):
+        async with _serving(kind, board, answers, listener):
             work = (
                 [_publishes(sessions, board), _walks(endpoint, int(rate))] if kind == "busy" else []
             )
@@ -56,12 +60,47 @@ async def _walks(endpoint: str, rate: int) -> None:
             await asyncio.sleep(1)
 
 
-def _ours(board: RenderedBoard) -> ASGIApp:
+@contextlib.asynccontextmanager
+async def _serving(
+    kind: str, board: RenderedBoard, answers: Answers, listener: socket.socket
+) -> AsyncIterator[None]:
+    if kind == "bare":
+        page = answers.answer(Form(PageFormat.TEXT, is_gzipped=True)).read()
+        loop = asyncio.get_running_loop()
+        async with await loop.create_server(lambda: _Bare(page), sock=listener):
+            yield
+        return
+    app = _reference(board) if kind == "reference" else _ours(answers)
+    async with Server(app).serving(listener):
+        yield
+
+
+class _Bare(asyncio.Protocol):
+    """Writes the page for all that it receives."""
+
+    def __init__(self, page: bytes) -> None:
+        self._page = page
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, _data: bytes) -> None:
+        self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self._page))
+        self._transport.write(self._page)
+
+
+def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    return registry
+
+
+def _ours(answers: Answers) -> ASGIApp:
     return site(
         Site(
-            answer=Answers(board, OwnMetrics(registry)).answer,
+            answer=answers.answer,
             unhealthy=list,
             unready=list,
             on_scrape=lambda *_: None,

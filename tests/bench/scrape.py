@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from exporter.exposition import Renderer
 from tests.bench import nginx
@@ -21,16 +21,17 @@ from tests.bench.rows import Row
 _ROUNDS = 15
 _HEADERS = {"Accept-Encoding": "gzip", "X-Prometheus-Scrape-Timeout-Seconds": "10"}
 _BUSY_SECONDS = 20
+_NGINX = "scrape of 100,000 samples / nginx"
 
 
 def rows() -> Iterator[Row]:
     """Measure everything on pages of the same size."""
-    with _server("still") as ours, _server("reference") as reference:
+    with _server("still") as ours, _server("reference") as reference, _server("bare") as bare:
         page, _ = _scrape(ours)
         note = f"gzip, {len(page):,} bytes, one connection"
         rate = statistics.median(_rate(ours) for _ in range(_ROUNDS))
         seconds = statistics.median(_scrape(reference)[1] for _ in range(3))
-        yield Row("scrape of 100,000 samples / nginx", *_against_nginx(ours, page, note))
+        yield from _against_nginx({"": ours, ", by asyncio alone": bare}, page, note)
         yield Row("the same / prometheus-client", f"{rate * seconds:,.0f} times as many", note)
     for rate, speed in ((10, "at the default budget"), (1000, "as fast as can be")):
         with fast_cloud() as endpoint, _server("busy", endpoint, str(rate)) as busy:
@@ -43,14 +44,20 @@ def rows() -> Iterator[Row]:
     yield from _publishes()
 
 
-def _against_nginx(ours: int, page: bytes, note: str) -> tuple[str, str]:
+def _against_nginx(ports: Mapping[str, int], page: bytes, note: str) -> Iterator[Row]:
+    """Compare servers of the page by what is theirs; what they share is the kernel."""
     if not nginx.is_installed():
-        return "not measured", "nginx or wrk is not installed"
-    with nginx.nginx(page) as port:
-        pairs = [(_wrk(ours), _wrk(port)) for _ in range(_ROUNDS)]
-        lean = [(_rate(ours), _rate(port)) for _ in range(_ROUNDS)]
-    ratio, lean_ratio = (statistics.median(a / b for a, b in each) for each in (pairs, lean))
-    return f"{ratio:.2f}", f"{note}, by wrk; {lean_ratio:.2f} by a client that only reads"
+        yield Row(_NGINX, "not measured", "nginx or wrk is not installed")
+        return
+    with nginx.nginx(page) as yardstick:
+        for whose, port in ports.items():
+            pairs = [(_wrk(port), _wrk(yardstick)) for _ in range(_ROUNDS)]
+            lean = [(_rate(port), _rate(yardstick)) for _ in range(_ROUNDS)]
+            ratio, lean_ratio = (
+                statistics.median(a / b for a, b in each) for each in (pairs, lean)
+            )
+            read = f"{note}, by wrk; {lean_ratio:.2f} by a client that only reads"
+            yield Row(f"{_NGINX}{whose}", f"{ratio:.2f}", read)
 
 
 def _publishes() -> Iterator[Row]:
