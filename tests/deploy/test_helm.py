@@ -112,6 +112,10 @@ REFUSED: Mapping[str, tuple[Values, str]] = {
         },
         "has to be shorter than config.ledger.birth_hold (60)",
     ),
+    "scrapes that wait longer than their interval": (
+        {**KEY, "serviceMonitor": {"enabled": True, "interval": "5s"}},
+        "serviceMonitor.scrapeTimeout (10s) is longer than serviceMonitor.interval (5s)",
+    ),
     "a secret in values": (
         {**KEY, "credentials": {"accessKeyId": "LTAI"}},
         "additional properties 'accessKeyId' not allowed",
