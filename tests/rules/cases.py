@@ -65,6 +65,7 @@ FAILED = "EmrSparkLivySessionFailed"
 RATIO = "EmrSparkLivyFailureRatioHigh"
 BURN = "EmrSparkLivyBurnHigh"
 BUDGET = "EmrSparkLivyBudgetExceeded"
+UNREACHABLE = "EmrSparkExporterUnreachable"
 ABSENT = "EmrSparkExporterAbsent"
 DOWN = "EmrSparkExporterTargetDown"
 NEVER_UP = "EmrSparkExporterTargetNeverUp"
@@ -703,6 +704,15 @@ EXPORTER_CASES = (
         only=OVERRUN,
     ),
     Case(
+        "the same right after the exporter was seen for the first time",
+        {
+            **alive(),
+            at("exporter_polls_skipped_total", 'source="livy_sessions"'): "_@5 0+1@10 20@90",
+        },
+        {8: [], 14: [], 20: [], 25: [], 60: []},
+        only=OVERRUN,
+    ),
+    Case(
         "records cannot be understood",
         {
             **alive(),
@@ -803,6 +813,30 @@ EXPORTER_CASES = (
         {**alive("1@10 stale"), **alive("_@30 1@30", "b")},
         {9: [], 14: [], 16: [ABSENT], 29: [ABSENT], 31: []},
         only=ABSENT,
+    ),
+    Case(
+        "of two exporters with targets of their own one is gone, and comes back",
+        {
+            **alive("1@90"),
+            at("up"): "1@90",
+            **alive("1@10 stale _@30 1@40", "b"),
+            at("up", instance="b"): "1@10 0@30 1@40",
+            # Scraped by the same Prometheus, and not ours.
+            'up{job="node",instance="a:9100"}': "0@90",
+        },
+        {9: [], 14: [], 16: [UNREACHABLE], 39: [UNREACHABLE], 42: []},
+        only=UNREACHABLE,
+    ),
+    Case(
+        "a replaced pod is not out of reach, nor is one that restarts",
+        {
+            **alive("1@10 stale"),
+            at("up"): "1@10 0@1 stale",
+            **alive("_@12 1@20 stale _@2 1@20", "b"),
+            at("up", instance="b"): "_@12 1@20 0@2 1@20",
+        },
+        {9: [], 12: [], 16: [], 34: [], 40: []},
+        only=UNREACHABLE,
     ),
     Case(
         "a restart is no absence", {**alive("1@10 stale _@2 1@30")}, {9: [], 11: [], 13: [], 20: []}
