@@ -920,6 +920,18 @@ USAGE_CASES = (
         },
     ),
     Case(
+        "an exporter that is scraped twice, as by two ServiceMonitors, burns once",
+        {
+            f'{metric}{{{labels}endpoint="{each}",instance="a:9825",job="emr"}}': values
+            for each in ("http", "metrics")
+            for metric, labels, values in (
+                ("exporter_ledger_created_timestamp_seconds", "", "1000@100"),
+                (CU, f"{QUEUE},", "100+0.5@100"),
+            )
+        },
+        values={(90, f"max(ledger_queue:{PREFIX}livy_cu_hours_total:max)"): 190},
+    ),
+    Case(
         "burn of a queue and of a user",
         {
             **ledger(),
