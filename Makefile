@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --require-hashes
 
 help: ## this list
 	@echo 'make TARGET, where TARGET is one of:'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  %-10s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.runtime .home ## the exporter against a simulated cloud; Ctrl-C ends it

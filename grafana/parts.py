@@ -295,6 +295,7 @@ def board(
     sections: Mapping[str, Sequence[Placed]],
     *,
     since: str,
+    timezone: str = "browser",
     extra: Sequence[dashboard.TextBoxVariable] = (),
 ) -> dict[str, Any]:
     """Lay out a dashboard; give its JSON as Grafana loads it."""
@@ -318,7 +319,7 @@ def board(
         .tags([TAG])
         .time(since, "now")
         .refresh("1m")
-        .timezone("browser")
+        .timezone(timezone)
         .with_variable(
             dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
         )

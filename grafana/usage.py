@@ -25,6 +25,7 @@ from grafana.parts import (
 
 CU_HOURS = f"{P}livy_cu_hours_total{{{QUEUE}}}"
 USER_CU_HOURS = f"{P}livy_proxy_user_cu_hours_total{{{GATEWAY}}}"
+LEDGER_USER = f"ledger_user:{P}livy_proxy_user"
 DAY = f"queue:{P}livy_cu_hours:day"
 
 
@@ -116,12 +117,13 @@ def _sessions() -> str:
     return f"topk(20, sum by (session_id, name, queue, proxy_user) ({named}))"
 
 
-def _window(metric: str, by: str) -> str:
-    """Give what counters rose by in the time that is shown."""
-    grown = f"sum by ({by}) ({once(f'increase({metric}[$__range])')})"
-    for label in by.split(", "):
-        grown = filled(grown, label)
-    return f"topk(20, {grown})"
+def _window(metric: str, filters: str, by: str) -> str:
+    """Give what counters rose by in the time that is shown, over replaced pods too.
+
+    `metric` is recorded: by ledger, which outlives the address at which it was scraped.
+    """
+    grown = f"max without (ledger) (increase({metric}{{{filters}}}[$__range]))"
+    return f"topk(20, {filled(f'sum by ({by}) ({grown})', by)})"
 
 
 def usage() -> dict[str, Any]:
@@ -193,7 +195,7 @@ def usage() -> dict[str, Any]:
                 rows(
                     "Queues",
                     "CU-hours by queue in the time shown.",
-                    Query(_window(CU_HOURS, "queue")),
+                    Query(_window(f"ledger_queue:{P}livy_cu_hours_total:max", QUEUE, "queue")),
                     columns={"queue": "Queue"},
                     value="CU-hours",
                     decimals=2,
@@ -203,7 +205,7 @@ def usage() -> dict[str, Any]:
                 rows(
                     "Users by CU-hours",
                     "CU-hours by user in the time shown.",
-                    Query(_window(USER_CU_HOURS, "proxy_user")),
+                    Query(_window(f"{LEDGER_USER}_cu_hours_total:max", GATEWAY, "proxy_user")),
                     columns={"proxy_user": "User"},
                     value="CU-hours",
                     decimals=2,
@@ -213,11 +215,7 @@ def usage() -> dict[str, Any]:
                 rows(
                     "Users by vcore-seconds",
                     "Vcore-seconds by user in the time shown.",
-                    Query(
-                        _window(
-                            f"{P}livy_proxy_user_vcore_seconds_total{{{GATEWAY}}}", "proxy_user"
-                        )
-                    ),
+                    Query(_window(f"{LEDGER_USER}_vcore_seconds_total:max", GATEWAY, "proxy_user")),
                     columns={"proxy_user": "User"},
                     value="Vcore-seconds",
                     decimals=1,
@@ -227,9 +225,7 @@ def usage() -> dict[str, Any]:
                 rows(
                     "Users by MB-seconds",
                     "MB-seconds by user in the time shown.",
-                    Query(
-                        _window(f"{P}livy_proxy_user_mb_seconds_total{{{GATEWAY}}}", "proxy_user")
-                    ),
+                    Query(_window(f"{LEDGER_USER}_mb_seconds_total:max", GATEWAY, "proxy_user")),
                     columns={"proxy_user": "User"},
                     value="MB-seconds",
                     decimals=1,
@@ -262,5 +258,6 @@ def usage() -> dict[str, Any]:
             ),
         },
         since="now-24h",
+        timezone="utc",  # Grafana begins the bars of days at its own midnight; the rules know UTC's
         extra=(text_variable("cu_price", "Price of a CU-hour", "0.35"), exporter_url()),
     ) | {"weekStart": "monday"}

@@ -205,7 +205,7 @@ def test_flags_and_variables_exist() -> None:
     flags |= {"--require-hashes", "--no-deps"}  # pip's
     flags |= {"--read-only", "--cap-drop", "--security-opt", "--memory"}  # docker's
     flags |= {"--name", "--restart", "--build", "--rm", "--entrypoint"}
-    flags |= {"--create-namespace", "--now"}  # helm's, systemctl's
+    flags |= {"--create-namespace", "--now", "--volumes"}  # helm's, systemctl's, Compose's
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", text())) - flags == set()
     variables = {setting.variable for setting in known().values()}
     assert set(re.findall(r"EMR_EXPORTER_\w+", text())) - variables == set()

@@ -45,7 +45,7 @@ class Labels:
     def __init__(
         self, records: Mapping[str, Mapping[str, Any]], catalog: tuple[Metric, ...] = CATALOG
     ) -> None:
-        self._known: dict[str, frozenset[str]] = dict.fromkeys(PROCESS, SCRAPED)
+        self._known: dict[str, frozenset[str]] = dict.fromkeys({*PROCESS, "up"}, SCRAPED)
         self._known["ALERTS"] = frozenset(
             {"alertname", "alertstate", "workspace_id", "livy_compute_id", "queue"}
         )

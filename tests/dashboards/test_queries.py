@@ -1,8 +1,9 @@
 """Every query of every panel and rule asks for metrics and labels that there are."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from tests.dashboards.promql import (
     substituted,
     template_queries,
 )
-from tests.rules.promtool import rules
+from tests.rules.cases import CU, GATEWAY, QUEUE, at, ledger
+from tests.rules.promtool import Case, rules, run_case
 
 RECORDS, ALERTS = rules("record"), rules("alert")
 BOARDS = dashboards()
@@ -128,3 +130,44 @@ def test_a_dashboard_is_whole(name: str) -> None:
     own = variables - {"queue"}
     assert all(f"${each}" in used or f"${{{each}}}" in used for each in own)
     assert document["links"][0]["tags"] == ["emr-serverless-spark"]
+
+
+BURNED_BY = {
+    "Queues": (CU, QUEUE),
+    "Users by CU-hours": ("livy_proxy_user_cu_hours_total", f'{GATEWAY},proxy_user="u"'),
+    "Users by vcore-seconds": (
+        "livy_proxy_user_vcore_seconds_total",
+        f'{GATEWAY},proxy_user="u"',
+    ),
+    "Users by MB-seconds": ("livy_proxy_user_mb_seconds_total", f'{GATEWAY},proxy_user="u"'),
+}
+"""The tables of top consumers, and the counters that they add up."""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("title", BURNED_BY)
+def test_the_top_consumers_outlive_a_replaced_pod(
+    title: str, tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
+    """What was burned before and after a pod got another address is one sum."""
+    (panel,) = (each for each in panels(BOARDS["usage.json"]) if each["title"] == title)
+    expression = f"round({substituted(panel['targets'][0]['expr'])})"
+    metric, labels = BURNED_BY[title]
+    case = Case(
+        "an hour of one unit a minute, in two pods",
+        {
+            **ledger("1000@60 stale"),
+            **ledger("_@60 1000@60", "b"),
+            at(metric, labels): "100+0.5@60 stale",
+            at(metric, labels, "b"): "_@60 160+0.5@60",
+        },
+        values={(90, expression): 60},
+    )
+    assert run_case(real_tool("promtool"), tmp_path, case, ()) == ""
+
+
+def test_bars_of_days_are_drawn_from_midnight_of_the_days_that_are_recorded() -> None:
+    """Grafana puts steps of a day at midnight of the dashboard's time zone; the rules know UTC."""
+    for name, document in BOARDS.items():
+        has_days = any(panel.get("interval") == "1d" for panel in panels(document))
+        assert document["timezone"] == ("utc" if has_days else "browser"), name

@@ -76,6 +76,34 @@ def test_labels_of_operators_come_along_once(helm: Helm) -> None:
     assert complaints(manifests) == []
 
 
+NUMBERED: Values = {
+    "config": {"region_id": "cn-hangzhou", "web": {"telemetry_path": "/1"}},
+    "credentials": {"existingSecret": "1", "keys": {"accessKeyId": "2", "accessKeySecret": "3"}},
+    "serviceAccount": {"name": "4"},
+    "webConfig": {"existingSecret": "5", "tlsSecret": "1e5", "key": "6"},
+    "persistence": {"storageClassName": "7"},
+    "priorityClassName": "8",
+    "fullnameOverride": "9",
+    "nameOverride": "0",
+    "serviceMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "dashboards": {"enabled": True, "namespace": "10"},
+    "networkPolicy": {"enabled": True},
+}
+"""Names that are digits alone, which Kubernetes allows."""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("claim", ["", "11"])
+def test_names_of_digits_stay_names(helm: Helm, claim: str) -> None:
+    """YAML would take them for numbers, and Kubernetes refuse these."""
+    values = {**NUMBERED, "persistence": {"storageClassName": "7", "existingClaim": claim}}
+    manifests = helm.render(values, release="12", namespace="13")
+    assert complaints(manifests) == []
+    names = {type(each["metadata"][key]) for each in manifests for key in ("name", "namespace")}
+    assert names == {str}
+
+
 REFUSED: Mapping[str, tuple[Values, str]] = {
     "two replicas": ({**KEY, "replicaCount": 2}, "replicaCount is 2, and can be 1 or 0"),
     "no credential": ({"config": {"region_id": "cn-hangzhou"}}, "no credential: set"),
@@ -111,6 +139,10 @@ REFUSED: Mapping[str, tuple[Values, str]] = {
             "serviceMonitor": {"enabled": True, "interval": "2m"},
         },
         "has to be shorter than config.ledger.birth_hold (60)",
+    ),
+    "scrapes that wait longer than their interval": (
+        {**KEY, "serviceMonitor": {"enabled": True, "interval": "5s"}},
+        "serviceMonitor.scrapeTimeout (10s) is longer than serviceMonitor.interval (5s)",
     ),
     "a secret in values": (
         {**KEY, "credentials": {"accessKeyId": "LTAI"}},

@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -100,3 +103,27 @@ def test_the_role_trusts_the_account_of_the_chart(helm: Helm) -> None:
     steps = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"CreateRole --RoleName {role} " in steps
     assert f"exec statefulset/{installed[1]} -- \\\n     {PROGRAM} check" in steps
+
+
+ASK_WHERE_STS_IS = """
+from alibabacloud_credentials.provider import OIDCRoleArnCredentialsProvider
+role = {"role_arn": "acs:ram::1:role/r", "oidc_provider_arn": "p", "oidc_token_file_path": "f"}
+print(OIDCRoleArnCredentialsProvider(**role)._sts_endpoint)
+"""
+
+
+def test_sts_is_asked_inside_the_vpc_where_the_readme_is_followed() -> None:
+    """Both variables together lead the vendor's library to STS in the VPC; one does not."""
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    variables = dict(re.findall(r'name: (ALIBABA_CLOUD_\w+), value: "?([\w-]+)', text))
+
+    def endpoint(given: Mapping[str, str]) -> str:
+        command = [sys.executable, "-c", ASK_WHERE_STS_IS]
+        return subprocess.run(
+            command, env=given, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert endpoint(variables) == "sts-vpc.cn-hangzhou.aliyuncs.com"
+    assert len(variables) == 2
+    one = {"ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED": "true"}
+    assert endpoint(one) == "sts.aliyuncs.com"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 import stat
 import subprocess
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from tests.deploy.units import (
 )
 from tests.e2e.test_processes import cloud_of
 from tests.harness import targets_of
-from tests.processes import CREDENTIAL, EXPORTER, ROOT, STOP_SECONDS, eventually, start
+from tests.processes import CREDENTIAL, EXPORTER, ROOT, STOP_SECONDS, eventually, run, start
 from tests.worlds import busy_world
 
 
@@ -155,6 +156,24 @@ async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
     assert (ready.status_code, code, seconds < STOP_SECONDS) == (200, 0, True)
     assert ledger.is_file()
     assert DEMO_KEY_SECRET.encode() not in process.output
+
+
+@pytest.mark.anyio
+async def test_the_check_of_the_readme_has_the_settings_and_the_key(tmp_path: Path) -> None:
+    """What it runs as root, run here with files of this test's own."""
+    (script,) = re.findall(
+        r"^sudo sh -c '(.*?check)'$", text("README.md"), re.MULTILINE | re.DOTALL
+    )
+    script = script.replace("/etc/emr-serverless-spark-exporter", str(tmp_path))
+    keys = text("credentials.ini").replace("replace-me", DEMO_KEY_ID, 1)
+    keys = keys.replace("replace-me", DEMO_KEY_SECRET)
+    (tmp_path / "credentials.ini").write_text(keys, encoding="utf-8")
+    async with serve(cloud_of(busy_world()).app) as endpoint:
+        lines = f"{text('environment')}\n{PREFIX}API__ENDPOINT={endpoint}\n"
+        (tmp_path / "environment").write_text(lines, encoding="utf-8")
+        script = script.replace(PROGRAM, " ".join(map(shlex.quote, EXPORTER)))
+        code, process = await run(["/bin/sh", "-c", script], tmp_path / "run")
+    assert code == 0, process.output
 
 
 def members(real_tool: Callable[[str], Path], group: str) -> set[str]:

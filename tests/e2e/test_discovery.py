@@ -126,7 +126,10 @@ async def test_a_workspace_that_is_gone_loses_its_gauges_and_keeps_its_counters(
     assert not page.has("livy_sessions", workspace_id=WORKSPACE)
     assert not page.has("exporter_target_up", workspace_id=WORKSPACE)
     assert page.value("livy_cu_hours_total", workspace_id=WORKSPACE) == 1.0
+    # By these three the alerts tell that it was removed.
+    assert not page.has("exporter_target_stale_after_seconds", workspace_id=WORKSPACE)
     assert page.value("workspace_info", workspace_id=WORKSPACE) == 1
+    assert page.value("livy_gateway_info", workspace_id=WORKSPACE) == 1
 
 
 @pytest.mark.parametrize("table", [Table.WORKSPACES, Table.GATEWAYS])

@@ -37,6 +37,12 @@ def _presence(part: str) -> str:
     return f"1@{minutes}" if minutes and value != "_" else part
 
 
+def target(metric: str, values: str, more: str = "", instance: str = "a") -> dict[str, str]:
+    """Show a metric of the target of the session clusters."""
+    labels = ",".join(filter(None, [f'source="session_clusters",{W}', more]))
+    return {at(metric, labels, instance): values}
+
+
 def alive(values: str = "1@300", instance: str = "a") -> dict[str, str]:
     """Let an exporter be scraped."""
     return {at("exporter_build_info", 'version="1"', instance): values}
@@ -47,6 +53,10 @@ def ledger(created: str = "1000@300", instance: str = "a") -> dict[str, str]:
     return {at("exporter_ledger_created_timestamp_seconds", "", instance): created}
 
 
+LAST = "exporter_target_last_success_timestamp_seconds"
+LIMIT = "exporter_target_stale_after_seconds"
+ERROR = "exporter_target_error_info"
+
 IN_ERROR = "EmrSparkSessionClusterInError"
 STUCK = "EmrSparkSessionClusterStuck"
 DAYS = "EmrSparkSessionClusterRunsForDays"
@@ -55,6 +65,7 @@ FAILED = "EmrSparkLivySessionFailed"
 RATIO = "EmrSparkLivyFailureRatioHigh"
 BURN = "EmrSparkLivyBurnHigh"
 BUDGET = "EmrSparkLivyBudgetExceeded"
+UNREACHABLE = "EmrSparkExporterUnreachable"
 ABSENT = "EmrSparkExporterAbsent"
 DOWN = "EmrSparkExporterTargetDown"
 NEVER_UP = "EmrSparkExporterTargetNeverUp"
@@ -171,6 +182,42 @@ SESSION_CLUSTER_CASES = (
         },
         {5: [IN_ERROR], 60: [IN_ERROR, ABSENT], 700: [IN_ERROR, ABSENT], 735: [ABSENT]},
         step=300,
+    ),
+    Case(
+        "a workspace with a cluster in error is removed, and the exporter is restarted later",
+        {
+            **alive(),
+            at("workspace_info", W): "1@30 stale",
+            **target(LIMIT, "300@20 stale"),
+            **up("1@20 stale"),
+            **cluster("error", "1@20 stale"),
+        },
+        {19: [IN_ERROR], 21: [], 40: []},
+    ),
+    Case(
+        "one exporter polls session clusters and is away; another knows the workspace for Livy",
+        {
+            **alive("1@20 stale"),
+            **alive(instance="b"),
+            at("workspace_info", W): "1@20 stale",
+            at("workspace_info", W, "b"): "1@60",
+            **target(LIMIT, "300@20 stale"),
+            at(LIMIT, f'source="livy_sessions",{GATEWAY}', "b"): "300@60",
+            **up("1@20 stale"),
+            **cluster("error", "1@20 stale"),
+        },
+        {19: [IN_ERROR], 21: [IN_ERROR], 50: [IN_ERROR]},
+    ),
+    Case(
+        "a restart, after which the workspace is discovered but not yet polled",
+        {
+            **alive("1@10 stale _@2 1@20"),
+            at("workspace_info", W): "1@10 stale _@3 1@20",
+            **target(LIMIT, "300@10 stale _@3 300@20"),
+            **up("1@10 stale _@5 1@20"),
+            **cluster("error", "1@10 stale _@5 1@20"),
+        },
+        {9: [IN_ERROR], 12: [IN_ERROR], 14: [IN_ERROR], 20: [IN_ERROR]},
     ),
     Case(
         "two clusters, one of another workspace whose polls succeed",
@@ -357,6 +404,20 @@ LIVY_CASES = (
         only=RATIO,
     ),
     Case(
+        "half of the sessions of a gateway fail, and it is removed; its counters stay",
+        {
+            **alive("1@400"),
+            **ledger("1000@400"),
+            at("livy_gateway_info", f'{GATEWAY},name="etl"'): "1@400",
+            at(LIMIT, f'source="livy_sessions",{GATEWAY}'): "300@60 stale",
+            **livy_up("1@60 stale"),
+            **livy(ENDED, "0@20 0+1@20 20@350", BAD),
+            **livy(ENDED, "0@20 0+1@20 20@350", GOOD),
+        },
+        {40: [RATIO], 59: [RATIO], 115: [], 300: []},
+        only=RATIO,
+    ),
+    Case(
         "few sessions fail, or there are few",
         {
             **alive(),
@@ -380,6 +441,20 @@ LIVY_CASES = (
             **livy("livy_cu_hours_total", "0+5@1800 1800+50@100 2800@120 2800+50@60 3400@140"),
         },
         {1795: [], 1820: [], 1850: [BURN], 1895: [BURN], 2015: [BURN], 2070: [BURN], 2150: []},
+        only=BURN,
+        step=300,
+    ),
+    Case(
+        "a gateway that burns too much is removed; its counters stay",
+        {
+            **alive("1@2500"),
+            **ledger("1000@2500"),
+            at("livy_gateway_info", f'{GATEWAY},name="etl"'): "1@2500",
+            at(LIMIT, f'source="livy_sessions",{GATEWAY}'): "300@1900 stale",
+            **livy_up("1@1900 stale"),
+            **livy("livy_cu_hours_total", "0+5@1800 1800+50@100 2800@600"),
+        },
+        {1850: [BURN], 1895: [BURN], 1925: [], 2100: []},
         only=BURN,
         step=300,
     ),
@@ -424,6 +499,22 @@ LIVY_CASES = (
         step=300,
     ),
     Case(
+        "two exporters in two namespaces burn two thirds of a budget each",
+        {
+            **{
+                f'{metric}{{{labels}namespace="{each}",instance="{each}",job="emr"}}': values
+                for each in ("a", "b")
+                for metric, labels, values in (
+                    ("exporter_ledger_created_timestamp_seconds", "", "1000@700"),
+                    ("livy_cu_hours_total", f"{QUEUE},", "5000+5@600 5600@100"),
+                )
+            },
+        },
+        {400: [], 690: []},
+        only=BUDGET,
+        step=300,
+    ),
+    Case(
         "neither a first contact nor a replaced pod nor a lost ledger burns a budget",
         {
             **alive("1@2000"),
@@ -439,15 +530,6 @@ LIVY_CASES = (
 )
 
 
-def target(metric: str, values: str, more: str = "", instance: str = "a") -> dict[str, str]:
-    """Show a metric of the target of the session clusters."""
-    labels = ",".join(filter(None, [f'source="session_clusters",{W}', more]))
-    return {at(metric, labels, instance): values}
-
-
-LAST = "exporter_target_last_success_timestamp_seconds"
-LIMIT = "exporter_target_stale_after_seconds"
-ERROR = "exporter_target_error_info"
 WHERE = 'region_id="cn-hangzhou"'
 
 EXPORTER_CASES = (
@@ -460,6 +542,12 @@ EXPORTER_CASES = (
             at("exporter_target_up", 'source="livy_sessions",workspace_id="x"'): "1@60",
         },
         {24: [], 26: [DOWN], 29: [DOWN], 31: [], 45: []},
+        only=DOWN,
+    ),
+    Case(
+        "polls fail, and some scrapes do too",
+        {**alive(), **up("1@10 0@10 stale 0@8 stale 0@10 1@10")},
+        {24: [], 26: [DOWN], 28.5: [DOWN], 29: [DOWN], 36: [DOWN], 41: []},
         only=DOWN,
     ),
     Case(
@@ -489,6 +577,22 @@ EXPORTER_CASES = (
         only=NEVER_UP,
     ),
     Case(
+        "the first walk of a very long history; that of another gateway fails again and again",
+        {
+            **alive(),
+            at(LIMIT, f'source="livy_sessions",{GATEWAY}'): "300@90",
+            at("exporter_livy_walk_pages", GATEWAY): "0+50@40 stale",
+            at("exporter_target_up", f'source="livy_sessions",{GATEWAY}'): "_@40 1@50",
+            at(LIMIT, f'source="livy_sessions",{W},livy_compute_id="bad"'): "300@90",
+            at("exporter_livy_walk_pages", f'{W},livy_compute_id="bad"'): "0+50@90",
+            at(
+                "exporter_target_up", f'source="livy_sessions",{W},livy_compute_id="bad"'
+            ): "_@20 0@70",
+        },
+        {19: [], 34: [], 38: [NEVER_UP], 60: [NEVER_UP]},
+        only=NEVER_UP,
+    ),
+    Case(
         "the last success is too long ago, also where a restart has forgotten it",
         {
             **alive(),
@@ -497,6 +601,17 @@ EXPORTER_CASES = (
         },
         {9: [], 14: [], 17: [STALE], 30: [STALE], 49: [STALE], 52: []},
         only=STALE,
+    ),
+    Case(
+        "no poll succeeds for days after a restart, and some scrapes fail",
+        {
+            **alive(),
+            **target(LAST, "0+300@20 1200@10 stale"),
+            **target(LIMIT, "300@1500 stale 300@1500"),
+        },
+        {15: [], 40: [STALE], 1430: [STALE], 1500: [STALE], 2900: [STALE]},
+        only=STALE,
+        step=300,
     ),
     Case(
         "a target that was removed is not stale",
@@ -512,6 +627,17 @@ EXPORTER_CASES = (
             at("exporter_discovery_up", f'account="",{WHERE},workspace_id="w"'): "1@10 0@20 1@40",
         },
         {30: [], 34: [], 36: [DISCOVERY], 49: [DISCOVERY], 51: []},
+        only=DISCOVERY,
+    ),
+    Case(
+        "discovery fails, and some scrapes do too",
+        {
+            **alive(),
+            at("exporter_discovery_up", f'account="",{WHERE},workspace_id=""'): (
+                "1@10 0@20 stale 0@8 stale 0@10 1@20"
+            ),
+        },
+        {34: [], 36: [DISCOVERY], 38.5: [DISCOVERY], 40: [DISCOVERY], 51: []},
         only=DISCOVERY,
     ),
     Case(
@@ -545,17 +671,45 @@ EXPORTER_CASES = (
             at(ERROR, f'source="livy_sessions",{GATEWAY},reason="timeout"'): "1@40",
             at(ERROR, f'source="livy_sessions",{GATEWAY},reason="credential"'): "_@10 1@0.5 stale",
         },
-        {9: [], 11: [REFUSED], 16: [REFUSED], 24: [REFUSED], 26: []},
+        {9: [], 11: [REFUSED], 16: [REFUSED], 24: [REFUSED], 28: []},
         only=REFUSED,
     ),
     Case(
-        "polls are skipped again and again, or once",
+        "permission is lacking, and some scrapes fail; a poll fails once",
         {
             **alive(),
-            at("exporter_polls_skipped_total", 'source="livy_sessions"'): "0@20 0+1@10 20@60",
+            **target(ERROR, "_@5 1@3 stale 1@6 stale 1@6 stale", 'reason="permission"'),
+            at(ERROR, f'source="livy_sessions",{GATEWAY},reason="clock"'): "_@10 1@1 stale",
+        },
+        {9: [], 11: [REFUSED], 15: [REFUSED], 19: [REFUSED], 24: []},
+        only=REFUSED,
+    ),
+    Case(
+        "polls are skipped for an hour, or once",
+        {
+            **alive(),
+            at("exporter_polls_skipped_total", 'source="livy_sessions"'): "0@20 0+1@60 120@60",
             at("exporter_polls_skipped_total", 'source="session_clusters"'): "0@20 1@70",
         },
-        {19: [], 29: [OVERRUN], 50: [OVERRUN], 89: []},
+        {19: [], 45: [], 65: [OVERRUN], 80: [OVERRUN], 115: []},
+        only=OVERRUN,
+    ),
+    Case(
+        "the first walk of a long history takes ten minutes, in which its polls are skipped",
+        {
+            **alive(),
+            at("exporter_polls_skipped_total", 'source="livy_sessions"'): "0@20 0+1@10 20@90",
+        },
+        {29: [], 40: [], 60: [], 90: []},
+        only=OVERRUN,
+    ),
+    Case(
+        "the same right after the exporter was seen for the first time",
+        {
+            **alive(),
+            at("exporter_polls_skipped_total", 'source="livy_sessions"'): "_@5 0+1@10 20@90",
+        },
+        {8: [], 14: [], 20: [], 25: [], 60: []},
         only=OVERRUN,
     ),
     Case(
@@ -628,6 +782,17 @@ EXPORTER_CASES = (
         only=NOT_PERSISTENT,
     ),
     Case(
+        "two exporters with a ledger each, and one of them is taken away",
+        {
+            **alive("1@4000"),
+            **ledger("1000@4000"),
+            **ledger("2000@2000 stale", "b"),
+        },
+        {1990: [], 2070: [], 3000: [], 3500: []},
+        only=NOT_PERSISTENT,
+        step=300,
+    ),
+    Case(
         "the ledger cannot be written, once and for long",
         {
             **alive(),
@@ -638,8 +803,8 @@ EXPORTER_CASES = (
         only=LEDGER,
     ),
     Case(
-        "a bad web configuration",
-        {**alive(), at("exporter_web_config_last_reload_successful"): "1@10 0@10 1@10"},
+        "a bad web configuration, and a scrape that fails",
+        {**alive(), at("exporter_web_config_last_reload_successful"): "1@10 0@3 stale 0@7 1@10"},
         {9: [], 14: [], 16: [WEB_CONFIG], 21: []},
         only=WEB_CONFIG,
     ),
@@ -648,6 +813,30 @@ EXPORTER_CASES = (
         {**alive("1@10 stale"), **alive("_@30 1@30", "b")},
         {9: [], 14: [], 16: [ABSENT], 29: [ABSENT], 31: []},
         only=ABSENT,
+    ),
+    Case(
+        "of two exporters with targets of their own one is gone, and comes back",
+        {
+            **alive("1@90"),
+            at("up"): "1@90",
+            **alive("1@10 stale _@30 1@40", "b"),
+            at("up", instance="b"): "1@10 0@30 1@40",
+            # Scraped by the same Prometheus, and not ours.
+            'up{job="node",instance="a:9100"}': "0@90",
+        },
+        {9: [], 14: [], 16: [UNREACHABLE], 39: [UNREACHABLE], 42: []},
+        only=UNREACHABLE,
+    ),
+    Case(
+        "a replaced pod is not out of reach, nor is one that restarts",
+        {
+            **alive("1@10 stale"),
+            at("up"): "1@10 0@1 stale",
+            **alive("_@12 1@20 stale _@2 1@20", "b"),
+            at("up", instance="b"): "_@12 1@20 0@2 1@20",
+        },
+        {9: [], 12: [], 16: [], 34: [], 40: []},
+        only=UNREACHABLE,
     ),
     Case(
         "a restart is no absence", {**alive("1@10 stale _@2 1@30")}, {9: [], 11: [], 13: [], 20: []}
@@ -712,6 +901,35 @@ USAGE_CASES = (
             (60, f"queue:{PREFIX}livy_sessions_ended:failure_ratio1h"): 0.25,
             (10, f"queue:{PREFIX}livy_sessions_ended:failure_ratio1h"): None,
         },
+    ),
+    Case(
+        "two exporters in two namespaces are not added up",
+        {
+            **{
+                f'{metric}{{{labels},namespace="{each}",instance="{each}",job="emr"}}': values
+                for each in ("a", "b")
+                for metric, labels, values in (
+                    ("livy_sessions", f'{QUEUE},state="running"', "3@10"),
+                    ("session_clusters", f'{W},kind="SQL",queue="q",state="running"', "2@10"),
+                )
+            },
+        },
+        values={
+            (5, f"queue_state:{PREFIX}livy_sessions:sum"): 3,
+            (5, f"workspace_state:{PREFIX}session_clusters:sum"): 2,
+        },
+    ),
+    Case(
+        "an exporter that is scraped twice, as by two ServiceMonitors, burns once",
+        {
+            f'{metric}{{{labels}endpoint="{each}",instance="a:9825",job="emr"}}': values
+            for each in ("http", "metrics")
+            for metric, labels, values in (
+                ("exporter_ledger_created_timestamp_seconds", "", "1000@100"),
+                (CU, f"{QUEUE},", "100+0.5@100"),
+            )
+        },
+        values={(90, f"max(ledger_queue:{PREFIX}livy_cu_hours_total:max)"): 190},
     ),
     Case(
         "burn of a queue and of a user",

@@ -33,10 +33,10 @@ def rules(kind: str) -> dict[str, dict[str, Any]]:
 class Case:
     """What Prometheus scrapes in the course of time, and which alerts fire when.
 
-    Series are named without the prefix; their values are written in minutes: `1@10` is 1 for ten
-    minutes, `5+2@10` rises by 2 with every sample, `_@5` is nothing, `stale` ends a series. `fires`
-    gives, for a minute, the alerts that fire then: by name, `name:label` of what they are about, or
-    none.
+    Series are named without the prefix, but for Prometheus' own `up`; their values are written in
+    minutes: `1@10` is 1 for ten minutes, `5+2@10` rises by 2 with every sample, `_@5` is nothing,
+    `stale` ends a series. `fires` gives, for a minute, the alerts that fire then: by name,
+    `name:label` of what they are about, or none.
     """
 
     name: str
@@ -56,11 +56,15 @@ class Case:
             "name": self.name,
             "interval": f"{self.step}s",
             "input_series": [
-                {"series": PREFIX + name, "values": notation(values, self.step)}
+                {"series": _full(name), "values": notation(values, self.step)}
                 for name, values in self.series.items()
             ],
             "promql_expr_test": checks,
         }
+
+
+def _full(name: str) -> str:
+    return name if name.startswith("up{") else PREFIX + name
 
 
 def notation(text: str, step: int) -> str:

@@ -35,8 +35,8 @@ which its selectors look for, and those of the object win over the common ones.
 {{/* The metadata of an object: list root, its name, and labels and annotations of its own. */}}
 {{- define "exporter.metadata" -}}
 {{- $root := .root -}}
-name: {{ .name }}
-namespace: {{ .namespace | default $root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .namespace | default $root.Release.Namespace | quote }}
 labels:
   {{- include "exporter.labels" . | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) $root.Values.commonAnnotations }}

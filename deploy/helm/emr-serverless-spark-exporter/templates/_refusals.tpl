@@ -37,11 +37,17 @@
 {{- fail "webConfig.tlsSecret needs webConfig.existingSecret: the file in it says which certificate is served." -}}
 {{- end -}}
 {{- if .Values.serviceMonitor.enabled -}}
+{{- $interval := .Values.serviceMonitor.interval -}}
+{{- $intervalSeconds := include "exporter.seconds" $interval | int -}}
+{{- $timeout := .Values.serviceMonitor.scrapeTimeout -}}
+{{- if gt (include "exporter.seconds" $timeout | int) $intervalSeconds -}}
+{{- fail (printf "serviceMonitor.scrapeTimeout (%s) is longer than serviceMonitor.interval (%s): prometheus-operator would pass over the whole ServiceMonitor." $timeout $interval) -}}
+{{- end -}}
 {{- $hold := dig "ledger" "birth_hold" "90s" $config -}}
 {{- $holdSeconds := include "exporter.seconds" $hold -}}
 {{- if $holdSeconds -}}
-{{- if ge (include "exporter.seconds" .Values.serviceMonitor.interval | int) (int $holdSeconds) -}}
-{{- fail (printf "serviceMonitor.interval (%s) has to be shorter than config.ledger.birth_hold (%v): Prometheus would miss the first value of new counters, and lose the increase that follows." .Values.serviceMonitor.interval $hold) -}}
+{{- if ge $intervalSeconds (int $holdSeconds) -}}
+{{- fail (printf "serviceMonitor.interval (%s) has to be shorter than config.ledger.birth_hold (%v): Prometheus would miss the first value of new counters, and lose the increase that follows." $interval $hold) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
