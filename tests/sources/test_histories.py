@@ -34,7 +34,7 @@ from exporter.ledger import GatewayKey
 from exporter.ledger import Walk as LedgerWalk
 from exporter.model import LivySession
 from exporter.sources.livy_sessions.history import HistoryBuilder, Row
-from tests.sources.histories import KEY, Long, Model, flat
+from tests.sources.histories import KEY, Long, Model, flat, polled
 from tests.worlds import GATEWAY, WORKSPACE
 
 pytestmark = pytest.mark.anyio
@@ -167,14 +167,6 @@ def test_a_poll_says_what_a_complete_walk_would_for_long() -> None:
 
 
 ORDERED = [HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST]
-
-
-async def polled(long: Long) -> tuple[dict[Any, float], int, list[str]]:
-    """Poll once; give the gauges, the number of requests, and the names of the events logged."""
-    before = long.requests
-    with capture_logs() as logs:
-        result = await long.source.poll(lambda *_: None)
-    return flat(result.gauges), long.requests - before, [each["event"] for each in logs]
 
 
 @pytest.mark.parametrize("order", ORDERED)

@@ -17,7 +17,7 @@ from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, c
 from exporter.sources.livy_sessions.absorbing import absorb
 from exporter.sources.livy_sessions.checking import Check, left_since
 from exporter.sources.livy_sessions.front import Surprise
-from exporter.sources.livy_sessions.history import History, Row
+from exporter.sources.livy_sessions.history import History, Row, Watched
 from exporter.sources.livy_sessions.order import Order
 from exporter.sources.livy_sessions.planner import ShortPoll
 from exporter.sources.livy_sessions.reading import rows_of
@@ -96,6 +96,8 @@ class LivySessions:
         self._guard = DisappearanceGuard()
         self._lock = asyncio.Lock()
         self._history: History | None = None
+        """`None` until a walk is complete, the first one or one that became necessary."""
+        self._watched: dict[int, Watched] = {}
         self._walked_at = 0.0
         self._is_checked_beside = False
         self._walk: CompleteWalk | None = None
@@ -256,9 +258,13 @@ class LivySessions:
         now = self._clock.monotonic()
         walk = self._walk
         if walk is None or walk.is_broken or now - walk.started_at > RESUME_SECONDS:
-            known = {} if self._history is None else dict(self._history.watched)
+            if self._history is not None:
+                self._watched = dict(self._history.watched)
+            # Until a walk is complete nothing else is read: it would not know, where it goes on,
+            # what was found and counted since it read its first pages.
+            self._history = None
             self._staged = Walk()
-            self._walk = walk = CompleteWalk(known, self._stage, now)
+            self._walk = walk = CompleteWalk(self._watched, self._stage, now)
         return walk
 
     async def _conclude(self, walk: CompleteWalk, *, is_truncated: bool) -> PollResult:
@@ -287,7 +293,8 @@ class LivySessions:
     def _is_truncated(self, depth: int) -> bool:
         """Tell whether the service ends at the same depth again and again."""
         self._depths = [*self._depths, depth][-TRUNCATED_WALKS:]
-        is_truncated = len(self._depths) == TRUNCATED_WALKS and len({*self._depths}) == 1
+        is_same = len(self._depths) == TRUNCATED_WALKS and len({*self._depths}) == 1
+        is_truncated = is_same and depth > 0  # where it shows nothing at all, it shows no end
         if is_truncated and not self._has_told_of_end:
             self._has_told_of_end = True
             _log.warning(
