@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter import catalog
-from exporter.ledger import Ledger
+from exporter.ledger import Ledger, forget_gateway
 from exporter.model import Gateway, LivySession
 from tests.harness import ManualClock
 from tests.ledger.builders import (
@@ -275,6 +275,18 @@ def test_the_gateways_of_a_first_discovery_have_a_past() -> None:
     assert values(ledger) == {}
     listed(ledger, record(cu=5))
     assert shown(ledger) == {"q": 5}
+
+
+def test_a_gateway_that_was_forgotten_but_is_not_gone_has_a_past(tmp_path: Path) -> None:
+    """What it used before is no increase: it starts anew with what it lists."""
+    path = tmp_path / "ledger.db"
+    for hold in (0.0, 90.0):
+        ledger = opened(path, hold=hold)
+        ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
+        listed(ledger, record(cu=5))
+        assert values(ledger) == shown(ledger) == {"q": 5}
+        ledger.close()
+        assert forget_gateway(path, "lc-1") == [GATEWAY]
 
 
 def test_a_gateway_that_is_counted_already_is_not_new() -> None:
