@@ -4,6 +4,7 @@ import pytest
 
 from exporter import catalog
 from exporter.demo import Behaviour, HistoryOrder, Table, TotalCount
+from exporter.demo.calls import Call
 from exporter.demo.faults import FORBIDDEN
 from exporter.errors import IncompleteError, PermissionDeniedError
 from tests.sources.histories import Long, Model, polled
@@ -34,6 +35,25 @@ async def test_each_empty_listing_of_a_long_history_is_believed_only_when_it_is_
             found, _, _ = await polled(long)
             assert found == long.expected(Model(), long.listing())
     assert vanished(long) == 0
+
+
+async def test_a_listing_that_is_empty_from_the_middle_on_is_believed_only_when_repeated() -> None:
+    """What was read before says nothing of what is listed now."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 1000, is_open=lambda number: number in {10, 990})
+    await polled(long)
+    long.clock.advance(7 * 3600)
+
+    def hide_behind_the_first_page(call: Call) -> None:
+        if call.page == 2:
+            long.world.hide(Table.SESSIONS)
+
+    long.cloud.before_page = hide_behind_the_first_page
+    with pytest.raises(IncompleteError):
+        await polled(long)
+    assert vanished(long) == 0
+    found, _, _ = await polled(long)
+    assert found == long.expected(Model(), [])
+    assert vanished(long) == 2
 
 
 @pytest.mark.parametrize("total_count", TotalCount)

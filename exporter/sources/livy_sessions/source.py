@@ -238,7 +238,7 @@ class LivySessions:
                 lambda number, in_bulk: self._fetch(number, progress, in_bulk=in_bulk),
                 lambda: self._tell(progress, walk.progress),
             )
-            self._guard.check(len(walk.builder))
+            self._guard.check(walk.found)
         except IncompleteError:
             await walk.flush()
             self._walk = None

@@ -35,7 +35,8 @@ class CompleteWalk:
         self.builder = HistoryBuilder()
         self.watched: dict[int, Watched] = {}
         self.unreadable: set[str] = set()
-        self.expected: int | None = None
+        self.count: int | None = None
+        """How many rows there are, by what the service said last."""
         self.deepest = 0
         """The last page that had rows."""
         self._known = known
@@ -50,7 +51,14 @@ class CompleteWalk:
     def progress(self) -> WalkProgress:
         """Tell how far the walk has come; it may need a page more than were expected."""
         pages = len(self._pages)
-        return WalkProgress(pages, None if self.expected is None else max(pages, self.expected))
+        if self.count is None:
+            return WalkProgress(pages, None)
+        return WalkProgress(pages, max(1, pages, -(-self.count // PAGE_SIZE)))
+
+    @property
+    def found(self) -> int:
+        """Count the rows; none where the service says at the end that there are none any more."""
+        return 0 if self.count == 0 else len(self.builder)
 
     async def run(self, fetch: Fetch, on_page: Callable[[], None]) -> None:
         """Walk on, to the end. Raises `PollError`; may then be called again."""
@@ -83,7 +91,7 @@ class CompleteWalk:
             self.deepest = max(self.deepest, number)
         self.unreadable.update(page.malformed)
         if page.total_count is not None:
-            self.expected = max(1, -(-page.total_count // PAGE_SIZE))
+            self.count = page.total_count
         self._unstaged += rows
         if len(self._unstaged) >= BATCH_ROWS:
             await self.flush()
