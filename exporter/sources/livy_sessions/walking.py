@@ -26,6 +26,16 @@ SHORT_WALK_PAGES = 5
 """Pages after which a walk counts as a long one, which draws on half of the budget only."""
 
 
+def _identity(row: Row, number: int, count: int | None) -> int:
+    """Tell a row from all others, where rows are held against the service's own `count`.
+
+    Rows that cannot be read may be the same to the last byte, as `null` is; each of them is a row
+    all the same, but for those of a page past the end, which shows rows of another page again.
+    """
+    is_counted = count is not None and (number - 1) * PAGE_SIZE < count
+    return hash((row.digest, number)) if is_counted and row.record is None else row.digest
+
+
 class CompleteWalk:
     """One complete walk. When it is done, `builder` and `watched` make up a history."""
 
@@ -95,7 +105,8 @@ class CompleteWalk:
         self._unstaged += rows
         if len(self._unstaged) >= BATCH_ROWS:
             await self.flush()
-        found = Page(records=tuple(row.digest for row in rows), total_count=page.total_count)
+        identities = tuple(_identity(row, number, self.count) for row in rows)
+        found = Page(records=identities, total_count=page.total_count)
         self._pages.append((number, found))
         self._replayed = len(self._pages)
         return found
