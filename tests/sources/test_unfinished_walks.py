@@ -81,6 +81,23 @@ async def test_what_comes_in_while_a_walk_is_interrupted_is_not_taken_for_gone(
     assert vanished(long) == 0
 
 
+@pytest.mark.parametrize("rows", [200, 1000])
+async def test_a_session_whose_record_is_empty_for_a_while_has_not_gone(rows: int) -> None:
+    """A row without an id may be of any session, so none is taken for gone."""
+    long = Long(HistoryOrder.NEWEST_FIRST, rows, is_open=lambda number: number == rows - 9)
+    await polled(long)
+    (row,) = long.open_rows()
+    for raw in ("null", None, "{}", None):
+        long.world.change_session(row.key, raw=raw)
+        long.clock.advance(30)
+        found, _, _ = await polled(long)
+        assert found == long.expected(Model(), long.listing())
+    assert vanished(long) == 0
+    long.world.remove_session(row.key)
+    await polled(long)
+    assert vanished(long) == 1
+
+
 async def test_a_service_that_counts_sessions_but_shows_none_starts_no_counters() -> None:
     """Else all that it shows when it has recovered would be an increase."""
     long = Long(HistoryOrder.NEWEST_FIRST, 500, behaviour=Behaviour(reachable_rows=0))

@@ -271,7 +271,7 @@ class LivySessions:
         self._walk = None
         history = await asyncio.to_thread(walk.builder.build, walk.watched)
         if self._trouble is None:
-            await self._finish(frozenset(walk.unreadable), is_truncated=is_truncated)
+            await self._finish(walk, is_truncated=is_truncated)
         is_usable = self._trouble is None and not is_truncated
         self._history = history if is_usable else None
         self._walked_at = self._clock.monotonic()
@@ -346,11 +346,12 @@ class LivySessions:
                 )
             )
 
-    async def _finish(self, unreadable: frozenset[str], *, is_truncated: bool) -> None:
-        staged = self._staged
+    async def _finish(self, walk: CompleteWalk, *, is_truncated: bool) -> None:
+        staged, unreadable = self._staged, frozenset(walk.unreadable)
+        may_miss_some = is_truncated or walk.is_blurred
         await self._write(
             lambda: self._ledger.finish_walk(
-                self._gateway, staged, unreadable, is_truncated=is_truncated
+                self._gateway, staged, unreadable, is_truncated=may_miss_some
             )
         )
 

@@ -7,7 +7,7 @@ with a pause in it is a slow walk, and as complete as any.
 from collections.abc import Awaitable, Callable, Sequence
 
 from exporter.api import PAGE_SIZE, walk_pages
-from exporter.model import LivySession, Page
+from exporter.model import NAMELESS, LivySession, Page
 from exporter.snapshot import WalkProgress
 from exporter.sources.livy_sessions.history import HistoryBuilder, Row, Watched
 from exporter.sources.livy_sessions.reading import rows_of
@@ -29,11 +29,12 @@ SHORT_WALK_PAGES = 5
 def _identity(row: Row, number: int, count: int | None) -> int:
     """Tell a row from all others, where rows are held against the service's own `count`.
 
-    Rows that cannot be read may be the same to the last byte, as `null` is; each of them is a row
-    all the same, but for those of a page past the end, which shows rows of another page again.
+    Rows without an id may be the same to the last byte, as `null` is; each of them is a row all
+    the same, but for those of a page past the end, which shows rows of another page again.
     """
     is_counted = count is not None and (number - 1) * PAGE_SIZE < count
-    return hash((row.digest, number)) if is_counted and row.record is None else row.digest
+    is_nameless = row.name.startswith(NAMELESS)
+    return hash((row.digest, number)) if is_counted and is_nameless else row.digest
 
 
 class CompleteWalk:
@@ -64,6 +65,11 @@ class CompleteWalk:
         if self.count is None:
             return WalkProgress(pages, None)
         return WalkProgress(pages, max(1, pages, -(-self.count // PAGE_SIZE)))
+
+    @property
+    def is_blurred(self) -> bool:
+        """Tell whether rows were listed that may be of any session."""
+        return any(name.startswith(NAMELESS) for name in self.unreadable)
 
     @property
     def found(self) -> int:
