@@ -320,6 +320,27 @@ def test_ends_are_events_only_after_first_contact() -> None:
     assert ledger.ended_since(GATEWAY, clock.now() - 5) == set()
 
 
+@pytest.mark.parametrize("days", [0.0, 11.0])
+def test_the_end_of_a_session_that_was_not_listed_for_a_while_is_seen(days: float) -> None:
+    """Whether its row was forgotten meanwhile or not: it ended when its end was seen."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    listed(ledger, record("a", 5))
+    listed(ledger)
+    assert ledger.ended_since(GATEWAY, clock.now() - 1) == {"a"}
+    clock.advance(days * DAY)
+    listed(ledger)
+    listed(ledger, record("a", 5))
+    assert ledger.ended_since(GATEWAY, 0) == set()
+    clock.advance(3600)
+    listed(ledger, record("a", 5, state="error"))
+    assert ledger.ended_since(GATEWAY, clock.now() - 1) == {"a"}
+    clock.advance(10)
+    listed(ledger, record("a", 6, state="error"))
+    assert ledger.ended_since(GATEWAY, clock.now() - 1) == set()
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 1
+
+
 def test_a_listing_that_says_nothing_new_writes_no_row(tmp_path: Path) -> None:
     """A known listing changes neither sessions nor counters in the file."""
     path = tmp_path / "ledger.db"
