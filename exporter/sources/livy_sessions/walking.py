@@ -32,9 +32,10 @@ def _identity(row: Row, number: int, count: int | None) -> int:
     Rows without an id may be the same to the last byte, as `null` is; each of them is a row all
     the same, but for those of a page past the end, which shows rows of another page again.
     """
+    if row.record is not None or not row.name.startswith(NAMELESS):
+        return row.digest
     is_counted = count is not None and (number - 1) * PAGE_SIZE < count
-    is_nameless = row.name.startswith(NAMELESS)
-    return hash((row.digest, number)) if is_counted and is_nameless else row.digest
+    return hash((row.digest, number)) if is_counted else row.digest
 
 
 class CompleteWalk:
