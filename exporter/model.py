@@ -47,6 +47,9 @@ LIVY_SESSION_STATES = (
 LIVY_ENDED_STATES = frozenset({"terminated", "error"})
 """States that a Livy session never leaves. An end time alone does not mean an end."""
 
+NAMELESS = "digest:"
+"""How the name begins that stands for a record that tells no id; no id is known to begin so."""
+
 SESSION_CLUSTER_KINDS = ("NOTEBOOK", "THRIFT", "SQL")
 
 

@@ -32,6 +32,7 @@ from exporter.api.values import (
 from exporter.errors import MalformedError
 from exporter.model import (
     LIVY_SESSION_STATES,
+    NAMELESS,
     SESSION_CLUSTER_KINDS,
     SESSION_CLUSTER_STATES,
     Gateway,
@@ -206,7 +207,7 @@ def _name(row: object, found: object) -> str:
         return identity(found)
     except UnreadableError:
         shown = repr(row).encode("utf-8", "backslashreplace")
-        return f"digest:{hashlib.sha256(shown).hexdigest()[:16]}"
+        return f"{NAMELESS}{hashlib.sha256(shown).hexdigest()[:16]}"
 
 
 def _numbered(names: list[str]) -> tuple[str, ...]:

@@ -34,8 +34,8 @@ class Row(NamedTuple):
     The three figures are the highest ever seen; `latest_nano_cu_hours` is the last one seen,
     lower where the service revised its estimate down. `ended` is the first ended state seen,
     `""` while open, and `ended_at` when it was seen, `None` where the session had ended before
-    the first contact. `unlisted_at` is when a complete listing first lacked the session,
-    `None` while it is listed. Both are wall-clock seconds.
+    the first contact, or where it had vanished and is back, open. `unlisted_at` is when a complete
+    listing first lacked the session, `None` while it is listed. Both are wall-clock seconds.
     """
 
     session_id: str
@@ -108,9 +108,17 @@ def read_again(row: Row, record: LivySession, at: float | None) -> Row:
         max(row.mb_seconds, usage.mb_seconds or 0),
         latest,
         row.ended or (record.state if record.has_ended else ""),
-        at if record.has_ended and not row.ended else row.ended_at,
+        _ended_at(row, record, at),
         None,
     )
+
+
+def _ended_at(row: Row, record: LivySession, at: float | None) -> float | None:
+    """Tell when the end was first seen; one that was only concluded is none while it runs on."""
+    if row.ended == UNKNOWN_STATE and not record.has_ended:
+        return None
+    is_news = not row.ended or (row.ended == UNKNOWN_STATE and row.ended_at is None)
+    return at if record.has_ended and is_news else row.ended_at
 
 
 def leave(row: Row, at: float) -> Row:

@@ -88,9 +88,11 @@ def _forget(db: sqlite3.Connection, livy_compute_id: str) -> list[GatewayKey]:
         (livy_compute_id,),
     ).fetchall()
     gateways = [(workspace_id, livy_compute_id) for _, workspace_id in found]
-    for gateway_id, _ in found:
+    for gateway_id, workspace_id in found:
         for table in ("session", "remainder", "gateway"):
             db.execute(f"DELETE FROM {table} WHERE gateway_id = ?", (gateway_id,))  # noqa: S608
+        # Should the gateway still be there, it is not one that was born meanwhile.
+        db.execute("DELETE FROM discovered WHERE workspace_id = ?", (workspace_id,))
     is_ended = [key for key in read_amounts(db) if key.gateway in gateways]
     delete_amounts(db, is_ended)
     db.execute("COMMIT")

@@ -14,7 +14,7 @@ from typing import Any
 from exporter.ledger.counting import Row, Sum, leave, open_row, read_again
 from exporter.ledger.matching import is_created_at, match
 from exporter.ledger.walks import Walk
-from exporter.model import LivySession
+from exporter.model import UNKNOWN_STATE, LivySession
 
 Change = tuple[Row | None, Row]
 """A row as it was (`None` where there was none) and as it becomes."""
@@ -31,9 +31,10 @@ _NO_QUEUE, _NO_USER, _OPEN, _UNLISTED = 1, 2, 4, 8
 _GLANCE = f"""SELECT session_id, created_ms, vcore_seconds, mb_seconds, latest_nano_cu_hours,
     CASE WHEN queue = '' THEN {_NO_QUEUE} ELSE 0 END
     + CASE WHEN proxy_user = '' THEN {_NO_USER} ELSE 0 END
-    + CASE WHEN ended = '' THEN {_OPEN} ELSE 0 END
+    + CASE WHEN ended = '' OR (ended = '{UNKNOWN_STATE}' AND ended_at IS NULL)
+        THEN {_OPEN} ELSE 0 END
     + CASE WHEN unlisted_at IS NOT NULL THEN {_UNLISTED} ELSE 0 END
-    FROM session WHERE gateway_id = ?"""  # noqa: S608 - our own numbers
+    FROM session WHERE gateway_id = ?"""  # noqa: S608 - our own constants
 _GLANCE_AT = (
     _GLANCE.replace("FROM session", ", serial FROM session") + " AND session_id IN ({places})"
 )

@@ -80,6 +80,8 @@ class Polling:
         self._last_life = clock.monotonic()
         self._checked: set[Target] = set()
         self._walk_shown_at: dict[Target, float] = {}
+        # What was counted of old is there at once, also where no target is known yet.
+        board.publish(self._totals.onto(board.current))
 
     @property
     def last_sign_of_life(self) -> float:

@@ -6,7 +6,7 @@ APScheduler 3 runs a coroutine job as a task that it cancels at shutdown, and fo
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,12 +14,16 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEve
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from exporter.clock import Clock, SystemClock
 from exporter.model import Scope, Source, Target
 
 _JITTER = 0.1
 """Share of the interval by which polls are spread, so that targets do not call in step."""
 
 _TICK_SECONDS = 1.0
+
+_TOLERATED_STEP = timedelta(seconds=1)
+"""The wall clock may be set back by so much at once before the timetable follows it."""
 
 Work = Target | Scope
 
@@ -35,6 +39,7 @@ class Schedule:
         poll_interval: float,
         discovery_interval: float,
         on_skip: Callable[[Source], None],
+        clock: Clock = SystemClock(),  # noqa: B008 - it has no state
     ) -> None:
         self._do = run
         self._check = check
@@ -45,6 +50,9 @@ class Schedule:
         self._running: set[asyncio.Task[None]] = set()
         self._checking: dict[Work, asyncio.Task[None]] = {}
         self._is_stopping = False
+        self._clock = clock
+        self._wall_ahead = clock.now() - clock.monotonic()
+        self._pulse: asyncio.Handle | None = None
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -55,6 +63,7 @@ class Schedule:
         """Start, with `tick` every second."""
         self._scheduler.add_job(tick, IntervalTrigger(seconds=_TICK_SECONDS), id="tick")
         self._scheduler.start()
+        self._watch_clock()
 
     def add(self, work: Work) -> None:
         """Run `work` on its interval, for the first time at once."""
@@ -86,6 +95,8 @@ class Schedule:
         What is read beside the polls takes long, and can be read again: it ends at once.
         """
         self._is_stopping = True
+        if self._pulse is not None:
+            self._pulse.cancel()
         self._scheduler.pause()
         for task in self._checking.values():
             task.cancel()
@@ -96,6 +107,18 @@ class Schedule:
         # Cancelled polls end at their next await; the ledger must not be closed before.
         await asyncio.gather(*self._running, *self._checking.values(), return_exceptions=True)
         self._scheduler.shutdown(wait=False)
+
+    def _watch_clock(self) -> None:
+        """Keep all times where the wall clock is set back: APScheduler would wait for its old time.
+
+        Set forth, it makes everything due at once, which is what a machine that slept wants.
+        """
+        self._pulse = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._watch_clock)
+        before, self._wall_ahead = self._wall_ahead, self._clock.now() - self._clock.monotonic()
+        step = timedelta(seconds=self._wall_ahead - before)
+        if -step > _TOLERATED_STEP:
+            for job in self._scheduler.get_jobs():
+                job.modify(next_run_time=job.next_run_time + step)
 
     async def _begin_check(self, work: Work) -> None:
         """Let a check go on beside the polls; that it still does at the next turn is no event."""

@@ -113,6 +113,14 @@ async def test_a_gateway_that_appears_while_we_were_down_counts_from_zero(tmp_pa
     assert page.value("livy_cu_hours_total", livy_compute_id="lc-2", queue="q") == 0
 
 
+async def test_totals_are_there_before_anything_is_found_again(tmp_path: Path) -> None:
+    """A scrape right after a restart finds the counters of old, although no target is known yet."""
+    async with harness(discovered_world(), tmp_path / "l.db") as h:
+        await round_of(h)
+        await h.restart()
+        assert (await h.page()).value("livy_cu_hours_total") == 1.0
+
+
 async def test_a_workspace_that_is_gone_loses_its_gauges_and_keeps_its_counters() -> None:
     """What is gone from a successful discovery is not polled; what it used stays."""
     world = discovered_world()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter import catalog
-from exporter.ledger import Ledger
+from exporter.ledger import Ledger, forget_gateway
 from exporter.model import Gateway, LivySession
 from tests.harness import ManualClock
 from tests.ledger.builders import (
@@ -277,6 +277,18 @@ def test_the_gateways_of_a_first_discovery_have_a_past() -> None:
     assert shown(ledger) == {"q": 5}
 
 
+def test_a_gateway_that_was_forgotten_but_is_not_gone_has_a_past(tmp_path: Path) -> None:
+    """What it used before is no increase: it starts anew with what it lists."""
+    path = tmp_path / "ledger.db"
+    for hold in (0.0, 90.0):
+        ledger = opened(path, hold=hold)
+        ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
+        listed(ledger, record(cu=5))
+        assert values(ledger) == shown(ledger) == {"q": 5}
+        ledger.close()
+        assert forget_gateway(path, "lc-1") == [GATEWAY]
+
+
 def test_a_gateway_that_is_counted_already_is_not_new() -> None:
     """A discovery does not touch a gateway that was polled without being discovered."""
     ledger = memory(hold=90)
@@ -306,6 +318,27 @@ def test_ends_are_events_only_after_first_contact() -> None:
     assert ledger.ended_since(GATEWAY, clock.now() - 5) == {"b"}
     clock.advance(10)
     assert ledger.ended_since(GATEWAY, clock.now() - 5) == set()
+
+
+@pytest.mark.parametrize("days", [0.0, 11.0])
+def test_the_end_of_a_session_that_was_not_listed_for_a_while_is_seen(days: float) -> None:
+    """Whether its row was forgotten meanwhile or not: it ended when its end was seen."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    listed(ledger, record("a", 5))
+    listed(ledger)
+    assert ledger.ended_since(GATEWAY, clock.now() - 1) == {"a"}
+    clock.advance(days * DAY)
+    listed(ledger)
+    listed(ledger, record("a", 5))
+    assert ledger.ended_since(GATEWAY, 0) == set()
+    clock.advance(3600)
+    listed(ledger, record("a", 5, state="error"))
+    assert ledger.ended_since(GATEWAY, clock.now() - 1) == {"a"}
+    clock.advance(10)
+    listed(ledger, record("a", 6, state="error"))
+    assert ledger.ended_since(GATEWAY, clock.now() - 1) == set()
+    assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 1
 
 
 def test_a_listing_that_says_nothing_new_writes_no_row(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from exporter import catalog
 from exporter.api import (
@@ -34,7 +36,7 @@ from exporter.snapshot import Samples
 from exporter.sources import LivySessions, SeriesLimits, WalkTiming
 from exporter.sources.livy_sessions import samples
 from exporter.telemetry import Telemetry
-from tests.harness import START, ManualClock
+from tests.harness import ManualClock
 from tests.worlds import GATEWAY, WORKSPACE, used
 
 RETENTION = 900.0
@@ -259,4 +261,9 @@ class Long:
         self.world.trim_oldest(WORKSPACE, GATEWAY, choice % 3 + 1)
 
 
-BEGIN = START
+async def polled(long: Long) -> tuple[dict[Any, float], int, list[str]]:
+    """Poll once; give the gauges, the number of requests, and the names of the events logged."""
+    before = long.requests
+    with capture_logs() as logs:
+        result = await long.source.poll(lambda *_: None)
+    return flat(result.gauges), long.requests - before, [each["event"] for each in logs]

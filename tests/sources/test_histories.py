@@ -23,18 +23,19 @@ from exporter.demo import (
     Behaviour,
     Gateway,
     HistoryOrder,
+    PastEnd,
     TotalCount,
     Workspace,
     World,
 )
 from exporter.demo.calls import Call
-from exporter.demo.faults import FORBIDDEN, Hang
+from exporter.demo.faults import FORBIDDEN, Alter, Hang, Page
 from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayKey
 from exporter.ledger import Walk as LedgerWalk
 from exporter.model import LivySession
 from exporter.sources.livy_sessions.history import HistoryBuilder, Row
-from tests.sources.histories import KEY, Long, Model, flat
+from tests.sources.histories import KEY, Long, Model, flat, polled
 from tests.worlds import GATEWAY, WORKSPACE
 
 pytestmark = pytest.mark.anyio
@@ -167,14 +168,6 @@ def test_a_poll_says_what_a_complete_walk_would_for_long() -> None:
 
 
 ORDERED = [HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST]
-
-
-async def polled(long: Long) -> tuple[dict[Any, float], int, list[str]]:
-    """Poll once; give the gauges, the number of requests, and the names of the events logged."""
-    before = long.requests
-    with capture_logs() as logs:
-        result = await long.source.poll(lambda *_: None)
-    return flat(result.gauges), long.requests - before, [each["event"] for each in logs]
 
 
 @pytest.mark.parametrize("order", ORDERED)
@@ -337,6 +330,25 @@ async def test_a_service_that_does_not_show_all_of_its_history() -> None:
     await polled(long)
     after = sum(value for (name, _), value in long.totals().items() if "cu_hours_total" in name)
     assert after - before == 10**9
+
+
+@pytest.mark.parametrize("past_end", PastEnd)
+async def test_rows_without_anything_in_them_are_rows(past_end: PastEnd) -> None:
+    """However many there are, and all the same: the others are read and counted."""
+
+    def put_nothing(page: Page, _call: Call) -> None:
+        rows = page["sessions"]
+        assert isinstance(rows, list)
+        rows[50:53] = [None] * len(rows[50:53])
+
+    behaviour = Behaviour(past_end=past_end)
+    long = Long(HistoryOrder.NEWEST_FIRST, 1000, is_open=lambda n: n > 990, behaviour=behaviour)
+    long.cloud.faults.add(Alter(put_nothing))
+    found, requests, _ = await polled(long)
+    assert requests <= 10 + 2
+    readable = [each for at, each in enumerate(long.listing()) if at % 100 not in {50, 51, 52}]
+    assert found == long.expected(Model(), readable)
+    assert long.totals() == Model().read(readable, 0.0).totals()
 
 
 async def test_a_history_that_is_not_shown_to_its_end_is_told_once() -> None:

@@ -17,7 +17,7 @@ from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, c
 from exporter.sources.livy_sessions.absorbing import absorb
 from exporter.sources.livy_sessions.checking import Check, left_since
 from exporter.sources.livy_sessions.front import Surprise
-from exporter.sources.livy_sessions.history import History, Row
+from exporter.sources.livy_sessions.history import History, Row, Watched
 from exporter.sources.livy_sessions.order import Order
 from exporter.sources.livy_sessions.planner import ShortPoll
 from exporter.sources.livy_sessions.reading import rows_of
@@ -96,6 +96,8 @@ class LivySessions:
         self._guard = DisappearanceGuard()
         self._lock = asyncio.Lock()
         self._history: History | None = None
+        """`None` until a walk is complete, the first one or one that became necessary."""
+        self._watched: dict[int, Watched] = {}
         self._walked_at = 0.0
         self._is_checked_beside = False
         self._walk: CompleteWalk | None = None
@@ -236,7 +238,7 @@ class LivySessions:
                 lambda number, in_bulk: self._fetch(number, progress, in_bulk=in_bulk),
                 lambda: self._tell(progress, walk.progress),
             )
-            self._guard.check(len(walk.builder))
+            self._guard.check(walk.found)
         except IncompleteError:
             await walk.flush()
             self._walk = None
@@ -256,16 +258,20 @@ class LivySessions:
         now = self._clock.monotonic()
         walk = self._walk
         if walk is None or walk.is_broken or now - walk.started_at > RESUME_SECONDS:
-            known = {} if self._history is None else dict(self._history.watched)
+            if self._history is not None:
+                self._watched = dict(self._history.watched)
+            # Until a walk is complete nothing else is read: it would not know, where it goes on,
+            # what was found and counted since it read its first pages.
+            self._history = None
             self._staged = Walk()
-            self._walk = walk = CompleteWalk(known, self._stage, now)
+            self._walk = walk = CompleteWalk(self._watched, self._stage, now)
         return walk
 
     async def _conclude(self, walk: CompleteWalk, *, is_truncated: bool) -> PollResult:
         self._walk = None
         history = await asyncio.to_thread(walk.builder.build, walk.watched)
         if self._trouble is None:
-            await self._finish(frozenset(walk.unreadable), is_truncated=is_truncated)
+            await self._finish(walk, is_truncated=is_truncated)
         is_usable = self._trouble is None and not is_truncated
         self._history = history if is_usable else None
         self._walked_at = self._clock.monotonic()
@@ -287,7 +293,8 @@ class LivySessions:
     def _is_truncated(self, depth: int) -> bool:
         """Tell whether the service ends at the same depth again and again."""
         self._depths = [*self._depths, depth][-TRUNCATED_WALKS:]
-        is_truncated = len(self._depths) == TRUNCATED_WALKS and len({*self._depths}) == 1
+        is_same = len(self._depths) == TRUNCATED_WALKS and len({*self._depths}) == 1
+        is_truncated = is_same and depth > 0  # where it shows nothing at all, it shows no end
         if is_truncated and not self._has_told_of_end:
             self._has_told_of_end = True
             _log.warning(
@@ -339,11 +346,12 @@ class LivySessions:
                 )
             )
 
-    async def _finish(self, unreadable: frozenset[str], *, is_truncated: bool) -> None:
-        staged = self._staged
+    async def _finish(self, walk: CompleteWalk, *, is_truncated: bool) -> None:
+        staged, unreadable = self._staged, frozenset(walk.unreadable)
+        may_miss_some = is_truncated or walk.is_blurred
         await self._write(
             lambda: self._ledger.finish_walk(
-                self._gateway, staged, unreadable, is_truncated=is_truncated
+                self._gateway, staged, unreadable, is_truncated=may_miss_some
             )
         )
 

@@ -7,7 +7,7 @@ with a pause in it is a slow walk, and as complete as any.
 from collections.abc import Awaitable, Callable, Sequence
 
 from exporter.api import PAGE_SIZE, walk_pages
-from exporter.model import LivySession, Page
+from exporter.model import NAMELESS, LivySession, Page
 from exporter.snapshot import WalkProgress
 from exporter.sources.livy_sessions.history import HistoryBuilder, Row, Watched
 from exporter.sources.livy_sessions.reading import rows_of
@@ -26,6 +26,18 @@ SHORT_WALK_PAGES = 5
 """Pages after which a walk counts as a long one, which draws on half of the budget only."""
 
 
+def _identity(row: Row, number: int, count: int | None) -> int:
+    """Tell a row from all others, where rows are held against the service's own `count`.
+
+    Rows without an id may be the same to the last byte, as `null` is; each of them is a row all
+    the same, but for those of a page past the end, which shows rows of another page again.
+    """
+    if row.record is not None or not row.name.startswith(NAMELESS):
+        return row.digest
+    is_counted = count is not None and (number - 1) * PAGE_SIZE < count
+    return hash((row.digest, number)) if is_counted else row.digest
+
+
 class CompleteWalk:
     """One complete walk. When it is done, `builder` and `watched` make up a history."""
 
@@ -35,7 +47,8 @@ class CompleteWalk:
         self.builder = HistoryBuilder()
         self.watched: dict[int, Watched] = {}
         self.unreadable: set[str] = set()
-        self.expected: int | None = None
+        self.count: int | None = None
+        """How many rows there are, by what the service said last."""
         self.deepest = 0
         """The last page that had rows."""
         self._known = known
@@ -50,7 +63,19 @@ class CompleteWalk:
     def progress(self) -> WalkProgress:
         """Tell how far the walk has come; it may need a page more than were expected."""
         pages = len(self._pages)
-        return WalkProgress(pages, None if self.expected is None else max(pages, self.expected))
+        if self.count is None:
+            return WalkProgress(pages, None)
+        return WalkProgress(pages, max(1, pages, -(-self.count // PAGE_SIZE)))
+
+    @property
+    def is_blurred(self) -> bool:
+        """Tell whether rows were listed that may be of any session."""
+        return any(name.startswith(NAMELESS) for name in self.unreadable)
+
+    @property
+    def found(self) -> int:
+        """Count the rows; none where the service says at the end that there are none any more."""
+        return 0 if self.count == 0 else len(self.builder)
 
     async def run(self, fetch: Fetch, on_page: Callable[[], None]) -> None:
         """Walk on, to the end. Raises `PollError`; may then be called again."""
@@ -83,11 +108,12 @@ class CompleteWalk:
             self.deepest = max(self.deepest, number)
         self.unreadable.update(page.malformed)
         if page.total_count is not None:
-            self.expected = max(1, -(-page.total_count // PAGE_SIZE))
+            self.count = page.total_count
         self._unstaged += rows
         if len(self._unstaged) >= BATCH_ROWS:
             await self.flush()
-        found = Page(records=tuple(row.digest for row in rows), total_count=page.total_count)
+        identities = tuple(_identity(row, number, self.count) for row in rows)
+        found = Page(records=identities, total_count=page.total_count)
         self._pages.append((number, found))
         self._replayed = len(self._pages)
         return found
