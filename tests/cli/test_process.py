@@ -10,6 +10,8 @@ import pytest
 
 import exporter
 
+IN_REGION = ("--region-id=cn-hangzhou",)
+
 
 def run(
     *argv: str, environ: dict[str, str] | None = None, script: str = ""
@@ -44,6 +46,9 @@ def run(
         (["demo"], {"EMR_EXPORTER_CONFIG__FILE": "/"}, "/: cannot be read"),
         (["demo", "--output=x"], {}, "--output: only the command once takes it"),
         (["once", "--output"], {}, "--output: give a value, such as --output=FILE"),
+        (["once", *IN_REGION], {"SSL_CERT_FILE": "/none"}, "SSL_CERT_FILE=/none: No such file"),
+        (["once", *IN_REGION], {"SSL_CERT_FILE": "/dev/null"}, "SSL_CERT_FILE=/dev/null: it holds"),
+        (["once", *IN_REGION], {"HTTPS_PROXY": "http://a:b/c@d:1"}, "HTTPS_PROXY: give the URL of"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(
