@@ -141,17 +141,20 @@ def _write(page: bytes, output: Path | None) -> None:
         sys.stdout.buffer.write(page)
         sys.stdout.buffer.flush()
         return
+    place = output.resolve()  # a link stays, and what it leads to is replaced
+    if place.exists() and not place.is_file():
+        raise UsageError(
+            f"--output={output}: it is no file; without --output, stdout gets the page"
+        )
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=output.parent, prefix=output.name, delete=False
-        ) as file:
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=place.name, delete=False) as file:
             draft = Path(file.name)
             try:
                 file.write(page)
                 file.flush()
                 os.fsync(file.fileno())
                 draft.chmod(0o644)
-                draft.replace(output)
+                draft.replace(place)
             except BaseException:
                 draft.unlink()
                 raise

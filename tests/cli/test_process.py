@@ -25,6 +25,7 @@ def run(
         check=False,
         capture_output=True,
         text=True,
+        errors="backslashreplace",
         timeout=30,
         env=base | (environ or {}),
     )
@@ -114,3 +115,11 @@ def test_kubernetes_variables_are_harmless() -> None:
     }
     done = run("config", environ=injected)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1", "gbk"])
+def test_what_the_locale_lacks_is_written_as_an_escape(encoding: str) -> None:
+    """A name in another script does not end the program."""
+    done = run("config", "--discovery.include=队🙂", environ={"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\U0001f642" in done.stdout

@@ -205,13 +205,18 @@ async def test_once_prints_the_page(tmp_path: Path) -> None:
 
 
 async def test_once_tells_of_a_failed_target(tmp_path: Path) -> None:
-    """`once` ends with exit code 1 where a target failed, and still writes the page, whole."""
+    """`once` ends with exit code 1 where a target failed, and still writes the page, whole.
+
+    Where the output is a link, it is what that leads to which is replaced.
+    """
     world = busy_world()
     cloud = cloud_of(world)
     cloud.faults.add(faults.FORBIDDEN, compute_id=GATEWAY)
     output = tmp_path / "emr.prom"
     await asyncio.to_thread(output.write_text, "an older page")
-    command = ["once", f"--output={output}"]
+    link = tmp_path / "link.prom"
+    await asyncio.to_thread(link.symlink_to, output)
+    command = ["once", f"--output={link}"]
     async with serve(cloud.app) as endpoint:
         code, process = await run(serve_command(world, endpoint, *command), tmp_path, CREDENTIAL)
     page = Page.from_text(await asyncio.to_thread(output.read_text))
@@ -219,7 +224,9 @@ async def test_once_tells_of_a_failed_target(tmp_path: Path) -> None:
     assert page.value("exporter_target_up", source="livy_sessions", workspace_id=WORKSPACE) == 0
     assert page.has("session_clusters")
     assert process.stdout.read_bytes() == b""
-    assert files_in(tmp_path) == ["emr.prom", "stderr", "stdout"]
+    assert files_in(tmp_path) == ["emr.prom", "link.prom", "stderr", "stdout"]
+    assert not output.is_symlink()
+    assert link.is_symlink()
 
 
 async def test_once_says_where_it_cannot_write(tmp_path: Path) -> None:
@@ -233,6 +240,21 @@ async def test_once_says_where_it_cannot_write(tmp_path: Path) -> None:
         f"error: {command[1]}: No such file or directory;"
         " name a file in a folder that exists and can be written\n"
     )
+
+
+async def test_once_replaces_files_only(tmp_path: Path) -> None:
+    """What is no file, such as `/dev/stdout`, stays what it is: root could replace it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    world = empty_world()
+    async with serve(cloud_of(world).app) as endpoint:
+        command = serve_command(world, endpoint, "once", f"--output={pipe}")
+        code, process = await run(command, tmp_path, CREDENTIAL)
+    assert code == 2
+    assert process.output.decode() == (
+        f"error: --output={pipe}: it is no file; without --output, stdout gets the page\n"
+    )
+    assert pipe.is_fifo()
 
 
 async def test_totals_are_served_at_once_after_a_restart(tmp_path: Path) -> None:
