@@ -32,7 +32,9 @@ pytestmark = pytest.mark.anyio
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 ANY_PORT = "--web.listen-address=127.0.0.1:0"
-USELESS_NETWORK = {
+NOT_FOR_THE_DEMO = {
+    "EMR_EXPORTER_WORKSPACE_IDS": "w-real",
+    "EMR_EXPORTER_LIVY_COMPUTE_IDS": "lc-real",
     "HTTP_PROXY": "http://127.0.0.1:9",
     "ALL_PROXY": "socks5://127.0.0.1:9",
     "NO_PROXY": "",
@@ -69,10 +71,10 @@ async def fetch(url: str, path: str = "/metrics") -> Page:
 async def test_the_demo_runs_and_ends(tmp_path: Path, number: signal.Signals) -> None:
     """`demo` says where to look, shows usage, and ends in time with exit code 0.
 
-    Proxies and certificates of the machine have no part in it.
+    What is set for a real account has no part in it, nor have proxies and certificates.
     """
     command = [*EXPORTER, "demo", ANY_PORT, "--web.telemetry-path=/figures"]
-    async with start(command, tmp_path, USELESS_NETWORK) as process:
+    async with start(command, tmp_path, NOT_FOR_THE_DEMO) as process:
         url = await process.url()
         invitation = f"(metrics: {url}/figures)".encode()
         await until(lambda: invitation in process.stdout.read_bytes(), "it invites", process)
