@@ -72,8 +72,8 @@ async def _demo(settings: Settings, on_walk: OnWalk) -> int:
     async with start_demo(speed=settings.demo.speed) as cloud, http:
         api = settings.api.model_copy(update={"endpoint": cloud.endpoint})
         # Without workspaces and gateways: the demo shows discovery too.
-        nobody = {"targets": (), "workspace_ids": (), "livy_compute_ids": ()}
-        update = {"region_id": cloud.region_id, "api": api, **nobody}
+        unnamed = {"targets": (), "workspace_ids": (), "livy_compute_ids": ()}
+        update = {"region_id": cloud.region_id, "api": api, **unnamed}
         simulated = _hastened(settings).model_copy(update=update)
         credential = Credential(cloud.access_key_id, cloud.access_key_secret, "", "demo")
         with tempfile.TemporaryDirectory(prefix="emr-exporter-demo-") as folder:
