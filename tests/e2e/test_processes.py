@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -195,13 +196,19 @@ async def test_variables_of_a_kubernetes_service_do_no_harm(tmp_path: Path) -> N
 
 
 async def test_once_prints_the_page(tmp_path: Path) -> None:
-    """`once` prints the true totals on stdout, and nothing else, with exit code 0."""
+    """`once` prints the true totals on stdout, and nothing else, with exit code 0.
+
+    Nor is there anything of its process, which is over: node_exporter would show that twice, as
+    its own too.
+    """
     world = busy_world()
     async with serve(cloud_of(world).app) as endpoint:
         code, process = await run(serve_command(world, endpoint, "once"), tmp_path, CREDENTIAL)
     page = Page.from_text(process.stdout.read_text())
     assert code == 0
     assert page.value("livy_cu_hours_total", queue="root_queue", workspace_id=WORKSPACE) == 1.75
+    names = re.findall(rb"^# TYPE (\w+)", process.stdout.read_bytes(), re.MULTILINE)
+    assert [each for each in names if not each.startswith(b"emr_serverless_spark_")] == []
     assert process.stderr.read_bytes() == b""
     assert files_in(tmp_path) == ["stderr", "stdout"]
 
