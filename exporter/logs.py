@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
@@ -22,6 +23,7 @@ PACKAGE = "exporter"
 """Loggers below it log at the level that was asked for; all others from warnings on."""
 
 MASK = "********"
+UNCAUGHT = "uncaught_exception"
 
 _SECRET_NAME = re.compile(
     r"secret|passw|token|authorization|signature|access_?key|private_?key|cookie", re.IGNORECASE
@@ -45,12 +47,18 @@ def configure(level: str, log_format: str | None, stream: TextIO | None = None) 
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(PACKAGE).setLevel(level.upper())
     logging.captureWarnings(capture=True)
+    threading.excepthook = sys.unraisablehook = _log_uncaught
     logging.raiseExceptions = False  # a broken stderr is no reason to write about it there
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def _log_uncaught(uncaught: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
+    """Log what has ended a thread, or was raised where nobody can catch it, on one line too."""
+    structlog.get_logger(PACKAGE).error(UNCAUGHT, exc_info=uncaught.exc_value)
 
 
 class Writable(Protocol):

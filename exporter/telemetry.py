@@ -6,7 +6,15 @@ event of its kind is an increase that Prometheus can see.
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from exporter import catalog
 from exporter.catalog import Metric
@@ -87,6 +95,11 @@ class Telemetry:
         metric = catalog.BUILD_INFO
         gauge = Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
         gauge.labels(version, revision, python_version).set(1)
+
+    def describe_process(self) -> None:
+        """Show what the process uses, by the names that all exporters use."""
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
 
     def poll_finished(self, source: Source, failure: Reason | None) -> None:
         """Count a finished poll; `failure` is `None` where it succeeded completely."""

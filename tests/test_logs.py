@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -17,7 +19,9 @@ def _restored() -> Iterator[None]:
     """Leave logging as it was found."""
     root, ours = logging.getLogger(), logging.getLogger(logs.PACKAGE)
     handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
+    hooks = threading.excepthook, sys.unraisablehook
     yield
+    threading.excepthook, sys.unraisablehook = hooks
     root.handlers[:] = handlers
     root.setLevel(level)
     ours.setLevel(logging.NOTSET)
@@ -153,3 +157,29 @@ def test_what_is_bound_to_a_task_is_in_its_events() -> None:
     """Fields bound to the context are written with every event in it."""
     with structlog.contextvars.bound_contextvars(target="livy_sessions/w-1/lc-1"):
         assert "target=livy_sessions/w-1/lc-1" in logged("logfmt")
+
+
+class Stubborn:
+    """Raises where nobody can catch it."""
+
+    def __del__(self) -> None:
+        """Refuse to go."""
+        raise ValueError("first\nsecond")
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+@pytest.mark.parametrize("way", ["in a thread", "at the end of an object"])
+def test_what_nobody_catches_is_one_line(log_format: str, way: str) -> None:
+    """A thread that ends by an exception leaves an event, not a traceback between the lines."""
+    stream = io.StringIO()
+    logs.configure("info", log_format, stream)
+    if way == "in a thread":
+        thread = threading.Thread(target=int, args=("first\nsecond",))
+        thread.start()
+        thread.join()
+    else:
+        Stubborn()
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    assert "uncaught_exception" in line
+    assert "ValueError" in line

@@ -29,6 +29,7 @@ from exporter.api.failures import (
 from exporter.api.meter import Meter
 from exporter.api.retry import PATIENCE, Retry
 from exporter.api.signing import Credential, Signer, canonical_query, encode_path
+from exporter.api.wire import SUCCESS
 from exporter.clock import Clock
 from exporter.errors import ApiError, MalformedError, ServerError, TooLargeError
 from exporter.model import Gateway, LivySession, Page, SessionCluster, Workspace
@@ -40,7 +41,6 @@ PAGE_SIZE: Final = 100
 
 CONNECT_TIMEOUT: Final = 5.0
 USER_AGENT: Final = f"emr-serverless-spark-exporter/{__version__}"
-GATEWAYS_SUCCESS: Final = "1000000"
 _ERROR_BODY_BYTES: Final = 64 * 2**10
 
 
@@ -149,7 +149,7 @@ class Client:
     def _decode_gateways(self, body: bytes) -> Page[Gateway]:
         """Read the gateways; this action can say failure inside an HTTP 200."""
         code, message, request_id = decode.decode_verdict(body)
-        if code and code != GATEWAYS_SUCCESS:
+        if code and code != SUCCESS:
             answer = Answer("ListLivyCompute", HTTPStatus.OK, {}, code, message, request_id)
             raise classify(answer, now=self._clock.now())
         return decode.decode_gateways(body)

@@ -5,7 +5,8 @@ it reads the environment once, when imported, which takes 0.3 s; its async API b
 loop when two callers refresh at once, so its synchronous one runs in a thread, one caller at a
 time; near expiry a failed refresh raises although the credential in hand is still valid; it
 prints tracebacks through handlers of its own. It caches a role's credential until it deems it
-stale, so a credential that was rejected is replaced by asking a new client.
+stale, and an access key for good, so a credential that was rejected, and every access key once a
+minute, is replaced by asking a new client.
 """
 
 import asyncio
@@ -172,10 +173,17 @@ class VendorCredentials:
             self._good = result
 
     def _load_now(self) -> Credential:
-        """Run in the thread."""
+        """Run in the thread.
+
+        A client that found a lasting key in a file never looks at the file again, so it serves
+        once: whoever replaces the key there need not restart the exporter.
+        """
         load = self._load or self._connect(self._role_arn)
         self._load = load
-        return load()
+        found = load()
+        if not found.security_token:
+            self._load = None
+        return found
 
 
 def _run_in_thread(

@@ -98,6 +98,8 @@ class _Shape(Generic[R]):
         for key in self._path[:-1]:
             inner = _child(inner, key)
         rows = _child(inner, self._path[-1])
+        if rows is None and isinstance(inner, dict | None) and _says_nothing(outer):
+            rows = []
         if not isinstance(outer, dict) or not isinstance(rows, list):
             raise MalformedError(
                 f"The answer has no list {'.'.join(self._path)!r}",
@@ -316,6 +318,12 @@ def _proxy_user(spark_conf: object) -> str:
         return text(_child(_load_text(spark_conf), "proxyUser"))
     except _DECODING_ERRORS:
         return ""
+
+
+def _says_nothing(outer: object) -> bool:
+    """Tell of an answer without list whether it is an empty one, which Java may leave out."""
+    is_success = text(_child(outer, "code")) == wire.SUCCESS
+    return is_success or integer(_child(outer, "totalCount")) == 0
 
 
 def _child(value: object, key: str) -> object:

@@ -11,6 +11,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
@@ -263,6 +264,8 @@ def _positive(value: str | None) -> float | None:
 
 def _date(value: str | None) -> float | None:
     try:
-        return parsedate_to_datetime(value).timestamp() if value else None
+        moment = parsedate_to_datetime(value or "")
+        # One of the three forms of HTTP dates names no zone: all are in UTC.
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError):
         return None

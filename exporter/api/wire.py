@@ -187,6 +187,10 @@ class GatewayAnswer(msgspec.Struct):
     data: GatewayData
 
 
+SUCCESS: Final = "1000000"
+"""The code by which `ListLivyCompute` says that it succeeded."""
+
+
 class Verdict(msgspec.Struct, rename={"request_id": "requestId"}):
     """What `ListLivyCompute` says of itself, inside an HTTP 200."""
 

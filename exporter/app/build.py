@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 import exporter
@@ -214,8 +214,6 @@ def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:
         python_version=platform.python_version(),
     )
     telemetry.expect_sources(planned.sources)
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
     return telemetry
 
 

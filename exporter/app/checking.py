@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from exporter.api import Client, CredentialSource, NullMeter
-from exporter.app.clients import Clients, open_http
+from exporter.app.clients import Clients
 from exporter.app.commands import vendor_credentials
+from exporter.app.connections import open_http
 from exporter.app.plan import Plan, plan
 from exporter.clock import SystemClock
 from exporter.errors import PollError, TimedOutError, WebConfigError

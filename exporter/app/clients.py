@@ -9,8 +9,6 @@ from exporter.app.plan import Place
 from exporter.clock import Clock
 from exporter.settings import ApiSettings
 
-_MAX_IDLE_CONNECTIONS = 20
-
 OnBudget = Callable[[str, str, Callable[[], float]], None]
 """Is told the account and region of a new budget, and what gives its rate at any time."""
 
@@ -70,12 +68,3 @@ class Clients:
             self._budgets[where] = budget
             self._on_budget(account, region_id, lambda: budget.rate)
         return self._budgets[where]
-
-
-def open_http() -> httpx.AsyncClient:
-    """Open the connections that all clients share; proxies come from the environment.
-
-    The budgets bound their number: by a common bound, a region that hangs would stop the others.
-    """
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=_MAX_IDLE_CONNECTIONS)
-    return httpx.AsyncClient(limits=limits)

@@ -4,11 +4,14 @@ import asyncio
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+
+import httpx
 
 from exporter.api import Credential, StaticCredentials, VendorCredentials
 from exporter.app.build import Exporter, build
-from exporter.app.clients import open_http
+from exporter.app.connections import open_http
 from exporter.app.life import live
 from exporter.app.notify import Notifier
 from exporter.app.progress import progress_on
@@ -64,10 +67,13 @@ async def _demo(settings: Settings, on_walk: OnWalk) -> int:
     # Late: only this command needs the simulated cloud.
     from exporter.demo import start_demo  # noqa: PLC0415
 
-    async with start_demo(speed=settings.demo.speed) as cloud, open_http() as http:
+    # To itself it speaks plain HTTP: proxies and certificates of the environment are not its own.
+    http = httpx.AsyncClient(trust_env=False)
+    async with start_demo(speed=settings.demo.speed) as cloud, http:
         api = settings.api.model_copy(update={"endpoint": cloud.endpoint})
         # Without workspaces and gateways: the demo shows discovery too.
-        update = {"region_id": cloud.region_id, "api": api, "targets": ()}
+        unnamed = {"targets": (), "workspace_ids": (), "livy_compute_ids": ()}
+        update = {"region_id": cloud.region_id, "api": api, **unnamed}
         simulated = _hastened(settings).model_copy(update=update)
         credential = Credential(cloud.access_key_id, cloud.access_key_secret, "", "demo")
         with tempfile.TemporaryDirectory(prefix="emr-exporter-demo-") as folder:
@@ -82,7 +88,8 @@ async def _demo(settings: Settings, on_walk: OnWalk) -> int:
                 web_config=settings.web.config.file,
                 on_walk=on_walk,
             )
-            await live(simulated, exporter, Notifier.from_environment(os.environ), _invite)
+            invite = partial(_invite, settings.web.telemetry_path)
+            await live(simulated, exporter, Notifier.from_environment(os.environ), invite)
     return 0
 
 
@@ -96,8 +103,8 @@ def _hastened(settings: Settings) -> Settings:
     return settings.model_copy(update=update)
 
 
-def _invite(url: str) -> None:
-    sys.stdout.write(f"The simulated cloud runs. Open {url}/ (metrics: {url}/metrics)\n")
+def _invite(telemetry_path: str, url: str) -> None:
+    sys.stdout.write(f"The simulated cloud runs. Open {url}/ (metrics: {url}{telemetry_path})\n")
     sys.stdout.flush()
 
 
@@ -135,17 +142,20 @@ def _write(page: bytes, output: Path | None) -> None:
         sys.stdout.buffer.write(page)
         sys.stdout.buffer.flush()
         return
+    place = output.resolve()  # a link stays, and what it leads to is replaced
+    if place.exists() and not place.is_file():
+        raise UsageError(
+            f"--output={output}: it is no file; without --output, stdout gets the page"
+        )
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=output.parent, prefix=output.name, delete=False
-        ) as file:
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=place.name, delete=False) as file:
             draft = Path(file.name)
             try:
                 file.write(page)
                 file.flush()
                 os.fsync(file.fileno())
                 draft.chmod(0o644)
-                draft.replace(output)
+                draft.replace(place)
             except BaseException:
                 draft.unlink()
                 raise

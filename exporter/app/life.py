@@ -51,6 +51,7 @@ async def live(
     `announce` is given the address to open, once it answers; `notifier` is told how it goes.
     """
     address = settings.web.listen
+    exporter.telemetry.describe_process()  # only here: with `once`, the process is over when read
     with (
         bind(address.host, address.port) as listener,
         _every(_PULSE_SECONDS, exporter.own.refresh),

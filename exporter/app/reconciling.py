@@ -7,8 +7,9 @@ from functools import partial
 from itertools import count
 
 from exporter.api import PAGE_SIZE, Client, NullMeter, walk_pages
-from exporter.app.clients import Clients, open_http
+from exporter.app.clients import Clients
 from exporter.app.commands import vendor_credentials
+from exporter.app.connections import open_http
 from exporter.app.plan import Plan, plan
 from exporter.app.progress import progress_on
 from exporter.clock import SystemClock

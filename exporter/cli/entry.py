@@ -1,5 +1,6 @@
 """The way into the program and, whatever happens, out of it with an exit code."""
 
+import io
 import os
 import sys
 import traceback
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` names; gives the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     _open_what_is_closed()
+    _write_what_cannot_be_encoded()
     try:
         code = _run(argv)
         print(end="", flush=True)  # here, where a closed pipe is still caught
@@ -51,6 +53,12 @@ def _open_what_is_closed() -> None:
         if getattr(sys, name) is None:
             nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
             setattr(sys, name, nowhere)
+
+
+def _write_what_cannot_be_encoded() -> None:
+    """Let stdout write characters that the locale lacks as escapes, as stderr does by itself."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -50,7 +50,8 @@ def write(seconds: float) -> str:
 
 def _seconds(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        # An integer may be too large for a float; what is out of bounds is refused either way.
+        return float(max(0, min(value, 2 * LONGEST)))
     if not isinstance(value, str):
         raise ValueError(_ADVICE)  # noqa: TRY004 - pydantic reports ValueError, not TypeError
     text = value.strip()

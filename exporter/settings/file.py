@@ -67,13 +67,22 @@ class _Walk:
             if key in seen:
                 self._complain(key, line, "this key is given twice; give it once")
             elif key in known() and key != _NOT_OF_THE_FILE:
-                if node.tag != _NULL:
-                    yield key, line, self.loader.construct_object(node, deep=True)
+                yield from self._value(node, key, line)
             elif key in _groups():
                 yield from self._group(node, key, line)
             else:
                 self._complain(key, line, f"unknown key; {_advice(key)}")
             seen.add(key)
+
+    def _value(
+        self, node: yaml.Node, key: tuple[str, ...], line: int
+    ) -> Iterator[tuple[tuple[str, ...], int, Any]]:
+        if node.tag == _NULL:
+            return
+        try:
+            yield key, line, self.loader.construct_object(node, deep=True)
+        except ValueError:  # it looks like a date or a number, and is none
+            self._complain(key, line, "this cannot be read; if it is a text, put it in quotes")
 
     def _group(
         self, node: yaml.Node, key: tuple[str, ...], line: int

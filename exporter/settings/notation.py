@@ -4,8 +4,10 @@ Each carries a `Notation`, so that whatever shows a setting writes it as people 
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
@@ -14,6 +16,9 @@ from pydantic_settings import NoDecode
 from exporter.settings import durations, endpoints, listen, lists, sizes
 
 _SMALLEST_SIZE = 1024
+
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]+")
+"""What stands in a request as it is: neither encoded, nor a query, nor a pattern of the router."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,16 @@ def _check_listen_address(text: str) -> str:
 
 
 def _check_telemetry_path(path: str) -> str:
-    if not path.startswith("/") or path == "/" or path.startswith(("/-/", "/api/")):
-        raise ValueError("give a path such as /metrics; /, /-/ and /api/ are taken")
+    if not _URL_PATH.fullmatch(path) or path.startswith(("/-/", "/api/")):
+        raise ValueError(
+            "give a path such as /metrics, without a query; /, /-/ and /api/ are taken"
+        )
+    return path
+
+
+def _check_file_path(path: object) -> object:
+    if isinstance(path, str) and (not path.strip() or "\0" in path):
+        raise ValueError("give the path of a file")
     return path
 
 
@@ -104,6 +117,8 @@ RegionId = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z0-9]+)+$", 
 Endpoint = Annotated[str, AfterValidator(endpoints.parse), Notation("URL")]
 
 ListenAddress = Annotated[str, AfterValidator(_check_listen_address), Notation("HOST:PORT")]
+
+FilePath = Annotated[Path, BeforeValidator(_check_file_path), Notation("FILE")]
 
 UrlPath = Annotated[str, AfterValidator(_check_telemetry_path), Notation("PATH")]
 

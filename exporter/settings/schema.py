@@ -20,6 +20,7 @@ from exporter.settings import listen
 from exporter.settings.notation import (
     Duration,
     Endpoint,
+    FilePath,
     FromJson,
     Ids,
     Interval,
@@ -32,8 +33,6 @@ from exporter.settings.notation import (
     UrlPath,
 )
 from exporter.settings.targets import TargetSettings
-
-FilePath = Annotated[Path, Notation("FILE")]
 
 Targets = Annotated[
     tuple[TargetSettings, ...],

@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -77,6 +78,43 @@ def test_the_library_is_asked_once_a_minute() -> None:
 
     assert run(library, use, role="acs:ram::1:role/x") == [OLD, OLD, NEW]
     assert library.connected == ["acs:ram::1:role/x"]
+
+
+ROTATION = """
+import asyncio, json, pathlib, sys
+from exporter.api.credentials import VendorCredentials
+from tests.api.fakes import FakeClock
+
+file = pathlib.Path.home() / ".aliyun" / "config.json"
+file.parent.mkdir()
+
+def write(key_id):
+    profile = {"name": "p", "mode": "AK", "access_key_id": key_id, "access_key_secret": "sentinel"}
+    file.write_text(json.dumps({"current": "p", "profiles": [profile]}))
+
+async def main():
+    clock = FakeClock()
+    source = VendorCredentials(clock)
+    for key_id in ("LTAIold", "LTAInew"):
+        write(key_id)
+        print((await source.get()).access_key_id)
+        await clock.sleep(61)
+
+asyncio.run(main())
+"""
+
+
+def test_an_access_key_may_be_replaced_in_its_file(tmp_path: Path) -> None:
+    """A key that is rotated on the disk is found within a minute, by the vendor's own library."""
+    done = subprocess.run(
+        [sys.executable, "-c", ROTATION],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    assert done.stdout.split() == ["LTAIold", "LTAInew"]
 
 
 def test_one_caller_at_a_time() -> None:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -110,6 +111,23 @@ def test_workspaces_and_gateways() -> None:
     assert decode_gateways(gateways).records == (Gateway("lc", "n", "q", "RUNNING"),)
 
 
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (decode_session_clusters, b'{"requestId":"r","totalCount":0}'),
+        (decode_session_clusters, b'{"sessionClusters":null,"totalCount":0}'),
+        (decode_livy_sessions, b'{"sessions":null,"totalCount":"0"}'),
+        (decode_workspaces, b'{"workspaces":null,"nextToken":null,"totalCount":0}'),
+        (decode_gateways, b'{"code":"1000000","data":{"livyComputes":null}}'),
+        (decode_gateways, b'{"code":"1000000","data":{}}'),
+        (decode_gateways, b'{"code":"1000000","data":null}'),
+    ],
+)
+def test_an_empty_list_may_be_left_out(read: Callable[[bytes], Page[object]], body: bytes) -> None:
+    """Where an answer says that there is nothing, null is an empty list, as in the vendor's SDK."""
+    assert read(body).records == ()
+
+
 @pytest.mark.parametrize("read", DECODERS)
 @pytest.mark.parametrize(
     "body",
@@ -122,7 +140,8 @@ def test_workspaces_and_gateways() -> None:
         b'"sessions"',
         b"{}",
         b'{"sessions":null,"sessionClusters":null,"workspaces":null,"data":null}',
-        b'{"sessions":{},"sessionClusters":1,"workspaces":"x","data":[]}',
+        b'{"sessions":null,"sessionClusters":null,"workspaces":null,"data":null,"totalCount":1}',
+        b'{"sessions":{},"sessionClusters":1,"workspaces":"x","data":[],"totalCount":0}',
         b'{"data":{"livyComputes":{}}}',
         b"<html><body>sentinel</body></html>",
         b'{"sessions":[{"sessionId":"sentinel"}',

@@ -1,4 +1,5 @@
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 
 import httpx
@@ -152,6 +153,17 @@ def test_any_answer_is_classified(status: int, body: bytes, date: str, after: st
     assert isinstance(classify(answer, now=NOW), ApiError)
 
 
+@pytest.fixture
+def _far_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the zone of this process."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_far_from_greenwich")
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -163,6 +175,8 @@ def test_any_answer_is_classified(status: int, body: bytes, date: str, after: st
         ({"retry-after": "nan"}, None),
         ({"retry-after": "Tue, 14 Nov 2023 22:13:30 GMT"}, 10.0),
         ({"retry-after": "Tue, 14 Nov 2023 22:13:10 GMT"}, 0.0),
+        ({"retry-after": "Tuesday, 14-Nov-23 22:13:30 GMT"}, 10.0),
+        ({"retry-after": "Tue Nov 14 22:13:30 2023"}, 10.0),
     ],
 )
 def test_the_wait_that_is_asked_for(headers: dict[str, str], seconds: float | None) -> None:

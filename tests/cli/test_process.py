@@ -10,6 +10,8 @@ import pytest
 
 import exporter
 
+IN_REGION = ("--region-id=cn-hangzhou",)
+
 
 def run(
     *argv: str, environ: dict[str, str] | None = None, script: str = ""
@@ -23,6 +25,7 @@ def run(
         check=False,
         capture_output=True,
         text=True,
+        errors="backslashreplace",
         timeout=30,
         env=base | (environ or {}),
     )
@@ -44,6 +47,9 @@ def run(
         (["demo"], {"EMR_EXPORTER_CONFIG__FILE": "/"}, "/: cannot be read"),
         (["demo", "--output=x"], {}, "--output: only the command once takes it"),
         (["once", "--output"], {}, "--output: give a value, such as --output=FILE"),
+        (["once", *IN_REGION], {"SSL_CERT_FILE": "/none"}, "SSL_CERT_FILE=/none: No such file"),
+        (["once", *IN_REGION], {"SSL_CERT_FILE": "/dev/null"}, "SSL_CERT_FILE=/dev/null: it holds"),
+        (["once", *IN_REGION], {"HTTPS_PROXY": "http://a:b/c@d:1"}, "HTTPS_PROXY: give the URL of"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(
@@ -109,3 +115,11 @@ def test_kubernetes_variables_are_harmless() -> None:
     }
     done = run("config", environ=injected)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1", "gbk"])
+def test_what_the_locale_lacks_is_written_as_an_escape(encoding: str) -> None:
+    """A name in another script does not end the program."""
+    done = run("config", "--discovery.include=队🙂", environ={"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\U0001f642" in done.stdout

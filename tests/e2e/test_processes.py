@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -32,6 +33,15 @@ pytestmark = pytest.mark.anyio
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 ANY_PORT = "--web.listen-address=127.0.0.1:0"
+NOT_FOR_THE_DEMO = {
+    "EMR_EXPORTER_WORKSPACE_IDS": "w-real",
+    "EMR_EXPORTER_LIVY_COMPUTE_IDS": "lc-real",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "NO_PROXY": "",
+    "no_proxy": "",
+    "SSL_CERT_FILE": "/none",
+}
 
 
 def cloud_of(world: World) -> Cloud:
@@ -50,23 +60,28 @@ def serve_command(world: World, endpoint: str, *flags: str) -> list[str]:
     ]
 
 
-async def fetch(url: str) -> Page:
+async def fetch(url: str, path: str = "/metrics") -> Page:
     """Read the page of a process."""
     async with httpx.AsyncClient() as http:
-        response = await http.get(f"{url}/metrics")
+        response = await http.get(f"{url}{path}")
     assert response.status_code == 200
     return Page.from_text(response.text)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_the_demo_runs_and_ends(tmp_path: Path, number: signal.Signals) -> None:
-    """`demo` says where to look, shows usage, and ends in time with exit code 0."""
-    async with start([*EXPORTER, "demo", ANY_PORT], tmp_path) as process:
+    """`demo` says where to look, shows usage, and ends in time with exit code 0.
+
+    What is set for a real account has no part in it, nor have proxies and certificates.
+    """
+    command = [*EXPORTER, "demo", ANY_PORT, "--web.telemetry-path=/figures"]
+    async with start(command, tmp_path, NOT_FOR_THE_DEMO) as process:
         url = await process.url()
-        await until(lambda: b"/metrics" in process.stdout.read_bytes(), "it invites", process)
-        page = await fetch(url)
+        invitation = f"(metrics: {url}/figures)".encode()
+        await until(lambda: invitation in process.stdout.read_bytes(), "it invites", process)
+        page = await fetch(url, "/figures")
         while not page.has("livy_cu_hours_total"):
-            page = await fetch(url)
+            page = await fetch(url, "/figures")
         assert sum(page.values("livy_cu_hours_total").values()) > 0
         code, seconds = await process.end(number)
     assert (code, seconds < STOP_SECONDS) == (0, True)
@@ -181,25 +196,36 @@ async def test_variables_of_a_kubernetes_service_do_no_harm(tmp_path: Path) -> N
 
 
 async def test_once_prints_the_page(tmp_path: Path) -> None:
-    """`once` prints the true totals on stdout, and nothing else, with exit code 0."""
+    """`once` prints the true totals on stdout, and nothing else, with exit code 0.
+
+    Nor is there anything of its process, which is over: node_exporter would show that twice, as
+    its own too.
+    """
     world = busy_world()
     async with serve(cloud_of(world).app) as endpoint:
         code, process = await run(serve_command(world, endpoint, "once"), tmp_path, CREDENTIAL)
     page = Page.from_text(process.stdout.read_text())
     assert code == 0
     assert page.value("livy_cu_hours_total", queue="root_queue", workspace_id=WORKSPACE) == 1.75
+    names = re.findall(rb"^# TYPE (\w+)", process.stdout.read_bytes(), re.MULTILINE)
+    assert [each for each in names if not each.startswith(b"emr_serverless_spark_")] == []
     assert process.stderr.read_bytes() == b""
     assert files_in(tmp_path) == ["stderr", "stdout"]
 
 
 async def test_once_tells_of_a_failed_target(tmp_path: Path) -> None:
-    """`once` ends with exit code 1 where a target failed, and still writes the page, whole."""
+    """`once` ends with exit code 1 where a target failed, and still writes the page, whole.
+
+    Where the output is a link, it is what that leads to which is replaced.
+    """
     world = busy_world()
     cloud = cloud_of(world)
     cloud.faults.add(faults.FORBIDDEN, compute_id=GATEWAY)
     output = tmp_path / "emr.prom"
     await asyncio.to_thread(output.write_text, "an older page")
-    command = ["once", f"--output={output}"]
+    link = tmp_path / "link.prom"
+    await asyncio.to_thread(link.symlink_to, output)
+    command = ["once", f"--output={link}"]
     async with serve(cloud.app) as endpoint:
         code, process = await run(serve_command(world, endpoint, *command), tmp_path, CREDENTIAL)
     page = Page.from_text(await asyncio.to_thread(output.read_text))
@@ -207,7 +233,9 @@ async def test_once_tells_of_a_failed_target(tmp_path: Path) -> None:
     assert page.value("exporter_target_up", source="livy_sessions", workspace_id=WORKSPACE) == 0
     assert page.has("session_clusters")
     assert process.stdout.read_bytes() == b""
-    assert files_in(tmp_path) == ["emr.prom", "stderr", "stdout"]
+    assert files_in(tmp_path) == ["emr.prom", "link.prom", "stderr", "stdout"]
+    assert not output.is_symlink()
+    assert link.is_symlink()
 
 
 async def test_once_says_where_it_cannot_write(tmp_path: Path) -> None:
@@ -221,6 +249,21 @@ async def test_once_says_where_it_cannot_write(tmp_path: Path) -> None:
         f"error: {command[1]}: No such file or directory;"
         " name a file in a folder that exists and can be written\n"
     )
+
+
+async def test_once_replaces_files_only(tmp_path: Path) -> None:
+    """What is no file, such as `/dev/stdout`, stays what it is: root could replace it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    world = empty_world()
+    async with serve(cloud_of(world).app) as endpoint:
+        command = serve_command(world, endpoint, "once", f"--output={pipe}")
+        code, process = await run(command, tmp_path, CREDENTIAL)
+    assert code == 2
+    assert process.output.decode() == (
+        f"error: --output={pipe}: it is no file; without --output, stdout gets the page\n"
+    )
+    assert pipe.is_fifo()
 
 
 async def test_totals_are_served_at_once_after_a_restart(tmp_path: Path) -> None:

@@ -101,6 +101,12 @@ def test_values_of_unknown_names_are_not_repeated(tmp_path: Path) -> None:
         ("api: {endpoint: 12}\n", "api.endpoint=12", 1, "give a text; in YAML, put it in quotes"),
         ("livy: {enabled: 3}\n", "livy.enabled=3", 1, "give true or false"),
         ("targets: [{x: 1}]\n", "targets[0].x", 1, "unknown key; remove it"),
+        ("region_id: 2024-99-99\n", "region_id", 1, "put it in quotes"),
+        ("workspace_ids: [w, 0x_]\n", "workspace_ids", 1, "put it in quotes"),
+        (f"api: {{timeout: {'9' * 400}}}\n", f"api.timeout={'9' * 60}…", 1, "at most 36500d"),
+        (f"api: {{timeout: -{'9' * 400}}}\n", f"api.timeout=-{'9' * 59}…", 1, "more than 0"),
+        ('ledger: {path: "a\\0b"}\n', "ledger.path='a\\x00b'", 1, "give the path of a file"),
+        ('web: {config: {file: ""}}\n', "web.config.file=''", 1, "give the path of a file"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_found_by_its_line(
@@ -173,6 +179,10 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
         ("--web.listen-address=9825", "give HOST:PORT such as"),
         ("--web.telemetry-path=metrics", "give a path such as /metrics"),
         ("--web.telemetry-path=/-/ready", "give a path such as /metrics"),
+        ("--web.telemetry-path=/metrics?name=x", "give a path such as /metrics"),
+        ("--web.telemetry-path=/my metrics", "give a path such as /metrics"),
+        ("--ledger.path=", "give the path of a file"),
+        ("--ledger.path= ", "give the path of a file"),
         ("--region-id=hangzhou/x", "give a region such as cn-hangzhou"),
         ("--region-id=", "give a region such as cn-hangzhou"),
         ("--workspace-ids=w-1,../x", "give an id of letters, digits, - _ ."),

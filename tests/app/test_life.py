@@ -1,0 +1,104 @@
+"""What the daemon does to the interpreter, so that nothing stops its event loop for long."""
+
+import gc
+import json
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.app.life import spare_the_loop
+from tests.processes import run
+
+GIVEN_UP = 25
+"""Times that the interpreter is let go and taken again."""
+
+
+class Node:
+    """Holds on to itself, as what only the garbage collector can free does."""
+
+    def __init__(self) -> None:
+        self.myself = self
+
+
+@pytest.fixture(autouse=True)
+def _interpreter() -> Iterator[None]:
+    """Leave the interpreter as it was."""
+    thresholds, seconds = gc.get_threshold(), sys.getswitchinterval()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+    sys.setswitchinterval(seconds)
+
+
+def test_what_is_loaded_by_now_is_not_looked_at_again() -> None:
+    """Collections are about what comes later; what was garbage by then is not kept for good."""
+    kept, garbage = Node(), weakref.ref(Node())
+    spare_the_loop()
+    assert garbage() is None
+    later = Node()
+    looked_at = {id(each) for each in gc.get_objects()}
+    assert (id(kept) in looked_at, id(later) in looked_at) == (False, True)
+
+
+def test_a_thread_that_computes_gives_way_sooner() -> None:
+    """The loop lets the interpreter go at each system call, and has to get it back."""
+    before = least(seconds_to_come_back)
+    spare_the_loop()
+    assert least(seconds_to_come_back) < 0.7 * before
+
+
+def least(measure: Callable[[], float]) -> float:
+    """Measure when the machine has other things to do, too."""
+    return min(measure() for _ in range(4))
+
+
+def seconds_to_come_back() -> float:
+    """Give how long it takes to get the interpreter back beside a thread that computes."""
+    is_over = threading.Event()
+
+    def compute() -> None:
+        while not is_over.is_set():
+            sum(range(1000))
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    start = time.monotonic()
+    for _ in range(GIVEN_UP):
+        time.sleep(0)
+    seconds = time.monotonic() - start
+    is_over.set()
+    thread.join()
+    return seconds
+
+
+DAEMON = """
+import gc, json, os, signal, sys, threading, time
+from exporter.cli import main
+
+def look():
+    while not gc.get_freeze_count():
+        time.sleep(0.02)
+    time.sleep(0.1)
+    facts = gc.get_freeze_count(), gc.get_threshold()[2], sys.getswitchinterval()
+    open("facts", "w").write(json.dumps(facts))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=look, daemon=True).start()
+sys.exit(main(["demo", "--web.listen-address=127.0.0.1:0"]))
+"""
+
+
+@pytest.mark.anyio
+async def test_the_daemon_spares_its_loop(tmp_path: Path) -> None:
+    """It does so when all is loaded: the modules are tens of thousands of objects."""
+    code, _ = await run([sys.executable, "-c", DAEMON], tmp_path)
+    assert code == 0
+    frozen, full_collections, switch_seconds = json.loads((tmp_path / "facts").read_text())
+    assert frozen > 10_000
+    assert full_collections > gc.get_threshold()[2]
+    assert switch_seconds < sys.getswitchinterval()
