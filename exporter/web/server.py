@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -116,8 +115,10 @@ def bind(host: str, port: int) -> socket.socket:
             backlog=_BACKLOG,
         )
     except OSError as error:
+        # Not by its number: the resolver has numbers of its own.
+        reason = str(error.strerror).partition(" (while ")[0]
         raise AddressInUseError(
-            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)};"
+            f"cannot listen on {f'[{host}]' if ':' in host else host}:{port}: {reason};"
             " choose another address with --web.listen-address"
         ) from error
     # Connections inherit it. asyncio sets it only on sockets that name their protocol, which

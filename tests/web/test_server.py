@@ -24,6 +24,14 @@ def test_a_taken_port_says_what_to_do() -> None:
     assert problem.endswith("choose another address with --web.listen-address")
 
 
+def test_an_address_that_is_nobody_s_says_why() -> None:
+    """Also where the resolver refuses it, whose errors have numbers of their own."""
+    with pytest.raises(AddressInUseError) as caught:
+        bind("fe80::1%nosuch", 9825)
+    (problem,) = caught.value.problems
+    assert problem.startswith("cannot listen on [fe80::1%nosuch]:9825: Name or service not known;")
+
+
 def test_ipv6_can_be_listened_on() -> None:
     """An address in IPv6 is no different."""
     with bind("::1", 0) as listener:
