@@ -33,6 +33,10 @@ ADVICE: Final = (
     "ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN, ALIBABA_CLOUD_OIDC_TOKEN_FILE; "
     "or use a profile of the Alibaba Cloud CLI, or an ECS RAM role."
 )
+_ROLE_ADVICE: Final = (
+    "Allow sts:AssumeRole on {role_arn} to the credential that is found, name that identity in "
+    "the role's trust policy, and let STS be reached. Where there is no credential: "
+)
 
 
 class CredentialSource(Protocol):
@@ -122,6 +126,7 @@ class VendorCredentials:
     ) -> None:
         self._clock = clock
         self._role_arn = role_arn
+        self._advice = (_ROLE_ADVICE.format(role_arn=role_arn) if role_arn else "") + ADVICE
         self._connect = connect
         self._load: Load | None = None
         self._good: Credential | None = None
@@ -159,7 +164,7 @@ class VendorCredentials:
         A cancelled caller does not stop the thread, so it must not let in the next one either.
         """
         if self._flight is None or self._flight.done():
-            self._flight = _run_in_thread(self._load_now, self._keep)
+            self._flight = _run_in_thread(self._load_now, self._keep, self._advice)
         return await asyncio.shield(self._flight)
 
     @property
@@ -187,11 +192,11 @@ class VendorCredentials:
 
 
 def _run_in_thread(
-    load: Load, keep: Callable[[Credential | CredentialError], None]
+    load: Load, keep: Callable[[Credential | CredentialError], None], advice: str
 ) -> "asyncio.Future[Credential]":
     """Run in a daemon thread: an executor's would keep the process alive at its end.
 
-    `keep` is given the result first, on the loop's thread.
+    `keep` is given the result first, on the loop's thread; `advice` goes with an error.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Credential] = loop.create_future()
@@ -207,7 +212,7 @@ def _run_in_thread(
             future.exception()  # read, so that it is not reported if every caller has left
 
     def run() -> None:
-        result = _attempt(load)
+        result = _attempt(load, advice)
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
             loop.call_soon_threadsafe(settle, result)
 
@@ -215,7 +220,7 @@ def _run_in_thread(
     return future
 
 
-def _attempt(load: Load) -> Credential | CredentialError:
+def _attempt(load: Load, advice: str) -> Credential | CredentialError:
     """Give the credential or our error. The library's text may quote an answer: it is dropped."""
     try:
         return load()
@@ -226,7 +231,7 @@ def _attempt(load: Load) -> Credential | CredentialError:
         said = f"; the service said {code[1]}" if code else ""
         return CredentialError(
             f"No credential could be found or renewed ({type(error).__name__}{said})",
-            advice=ADVICE,
+            advice=advice,
         )
 
 

@@ -223,6 +223,19 @@ def test_an_error_of_the_library_is_ours(error: Exception, said: str) -> None:
     assert "RRSA" in caught.value.advice
 
 
+def test_a_role_that_cannot_be_assumed_is_named() -> None:
+    """A key may well be there: what is missing then is a right, or the way to STS."""
+    role = "acs:ram::1234567890123456:role/spark-reader"
+
+    async def use(source: VendorCredentials, _clock: FakeClock) -> None:
+        await source.get()
+
+    with pytest.raises(CredentialError) as caught:
+        run(Library([OSError()]), use, role)
+
+    assert caught.value.advice.startswith(f"Allow sts:AssumeRole on {role}")
+
+
 def test_static_credentials() -> None:
     """A fixed credential is given for ever, until it is the one that was refused."""
     source = StaticCredentials(NEW)
