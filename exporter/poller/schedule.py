@@ -73,6 +73,7 @@ class Schedule:
             partial(self._run, work),
             IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
             id=str(work),
+            name=str(work),  # as APScheduler's own warnings call it
             next_run_time=datetime.now(UTC),
         )
         if isinstance(work, Target):
@@ -80,6 +81,7 @@ class Schedule:
                 partial(self._begin_check, work),
                 IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
                 id=_check_id(work),
+                name=_check_id(work),
             )
 
     def remove(self, work: Work) -> None:
