@@ -3,20 +3,14 @@
 import gc
 import json
 import sys
-import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from exporter.app.life import spare_the_loop
 from tests.processes import run
-
-GIVEN_UP = 25
-"""Times that the interpreter is let go and taken again."""
-
 
 class Node:
     """Holds on to itself, as what only the garbage collector can free does."""
@@ -43,37 +37,6 @@ def test_what_is_loaded_by_now_is_not_looked_at_again() -> None:
     later = Node()
     looked_at = {id(each) for each in gc.get_objects()}
     assert (id(kept) in looked_at, id(later) in looked_at) == (False, True)
-
-
-def test_a_thread_that_computes_gives_way_sooner() -> None:
-    """The loop lets the interpreter go at each system call, and has to get it back."""
-    before = least(seconds_to_come_back)
-    spare_the_loop()
-    assert least(seconds_to_come_back) < 0.7 * before
-
-
-def least(measure: Callable[[], float]) -> float:
-    """Measure when the machine has other things to do, too."""
-    return min(measure() for _ in range(4))
-
-
-def seconds_to_come_back() -> float:
-    """Give how long it takes to get the interpreter back beside a thread that computes."""
-    is_over = threading.Event()
-
-    def compute() -> None:
-        while not is_over.is_set():
-            sum(range(1000))
-
-    thread = threading.Thread(target=compute)
-    thread.start()
-    start = time.monotonic()
-    for _ in range(GIVEN_UP):
-        time.sleep(0)
-    seconds = time.monotonic() - start
-    is_over.set()
-    thread.join()
-    return seconds
 
 
 DAEMON = """
