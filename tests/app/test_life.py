@@ -12,6 +12,7 @@ import pytest
 from exporter.app.life import spare_the_loop
 from tests.processes import run
 
+
 class Node:
     """Holds on to itself, as what only the garbage collector can free does."""
 
