@@ -20,7 +20,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from exporter import terminal
 
 PACKAGE = "exporter"
-"""Loggers below it log at the level that was asked for; all others from warnings on."""
+"""Loggers below it log at the level that was asked for; all others from warnings on, at least."""
 
 MASK = "********"
 UNCAUGHT = "uncaught_exception"
@@ -44,14 +44,17 @@ def configure(level: str, log_format: str | None, stream: TextIO | None = None) 
     log_format = log_format or ("console" if stream.isatty() else "logfmt")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_formatter(log_format, stream))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger(PACKAGE).setLevel(level.upper())
+    least = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(handlers=[handler], level=max(least, logging.WARNING), force=True)
+    logging.getLogger(PACKAGE).setLevel(least)
+    # It warns of each poll that has to be skipped, which is an event of ours, and a counter.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
     threading.excepthook = sys.unraisablehook = _log_uncaught
     logging.raiseExceptions = False  # a broken stderr is no reason to write about it there
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
 

@@ -140,6 +140,14 @@ def test_libraries_are_heard_from_warnings_on() -> None:
     assert "logger=py.warnings" in second
 
 
+def test_libraries_are_not_heard_where_only_errors_are_wanted() -> None:
+    """The level that was asked for is theirs, too, where it is the higher one."""
+    stream = io.StringIO()
+    logs.configure("error", "logfmt", stream)
+    logging.getLogger("httpx").warning("odd answer")
+    assert stream.getvalue() == ""
+
+
 @pytest.mark.parametrize(
     ("level", "heard"), [("debug", "debug info"), ("info", "info"), ("warning", "")]
 )

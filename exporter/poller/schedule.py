@@ -10,12 +10,17 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import structlog
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.clock import Clock, SystemClock
 from exporter.model import Scope, Source, Target
+
+_log = structlog.get_logger(__name__)
+
+POLL_SKIPPED = "poll_skipped"
 
 _JITTER = 0.1
 """Share of the interval by which polls are spread, so that targets do not call in step."""
@@ -73,7 +78,6 @@ class Schedule:
             partial(self._run, work),
             IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
             id=str(work),
-            name=str(work),  # as APScheduler's own warnings call it
             next_run_time=datetime.now(UTC),
         )
         if isinstance(work, Target):
@@ -81,7 +85,6 @@ class Schedule:
                 partial(self._begin_check, work),
                 IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
                 id=_check_id(work),
-                name=_check_id(work),
             )
 
     def remove(self, work: Work) -> None:
@@ -143,6 +146,8 @@ class Schedule:
 
     def _skipped(self, event: JobEvent) -> None:
         work = self._works.get(event.job_id)
+        if work is not None:
+            _log.info(POLL_SKIPPED, target=event.job_id)
         if isinstance(work, Target):
             self._on_skip(work.source)
 

@@ -162,6 +162,8 @@ async def test_a_poll_that_is_not_over_is_not_begun_again(tmp_path: Path) -> Non
         await process.end()
     times = [call.time for call in cloud.calls if call.action == "ListLivyComputeSessions"]
     assert min(after - before for before, after in pairwise(times)) > 2.4
+    assert "event=poll_skipped target=livy_sessions/" in process.output.decode()
+    assert "apscheduler" not in process.output.decode()
 
 
 async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
