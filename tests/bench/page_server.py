@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from prometheus_client import CollectorRegistry, ProcessCollector, make_asgi_app
 from starlette.types import ASGIApp
 
-from exporter.app.life import spare_the_loop
+from exporter.app.life import spare_memory, spare_the_loop
 from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
 from exporter.web import Server, Site, StatusView, bind, site
 from tests.bench.gateway import exporter, poll
@@ -28,7 +28,8 @@ _PUBLISH_SECONDS = 0.5
 
 
 async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
-    spare_the_loop()  # as the daemon does when it starts
+    spare_memory()  # as the daemon does when it starts
+    spare_the_loop()
     sessions = ManySessions()
     board = RenderedBoard(sessions.picture())
     answers = Answers(board, OwnMetrics(_registry()))
