@@ -70,7 +70,8 @@ async def test_large_pieces_of_memory_are_given_back(tmp_path: Path) -> None:
         code, process = await run([sys.executable, "-c", MEMORY, how], tmp_path)
         assert code == 0
         kept[how] = int(process.output)
-    assert kept["spared"] <= 3 < 8 <= kept["as it is"]
+    assert kept["spared"] <= 3
+    assert kept["as it is"] >= 8
 
 
 DAEMON = """
