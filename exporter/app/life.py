@@ -109,7 +109,7 @@ def spare_memory() -> None:
     """Have large pieces of memory given back to the system as soon as they are free.
 
     glibc does so at first, but keeps ever larger ones for the next time once it has seen them: a
-    fifth of the memory of a daemon with a long history. Other C libraries have no such setting.
+    tenth of the memory of a daemon with a long history. Other C libraries have no such setting.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
