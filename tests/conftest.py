@@ -5,15 +5,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import NoReturn
 
 import hypothesis
 import pytest
 
 from tests.guard import sitecustomize as guard
-
-TOOLS = Path(__file__).parent.parent / ".tools"
-"""Where `.ci/run` puts what Debian does not have."""
+from tests.support.tools import find_tool
 
 METADATA_VARIABLE = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 
@@ -108,29 +105,6 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
 def anyio_backend() -> str:
     """Run `@pytest.mark.anyio` tests on asyncio, the loop of the exporter."""
     return "asyncio"
-
-
-def find_tool(name: str) -> Path:
-    """Find a system tool, or skip (fail if REQUIRE_REAL_TOOLS=1).
-
-    It is looked for in PROMETHEUS_BIN_DIR, in PATH, and where `.ci/run` puts some.
-    """
-    folders = [
-        os.environ.get("PROMETHEUS_BIN_DIR", ""),
-        os.environ.get("PATH", os.defpath),
-        str(TOOLS),
-    ]
-    found = shutil.which(name, path=os.pathsep.join(filter(None, folders)))
-    if found is None:
-        lacking(f"{name} is not installed; set PROMETHEUS_BIN_DIR or PATH (.ci/run installs it)")
-    return Path(found)
-
-
-def lacking(reason: str) -> NoReturn:
-    """Skip a test that this machine lacks something for (fail if REQUIRE_REAL_TOOLS=1)."""
-    if os.environ.get("REQUIRE_REAL_TOOLS") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.api.budget import MAX_CONCURRENT, Budget
 from exporter.errors import Reason, ThrottledError
-from tests.simulation import LoopClock, simulated
+from tests.support.simulation import LoopClock, simulated
 
 
 def run(use: Callable[[Budget], Awaitable[None]], rate: float = 10.0, **limits: float) -> None:

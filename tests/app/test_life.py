@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.app.life import spare_the_loop
-from tests.processes import run
+from tests.support.processes import run
 
 
 class Node:

@@ -14,9 +14,9 @@ from exporter.app.life import pulse
 from exporter.app.notify import Notifier
 from exporter.demo import serve
 from tests.e2e.test_processes import ANY_PORT, cloud_of, serve_command
-from tests.harness import Harness, targets_of
-from tests.processes import CREDENTIAL, EXPORTER, eventually, free_port, search_path, start
-from tests.worlds import busy_world
+from tests.support.harness import Harness, targets_of
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port, search_path, start
+from tests.support.worlds import busy_world
 
 
 class Systemd:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from exporter.demo import start_demo
-from tests.harness import targets_of
-from tests.processes import CREDENTIAL, EXPORTER, Process, free_port, start
+from tests.support.harness import targets_of
+from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ import httpx
 
 from tests.bench.gateway import TOTAL, exporter, fast_cloud, poll
 from tests.bench.rows import Row
-from tests.processes import CREDENTIAL, EXPORTER, free_port
+from tests.support.processes import CREDENTIAL, EXPORTER, free_port
 
 SHORT_POLLS = 20
 

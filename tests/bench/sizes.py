@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.bench.daemons import polled, scrape
 from tests.bench.rows import Row
-from tests.pages import Page
-from tests.processes import CREDENTIAL, EXPORTER, free_port, start
+from tests.support.pages import Page
+from tests.support.processes import CREDENTIAL, EXPORTER, free_port, start
 
 SIZES = ((1_000, 50), (10_000, 500), (100_000, 5_000))
 """Sessions that are listed, and how many of them run."""

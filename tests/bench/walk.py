@@ -11,7 +11,7 @@ import httpx
 from exporter.app.build import Exporter
 from tests.bench.gateway import PAGES, TOTAL, client, exporter, fast_cloud, poll, read_alone
 from tests.bench.rows import Row
-from tests.lag import Lag, watched
+from tests.support.lag import Lag, watched
 
 _ROUNDS = 3
 

@@ -19,9 +19,9 @@ import pytest
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, Gateway, faults, serve
 from exporter.demo.faults import Delay
-from tests.harness import targets_of
-from tests.processes import CREDENTIAL, EXPORTER, eventually, run, search_path
-from tests.worlds import GATEWAY, WORKSPACE, empty_world, session
+from tests.support.harness import targets_of
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, search_path
+from tests.support.worlds import GATEWAY, WORKSPACE, empty_world, session
 
 pytestmark = pytest.mark.anyio
 

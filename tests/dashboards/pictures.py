@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from grafana.generate import dashboards
-from tests.conftest import find_tool
 from tests.dashboards.stack import prometheus
-from tests.processes import EXPORTER, ROOT, free_port, start
+from tests.support.processes import EXPORTER, ROOT, free_port, start
+from tests.support.tools import find_tool
 
 MINUTES = 4
 """How long the demo lives before it is drawn."""

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.processes import eventually, free_port, start
-from tests.rules.promtool import FILES, RULES
+from tests.support.processes import eventually, free_port, start
+from tests.support.promtool import FILES, RULES
 
 SCRAPE = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}

@@ -21,9 +21,9 @@ from starlette.routing import Route
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, World, faults, serve
 from tests.dashboards.stack import alertmanager, ask, find_alertmanager, prometheus
-from tests.harness import targets_of
-from tests.processes import CREDENTIAL, EXPORTER, eventually, free_port, start
-from tests.worlds import WORKSPACE, busy_world
+from tests.support.harness import targets_of
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port, start
+from tests.support.worlds import WORKSPACE, busy_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(150)]
 

@@ -8,8 +8,8 @@ import pytest
 
 from exporter.demo import Fleet, World, faults
 from tests.dashboards.test_queries import BOARDS, panels
-from tests.harness import START, Harness, ManualClock
-from tests.pages import Page
+from tests.support.harness import START, Harness, ManualClock
+from tests.support.pages import Page
 
 pytestmark = pytest.mark.anyio
 

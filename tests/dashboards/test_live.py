@@ -9,7 +9,7 @@ import pytest
 from tests.dashboards.promql import selectors, substituted
 from tests.dashboards.stack import ask, prometheus
 from tests.dashboards.test_queries import ALERTS, BOARDS, RECORDS, panels
-from tests.processes import EXPORTER, eventually, free_port, start
+from tests.support.processes import EXPORTER, eventually, free_port, start
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(120)]
 

@@ -18,7 +18,7 @@ from tests.dashboards.promql import (
     template_queries,
 )
 from tests.rules.cases import CU, GATEWAY, QUEUE, at, ledger
-from tests.rules.promtool import Case, rules, run_case
+from tests.support.promtool import Case, rules, run_case
 
 RECORDS, ALERTS = rules("record"), rules("alert")
 BOARDS = dashboards()

@@ -4,7 +4,7 @@ import pytest
 
 from exporter.demo import Cloud, faults, throttled
 from exporter.demo.faults import Canned, Cut, Delay, Effect, Flood, Refuse, Truncate
-from tests.demo.client import CLUSTERS, GATEWAYS, REGION, SESSIONS, Reply, get, small_cloud
+from tests.support.cloud_client import CLUSTERS, GATEWAYS, REGION, SESSIONS, Reply, get, small_cloud
 
 
 def struck_by(effect: Effect, path: str = SESSIONS) -> Reply:

@@ -4,7 +4,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from exporter.demo.signature import Request
-from tests.demo.client import (
+from tests.support.cloud_client import (
     CLUSTERS,
     KEY_ID,
     NOW,

@@ -29,7 +29,7 @@ from exporter.demo import (
     Workspace,
     World,
 )
-from tests.demo.client import (
+from tests.support.cloud_client import (
     CLUSTERS,
     GATEWAYS,
     REGION,

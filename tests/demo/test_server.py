@@ -12,7 +12,14 @@ from alibabacloud_tea_openapi.utils_models import Config
 import exporter.demo
 from exporter.demo import DEMO_KEY_SECRET, SENTINELS, Demo, faults, serve, start_demo
 from exporter.demo.faults import Cut, Effect, Flood, Hang
-from tests.demo.client import KEY_ID, SECRET, SESSIONS, small_cloud, unsigned, with_signature
+from tests.support.cloud_client import (
+    KEY_ID,
+    SECRET,
+    SESSIONS,
+    small_cloud,
+    unsigned,
+    with_signature,
+)
 
 REGION_ID = "cn-hangzhou"
 

@@ -12,7 +12,7 @@ from exporter.demo import (
     survey,
 )
 from exporter.demo.faults import Effect
-from tests.demo.client import REGION, SESSIONS, get, small_cloud, small_world
+from tests.support.cloud_client import REGION, SESSIONS, get, small_cloud, small_world
 
 KEY = SessionKey("w-1", "lc-1", "livy-7", 7)
 ALL = f"pageSize=100&{REGION}"

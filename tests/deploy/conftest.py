@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.charts import Helm
+from tests.support.charts import Helm
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.deploy.charts import Values
+from tests.support.charts import Values
 
 DEMO: Values = {"demo": True}
 KEY: Values = {"config": {"region_id": "cn-hangzhou"}, "credentials": {"existingSecret": "emr-key"}}

@@ -23,11 +23,11 @@ import yaml
 from exporter.settings import load
 from exporter.settings.names import known
 from tests.dashboards.stack import ask, find_alertmanager
-from tests.deploy import containers
-from tests.deploy.containers import ROOT
 from tests.deploy.test_image import has_sessions
-from tests.processes import EXPORTER, eventually, free_port, start
-from tests.rules.promtool import groups
+from tests.support import containers
+from tests.support.containers import ROOT
+from tests.support.processes import EXPORTER, eventually, free_port, start
+from tests.support.promtool import groups
 
 pytestmark = pytest.mark.anyio
 

@@ -9,10 +9,10 @@ import pytest
 import trustme
 
 from exporter.web import Access
-from tests.harness import Harness
-from tests.processes import free_port, run
-from tests.web.served import ALICE, served, write_ca, write_certificate, write_config
-from tests.worlds import busy_world
+from tests.support.harness import Harness
+from tests.support.processes import free_port, run
+from tests.support.web_server import ALICE, served, write_ca, write_certificate, write_config
+from tests.support.worlds import busy_world
 
 pytestmark = pytest.mark.anyio
 

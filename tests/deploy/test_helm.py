@@ -15,11 +15,11 @@ import exporter
 from exporter.cli.registry import COMMANDS, PROGRAM
 from exporter.settings import Settings, load
 from exporter.settings.names import known
-from tests.deploy.charts import CHART, OF_THE_CHART, Helm, Values, container, exporter_pod
 from tests.deploy.installations import DEMO, EXTRAS, KEY, MATRIX, MONITOR, ROLLED_OUT, RRSA, TLS
 from tests.deploy.manifests import OLDEST, complaints, versions
 from tests.e2e.test_processes import ANY_PORT
-from tests.processes import EXPORTER, run, start
+from tests.support.charts import CHART, OF_THE_CHART, Helm, Values, container, exporter_pod
+from tests.support.processes import EXPORTER, run, start
 
 
 @pytest.mark.real

@@ -6,9 +6,9 @@ import promql_parser
 import pytest
 import yaml
 
-from tests.deploy.charts import Helm, exporter_pod, find
 from tests.deploy.installations import EVERY_SETTING, MATRIX, TLS
-from tests.processes import ROOT
+from tests.support.charts import Helm, exporter_pod, find
+from tests.support.processes import ROOT
 
 
 @pytest.mark.real

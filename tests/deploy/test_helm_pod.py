@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.charts import Helm, Values, container, exporter_pod, find, values_file
-from tests.deploy.containers import dockerfile
 from tests.deploy.installations import ECS, KEY, MATRIX, POLICY, ROLLED_OUT, RRSA
-from tests.processes import STOP_SECONDS
+from tests.support.charts import Helm, Values, container, exporter_pod, find, values_file
+from tests.support.containers import dockerfile
+from tests.support.processes import STOP_SECONDS
 
 
 def pods(manifests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.charts import CHART, SCHEMA, config_schema, values_file
+from tests.support.charts import CHART, SCHEMA, config_schema, values_file
 
 
 def test_golden_schema_of_the_settings() -> None:

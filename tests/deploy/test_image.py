@@ -18,12 +18,12 @@ import pytest
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, Refusal, World, serve
 from exporter.demo.faults import Refuse
-from tests.deploy import containers
-from tests.deploy.containers import HARDENED, ROOT, Container
-from tests.harness import PROMETHEUS, targets_of
-from tests.pages import Page
-from tests.processes import CREDENTIAL, STOP_SECONDS, eventually, free_port
-from tests.worlds import empty_world, session
+from tests.support import containers
+from tests.support.containers import HARDENED, ROOT, Container
+from tests.support.harness import PROMETHEUS, targets_of
+from tests.support.pages import Page
+from tests.support.processes import CREDENTIAL, STOP_SECONDS, eventually, free_port
+from tests.support.worlds import empty_world, session
 
 pytestmark = [
     pytest.mark.anyio,

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 import exporter
-from tests.conftest import lacking
 from tests.guard import sitecustomize as guard
-from tests.pages import Page
-from tests.processes import STOP_SECONDS, eventually, start
+from tests.support.pages import Page
+from tests.support.processes import STOP_SECONDS, eventually, start
+from tests.support.tools import lacking
 from tests.test_house import ROOT, git_files
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]

@@ -18,13 +18,13 @@ import yaml
 
 from exporter.cli.registry import PROGRAM
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, World, serve
-from tests.deploy import containers
-from tests.deploy.charts import Helm, find
 from tests.e2e.test_processes import cloud_of
-from tests.harness import PROMETHEUS, targets_of
-from tests.pages import Page
-from tests.processes import STOP_SECONDS, eventually, free_port
-from tests.worlds import busy_world
+from tests.support import containers
+from tests.support.charts import Helm, find
+from tests.support.harness import PROMETHEUS, targets_of
+from tests.support.pages import Page
+from tests.support.processes import STOP_SECONDS, eventually, free_port
+from tests.support.worlds import busy_world
 
 pytestmark = [
     pytest.mark.anyio,

@@ -14,10 +14,10 @@ from exporter.api.failures import RAM_PRODUCT, Answer, classify
 from exporter.cli.registry import PROGRAM
 from exporter.demo import World
 from exporter.settings import load
-from tests.deploy.charts import Helm, find
-from tests.harness import Harness
-from tests.processes import ROOT
-from tests.worlds import busy_world
+from tests.support.charts import Helm, find
+from tests.support.harness import Harness
+from tests.support.processes import ROOT
+from tests.support.worlds import busy_world
 
 FOLDER = ROOT / "deploy" / "ram"
 

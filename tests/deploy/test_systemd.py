@@ -17,7 +17,6 @@ from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, serve
 from exporter.settings import load
 from exporter.settings.names import PREFIX, known
 from tests.app.test_notify import systemd
-from tests.deploy import containers
 from tests.deploy.units import (
     FOLDER,
     PROGRAM,
@@ -29,9 +28,10 @@ from tests.deploy.units import (
     seccomp_profile,
 )
 from tests.e2e.test_processes import cloud_of
-from tests.harness import targets_of
-from tests.processes import CREDENTIAL, EXPORTER, ROOT, STOP_SECONDS, eventually, run, start
-from tests.worlds import busy_world
+from tests.support import containers
+from tests.support.harness import targets_of
+from tests.support.processes import CREDENTIAL, EXPORTER, ROOT, STOP_SECONDS, eventually, run, start
+from tests.support.worlds import busy_world
 
 
 def text(name: str) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.charts import CHART
-from tests.deploy.containers import ROOT
+from tests.support.charts import CHART
+from tests.support.containers import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 PATHS = sorted(FOLDER.glob("*.yml"))

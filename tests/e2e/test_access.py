@@ -12,9 +12,9 @@ import trustme
 
 from tests.e2e.test_processes import ANY_PORT
 from tests.e2e.test_prometheus import PREFIX, prometheus
-from tests.harness import Harness
-from tests.processes import EXPORTER, Process, eventually, free_port, run, start, until
-from tests.web.served import (
+from tests.support.harness import Harness
+from tests.support.processes import EXPORTER, Process, eventually, free_port, run, start, until
+from tests.support.web_server import (
     ALICE,
     SECRET,
     trusting,
@@ -22,7 +22,7 @@ from tests.web.served import (
     write_certificate,
     write_config,
 )
-from tests.worlds import busy_world
+from tests.support.worlds import busy_world
 
 pytestmark = pytest.mark.anyio
 

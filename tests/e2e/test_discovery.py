@@ -11,8 +11,8 @@ from exporter.demo import Cluster, Gateway, Session, Table, Workspace, World
 from exporter.demo.faults import CLOCK, INTERNAL_ERROR, envelope_code
 from exporter.errors import SettingsError
 from exporter.settings import Settings
-from tests.harness import Harness
-from tests.worlds import GATEWAY, START_MS, WORKSPACE, empty_world, session, used
+from tests.support.harness import Harness
+from tests.support.worlds import GATEWAY, START_MS, WORKSPACE, empty_world, session, used
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ import pytest
 
 from exporter.catalog import CATALOG
 from exporter.demo import faults
-from tests.harness import Harness, ManualClock
-from tests.pages import Page
-from tests.worlds import GATEWAY, busy_world, empty_world, session
+from tests.support.harness import Harness, ManualClock
+from tests.support.pages import Page
+from tests.support.worlds import GATEWAY, busy_world, empty_world, session
 
 pytestmark = pytest.mark.anyio
 

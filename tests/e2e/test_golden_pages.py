@@ -13,9 +13,9 @@ from starlette.types import Receive, Scope, Send
 from exporter.catalog import CATALOG
 from exporter.demo import Cluster, Gateway, Workspace, World, faults
 from exporter.demo.faults import Canned
-from tests.golden_files import FOLDER, assert_golden, stable
-from tests.harness import Harness
-from tests.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
+from tests.support.golden_files import FOLDER, assert_golden, stable
+from tests.support.harness import Harness
+from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 

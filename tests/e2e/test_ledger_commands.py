@@ -8,8 +8,8 @@ import pytest
 
 from exporter.demo import World, faults, serve
 from tests.e2e.test_processes import ANY_PORT, cloud_of, fetch, files_in, serve_command
-from tests.processes import CREDENTIAL, EXPORTER, eventually, run, start
-from tests.worlds import GATEWAY, busy_world, key, used
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, start
+from tests.support.worlds import GATEWAY, busy_world, key, used
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ import pytest
 
 from exporter.demo import Cluster, Gateway, Session, Workspace, World
 from exporter.model import Source
-from tests.simulation import LiveHarness, simulated
-from tests.worlds import START_MS, WORKSPACE
+from tests.support.simulation import LiveHarness, simulated
+from tests.support.worlds import START_MS, WORKSPACE
 
 GATEWAYS = 3
 INTERVAL = 30.0

@@ -23,8 +23,8 @@ from exporter.demo import (
 )
 from exporter.poller import Schedule
 from exporter.settings import Settings
-from tests.pages import Page
-from tests.processes import eventually
+from tests.support.pages import Page
+from tests.support.processes import eventually
 
 pytestmark = pytest.mark.anyio
 

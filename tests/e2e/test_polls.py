@@ -3,8 +3,8 @@
 import pytest
 
 from exporter.demo import Call, Cluster, Session, Table, World, faults
-from tests.harness import Harness
-from tests.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
+from tests.support.harness import Harness
+from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 

@@ -15,9 +15,9 @@ import pytest
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, World, faults, serve
 from exporter.demo.faults import Delay, Hang
-from tests.harness import targets_of
-from tests.pages import Page
-from tests.processes import (
+from tests.support.harness import targets_of
+from tests.support.pages import Page
+from tests.support.processes import (
     CREDENTIAL,
     EXPORTER,
     STOP_SECONDS,
@@ -27,7 +27,7 @@ from tests.processes import (
     start,
     until,
 )
-from tests.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
+from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 

@@ -16,9 +16,9 @@ import pytest
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, NANO, Cloud, Fleet, Session, Usage, World
 from exporter.demo import serve as serve_cloud
-from tests.harness import targets_of
-from tests.processes import CREDENTIAL, EXPORTER, eventually, free_port, start
-from tests.worlds import used
+from tests.support.harness import targets_of
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port, start
+from tests.support.worlds import used
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(150)]
 

@@ -7,8 +7,8 @@ import pytest
 
 from exporter.demo import Session, World
 from exporter.web import Server, bind
-from tests.harness import PROMETHEUS, Harness
-from tests.worlds import empty_world, key, session, used
+from tests.support.harness import PROMETHEUS, Harness
+from tests.support.worlds import empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 

@@ -34,9 +34,9 @@ from exporter.demo import (
 )
 from exporter.demo.faults import Canned, Cut, Effect, Flood, Hang, Truncate
 from exporter.errors import PollError
-from tests.harness import ManualClock, targets_of
-from tests.processes import CREDENTIAL, EXPORTER, eventually, start
-from tests.worlds import GATEWAY, WORKSPACE, busy_world, session
+from tests.support.harness import ManualClock, targets_of
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, start
+from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, session
 
 pytestmark = pytest.mark.anyio
 

@@ -4,9 +4,9 @@ import pytest
 
 from tests.e2e.test_discovery import ALL, discovered_world, round_of
 from tests.faults.kinds import KINDS, SETTINGS, Kind
-from tests.harness import Harness
-from tests.pages import Page
-from tests.worlds import WORKSPACE
+from tests.support.harness import Harness
+from tests.support.pages import Page
+from tests.support.worlds import WORKSPACE
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,9 @@ from prometheus_client.samples import Sample
 from exporter.catalog import PREFIX
 from exporter.demo import Cluster, World
 from tests.faults.kinds import ACTIONS, CLUSTERS, KINDS, LATER_KINDS, LIVY, SETTINGS, Kind
-from tests.harness import Harness
-from tests.pages import Page
-from tests.worlds import GATEWAY, WORKSPACE, busy_world, key, session, used
+from tests.support.harness import Harness
+from tests.support.pages import Page
+from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import pytest
 
 from exporter.demo import Cluster, Gateway, Session, Usage, Workspace, World, survey
 from tests.faults.kinds import ACTIONS, LATER_KINDS, MAX_BYTES
-from tests.pages import Page
-from tests.simulation import LiveHarness, simulated
+from tests.support.pages import Page
+from tests.support.simulation import LiveHarness, simulated
 
 INTERVAL = 60.0
 QUEUES = ("dev", "prod")

@@ -16,8 +16,8 @@ from exporter.demo import (
     World,
     faults,
 )
-from tests.harness import START
-from tests.simulation import LiveHarness, simulated
+from tests.support.harness import START
+from tests.support.simulation import LiveHarness, simulated
 
 TARGETS = 10
 

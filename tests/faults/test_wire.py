@@ -13,8 +13,8 @@ import pytest
 from exporter.api import Budget, Client, Credential, NullMeter, StaticCredentials
 from exporter.clock import SystemClock
 from exporter.errors import ApiError, Reason
-from tests.harness import NO_TLS
-from tests.processes import CREDENTIAL, EXPORTER, run
+from tests.support.harness import NO_TLS
+from tests.support.processes import CREDENTIAL, EXPORTER, run
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ledger.builders import MEMORY_DISK
+from tests.support.ledger_builders import MEMORY_DISK
 
 
 @pytest.fixture

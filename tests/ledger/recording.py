@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.catalog import PREFIX
-from tests.harness import PROMETHEUS, Harness
+from tests.support.harness import PROMETHEUS, Harness
 
 SCRAPE_SECONDS = 15
 POLL_SECONDS = 60

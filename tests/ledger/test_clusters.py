@@ -7,8 +7,8 @@ import pytest
 from exporter import catalog
 from exporter.ledger import Ledger
 from exporter.model import SESSION_CLUSTER_STATES, SessionCluster
-from tests.harness import START, ManualClock
-from tests.ledger.builders import cluster, memory, nonzero, opened, shown, values
+from tests.support.harness import START, ManualClock
+from tests.support.ledger_builders import cluster, memory, nonzero, opened, shown, values
 
 DAY = 86400.0
 

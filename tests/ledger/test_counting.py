@@ -22,7 +22,7 @@ from exporter.ledger.counting import (
 from exporter.ledger.schema import create
 from exporter.ledger.sessions import Sessions
 from exporter.model import LivySession
-from tests.ledger.builders import GATEWAY, listed, memory, nonzero, record, row, values
+from tests.support.ledger_builders import GATEWAY, listed, memory, nonzero, record, row, values
 
 HIGHEST = 2**53 - 1
 """The highest figure that a record can hold."""

@@ -20,10 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from exporter.catalog import PREFIX
 from exporter.ledger import GatewayKey, Key, Ledger
 from exporter.model import Gateway, LivySession, Usage
-from tests.harness import ManualClock
-from tests.ledger.builders import MEMORY_DISK, cluster, record
 from tests.ledger.crashes import Crash, Fuse
 from tests.ledger.oracle import GatewayOracle, Series, Uid
+from tests.support.harness import ManualClock
+from tests.support.ledger_builders import MEMORY_DISK, cluster, record
 
 HOLD = 90.0
 PATIENCE = 3600.0

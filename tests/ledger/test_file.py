@@ -15,9 +15,9 @@ import pytest
 from exporter.errors import LedgerError
 from exporter.ledger.file import LedgerFile
 from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS
-from tests.ledger.builders import listed, opened, record, values
 from tests.ledger.crashes import Crash, Fuse
-from tests.processes import ROOT
+from tests.support.ledger_builders import listed, opened, record, values
+from tests.support.processes import ROOT
 
 NOBODY = 65534
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from exporter.demo import World
-from tests.harness import Harness
 from tests.ledger.recording import (
     HOLD_SECONDS,
     Event,
@@ -22,7 +21,8 @@ from tests.ledger.recording import (
     stop,
     unit_test,
 )
-from tests.worlds import GATEWAY, WORKSPACE, empty_world, key, session, used
+from tests.support.harness import Harness
+from tests.support.worlds import GATEWAY, WORKSPACE, empty_world, key, session, used
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 

@@ -7,8 +7,8 @@ import pytest
 from exporter import catalog
 from exporter.ledger import Ledger, forget_gateway
 from exporter.model import Gateway, LivySession
-from tests.harness import ManualClock
-from tests.ledger.builders import (
+from tests.support.harness import ManualClock
+from tests.support.ledger_builders import (
     GATEWAY,
     listed,
     memory,

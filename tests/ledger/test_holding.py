@@ -7,8 +7,8 @@ import pytest
 from exporter import catalog
 from exporter.ledger import Ledger
 from exporter.ledger.holding import PATIENCE_SECONDS
-from tests.harness import ManualClock
-from tests.ledger.builders import listed, memory, opened, record, shown, values
+from tests.support.harness import ManualClock
+from tests.support.ledger_builders import listed, memory, opened, record, shown, values
 
 HOLD = 90.0
 

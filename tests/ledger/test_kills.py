@@ -26,9 +26,9 @@ from exporter.demo import (
     serve,
 )
 from exporter.demo import Usage as Used
-from tests.harness import PROMETHEUS, targets_of
-from tests.pages import Page
-from tests.processes import CREDENTIAL, EXPORTER, Process, free_port, start
+from tests.support.harness import PROMETHEUS, targets_of
+from tests.support.pages import Page
+from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
 
 pytestmark = pytest.mark.anyio
 

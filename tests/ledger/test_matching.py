@@ -6,7 +6,7 @@ from exporter.catalog import LIVY_CU_HOURS
 from exporter.ledger.counting import Row
 from exporter.ledger.matching import match
 from exporter.model import LivySession
-from tests.ledger.builders import listed, memory, record, row, values
+from tests.support.ledger_builders import listed, memory, record, row, values
 
 A = 1_000_000
 """A create time."""

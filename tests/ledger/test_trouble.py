@@ -11,9 +11,9 @@ import pytest
 
 from exporter.demo import World
 from exporter.errors import LedgerError
-from tests.harness import Harness
-from tests.ledger.builders import listed, opened, record, shown, values
-from tests.worlds import WORKSPACE, empty_world, key, session, used
+from tests.support.harness import Harness
+from tests.support.ledger_builders import listed, opened, record, shown, values
+from tests.support.worlds import WORKSPACE, empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from exporter import catalog
 from exporter.ledger import Ledger, Walk
 from exporter.model import LivySession, Usage
-from tests.harness import ManualClock
+from tests.support.harness import ManualClock
 
 GATEWAY = ("w", "lc")
 

@@ -16,7 +16,7 @@ from exporter.poller import Polling, Timing
 from exporter.snapshot import Board, Records, Sample, Snapshot, TargetView
 from exporter.sources import PollResult
 from exporter.telemetry import Telemetry
-from tests.harness import ManualClock
+from tests.support.harness import ManualClock
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,6 @@
 """What happens to a fleet and its exporter, and which alerts that gives; see `Case`."""
 
-from tests.rules.promtool import PREFIX, Case
+from tests.support.promtool import PREFIX, Case
 
 W = 'workspace_id="w"'
 CLUSTER = f'{W},session_cluster_id="sc"'

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.golden_files import assert_golden
 from tests.rules.cases import CASES
-from tests.rules.promtool import FILES, RULES, Case, rules, run_case, texts_of
+from tests.support.golden_files import assert_golden
+from tests.support.promtool import FILES, RULES, Case, rules, run_case, texts_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 

@@ -36,8 +36,8 @@ from exporter.snapshot import Samples
 from exporter.sources import LivySessions, SeriesLimits, WalkTiming
 from exporter.sources.livy_sessions import samples
 from exporter.telemetry import Telemetry
-from tests.harness import ManualClock
-from tests.worlds import GATEWAY, WORKSPACE, used
+from tests.support.harness import ManualClock
+from tests.support.worlds import GATEWAY, WORKSPACE, used
 
 RETENTION = 900.0
 TARGET = Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", WORKSPACE, GATEWAY)

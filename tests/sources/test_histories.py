@@ -36,7 +36,7 @@ from exporter.ledger import Walk as LedgerWalk
 from exporter.model import LivySession
 from exporter.sources.livy_sessions.history import HistoryBuilder, Row
 from tests.sources.histories import KEY, Long, Model, flat, polled
-from tests.worlds import GATEWAY, WORKSPACE
+from tests.support.worlds import GATEWAY, WORKSPACE
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ from typing import Final
 
 from exporter.demo.calls import Call
 from exporter.demo.faults import Hang
-from tests.harness import Harness
-from tests.processes import eventually
-from tests.worlds import GATEWAY, START_MS, busy_world, session
+from tests.support.harness import Harness
+from tests.support.processes import eventually
+from tests.support.worlds import GATEWAY, START_MS, busy_world, session
 
 LIVY: Final = "ListLivyComputeSessions"
 PAGES: Final = 12

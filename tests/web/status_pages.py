@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from starlette.applications import Starlette
 
 from exporter.web.status import StatusPages, StatusView
-from tests.harness import Harness
+from tests.support.harness import Harness
 
 VIEW: TypeAdapter[StatusView] = TypeAdapter(StatusView)
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 from exporter.web import Access, Guard
 from exporter.web.access.limit import Bucket
 from exporter.web.access.passwords import Passwords, TooManyChecksError
-from tests.harness import NO_TLS
-from tests.web.served import ALICE, SECRET, hello, write_certificate, write_config
+from tests.support.harness import NO_TLS
+from tests.support.web_server import ALICE, SECRET, hello, write_certificate, write_config
 
 pytestmark = pytest.mark.anyio
 

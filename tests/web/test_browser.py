@@ -10,11 +10,11 @@ from playwright.async_api import Browser
 
 from exporter.demo import Cluster, Fleet, Gateway, Workspace, World, faults, serve
 from exporter.web.status.view import StatusView
-from tests.harness import START, Harness, ManualClock
+from tests.support.harness import START, Harness, ManualClock
+from tests.support.worlds import busy_world, empty_world, session
 from tests.web.browser import Scheme, Visit, chromium, visit
 from tests.web.first_walks import first_walk
 from tests.web.status_pages import app_of, view_of
-from tests.worlds import busy_world, empty_world, session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(180)]
 

@@ -20,11 +20,11 @@ from starlette.routing import Route
 
 from exporter.web.connections import SECONDS, Connections, Phase
 from exporter.web.protocol import MOST_HEAD_BYTES, MOST_PIPELINED
-from tests.harness import Harness
-from tests.pages import Page
-from tests.processes import eventually
-from tests.web.served import Address, served
-from tests.worlds import busy_world
+from tests.support.harness import Harness
+from tests.support.pages import Page
+from tests.support.processes import eventually
+from tests.support.web_server import Address, served
+from tests.support.worlds import busy_world
 
 pytestmark = pytest.mark.anyio
 

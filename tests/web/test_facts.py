@@ -11,7 +11,7 @@ from exporter.web.status.recorder import BUCKETS, Recorder
 from exporter.web.status.usage import history
 from exporter.web.status.verdict import verdict
 from exporter.web.status.view import Bucket, Calls, Clusters, Sessions
-from tests.harness import ManualClock
+from tests.support.harness import ManualClock
 
 
 @pytest.mark.parametrize(

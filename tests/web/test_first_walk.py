@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.worlds import GATEWAY, WORKSPACE
 from tests.web.first_walks import HELD, PAGES, first_walk
 from tests.web.status_pages import json_of
-from tests.worlds import GATEWAY, WORKSPACE
 
 pytestmark = pytest.mark.anyio
 

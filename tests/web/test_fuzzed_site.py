@@ -6,11 +6,11 @@ import logging
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from tests.harness import Harness
-from tests.pages import Page
-from tests.web.served import served
+from tests.support.harness import Harness
+from tests.support.pages import Page
+from tests.support.web_server import served
+from tests.support.worlds import busy_world
 from tests.web.test_clients import Heard, exchange, statuses
-from tests.worlds import busy_world
 
 PATHS = ("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/status", "/api/v1", "//", "/metrics/")
 WORDS = st.sampled_from(

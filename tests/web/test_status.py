@@ -14,9 +14,9 @@ import pytest
 from exporter.demo import Behaviour, Cluster, faults
 from exporter.web.status import page
 from exporter.web.status.routes import REFRESH_SECONDS
-from tests.harness import START, Harness
+from tests.support.harness import START, Harness
+from tests.support.worlds import WORKSPACE, busy_world, empty_world, key, session, used
 from tests.web.status_pages import VIEW, json_of, view_of
-from tests.worlds import WORKSPACE, busy_world, empty_world, key, session, used
 
 pytestmark = pytest.mark.anyio
 

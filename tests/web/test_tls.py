@@ -13,8 +13,8 @@ import trustme
 
 from exporter.web import Access
 from exporter.web.connections import Connections
-from tests.processes import eventually
-from tests.web.served import (
+from tests.support.processes import eventually
+from tests.support.web_server import (
     Address,
     served,
     trusting,

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from exporter.errors import WebConfigError
 from exporter.web.access import WebConfig
 from exporter.web.access.file import read
-from tests.web.served import ALICE, write_ca, write_certificate, write_config
+from tests.support.web_server import ALICE, write_ca, write_certificate, write_config
 
 CA = trustme.CA()
 PAIR = {"cert_file": "server.crt", "key_file": "server.key"}

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.demo import NANO, Cluster, Gateway, Session, SessionKey, Usage, Workspace, World
-from tests.harness import START
+from tests.support.harness import START
 
 START_MS = int(START) * 1000
 WORKSPACE = "w-1"

@@ -10,7 +10,7 @@ from exporter.catalog import Metric
 from exporter.ledger import GatewayKey, Ledger
 from exporter.ledger.counting import Row
 from exporter.model import LivySession, SessionCluster, Usage
-from tests.harness import ManualClock
+from tests.support.harness import ManualClock
 
 MEMORY_DISK = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where each commit costs no write to a disk, for tests that commit thousands of times."""

@@ -24,7 +24,7 @@ from exporter.app.build import Exporter, build
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Behaviour, Cloud, World, serve
 from exporter.exposition import Form, PageFormat
 from exporter.settings import Settings
-from tests.pages import Page
+from tests.support.pages import Page
 
 START = 1_780_000_000.0
 """When the time of tests begins: seconds since 1970-01-01 UTC."""

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parents[1] / "golden"
 
 _FIXED = (
     (re.compile(r'\b(version|revision|python_version)="[^"]*"'), r'\1="-"'),

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from exporter.demo import Behaviour, World
 from exporter.model import Target
-from tests.harness import START, Harness, ManualClock
+from tests.support.harness import START, Harness, ManualClock
 
 
 class _Jumps(selectors.DefaultSelector):

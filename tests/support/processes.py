@@ -16,7 +16,7 @@ from typing import BinaryIO
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET
 
 EXPORTER: Sequence[str] = (sys.executable, "-m", "exporter")
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 STOP_SECONDS = 8.0
 """How long the exporter may take to end: what it promises."""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import find_tool, lacking
+from tests.support.tools import find_tool, lacking
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = ROOT / ".containers" / "containers.conf"

@@ -1,0 +1,1 @@
+"""What tests share: the exporter in the process of the test, real processes, pages, worlds."""
