@@ -7,6 +7,7 @@ moment, whole: the gauges of a target and the totals that belong to them change 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -177,9 +178,11 @@ class Snapshot:
     discoveries: Mapping[Scope, DiscoveryView] = field(default_factory=dict)
 
     def with_target(self, view: TargetView) -> "Snapshot":
-        """Give a picture in which `view` is the one of its target."""
-        targets = MappingProxyType({**self.targets, view.target: view})
-        return replace(self, targets=targets)
+        """Return a picture in which `view` is the one of its target; targets stay in order."""
+        targets = {**self.targets, view.target: view}
+        if view.target not in self.targets:
+            targets = dict(sorted(targets.items(), key=itemgetter(0)))
+        return replace(self, targets=MappingProxyType(targets))
 
     def without_target(self, target: Target) -> "Snapshot":
         """Give a picture that does not know `target`; what was counted of it stays."""

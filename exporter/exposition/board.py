@@ -1,50 +1,61 @@
-"""The board whose pictures are rendered when they are published, not when they are read."""
+"""The board whose snapshots are rendered as they are published, not when they are read."""
 
 import asyncio
 
-from exporter.exposition.page import Page
-from exporter.exposition.renderer import Renderer, Rendering
+from exporter.exposition.renderer import Page, Renderer, Rendering
 from exporter.snapshot import Board, Snapshot
 
 
 class RenderedBoard(Board):
-    """Holds the page of the current picture.
+    """Holds the page of the current snapshot.
 
-    A small change is on the page when `publish` returns. A large one is rendered in steps,
-    between which the event loop gets its turn; the page of before stays until the new one is
-    complete. What is published meanwhile waits, and only the newest of it is rendered.
+    The first change in a while is rendered at once, in steps between which the event loop gets
+    its turn; the page of before stays until the new one is complete. Renderings begin at least
+    `interval` seconds apart: of what is published meanwhile, only the newest is rendered, so
+    that the cost does not grow with the number of polls.
     """
 
-    def __init__(self, first: Snapshot) -> None:
+    def __init__(self, first: Snapshot, *, interval: float = 0.5) -> None:
         super().__init__(first)
+        self._interval = interval
         self._renderer = Renderer()
         self._page = self._renderer.render(first)
         self._rendering: Rendering | None = None
+        self._begun_at = float("-inf")
         self._is_scheduled = False
 
     @property
     def page(self) -> Page:
-        """Give the page that is ready, of the current picture or of one shortly before."""
+        """The page that is ready: of the current snapshot, or of one shortly before."""
         return self._page
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Replace the picture and begin to render it; outside of an event loop, render it."""
+        """Replace the snapshot and begin to render it; outside of an event loop, render it."""
         super().publish(snapshot)
         if not self._is_scheduled:
             self._go_on()
 
     def finish(self) -> None:
-        """Render what is left to be rendered: the page is then that of the current picture."""
+        """Render what is left to be rendered: the page is then that of the current snapshot."""
         while not self._is_finished_after_a_step():
             pass
 
     def _go_on(self) -> None:
+        """Do a step of the rendering, or wait until the next one may begin."""
         self._is_scheduled = False
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self.finish()
             return
+        if self._rendering is None:
+            wait = self._begun_at + self._interval - loop.time()
+            if wait > 0:
+                self._is_scheduled = self._page.snapshot is not self.current
+                if self._is_scheduled:
+                    loop.call_later(wait, self._go_on)
+                return
+            self._begun_at = loop.time()
         if not self._is_finished_after_a_step():
             self._is_scheduled = True
             loop.call_soon(self._go_on)
@@ -60,5 +71,6 @@ class RenderedBoard(Board):
             self._rendering, self._page = None, end.value
         except BaseException:
             self._rendering = None  # the next publish begins anew
+            self._begun_at = float("-inf")
             raise
         return self._page.snapshot is self.current

@@ -1,151 +1,237 @@
-"""From pictures to pages, in steps, keeping what did not change from one to the next."""
+"""From snapshots to pages, in steps, making again only what changed from one to the next."""
 
-from collections.abc import Generator, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import is_
+from typing import Any
 
+from exporter import catalog
 from exporter.catalog import CATALOG, Metric
-from exporter.exposition.groups import groups
-from exporter.exposition.gzipped import Chunk, Row
-from exporter.exposition.layout import Family, Pieces, stretches
-from exporter.exposition.lines import line_writer, openmetrics_header, text_header
-from exporter.exposition.page import Page
-from exporter.exposition.steps import Steps, finished
-from exporter.snapshot import Samples, Snapshot
+from exporter.exposition.gzip_chunks import ChunkSequence
+from exporter.exposition.layout import Cells, Header, Layout, PageChunk, Timeslice
+from exporter.exposition.negotiation import PageFormat
+from exporter.exposition.text_format import line_writer, openmetrics_header, text_header
+from exporter.snapshot import Samples, SampleSet, Snapshot, TargetView, groups_of
 
 _BLOCK = 256
 """Samples that are written at a time."""
 
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The rendered snapshot, without the exporter's own live metrics and without end marks.
+
+    Sample lines exist once: both formats, compressed or not, are made of the same pieces.
+    """
+
+    snapshot: Snapshot
+    text: ChunkSequence
+    openmetrics: ChunkSequence
+
+    def sequence(self, form: PageFormat) -> ChunkSequence:
+        """Return the chunks of one of the formats."""
+        return self.text if form is PageFormat.TEXT else self.openmetrics
+
+
 Rendering = Generator[None, None, Page]
-"""A page that is being made; each `next` does a step of it."""
-
-_RUN = 64
-"""Groups whose lines are put on the page at a time."""
+"""A page that is being made; each `next` does about a millisecond of work."""
 
 
-class _Entry(NamedTuple):
-    """The lines of a group in pieces, and for each the place of its family on the page."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A rendered part of a snapshot: one column of the page, or one for each run of its groups.
 
-    group: Samples
-    places: tuple[int, ...]
-    pieces: tuple[bytes, ...]
+    `lines` are those of single groups by their identity, where there are several runs: a group
+    that is there again in the next snapshot, in whatever run, is not written again.
+    """
+
+    source: object
+    runs: tuple[tuple[Samples, ...], ...]
+    columns: tuple[Cells, ...]
+    lines: Mapping[int, tuple[Samples, Cells]]
+
+
+_NO_PART = _Part(None, (), (), {})
 
 
 class Renderer:
-    """Renders pictures one after the other, each before the next.
+    """Renders snapshots one after the other, each before the next.
 
-    The lines of a group of samples are kept as long as the group is the same object, and a
-    compressed chunk as long as its lines are the same.
+    A part of a snapshot that is the same object as before costs a look-up; one that changed is
+    written again, and the chunks with lines that changed are compressed again.
     """
 
-    def __init__(self, metrics: Sequence[Metric] = CATALOG) -> None:
-        """Render the families of `metrics`, in this order."""
-        self._places = {metric: place for place, metric in enumerate(metrics)}
+    def __init__(
+        self, metrics: Sequence[Metric] = CATALOG, *, run: int = 64, chunk_bytes: int = 1 << 18
+    ) -> None:
+        """Render the families of `metrics`, in this order.
+
+        The lines of `run` groups of a part, such as sessions of a gateway, are one column of the
+        page. A chunk is full at `chunk_bytes`: enough to compress well, little enough to be
+        compressed quickly, and to stay the same when other parts change.
+        """
+        self._run = run
+        self._chunk_bytes = chunk_bytes
+        self._rows = {metric: row for row, metric in enumerate(metrics)}
         self._writers = [line_writer(metric) for metric in metrics]
-        self._headers = [(text_header(metric), openmetrics_header(metric)) for metric in metrics]
-        # By the identity of the group, which lives as long as it stands here.
-        self._groups: dict[int, _Entry] = {}
-        self._chunks: dict[bytes, Chunk] = {}
+        self._headers = [
+            Header(text_header(metric), openmetrics_header(metric)) for metric in metrics
+        ]
+        self._parts: dict[Hashable, _Part] = {}
+        self._layout: Layout | None = None
+        self._chunks: Sequence[PageChunk] = ()
 
     def render(self, snapshot: Snapshot) -> Page:
         """Render `snapshot` at once."""
-        return finished(self.steps(snapshot))
+        rendering = self.steps(snapshot)
+        while True:
+            try:
+                next(rendering)
+            except StopIteration as end:
+                page: Page = end.value
+                return page
 
     def steps(self, snapshot: Snapshot) -> Rendering:
         """Render `snapshot`, with a pause after about every millisecond of work."""
-        steps = Steps()
-        families = yield from self._families(snapshot, steps)
-        text: list[Chunk] = []
-        openmetrics: list[Chunk] = []
-        for stretch in stretches(families):
-            chunk = self._chunk(stretch.text, steps)
-            text.append(chunk)
-            is_same = stretch.openmetrics is stretch.text
-            openmetrics.append(chunk if is_same else self._chunk(stretch.openmetrics, steps))
-            if steps.is_pause_due():
-                yield
-        self._chunks = {chunk.pieces[0]: chunk for chunk in (*openmetrics, *text)}
-        return Page(snapshot, Row.of(text), Row.of(openmetrics))
-
-    def _chunk(self, pieces: Pieces, steps: Steps) -> Chunk:
-        """Compress `pieces`, unless the last page had the same."""
-        steps.did(len(pieces) >> 3)
-        known = self._chunks.get(pieces[0])
-        if known is not None and known.pieces == pieces:
-            return known
-        chunk = Chunk.of(pieces)
-        steps.did(chunk.size >> 10)
-        return chunk
-
-    def _families(
-        self, snapshot: Snapshot, steps: Steps
-    ) -> Generator[None, None, Iterator[Family]]:
-        """Write the groups that are new, and put the lines of each family together."""
-        kept: dict[int, _Entry] = {}
-        lines = _Lines(len(self._headers))
-        for group in groups(snapshot):
-            key = id(group)
-            entry = kept.get(key) or self._groups.pop(key, None)
-            if entry is None:
-                entry = yield from self._written(group, steps)
-            kept[key] = entry
-            if lines.add(entry):
-                steps.did(_RUN)
-                if steps.is_pause_due():
-                    yield
-        self._groups = kept
-        return (
-            Family(*headers, pieces)
-            for headers, pieces in zip(self._headers, lines.finished(), strict=True)
-            if pieces
+        time = Timeslice()
+        parts: dict[Hashable, _Part] = {}
+        for key, source, samples_of in _parts(snapshot):
+            part = self._parts.get(key, _NO_PART)
+            if part.source is not source:
+                part = yield from self._part(source, samples_of(source), part, time)
+            parts[key] = part
+        # Should a step fail, the layout is half way between two snapshots: the next is made anew.
+        layout, self._layout = self._layout, None
+        changes = _changed_columns(self._parts, parts)
+        if layout is not None and changes is not None:
+            yield from layout.update(changes, time)
+        if layout is None or changes is None or layout.is_lopsided:
+            columns = [cells for part in parts.values() for cells in part.columns]
+            layout = Layout(self._headers, len(columns), self._chunk_bytes)
+            yield from layout.fill(columns, self._chunks, time)
+        self._parts, self._layout, self._chunks = parts, layout, layout.chunks
+        return Page(
+            snapshot,
+            ChunkSequence.of(chunk.text for chunk in layout.chunks),
+            ChunkSequence.of(chunk.openmetrics for chunk in layout.chunks),
         )
 
-    def _written(self, group: Samples, steps: Steps) -> Generator[None, None, _Entry]:
-        places: list[int] = []
-        pieces: list[bytes] = []
-        for metric, samples in group.items():
-            place = self._places[metric]
-            for start in range(0, len(samples), _BLOCK):
-                block = samples[start : start + _BLOCK]
-                places.append(place)
-                pieces.append("".join(map(self._writers[place], block)).encode())
-                steps.did(len(block))
-                if steps.is_pause_due():
-                    yield
-        return _Entry(group, tuple(places), tuple(pieces))
+    def _part(
+        self, source: object, samples: Samples, before: _Part, time: Timeslice
+    ) -> Generator[None, None, _Part]:
+        """Write a part; pieces that are equal to those of `before` are the same objects."""
+        groups = groups_of(samples)
+        if len(groups) <= self._run:
+            cells = yield from self._cells(groups, time)
+            return _Part(source, (), (_shared(cells, before.columns[:1]),), {})
+        runs = tuple(
+            groups[start : start + self._run] for start in range(0, len(groups), self._run)
+        )
+        lines: dict[int, tuple[Samples, Cells]] = {}
+        columns: list[Cells] = []
+        for index, run in enumerate(runs):
+            for group in run:
+                known = before.lines.get(id(group))
+                if known is None:
+                    known = group, (yield from self._cells((group,), time))
+                lines[id(group)] = known
+            column = before.columns[index : index + 1]
+            if column and before.runs and _is_same(run, before.runs[index]):
+                columns += column
+            else:
+                columns.append(_shared(_joined(lines[id(group)][1] for group in run), column))
+            if time.spend(len(run)):
+                yield
+        return _Part(source, runs, tuple(columns), lines)
+
+    def _cells(
+        self, groups: Sequence[Samples], time: Timeslice
+    ) -> Generator[None, None, dict[int, bytes]]:
+        """Write the lines of some groups, family by family."""
+        lines: dict[int, list[str]] = {}
+        for group in groups:
+            for metric, samples in group.items():
+                row = self._rows[metric]
+                written = lines.setdefault(row, [])
+                for start in range(0, len(samples), _BLOCK):
+                    block = samples[start : start + _BLOCK]
+                    written += map(self._writers[row], block)
+                    if time.spend(len(block)):
+                        yield
+        return {row: "".join(written).encode() for row, written in lines.items()}
 
 
-class _Lines:
-    """Puts the pieces of groups under their families.
+def groups(snapshot: Snapshot) -> Iterator[Samples]:
+    """Return every group of samples; within a family, they stand in the order of the groups."""
+    for _, source, samples_of in _parts(snapshot):
+        yield from groups_of(samples_of(source))
 
-    Most groups are those of sessions, and have pieces of the same families: so runs of such
-    groups are put there column by column, which takes half the time.
-    """
 
-    def __init__(self, families: int) -> None:
-        self._lines: list[list[bytes]] = [[] for _ in range(families)]
-        self._places: tuple[int, ...] = ()
-        self._run: list[tuple[bytes, ...]] = []
+def _parts(snapshot: Snapshot) -> Iterator[tuple[Hashable, Any, Callable[[Any], Samples]]]:
+    """Return the parts of a snapshot: a key, the object whose identity counts, and its samples."""
+    yield "infos", snapshot.infos, _themselves
+    for target, view in snapshot.targets.items():
+        yield ("polls", target), view, _of_polls
+    for target, view in snapshot.targets.items():
+        yield ("gauges", target), view.gauges, _themselves
+    yield "counters", snapshot.counters, _themselves
 
-    def add(self, entry: _Entry) -> bool:
-        """Add a group; tell whether a run ended."""
-        is_end = entry.places != self._places or len(self._run) == _RUN
-        if is_end:
-            self._end_run()
-            self._places = entry.places
-        self._run.append(entry.pieces)
-        return is_end
 
-    def finished(self) -> list[list[bytes]]:
-        """Give the pieces of each family."""
-        self._end_run()
-        return self._lines
+def _themselves(samples: Samples) -> Samples:
+    return samples
 
-    def _end_run(self) -> None:
-        run, self._run = self._run, []
-        if len({*self._places}) == len(self._places):
-            for place, column in zip(self._places, zip(*run, strict=True), strict=False):
-                self._lines[place] += column
-            return
-        for pieces in run:  # a long group, with several pieces of one family
-            for place, piece in zip(self._places, pieces, strict=True):
-                self._lines[place].append(piece)
+
+def _of_polls(view: TargetView) -> Samples:
+    """Return the samples that say how the polls of a target go."""
+    found = SampleSet()
+    target = view.target
+    labels = (target.source, target.workspace_id, target.livy_compute_id)
+    found.add(catalog.TARGET_UP, labels, view.up)
+    if view.failure is not None:
+        found.add(catalog.TARGET_ERROR_INFO, (*labels, view.failure.reason), 1)
+    found.add(catalog.TARGET_LAST_SUCCESS, labels, view.last_success_at)
+    found.add(catalog.TARGET_STALE_AFTER, labels, view.stale_after)
+    found.add(catalog.TARGET_POLL_DURATION, labels, view.last_duration)
+    found.add(catalog.TARGET_POLL_REQUESTS, labels, view.last_requests)
+    if view.walk is not None:
+        found.add(catalog.WALK_PAGES, labels[1:], view.walk.pages)
+        found.add(catalog.WALK_PAGES_EXPECTED, labels[1:], view.walk.expected)
+    return found.freeze()
+
+
+def _changed_columns(
+    before: Mapping[Hashable, _Part], after: Mapping[Hashable, _Part]
+) -> dict[int, tuple[Cells, Cells]] | None:
+    """Return the columns that changed, as they were and are; `None` where columns came or went."""
+    if list(before) != list(after):
+        return None
+    changes: dict[int, tuple[Cells, Cells]] = {}
+    first = 0
+    for old, new in zip(before.values(), after.values(), strict=True):
+        if len(old.columns) != len(new.columns):
+            return None
+        if new is not old:
+            changes.update(enumerate(zip(old.columns, new.columns, strict=True), first))
+        first += len(new.columns)
+    return changes
+
+
+def _is_same(run: Sequence[Samples], before: Sequence[Samples]) -> bool:
+    """Whether two runs are of the very same groups."""
+    return len(run) == len(before) and all(map(is_, run, before))
+
+
+def _joined(cells_of_groups: Iterator[Cells]) -> dict[int, bytes]:
+    pieces: dict[int, list[bytes]] = {}
+    for cells in cells_of_groups:
+        for row, piece in cells.items():
+            pieces.setdefault(row, []).append(piece)
+    return {row: b"".join(some) for row, some in pieces.items()}
+
+
+def _shared(cells: Mapping[int, bytes], before: Sequence[Cells]) -> Cells:
+    """Return `cells` with the pieces of the column before where they are equal: they exist once."""
+    if not before:
+        return cells
+    known = before[0]
+    return {row: known[row] if known.get(row) == piece else piece for row, piece in cells.items()}

@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 
 from exporter.catalog import CATALOG, Metric
 from exporter.exposition import PageFormat
-from exporter.exposition.groups import groups
-from exporter.exposition.own import encoded
+from exporter.exposition.renderer import groups
+from exporter.exposition.responses import encoded
 from exporter.snapshot import Snapshot
 
 END = b"# EOF\n"

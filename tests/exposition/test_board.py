@@ -50,7 +50,7 @@ async def test_a_large_change_is_rendered_in_steps() -> None:
 
 async def test_pages_follow_in_order_and_only_the_newest_waits() -> None:
     """What is published during a rendering is rendered after it; of several, the last."""
-    board = RenderedBoard(Snapshot())
+    board = RenderedBoard(Snapshot(), interval=0)
     shown: list[int] = [0]
     for value in range(1, 6):
         board.publish(picture(20_000, value))
@@ -59,6 +59,21 @@ async def test_pages_follow_in_order_and_only_the_newest_waits() -> None:
         if board.page.snapshot.version != shown[-1]:
             shown.append(board.page.snapshot.version)
     assert shown == [0, 1, 5]
+
+
+async def test_many_changes_in_a_short_time_are_rendered_once() -> None:
+    """The first one at once, and after the interval only the newest of the others."""
+    board = RenderedBoard(Snapshot(), interval=0.05)
+    shown = {board.page.snapshot.version}
+    for value in range(1, 101):
+        board.publish(picture(1, value))
+        shown.add(board.page.snapshot.version)
+    assert shown == {0, 1}
+    async with asyncio.timeout(20):
+        while board.page.snapshot is not board.current:
+            await asyncio.sleep(0.001)
+            shown.add(board.page.snapshot.version)
+    assert shown == {0, 1, 100}
 
 
 async def test_what_is_left_can_be_finished_at_once() -> None:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from exporter.catalog import CATALOG
 from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard, filtered
-from exporter.exposition.own import encoded
+from exporter.exposition.responses import encoded
 from exporter.snapshot import Snapshot
 from tests.exposition.pictures import pictures
 

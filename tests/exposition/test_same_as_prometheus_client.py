@@ -19,10 +19,11 @@ from exporter.exposition import (
     PageFormat,
     RenderedBoard,
     Renderer,
-    lines,
+    text_format,
 )
-from exporter.exposition.own import encoded
-from exporter.snapshot import Sample, Snapshot
+from exporter.exposition.responses import encoded
+from exporter.model import Source, Target
+from exporter.snapshot import GroupedSamples, Sample, Samples, Snapshot, TargetView
 from tests.exposition.pictures import HOSTILE, METRICS, pictures, texts
 from tests.exposition.reference import END, family_of, reference_page, registry_of
 
@@ -81,8 +82,46 @@ def test_what_is_kept_is_never_old(drawn: Sequence[Snapshot], chance: random.Ran
         )
         page = renderer.render(mixed)
         for form in PageFormat:
-            text = b"".join(piece for chunk in page.row(form).chunks for piece in chunk.pieces)
+            text = b"".join(piece for chunk in page.sequence(form).chunks for piece in chunk.pieces)
             assert text == reference_page(mixed, form)
+
+
+TARGETS = [Target(Source.LIVY_SESSIONS, "", "r", "w", name) for name in "abc"]
+
+POOL: Sequence[Samples] = [
+    {
+        metric: tuple(
+            Sample(tuple(f"{label}{number}" for label in metric.labels), float(number))
+            for _ in range(1 + number % 3)
+        )
+        for metric in METRICS[number : number + 9 : 1 + number % 2]
+    }
+    for number in range(8)
+]
+"""Groups that share some of their families, with one to three samples each."""
+
+
+@given(
+    st.lists(st.lists(st.lists(st.sampled_from(POOL), max_size=7), max_size=3), max_size=6),
+    st.sampled_from((1, 400, 1 << 18)),
+)
+def test_groups_and_targets_that_come_and_go(
+    steps: Sequence[Sequence[Sequence[Samples]]], chunk_bytes: int
+) -> None:
+    """Whatever is cut, joined and reused: each page is what prometheus-client says of it."""
+    renderer = Renderer(run=2, chunk_bytes=chunk_bytes)
+    for step in steps:
+        views = {
+            target: TargetView(target, stale_after=1, gauges=GroupedSamples(groups))
+            for target, groups in zip(TARGETS, step, strict=False)
+        }
+        picture = Snapshot(targets=views)
+        page = renderer.render(picture)
+        for form in PageFormat:
+            chunks = page.sequence(form).chunks
+            text = b"".join(piece for chunk in chunks for piece in chunk.pieces)
+            assert text == reference_page(picture, form)
+            assert page.sequence(form).crc == zlib.crc32(text)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -92,7 +131,7 @@ def test_every_metric_of_the_catalog(metric: Metric) -> None:
     picture = Snapshot(counters={metric: (sample, sample)})
     page = Renderer().render(picture)
     for form in PageFormat:
-        text = b"".join(piece for chunk in page.row(form).chunks for piece in chunk.pieces)
+        text = b"".join(piece for chunk in page.sequence(form).chunks for piece in chunk.pieces)
         assert text == reference_page(picture, form)
 
 
@@ -103,5 +142,5 @@ def test_helps_are_escaped(text: str, is_counter: bool) -> None:  # noqa: FBT001
         Metric("x_total", "counter", (), text) if is_counter else Metric("x", "gauge", (), text)
     )
     family = registry_of(lambda: [family_of(metric)])
-    assert lines.text_header(metric) == encoded(family, PageFormat.TEXT)
-    assert lines.openmetrics_header(metric) + END == encoded(family, PageFormat.OPENMETRICS)
+    assert text_format.text_header(metric) == encoded(family, PageFormat.TEXT)
+    assert text_format.openmetrics_header(metric) + END == encoded(family, PageFormat.OPENMETRICS)

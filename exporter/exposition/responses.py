@@ -1,0 +1,146 @@
+"""The bytes that answer a scrape: the page, joined with the exporter's own live metrics."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, exposition
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from exporter.exposition.board import RenderedBoard
+from exporter.exposition.gzip_chunks import Chunk, ChunkSequence, gzip_member
+from exporter.exposition.negotiation import Form, PageFormat
+from exporter.exposition.renderer import Page
+
+OwnPart = Mapping[PageFormat, ChunkSequence]
+"""The end of the page in each format: compressed as the last of its member."""
+
+
+class OwnMetrics:
+    """What is in a registry, as it was when last refreshed."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._current: OwnPart
+        self.refresh()
+
+    @property
+    def current(self) -> OwnPart:
+        """The end of the page; another object after each refresh."""
+        return self._current
+
+    def refresh(self) -> None:
+        """Render what the registry holds now."""
+        ready = CollectorRegistry(auto_describe=False)
+        ready.register(_Families(list(self._registry.collect())))
+        self._current = {
+            form: ChunkSequence.of([Chunk.of((encoded(ready, form),), is_last=True)])
+            for form in PageFormat
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole page in one form: `parts`, which together have `size` bytes."""
+
+    page: Page
+    own: OwnPart
+    form: Form
+    size: int
+    parts: Iterable[bytes]
+
+    def read(self) -> bytes:
+        """Return all of it."""
+        return b"".join(self.parts)
+
+
+class Answers:
+    """Answers scrapes from what is ready."""
+
+    def __init__(self, board: RenderedBoard, own: OwnMetrics) -> None:
+        """Join the page of `board` that is ready, and `own` as it was last refreshed."""
+        self._board = board
+        self._own = own
+        self._last: dict[Form, Answer] = {}
+
+    def answer(self, form: Form) -> Answer:
+        """Return the page of now; the same answer as long as the page is the same."""
+        page, own = self._board.page, self._own.current
+        last = self._last.get(form)
+        if last is None or last.page is not page or last.own is not own:
+            last = self._last[form] = _joined(page, own, form)
+        return last
+
+    def catch_up(self) -> None:
+        """Render all that has happened, however long that takes."""
+        self._board.finish()
+        self._own.refresh()
+
+
+def filtered(answer: Answer, names: Collection[str]) -> Iterator[bytes]:
+    """Return the lines of an uncompressed page whose samples bear one of `names`, part by part.
+
+    As in prometheus-client, it is the name in the line that counts, `x_total` or `x_bucket`; and
+    a family is described where at least one of its samples is there.
+    """
+    wanted = "|".join(map(re.escape, names)).encode()
+    lines = re.compile(rb"^(?:#.*|(?:" + wanted + rb")[{ ].*)\n", re.MULTILINE)
+    headers: list[bytes] = []
+    for part in answer.parts:
+        kept: list[bytes] = []
+        for line in lines.findall(part):
+            if not line.startswith(b"#"):
+                kept += (*headers, line)
+                headers = []
+            elif line == b"# EOF\n":
+                kept.append(line)
+            elif headers and not _is_same_family(headers[-1], line):
+                headers = [line]
+            else:
+                headers.append(line)
+        yield b"".join(kept)
+
+
+def encoded(registry: CollectorRegistry, form: PageFormat) -> bytes:
+    """Have prometheus-client write a whole page."""
+    if form is PageFormat.TEXT:
+        return exposition.generate_latest(registry)
+    page: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+    return page
+
+
+def _joined(page: Page, own: OwnPart, form: Form) -> Answer:
+    sequences = page.sequence(form.format), own[form.format]
+    if form.is_gzipped:
+        body = gzip_member(sequences)
+        return Answer(page, own, form, len(body), (body,))
+    return Answer(page, own, form, sum(part.size for part in sequences), _Plain(sequences))
+
+
+def _is_same_family(before: bytes, line: bytes) -> bool:
+    """Whether two lines `# HELP name …` and `# TYPE name …` describe the same family."""
+    return before.split(b" ", 3)[2] == line.split(b" ", 3)[2]
+
+
+class _Families(Collector):
+    """Hands ready families to prometheus-client's renderers."""
+
+    def __init__(self, ready: Iterable[Family]) -> None:
+        self._ready = ready
+
+    def collect(self) -> Iterable[Family]:
+        return self._ready
+
+
+class _Plain:
+    """The lines as they are, put together while they are sent: they exist only once."""
+
+    def __init__(self, sequences: Iterable[ChunkSequence]) -> None:
+        self._sequences = tuple(sequences)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for sequence in self._sequences:
+            for chunk in sequence.chunks:
+                yield b"".join(chunk.pieces)
