@@ -16,8 +16,8 @@ from packaging.utils import canonicalize_name
 
 import exporter
 from tests.guard import sitecustomize as guard
+from tests.support.repository import ROOT, git_files
 
-ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # Joined here, so that this file does not hold what it looks for.
@@ -29,16 +29,6 @@ SCRATCH_PATHS = r"/tmp/" + r"(?:bash_jobs|studio)"
 FORBIDDEN_TEXT = re.compile(
     f"{REGISTRY_HOSTS}|{MACHINE_PATHS}|{SCRATCH_PATHS}".encode(), re.IGNORECASE
 )
-
-
-def git_files(*arguments: str) -> list[Path]:
-    """List files as git sees them, relative to the top."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout")
-    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", *arguments]
-    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    names = [name for name in answer.stdout.split("\0") if name]
-    return [Path(name) for name in names if (ROOT / name).is_file()]
 
 
 def test_no_registry_host_and_no_path_of_a_machine_is_tracked() -> None:

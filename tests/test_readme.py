@@ -22,8 +22,8 @@ from exporter.errors import Reason
 from exporter.settings import load
 from exporter.settings.names import known
 from exporter.web.access.schema import WebFile
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
 Block = tuple[str, str]

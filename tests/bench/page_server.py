@@ -19,9 +19,9 @@ from starlette.types import ASGIApp
 from exporter.app.life import spare_memory, spare_the_loop
 from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
 from exporter.web import Server, Site, StatusView, bind, site
-from tests.bench.gateway import exporter, poll
 from tests.bench.pages import ManySessions
-from tests.exposition.reference import families, registry_of
+from tests.support.long_gateway import exporter, poll
+from tests.support.reference_pages import families, registry_of
 
 _CHANGE = 0.01
 _PUBLISH_SECONDS = 0.5

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.bench.gateway import TOTAL, exporter, fast_cloud, poll
 from tests.bench.rows import Row
+from tests.support.long_gateway import TOTAL, exporter, fast_cloud, poll
 from tests.support.processes import CREDENTIAL, EXPORTER, free_port
 
 SHORT_POLLS = 20

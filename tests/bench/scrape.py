@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from exporter.exposition import Renderer
 from tests.bench import nginx
-from tests.bench.gateway import fast_cloud
 from tests.bench.pages import ManySessions
 from tests.bench.rows import Row
+from tests.support.long_gateway import fast_cloud
 
 _ROUNDS = 15
 _HEADERS = {"Accept-Encoding": "gzip", "X-Prometheus-Scrape-Timeout-Seconds": "10"}

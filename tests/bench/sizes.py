@@ -59,7 +59,7 @@ async def _needs(sessions: int, live: int) -> tuple[float, float, float, float]:
 def _cloud(sessions: int, live: int) -> subprocess.Popen[bytes]:
     """Start the fast cloud; every other of the newest sessions is live."""
     sizes = (sessions // 100, live, 2 * live)
-    command = [sys.executable, "-m", "tests.bench.fast_cloud", *map(str, sizes)]
+    command = [sys.executable, "-m", "tests.support.fast_cloud", *map(str, sizes)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 

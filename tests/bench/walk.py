@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import httpx
 
 from exporter.app.build import Exporter
-from tests.bench.gateway import PAGES, TOTAL, client, exporter, fast_cloud, poll, read_alone
 from tests.bench.rows import Row
 from tests.support.lag import Lag, watched
+from tests.support.long_gateway import PAGES, TOTAL, client, exporter, fast_cloud, poll, read_alone
 
 _ROUNDS = 3
 

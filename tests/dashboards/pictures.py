@@ -14,8 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from grafana.generate import dashboards
-from tests.dashboards.stack import prometheus
-from tests.support.processes import EXPORTER, ROOT, free_port, start
+from tests.support.processes import (
+    EXPORTER,
+    free_port,
+    start,
+)
+from tests.support.prometheus import prometheus
+from tests.support.repository import ROOT
 from tests.support.tools import find_tool
 
 MINUTES = 4
@@ -43,14 +48,14 @@ async def draw(program: list[str], folder: Path) -> int:
     worst = 0
     async with (
         start([*demo, f"--web.listen-address={address}"], folder / "demo"),
-        prometheus(find_tool("prometheus"), folder / "prometheus", address) as http,
+        prometheus(find_tool("prometheus"), folder / "p", address, has_rules=True) as scraper,
     ):
         await asyncio.sleep(MINUTES * 60)
         for name, document in dashboards().items():
             source = folder / name
             picture = ROOT / "grafana" / "pictures" / f"{source.stem}.png"
             await asyncio.to_thread(source.write_text, drawable(document), "utf-8")
-            command = [*program, str(source), str(http.base_url).rstrip("/"), str(picture)]
+            command = [*program, str(source), str(scraper.http.base_url).rstrip("/"), str(picture)]
             done = await asyncio.to_thread(subprocess.run, command, check=False)
             worst = max(worst, done.returncode)
     return worst

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,9 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, World, faults, serve
-from tests.dashboards.stack import alertmanager, ask, find_alertmanager, prometheus
 from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port, start
+from tests.support.prometheus import Prometheus, alertmanager, find_alertmanager, prometheus
 from tests.support.worlds import WORKSPACE, busy_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(150)]
@@ -72,7 +71,7 @@ class Chain:
 
     world: World
     cloud: Cloud
-    prometheus: httpx.AsyncClient
+    prometheus: Prometheus
     pager: Pager
 
 
@@ -100,24 +99,21 @@ async def chain(folder: Path, tool: Callable[[str], Path]) -> AsyncIterator[Chai
             *HURRIED,
         ]
         await enter(start(command, folder / "exporter", CREDENTIAL))
-        http = await enter(
-            prometheus(tool("prometheus"), folder / "prometheus", f"127.0.0.1:{port}", address)
+        scraper = await enter(
+            prometheus(
+                tool("prometheus"),
+                folder / "prometheus",
+                f"127.0.0.1:{port}",
+                has_rules=True,
+                alertmanager=address,
+            )
         )
-        await seen(http, f'emr_serverless_spark_session_cluster_info{{name="{_quoted(NAME)}"}}')
-        yield Chain(world, cloud, http, pager)
+        await scraper.until(f'emr_serverless_spark_session_cluster_info{{name="{_quoted(NAME)}"}}')
+        yield Chain(world, cloud, scraper, pager)
 
 
 def _quoted(text: str) -> str:
     return text.replace('"', '\\"')
-
-
-async def seen(http: httpx.AsyncClient, expression: str) -> None:
-    """Wait until an expression gives something."""
-
-    async def is_there() -> bool:
-        return bool(await ask(http, expression))
-
-    await eventually(is_there, seconds=40)
 
 
 async def test_an_error_in_the_cloud_reaches_the_pager_and_so_does_its_end(
@@ -160,10 +156,10 @@ async def test_the_same_while_the_api_fails_and_through_an_outage(
         it.cloud.faults.clear()
         outage = it.cloud.faults.add(faults.UNAVAILABLE)
         state = 'emr_serverless_spark_session_cluster_state{state="error"}'
-        await seen(it.prometheus, f"absent({state})")
+        await it.prometheus.until(f"absent({state})")
         assert it.pager.statuses() == ["firing"]
         # As long again, in which nothing of the kind must arrive.
-        await seen(it.prometheus, f"absent(last_over_time({state}[8s]))")
+        await it.prometheus.until(f"absent(last_over_time({state}[8s]))")
         assert it.pager.statuses() == ["firing"]
         it.world.change_cluster(WORKSPACE, CLUSTER, state="Running")
         it.cloud.faults.remove(outage)

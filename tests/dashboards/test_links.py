@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.demo import Fleet, World, faults
-from tests.dashboards.test_queries import BOARDS, panels
+from tests.dashboards.boards import BOARDS, panels
 from tests.support.harness import START, Harness, ManualClock
 from tests.support.pages import Page
 

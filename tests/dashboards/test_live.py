@@ -6,10 +6,10 @@ from pathlib import Path
 import promql_parser as promql
 import pytest
 
+from tests.dashboards.boards import ALERTS, BOARDS, RECORDS, panels
 from tests.dashboards.promql import selectors, substituted
-from tests.dashboards.stack import ask, prometheus
-from tests.dashboards.test_queries import ALERTS, BOARDS, RECORDS, panels
 from tests.support.processes import EXPORTER, eventually, free_port, start
+from tests.support.prometheus import prometheus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(120)]
 
@@ -57,13 +57,13 @@ async def test_no_query_is_empty(tmp_path: Path, real_tool: Callable[[str], Path
     flags = (f"--web.listen-address={address}", f"--web.config.file={config}")
     async with (
         start([*DEMO, *flags], tmp_path / "demo"),
-        prometheus(real_tool("prometheus"), tmp_path / "p", address) as http,
+        prometheus(real_tool("prometheus"), tmp_path / "p", address, has_rules=True) as scraper,
     ):
         empty = [*expressions(), *metrics_of_alerts()]
 
         async def nothing_is_empty() -> bool:
             # What a demo shows at moments only need not all be there at the same moment.
-            empty[:] = [each for each in empty if not await ask(http, each[1])]
+            empty[:] = [each for each in empty if not await scraper.query(each[1])]
             return not empty
 
         try:
@@ -71,7 +71,7 @@ async def test_no_query_is_empty(tmp_path: Path, real_tool: Callable[[str], Path
         except TimeoutError:
             pytest.fail("\n".join(f"{where}: {query}" for where, query in empty))
         for rule in ALERTS.values():
-            await ask(http, rule["expr"])
-        groups = (await http.get("/api/v1/rules")).json()["data"]["groups"]
+            await scraper.query(rule["expr"])
+        groups = (await scraper.http.get("/api/v1/rules")).json()["data"]["groups"]
         rules = [rule for group in groups for rule in group["rules"]]
         assert [rule["lastError"] for rule in rules if "lastError" in rule] == []

@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from exporter.catalog import CATALOG, Metric
-from grafana.generate import FOLDER, dashboards, text
+from grafana.generate import FOLDER, text
+from tests.dashboards.boards import ALERTS, BOARDS, RECORDS, panels
 from tests.dashboards.promql import (
     Labels,
     QueryError,
@@ -17,16 +17,8 @@ from tests.dashboards.promql import (
     substituted,
     template_queries,
 )
-from tests.rules.cases import CU, GATEWAY, QUEUE, at, ledger
-from tests.support.promtool import Case, rules, run_case
-
-RECORDS, ALERTS = rules("record"), rules("alert")
-BOARDS = dashboards()
-
-
-def panels(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the panels of a dashboard that show something."""
-    return (panel for panel in document["panels"] if panel["type"] != "row")
+from tests.support.promtool import Case, run_case
+from tests.support.rule_series import CU, GATEWAY, QUEUE, at, ledger
 
 
 def problems(catalog: tuple[Metric, ...] = CATALOG) -> list[str]:

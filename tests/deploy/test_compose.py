@@ -22,12 +22,12 @@ import yaml
 
 from exporter.settings import load
 from exporter.settings.names import known
-from tests.dashboards.stack import ask, find_alertmanager
-from tests.deploy.test_image import has_sessions
 from tests.support import containers
-from tests.support.containers import ROOT
+from tests.support.containers import has_sessions
 from tests.support.processes import EXPORTER, eventually, free_port, start
+from tests.support.prometheus import Prometheus, find_alertmanager, is_ready
 from tests.support.promtool import groups
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -199,7 +199,7 @@ async def test_the_whole_picture_runs(tmp_path: Path, real_tool: Callable[[str],
         ) as http,
     ):
         metric = "emr_serverless_spark_livy_sessions"
-        await eventually(partial(ask, http, f'sum({metric}{{state="running"}}) > 0'))
+        await Prometheus(http).until(f'sum({metric}{{state="running"}}) > 0')
         rules = (await http.get("/api/v1/rules")).json()["data"]["groups"]
         assert {each["name"] for each in rules} == {each["name"] for each in groups()}
         found = (await http.get("/api/v1/alertmanagers")).json()["data"]["activeAlertmanagers"]
@@ -229,11 +229,3 @@ async def service(
         yield http
         code, _ = await process.end()
         assert code == 0
-
-
-async def is_ready(http: httpx.AsyncClient) -> bool:
-    """Tell whether Prometheus or Alertmanager is ready."""
-    try:
-        return (await http.get("/-/ready")).is_success
-    except httpx.TransportError:
-        return False

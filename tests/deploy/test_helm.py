@@ -17,8 +17,8 @@ from exporter.settings import Settings, load
 from exporter.settings.names import known
 from tests.deploy.installations import DEMO, EXTRAS, KEY, MATRIX, MONITOR, ROLLED_OUT, RRSA, TLS
 from tests.deploy.manifests import OLDEST, complaints, versions
-from tests.e2e.test_processes import ANY_PORT
 from tests.support.charts import CHART, OF_THE_CHART, Helm, Values, container, exporter_pod
+from tests.support.exporters import ANY_PORT
 from tests.support.processes import EXPORTER, run, start
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from tests.deploy.installations import EVERY_SETTING, MATRIX, TLS
 from tests.support.charts import Helm, exporter_pod, find
-from tests.support.processes import ROOT
+from tests.support.repository import ROOT
 
 
 @pytest.mark.real

@@ -19,10 +19,15 @@ import pytest
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, Refusal, World, serve
 from exporter.demo.faults import Refuse
 from tests.support import containers
-from tests.support.containers import HARDENED, ROOT, Container
+from tests.support.containers import (
+    HARDENED,
+    Container,
+    has_sessions,
+)
 from tests.support.harness import PROMETHEUS, targets_of
 from tests.support.pages import Page
 from tests.support.processes import CREDENTIAL, STOP_SECONDS, eventually, free_port
+from tests.support.repository import ROOT
 from tests.support.worlds import empty_world, session
 
 pytestmark = [
@@ -159,11 +164,6 @@ def size_of(image: str) -> int:
     return int(containers.podman("image", "inspect", "--format={{.Size}}", image).stdout)
 
 
-SCRAPE = (
-    "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9825/metrics').read().decode())"
-)
-
-
 async def test_the_demo_runs_in_a_sealed_container(image: str) -> None:
     """Read-only, without a capability, network or root: scraped, healthy, and ended with 0."""
     with containers.run(image, "demo", options=SEALED) as container:
@@ -177,15 +177,6 @@ async def test_the_demo_runs_in_a_sealed_container(image: str) -> None:
         assert time.monotonic() - start < STOP_SECONDS
         assert container.inspect("{{.HostConfig.Memory}}") == str(256 * 2**20)
         assert "Traceback" not in container.output
-
-
-async def has_sessions(container: Container) -> bool:
-    """Scrape from inside; tell whether live sessions are on the page."""
-    done = await asyncio.to_thread(container.execute, "python", "-c", SCRAPE)
-    if done.returncode != 0:
-        return False
-    page = Page.from_text(done.stdout)
-    return sum(page.values("livy_sessions", state="running").values()) > 0
 
 
 async def test_a_new_container_goes_on_with_the_ledger_of_the_volume(image: str) -> None:

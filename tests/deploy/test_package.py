@@ -17,8 +17,8 @@ import exporter
 from tests.guard import sitecustomize as guard
 from tests.support.pages import Page
 from tests.support.processes import STOP_SECONDS, eventually, start
+from tests.support.repository import ROOT, git_files
 from tests.support.tools import lacking
-from tests.test_house import ROOT, git_files
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 

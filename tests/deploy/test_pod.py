@@ -18,9 +18,9 @@ import yaml
 
 from exporter.cli.registry import PROGRAM
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, World, serve
-from tests.e2e.test_processes import cloud_of
 from tests.support import containers
 from tests.support.charts import Helm, find
+from tests.support.exporters import cloud_of
 from tests.support.harness import PROMETHEUS, targets_of
 from tests.support.pages import Page
 from tests.support.processes import STOP_SECONDS, eventually, free_port

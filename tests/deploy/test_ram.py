@@ -16,7 +16,7 @@ from exporter.demo import World
 from exporter.settings import load
 from tests.support.charts import Helm, find
 from tests.support.harness import Harness
-from tests.support.processes import ROOT
+from tests.support.repository import ROOT
 from tests.support.worlds import busy_world
 
 FOLDER = ROOT / "deploy" / "ram"

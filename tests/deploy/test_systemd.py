@@ -16,7 +16,6 @@ import pytest
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, serve
 from exporter.settings import load
 from exporter.settings.names import PREFIX, known
-from tests.app.test_notify import systemd
 from tests.deploy.units import (
     FOLDER,
     PROGRAM,
@@ -27,10 +26,19 @@ from tests.deploy.units import (
     environment_file,
     seccomp_profile,
 )
-from tests.e2e.test_processes import cloud_of
 from tests.support import containers
+from tests.support.exporters import cloud_of
 from tests.support.harness import targets_of
-from tests.support.processes import CREDENTIAL, EXPORTER, ROOT, STOP_SECONDS, eventually, run, start
+from tests.support.processes import (
+    CREDENTIAL,
+    EXPORTER,
+    STOP_SECONDS,
+    eventually,
+    run,
+    start,
+)
+from tests.support.repository import ROOT
+from tests.support.systemd import systemd
 from tests.support.worlds import busy_world
 
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.support.charts import CHART
-from tests.support.containers import ROOT
+from tests.support.repository import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 PATHS = sorted(FOLDER.glob("*.yml"))

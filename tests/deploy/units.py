@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.repository import ROOT
+
 FOLDER = ROOT / "deploy" / "systemd"
 UNIT = FOLDER / "emr-serverless-spark-exporter.service"
 PROGRAM = "/opt/emr-exporter/bin/emr-serverless-spark-exporter"

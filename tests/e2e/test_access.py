@@ -10,10 +10,11 @@ import httpx
 import pytest
 import trustme
 
-from tests.e2e.test_processes import ANY_PORT
-from tests.e2e.test_prometheus import PREFIX, prometheus
+from tests.support.exporters import ANY_PORT
 from tests.support.harness import Harness
 from tests.support.processes import EXPORTER, Process, eventually, free_port, run, start, until
+from tests.support.prometheus import prometheus
+from tests.support.promtool import PREFIX
 from tests.support.web_server import (
     ALICE,
     SECRET,
@@ -132,7 +133,7 @@ async def test_prometheus_scrapes_with_certificates_and_a_password(
     async with (
         start(command, tmp_path / "e") as process,
         prometheus(
-            real_tool("prometheus"), tmp_path / "p", f"127.0.0.1:{port}", **scraping
+            real_tool("prometheus"), tmp_path / "p", f"127.0.0.1:{port}", scraping=scraping
         ) as scraper,
     ):
         await process.url()

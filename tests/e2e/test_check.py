@@ -12,7 +12,7 @@ import trustme
 
 from exporter.demo import DEMO_KEY_SECRET, Cloud, faults, serve
 from exporter.demo.faults import Hang
-from tests.e2e.test_processes import cloud_of
+from tests.support.exporters import cloud_of
 from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, free_port, run
 from tests.support.web_server import ALICE, write_certificate, write_config

@@ -12,23 +12,17 @@ from exporter.demo.faults import CLOCK, INTERNAL_ERROR, envelope_code
 from exporter.errors import SettingsError
 from exporter.settings import Settings
 from tests.support.harness import Harness
-from tests.support.worlds import GATEWAY, START_MS, WORKSPACE, empty_world, session, used
+from tests.support.worlds import (
+    GATEWAY,
+    REGION,
+    START_MS,
+    WHOLE_REGION,
+    WORKSPACE,
+    discovered_world,
+    used,
+)
 
 pytestmark = pytest.mark.anyio
-
-REGION = "cn-hangzhou"
-ALL = [{"region_id": REGION}]
-"""Targets that name a region and nothing in it."""
-
-
-def discovered_world() -> World:
-    """Make a world with one workspace, one gateway, a cluster and a session."""
-    world = empty_world()
-    world.put_workspace(Workspace(WORKSPACE, name="prod"))
-    world.put_gateway(Gateway(WORKSPACE, GATEWAY, name="etl", queue="root_queue"))
-    world.put_cluster(Cluster(WORKSPACE, "sc-1"))
-    world.put_session(session("livy-a", 1.0))
-    return world
 
 
 def harness(
@@ -37,13 +31,7 @@ def harness(
     **settings: Any,  # noqa: ANN401  as the schema says
 ) -> Harness:
     """Build an exporter that has to find everything itself."""
-    return Harness(world, ledger=ledger, **{"targets": ALL, **settings})
-
-
-async def round_of(h: Harness) -> None:
-    """Discover everything, then poll what was found."""
-    await h.exporter.roster.discover_all()
-    await h.poll()
+    return Harness(world, ledger=ledger, **{"targets": WHOLE_REGION, **settings})
 
 
 def discovery_up(page_labels: dict[tuple[str, ...], float]) -> dict[str, float]:
@@ -54,7 +42,7 @@ def discovery_up(page_labels: dict[tuple[str, ...], float]) -> dict[str, float]:
 async def test_everything_is_found_and_polled_under_its_name() -> None:
     """With nothing named, every workspace and gateway is polled, and info metrics name them."""
     async with harness(discovered_world()) as h:
-        await round_of(h)
+        await h.discover_and_poll()
         page = await h.page()
     up = page.values("exporter_discovery_up", "workspace_id")
     assert discovery_up(up) == {"": 1, WORKSPACE: 1}
@@ -67,7 +55,7 @@ async def test_everything_is_found_and_polled_under_its_name() -> None:
 async def test_what_is_named_is_not_discovered() -> None:
     """No call for discovery is made where the settings name workspace and gateway."""
     async with Harness(discovered_world()) as h:
-        await round_of(h)
+        await h.discover_and_poll()
         actions = {call.action for call in h.cloud.calls}
         page = await h.page()
     assert actions == {"ListSessionClusters", "ListLivyComputeSessions"}
@@ -78,10 +66,10 @@ async def test_a_workspace_that_appears_is_polled_within_one_discovery() -> None
     """A new workspace is polled after the next discovery."""
     world = discovered_world()
     async with harness(world) as h:
-        await round_of(h)
+        await h.discover_and_poll()
         world.put_workspace(Workspace("w-2"))
         world.put_cluster(Cluster("w-2", "sc-9"))
-        await round_of(h)
+        await h.discover_and_poll()
         page = await h.page()
     assert page.has("session_cluster_state", workspace_id="w-2", session_cluster_id="sc-9")
 
@@ -89,12 +77,12 @@ async def test_a_workspace_that_appears_is_polled_within_one_discovery() -> None
 async def test_a_gateway_that_appears_counts_from_zero(tmp_path: Path) -> None:
     """All that a gateway lists which an earlier discovery lacked is an increase, held at 0."""
     world = discovered_world()
-    async with Harness(world, targets=ALL, ledger=tmp_path / "l.db", birth_hold=90.0) as h:
-        await round_of(h)
+    async with Harness(world, targets=WHOLE_REGION, ledger=tmp_path / "l.db", birth_hold=90.0) as h:
+        await h.discover_and_poll()
         world.put_gateway(Gateway(WORKSPACE, "lc-2", queue="q"))
         row = Session(WORKSPACE, "lc-2", "livy-z", START_MS, queue="q", usage=used(5))
         world.put_session(row)
-        await round_of(h)
+        await h.discover_and_poll()
         before = (await h.page()).value("livy_cu_hours_total", livy_compute_id="lc-2")
         await h.tick(91)
         after = (await h.page()).value("livy_cu_hours_total", livy_compute_id="lc-2")
@@ -105,7 +93,7 @@ async def test_a_gateway_that_appears_while_we_were_down_counts_from_zero(tmp_pa
     """What was listed before a restart is remembered: a gateway born meanwhile is new."""
     world = discovered_world()
     async with harness(world, tmp_path / "l.db") as h:
-        await round_of(h)
+        await h.discover_and_poll()
         world.put_gateway(Gateway(WORKSPACE, "lc-2", queue="q"))
         await h.restart()
         await h.exporter.roster.discover_all()
@@ -116,7 +104,7 @@ async def test_a_gateway_that_appears_while_we_were_down_counts_from_zero(tmp_pa
 async def test_totals_are_there_before_anything_is_found_again(tmp_path: Path) -> None:
     """A scrape right after a restart finds the counters of old, although no target is known yet."""
     async with harness(discovered_world(), tmp_path / "l.db") as h:
-        await round_of(h)
+        await h.discover_and_poll()
         await h.restart()
         assert (await h.page()).value("livy_cu_hours_total") == 1.0
 
@@ -126,9 +114,9 @@ async def test_a_workspace_that_is_gone_loses_its_gauges_and_keeps_its_counters(
     world = discovered_world()
     world.put_workspace(Workspace("w-2"))
     async with harness(world) as h:
-        await round_of(h)
+        await h.discover_and_poll()
         world.remove_workspace(WORKSPACE)
-        await round_of(h)
+        await h.discover_and_poll()
         page = await h.page()
     assert not page.has("session_cluster_state", workspace_id=WORKSPACE)
     assert not page.has("livy_sessions", workspace_id=WORKSPACE)
@@ -146,11 +134,11 @@ async def test_nothing_at_all_is_believed_when_it_is_said_twice(table: Table) ->
     world = discovered_world()
     scope = "" if table is Table.WORKSPACES else WORKSPACE
     async with harness(world) as h:
-        await round_of(h)
+        await h.discover_and_poll()
         world.hide(table, scope)
-        await round_of(h)
+        await h.discover_and_poll()
         first = await h.page()
-        await round_of(h)
+        await h.discover_and_poll()
         second = await h.page()
     assert first.value("exporter_discovery_up", workspace_id=scope) == 0
     assert first.has("exporter_target_up", source="livy_sessions")
@@ -163,12 +151,12 @@ async def test_nothing_at_all_is_believed_when_it_is_said_twice(table: Table) ->
 async def test_a_failed_discovery_changes_nothing(effect: object, action: str) -> None:
     """Whatever was found before is still polled, and the page says that discovery fails."""
     async with harness(discovered_world()) as h:
-        await round_of(h)
+        await h.discover_and_poll()
         h.cloud.faults.add(effect, action=action)  # type: ignore[arg-type]
-        await round_of(h)
+        await h.discover_and_poll()
         failing = await h.page()
         h.cloud.faults.clear()
-        await round_of(h)
+        await h.discover_and_poll()
         recovered = await h.page()
     scope = "" if action == "ListWorkspaces" else WORKSPACE
     assert failing.value("exporter_discovery_up", workspace_id=scope) == 0
@@ -180,9 +168,9 @@ async def test_a_failed_discovery_changes_nothing(effect: object, action: str) -
 async def test_a_code_inside_a_success_is_a_failure() -> None:
     """ListLivyCompute can say failure with HTTP 200; no gateway is concluded gone from it."""
     async with harness(discovered_world()) as h:
-        await round_of(h)
+        await h.discover_and_poll()
         h.cloud.faults.add(envelope_code("InternalError"), action="ListLivyCompute")
-        await round_of(h)
+        await h.discover_and_poll()
         page = await h.page()
     assert page.value("exporter_discovery_up", workspace_id=WORKSPACE) == 0
     assert page.has("exporter_target_up", source="livy_sessions")
@@ -217,8 +205,8 @@ async def test_what_two_accounts_find_is_polled_once() -> None:
     both = [{"region_id": REGION, "account": "a"}, {"region_id": REGION, "account": "b"}]
     async with harness(discovered_world(), targets=both) as h:
         with capture_logs() as logs:
-            await round_of(h)
-            await round_of(h)
+            await h.discover_and_poll()
+            await h.discover_and_poll()
         page = await h.page()
     assert [entry["found"] for entry in logs if entry["log_level"] == "warning"] == [
         f"discovery/b/{REGION}/{WORKSPACE}"
@@ -235,7 +223,7 @@ async def test_a_workspace_that_is_named_and_found_is_polled_as_named() -> None:
     world.put_workspace(Workspace("w-2"))
     named = {"region_id": REGION, "workspace_id": WORKSPACE, "livy_compute_ids": [GATEWAY]}
     async with harness(world, targets=[{"region_id": REGION, "account": "b"}, named]) as h:
-        await round_of(h)
+        await h.discover_and_poll()
         gateways = {job.livy_compute_id for job in h.exporter.roster.jobs} - {""}
         workspaces = {job.workspace_id for job in h.exporter.roster.jobs}
     assert (gateways, workspaces) == ({GATEWAY}, {WORKSPACE, "w-2"})
@@ -260,7 +248,7 @@ async def test_an_empty_account_is_ready() -> None:
     """Where discovery succeeds and finds nothing, there is nothing that is not ready."""
     async with harness(World()) as h:
         before = await h.get("/-/ready")
-        await round_of(h)
+        await h.discover_and_poll()
         after = await h.get("/-/ready")
         healthy = await h.get("/-/healthy")
     assert (before.status_code, after.status_code, healthy.status_code) == (503, 200, 200)
@@ -273,7 +261,7 @@ async def test_a_region_that_cannot_be_discovered_is_not_ready() -> None:
     both = [{"region_id": REGION, "workspace_id": WORKSPACE}, {"region_id": "cn-beijing"}]
     async with harness(world, targets=both) as h:
         h.cloud.faults.add(INTERNAL_ERROR, action="ListWorkspaces")
-        await round_of(h)
+        await h.discover_and_poll()
         ready = await h.get("/-/ready")
     assert ready.status_code == 503
     assert "cn-beijing" in ready.text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.demo import World, faults, serve
-from tests.e2e.test_processes import ANY_PORT, cloud_of, fetch, files_in, serve_command
+from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_command
 from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, start
 from tests.support.worlds import GATEWAY, busy_world, key, used
 

@@ -1,21 +1,19 @@
 """The real process: how it starts, how it ends, and what it leaves."""
 
 import asyncio
-import json
 import os
 import re
 import signal
 import socket
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import pytest
 
-from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, World, faults, serve
+from exporter.demo import faults, serve
 from exporter.demo.faults import Delay, Hang
-from tests.support.harness import targets_of
+from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_command
 from tests.support.pages import Page
 from tests.support.processes import (
     CREDENTIAL,
@@ -32,7 +30,6 @@ from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, ke
 pytestmark = pytest.mark.anyio
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
-ANY_PORT = "--web.listen-address=127.0.0.1:0"
 NOT_FOR_THE_DEMO = {
     "EMR_EXPORTER_WORKSPACE_IDS": "w-real",
     "EMR_EXPORTER_LIVY_COMPUTE_IDS": "lc-real",
@@ -42,30 +39,6 @@ NOT_FOR_THE_DEMO = {
     "no_proxy": "",
     "SSL_CERT_FILE": "/none",
 }
-
-
-def cloud_of(world: World) -> Cloud:
-    """Make a cloud for real processes, which go by the machine's clock."""
-    return Cloud(world, clock=time.time, access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET})
-
-
-def serve_command(world: World, endpoint: str, *flags: str) -> list[str]:
-    """Write the command line of an exporter of everything in a world."""
-    return [
-        *EXPORTER,
-        *flags,
-        f"--targets={json.dumps(targets_of(world))}",
-        f"--api.endpoint={endpoint}",
-        "--poll.interval=1s",
-    ]
-
-
-async def fetch(url: str, path: str = "/metrics") -> Page:
-    """Read the page of a process."""
-    async with httpx.AsyncClient() as http:
-        response = await http.get(f"{url}{path}")
-    assert response.status_code == 200
-    return Page.from_text(response.text)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -301,8 +274,3 @@ async def seen(process: Process, labels: dict[str, str], expected: float) -> Non
         return list(found.values()) == [expected]
 
     await eventually(is_shown)
-
-
-def files_in(folder: Path) -> list[str]:
-    """Give the names of all files in a folder."""
-    return sorted(path.name for path in folder.iterdir())

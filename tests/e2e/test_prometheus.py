@@ -3,39 +3,27 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, NANO, Cloud, Fleet, Session, Usage, World
 from exporter.demo import serve as serve_cloud
 from tests.support.harness import targets_of
-from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port, start
+from tests.support.processes import CREDENTIAL, EXPORTER, free_port, start
+from tests.support.prometheus import Prometheus, prometheus
+from tests.support.promtool import PREFIX
 from tests.support.worlds import used
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(150)]
 
-PREFIX = "emr_serverless_spark_"
 SPEED = 600.0
 """A session lives 6 minutes to 2.5 hours, so that here it lives half a second to 15 s."""
 LIFE_SECONDS = 30.0
 HOLD_SECONDS = 2
-
-CONFIG = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: emr
-    static_configs: [{{targets: ["{target}"]}}]
-"""
-
-Series = Mapping[tuple[str, ...], float]
 
 
 class Puppet:
@@ -49,83 +37,6 @@ class Puppet:
         """Bring the world to a time, or leave it as it is."""
         if self.lives:
             self._fleet.advance(now)
-
-
-@dataclass(frozen=True)
-class Prometheus:
-    """A Prometheus that runs."""
-
-    http: httpx.AsyncClient
-
-    async def query(self, expression: str) -> list[dict[str, Any]]:
-        """Evaluate an expression now."""
-        response = await self.http.get("/api/v1/query", params={"query": expression})
-        found: list[dict[str, Any]] = response.raise_for_status().json()["data"]["result"]
-        return found
-
-    async def values(self, metric: str, *by: str) -> Series:
-        """Give the present value of every series of a metric, by labels."""
-        found = await self.query(PREFIX + metric)
-        return {
-            tuple(each["metric"].get(b, "") for b in by): float(each["value"][1]) for each in found
-        }
-
-    async def increases(self, metric: str, *by: str) -> Series:
-        """Add up, for every series, the differences between the samples that were scraped."""
-        found = await self.query(f"{PREFIX}{metric}[10m]")
-        return {
-            tuple(each["metric"].get(b, "") for b in by): _increase(each["values"])
-            for each in found
-        }
-
-    async def until(self, expression: str, *, seconds: float = 30.0) -> None:
-        """Wait until an expression gives something."""
-        await eventually(partial(self.query, expression), seconds=seconds)
-
-
-def _increase(samples: list[tuple[float, str]]) -> float:
-    values = [float(value) for _, value in samples]
-    steps = [after - before for before, after in pairwise(values)]
-    assert min(steps, default=0.0) >= 0, "a counter fell"
-    return values[-1] - values[0]
-
-
-@asynccontextmanager
-async def prometheus(
-    binary: Path, folder: Path, target: str, **scraping: object
-) -> AsyncIterator[Prometheus]:
-    """Run a Prometheus that scrapes `target` each second; `scraping` says more of how."""
-    config = _configured(folder, target, scraping)
-    port = free_port()
-    command: list[str | Path] = [
-        binary,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    async with (
-        start(command, folder / "run") as process,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
-    ):
-        await eventually(partial(_is_ready, http))
-        yield Prometheus(http)
-        await process.end()
-
-
-def _configured(folder: Path, target: str, scraping: Mapping[str, object]) -> Path:
-    folder.mkdir()
-    config = folder / "prometheus.yml"
-    # JSON is YAML.
-    more = "".join(f"    {key}: {json.dumps(value)}\n" for key, value in scraping.items())
-    config.write_text(CONFIG.format(target=target) + more)
-    return config
-
-
-async def _is_ready(http: httpx.AsyncClient) -> bool:
-    try:
-        return (await http.get("/-/ready")).is_success
-    except httpx.TransportError:
-        return False
 
 
 async def test_prometheus_ends_up_with_the_truth(

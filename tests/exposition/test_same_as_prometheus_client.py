@@ -25,7 +25,7 @@ from exporter.exposition.responses import encoded
 from exporter.model import Source, Target
 from exporter.snapshot import GroupedSamples, Sample, Samples, Snapshot, TargetView
 from tests.exposition.pictures import HOSTILE, METRICS, pictures, texts
-from tests.exposition.reference import END, family_of, reference_page, registry_of
+from tests.support.reference_pages import END, family_of, reference_page, registry_of
 
 FORMS = [Form(form, is_gzipped) for form in PageFormat for is_gzipped in (False, True)]
 

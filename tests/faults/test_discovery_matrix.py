@@ -2,11 +2,10 @@
 
 import pytest
 
-from tests.e2e.test_discovery import ALL, discovered_world, round_of
 from tests.faults.kinds import KINDS, SETTINGS, Kind
 from tests.support.harness import Harness
 from tests.support.pages import Page
-from tests.support.worlds import WORKSPACE
+from tests.support.worlds import WHOLE_REGION, WORKSPACE, discovered_world
 
 pytestmark = pytest.mark.anyio
 
@@ -44,12 +43,12 @@ def assert_all_well(page: Page) -> None:
 @pytest.mark.parametrize(("kind", "action"), CELLS)
 async def test_a_fault_at_the_first_discovery(kind: Kind, action: str) -> None:
     """Nothing is polled that was not found; all else is, and the next good discovery heals."""
-    async with Harness(discovered_world(), targets=ALL, api=SETTINGS) as h:
+    async with Harness(discovered_world(), targets=WHOLE_REGION, api=SETTINGS) as h:
         h.cloud.faults.add(kind.effect, action=action)
-        await round_of(h)
+        await h.discover_and_poll()
         failing = await h.page()
         h.cloud.faults.clear()
-        await round_of(h)
+        await h.discover_and_poll()
         recovered = await h.page()
     assert verdicts(failing)[SCOPES[action]] == 0
     assert not failing.has("livy_sessions")
@@ -60,13 +59,13 @@ async def test_a_fault_at_the_first_discovery(kind: Kind, action: str) -> None:
 @pytest.mark.parametrize(("kind", "action"), CELLS)
 async def test_a_fault_at_a_later_discovery(kind: Kind, action: str) -> None:
     """What was found before is polled on, and no gauge or counter moves."""
-    async with Harness(discovered_world(), targets=ALL, api=SETTINGS) as h:
-        await round_of(h)
+    async with Harness(discovered_world(), targets=WHOLE_REGION, api=SETTINGS) as h:
+        await h.discover_and_poll()
         h.cloud.faults.add(kind.effect, action=action)
-        await round_of(h)
+        await h.discover_and_poll()
         failing = await h.page()
         h.cloud.faults.clear()
-        await round_of(h)
+        await h.discover_and_poll()
         recovered = await h.page()
     scope = SCOPES[action]
     assert verdicts(failing) == {"": 1, WORKSPACE: 1, scope: 0}

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from exporter.api import PAGE_SIZE
-from tests.bench.gateway import client, fast_cloud, read_alone
 from tests.faults.kinds import ACTIONS, LATER_KINDS, SETTINGS
 from tests.support.harness import Harness
 from tests.support.lag import watched
+from tests.support.long_gateway import client, fast_cloud, read_alone
 from tests.support.worlds import WORKSPACE, busy_world, key, used
 
 pytestmark = pytest.mark.anyio

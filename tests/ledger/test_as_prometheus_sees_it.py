@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from exporter.demo import HistoryOrder
-from tests.e2e.test_prometheus import Prometheus, prometheus
 from tests.ledger.test_kills import Life, Scene, scene, true_totals
+from tests.support.prometheus import Prometheus, prometheus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(150)]
 

@@ -17,7 +17,7 @@ from exporter.ledger.file import LedgerFile
 from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS
 from tests.ledger.crashes import Crash, Fuse
 from tests.support.ledger_builders import listed, opened, record, values
-from tests.support.processes import ROOT
+from tests.support.repository import ROOT
 
 NOBODY = 65534
 

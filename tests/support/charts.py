@@ -13,8 +13,8 @@ import yaml
 
 from exporter.settings import TargetSettings
 from exporter.settings.names import Setting, known
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "deploy" / "helm" / "emr-serverless-spark-exporter"
 SCHEMA = CHART / "values.schema.json"
 

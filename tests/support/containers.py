@@ -8,6 +8,7 @@
 give `--network=none`, or `--network=host` and an address on the loopback.
 """
 
+import asyncio
 import fcntl
 import hashlib
 import os
@@ -22,9 +23,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pages import Page
+from tests.support.repository import ROOT
 from tests.support.tools import find_tool, lacking
 
-ROOT = Path(__file__).parent.parent.parent
 CONFIG = ROOT / ".containers" / "containers.conf"
 """What `.ci/containers` writes on machines that need it."""
 
@@ -217,3 +219,17 @@ def volume() -> Iterator[str]:
         yield name
     finally:
         podman("volume", "rm", "--force", name, check=False)
+
+
+SCRAPE = (
+    "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9825/metrics').read().decode())"
+)
+
+
+async def has_sessions(container: Container) -> bool:
+    """Scrape from inside; tell whether live sessions are on the page."""
+    done = await asyncio.to_thread(container.execute, "python", "-c", SCRAPE)
+    if done.returncode != 0:
+        return False
+    page = Page.from_text(done.stdout)
+    return sum(page.values("livy_sessions", state="running").values()) > 0

@@ -144,6 +144,11 @@ class Harness:
                 await self.exporter.polling.poll(job.source, job.requests)
         self.exporter.answers.catch_up()
 
+    async def discover_and_poll(self) -> None:
+        """Discover everything, then poll all that was found."""
+        await self.discover()
+        await self.poll()
+
     async def tick(self, seconds: float = 0.0) -> None:
         """Let time pass, then do what is due by time alone, as the daemon does every second."""
         self.clock.advance(seconds)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET
+from tests.support.repository import ROOT
 
 EXPORTER: Sequence[str] = (sys.executable, "-m", "exporter")
-ROOT = Path(__file__).parents[2]
 
 STOP_SECONDS = 8.0
 """How long the exporter may take to end: what it promises."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.repository import ROOT
+
 RULES = ROOT / "deploy" / "prometheus"
 FILES = ("recording.yml", "budgets.yml", "alerts.yml")
 PREFIX = "emr_serverless_spark_"

@@ -1,5 +1,9 @@
 """A web server as the daemon runs it, with certificates that are made for the test."""
 
+import asyncio
+import contextlib
+import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -92,3 +96,34 @@ def trusting(ca: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ca.configure_trust(context)
     return context
+
+
+async def exchange(address: Address, sent: bytes) -> bytes:
+    """Send bytes, and give all that comes until the server hangs up, or says no more."""
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    received = b""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        writer.write(sent)
+        await writer.drain()
+        async with asyncio.timeout(10):
+            while part := await reader.read(65536):
+                received += part
+    writer.close()
+    return received
+
+
+def statuses(received: bytes) -> list[int]:
+    """Give the status of each answer."""
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
+
+
+class Heard(logging.Handler):
+    """Collects what libraries say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.said.append(self.format(record))

@@ -9,6 +9,9 @@ from tests.support.harness import START
 START_MS = int(START) * 1000
 WORKSPACE = "w-1"
 GATEWAY = "lc-1"
+REGION = "cn-hangzhou"
+WHOLE_REGION = [{"region_id": REGION}]
+"""The setting `targets` that leaves the workspaces of a region to discovery."""
 
 
 def used(cu_hours: float) -> Usage:
@@ -62,4 +65,14 @@ def busy_world() -> World:
         Cluster("w-2", "sc-1", state="Error", reason_code="OOM", auto_stop_minutes=None),
     ):
         world.put_cluster(cluster)
+    return world
+
+
+def discovered_world() -> World:
+    """Make a world with one workspace, one gateway, a cluster and a session."""
+    world = empty_world()
+    world.put_workspace(Workspace(WORKSPACE, name="prod"))
+    world.put_gateway(Gateway(WORKSPACE, GATEWAY, name="etl", queue="root_queue"))
+    world.put_cluster(Cluster(WORKSPACE, "sc-1"))
+    world.put_session(session("livy-a", 1.0))
     return world

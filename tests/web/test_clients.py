@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gzip
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,32 +22,13 @@ from exporter.web.protocol import MOST_HEAD_BYTES, MOST_PIPELINED
 from tests.support.harness import Harness
 from tests.support.pages import Page
 from tests.support.processes import eventually
-from tests.support.web_server import Address, served
+from tests.support.web_server import Address, Heard, exchange, served, statuses
 from tests.support.worlds import busy_world
 
 pytestmark = pytest.mark.anyio
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-
-
-async def exchange(address: Address, sent: bytes) -> bytes:
-    """Send bytes, and give all that comes until the server hangs up, or says no more."""
-    reader, writer = await asyncio.open_connection(address.host, address.port)
-    received = b""
-    with contextlib.suppress(ConnectionError, TimeoutError):
-        writer.write(sent)
-        await writer.drain()
-        async with asyncio.timeout(10):
-            while part := await reader.read(65536):
-                received += part
-    writer.close()
-    return received
-
-
-def statuses(received: bytes) -> list[int]:
-    """Give the status of each answer."""
-    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
 
 
 @asynccontextmanager
@@ -262,18 +242,6 @@ TOKENS = st.sampled_from(
 REQUESTS = st.lists(
     st.one_of(TOKENS, st.binary(max_size=20), st.just(LAST)), min_size=1, max_size=30
 ).map(b"".join)
-
-
-class Heard(logging.Handler):
-    """Collects what libraries say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
-        self.said.append(self.format(record))
 
 
 def check_fuzzed(requests: Sequence[bytes]) -> None:

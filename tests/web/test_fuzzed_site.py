@@ -8,9 +8,8 @@ from hypothesis import given, settings
 
 from tests.support.harness import Harness
 from tests.support.pages import Page
-from tests.support.web_server import served
+from tests.support.web_server import Heard, exchange, served, statuses
 from tests.support.worlds import busy_world
-from tests.web.test_clients import Heard, exchange, statuses
 
 PATHS = ("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/status", "/api/v1", "//", "/metrics/")
 WORDS = st.sampled_from(

@@ -1,6 +1,6 @@
 """A cloud that is faster than any client: ready rows, and no check of anything.
 
-Run as a process of its own: `python -m tests.bench.fast_cloud PAGES [OPEN AMONG]` prints its
+Run as a process of its own: `python -m tests.support.fast_cloud PAGES [OPEN AMONG]` prints its
 port. Of the newest AMONG sessions, OPEN evenly spread ones run; all others ended long ago. The
 newest is listed first. Each request for `/advance` lets one session come and the oldest one leave.
 """
@@ -80,7 +80,8 @@ def _session(number: int, *, is_open: bool) -> Session:
 async def _serve(history: _History) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Answers(history), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
     await server.serve_forever()
 
 

@@ -37,7 +37,7 @@ def fast_cloud(open_rows: int = 0, among: int = 0, *, pages: int = PAGES) -> Ite
     Of the newest `among` sessions, `open_rows` run.
     """
     arguments = [str(pages), str(open_rows), str(among)]
-    command = [sys.executable, "-m", "tests.bench.fast_cloud", *arguments]
+    command = [sys.executable, "-m", "tests.support.fast_cloud", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = process.stdout.readline().strip()
