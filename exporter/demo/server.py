@@ -5,13 +5,14 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from exporter.demo.cloud import Cloud
 from exporter.demo.fleet import REGION_ID, Fleet
@@ -21,7 +22,7 @@ DEMO_KEY_ID: Final = "LTAI-demo-access-key"
 DEMO_KEY_SECRET: Final = "SENTINEL-access-key-secret-2e97d4"  # noqa: S105  opens only the demo
 
 SHUTDOWN_SECONDS = 5.0
-"""How long a server may take to stop before its task is cancelled."""
+"""How long a request may take to end after it was cancelled."""
 
 
 class _Protocol(H11Protocol):
@@ -40,28 +41,6 @@ _LOG = logging.getLogger(__name__)
 _LOG.addFilter(_is_unexpected)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn as a guest: signals belong to the host, and readiness is an event."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def hang_up(self, *, at_once: bool) -> None:
-        """Close all connections; what hangs by order must not be answered, not even with 500."""
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, _Protocol) and connection.transport is not None:
-                (connection.transport.abort if at_once else connection.transport.close)()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -76,7 +55,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         # The service's clock, not this machine's, decides the Date header.
         date_header=False,
         server_header=False,
-        timeout_graceful_shutdown=1,
     )
 
 
@@ -102,38 +80,45 @@ class _Running:
         finally:
             self._tasks.discard(task)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         self._is_ending = True
         for task in self._tasks:
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=SHUTDOWN_SECONDS)
 
 
 @contextlib.asynccontextmanager
 async def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve an application, and give its base URL; port 0 takes a free one."""
+    """Serve an application, and give its base URL; port 0 takes a free one.
+
+    Not by `uvicorn.Server`, which looks only ten times a second whether it should end.
+    """
+    running, state = _Running(app), ServerState()
+    config = _config(running)
+    config.load()
     with socket.create_server((host, port)) as listener:
         # Connections inherit it; asyncio would not set it, and pages would come 40 ms late.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        running = _Running(app)
-        server = _Server(_config(running))
-        task = asyncio.create_task(server.serve(sockets=[listener]))
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Protocol(config, state, {}), sock=listener
+        )
         try:
-            await server.ready.wait()
-            yield f"http://{host}:{listener.getsockname()[1]}"
+            yield address
         finally:
-            server.hang_up(at_once=False)
-            running.end()
-            server.should_exit = True
-            await _finish(task)
-            server.hang_up(at_once=True)
+            server.close()
+            # First: what hangs by order must not be answered, not even with 500.
+            _hang_up(state, at_once=False)
+            await running.end()
+            _hang_up(state, at_once=True)
+            await asyncio.sleep(0)  # the loop closes the sockets in its next turn
 
 
-async def _finish(task: asyncio.Task[None]) -> None:
-    _, late = await asyncio.wait({task}, timeout=SHUTDOWN_SECONDS)
-    for each in late:
-        each.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+def _hang_up(state: ServerState, *, at_once: bool) -> None:
+    for connection in list(state.connections):
+        if isinstance(connection, _Protocol) and connection.transport is not None:
+            (connection.transport.abort if at_once else connection.transport.close)()
 
 
 @dataclass(frozen=True, slots=True)
