@@ -27,7 +27,7 @@ def read(environ: Mapping[str, str], problems: list[str]) -> Given:
     spellings: dict[Path, Spelling] = {}
     accepted = {}
     for variable, value in environ.items():
-        if not variable.startswith(PREFIX) or _is_of_kubernetes(variable, value):
+        if not variable.upper().startswith(PREFIX) or _is_of_kubernetes(variable, value):
             continue
         setting = by_variable.get(variable)
         if setting is None:
@@ -48,5 +48,6 @@ def _is_of_kubernetes(variable: str, value: str) -> bool:
 
 def _unknown(variable: str, known_variables: Mapping[str, object]) -> str:
     names = {name.removeprefix(PREFIX): name for name in known_variables}
-    advice = nearest(variable.removeprefix(PREFIX), names).replace("mean ", f"mean {PREFIX}")
+    name = variable.upper().removeprefix(PREFIX)
+    advice = nearest(name, names).replace("mean ", f"mean {PREFIX}")
     return f"{variable}: unknown variable; {advice or 'unset it'}"

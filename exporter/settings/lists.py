@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Sequence
 
+from exporter.settings.documents import read_json
+
 _BEGINS_LIKE_JSON = re.compile(r'\[\s*("|$)')
 """A pattern such as `[ab]*` begins with a bracket too, and is no JSON."""
 
@@ -41,7 +43,7 @@ def _from_json(text: str) -> tuple[str, ...] | None:
     if not text.startswith("["):
         return None
     try:
-        items = json.loads(text)
+        items = read_json(text)
     except ValueError:
         items = None
     if isinstance(items, list) and all(isinstance(item, str) for item in items):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from exporter.errors import SettingsError
+from exporter.errors import SettingsError, UsageError
 from exporter.settings import checks, environment, file, flags
 from exporter.settings.given import Given, Origin, strongest
 from exporter.settings.names import known
@@ -52,7 +52,7 @@ def _from_file(givens: Sequence[Given], problems: list[str]) -> list[Given]:
         return []
     try:
         return [file.read(Path(str(named.value(_FILE))), problems)]
-    except SettingsError as error:
+    except UsageError as error:
         problems += error.problems
         return []
 

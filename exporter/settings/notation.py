@@ -3,7 +3,6 @@
 Each carries a `Notation`, so that whatever shows a setting writes it as people would.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +13,13 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic_settings import NoDecode
 
 from exporter.settings import durations, endpoints, listen, lists, sizes
+from exporter.settings.documents import read_json
 
 _SMALLEST_SIZE = 1024
+_LARGEST_SIZE = 2**40
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+_MOST_DIGITS = 15
 
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]+")
 """What stands in a request as it is: neither encoded, nor a query, nor a pattern of the router."""
@@ -47,7 +51,20 @@ def _check_interval(seconds: float) -> float:
 def _check_size(size: int) -> int:
     if size < _SMALLEST_SIZE:
         raise ValueError(f"give at least {sizes.write(_SMALLEST_SIZE)}")
+    if size > _LARGEST_SIZE:
+        raise ValueError(f"give at most {sizes.write(_LARGEST_SIZE)}")
     return size
+
+
+def _whole_number(value: object) -> int:
+    """Read digits only: pydantic would take `3.0`, `1_0` and `true` as well."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or not _WHOLE_NUMBER.fullmatch(value.strip()):
+        raise ValueError("give a whole number")
+    if len(value) > _MOST_DIGITS:
+        raise ValueError(f"give a whole number of at most {_MOST_DIGITS} digits")
+    return int(value)
 
 
 def _check_listen_address(text: str) -> str:
@@ -79,10 +96,10 @@ def _read_json(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return read_json(value)
     except ValueError as error:
         raise ValueError(
-            f"give a JSON list of objects, or use the file; it is no JSON: {error}"
+            f"give a JSON list of objects, or use the file; invalid JSON: {error}"
         ) from None
 
 
@@ -101,6 +118,8 @@ Size = Annotated[
     int, BeforeValidator(sizes.parse), AfterValidator(_check_size), Notation("SIZE", sizes.write)
 ]
 """Bytes, at least 1 KiB."""
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lists.parse), LIST]
 

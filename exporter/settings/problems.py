@@ -21,12 +21,12 @@ _MAY_HOLD_A_SECRET = re.compile(r"[{}]|://.*@")
 
 _ADVICE = {
     "bool_": "give true or false",
-    "int_": "give a whole number",
     "float_": "give a number",
     "greater_than_equal": "give at least {ge:g}",
     "greater_than": "give more than {gt:g}",
     "less_than_equal": "give at most {le:g}",
-    "string_type": "give a text; in YAML, put it in quotes",
+    "string_type": "give a text; in JSON, put it in quotes",
+    "string_unicode": "give a text in UTF-8",
     "string_too_long": "give at most {max_length} characters",
     "tuple_type": "give a list",
     "path_type": "give the path of a file",

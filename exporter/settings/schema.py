@@ -31,6 +31,7 @@ from exporter.settings.notation import (
     Texts,
     Unset,
     UrlPath,
+    WholeNumber,
 )
 from exporter.settings.targets import TargetSettings
 
@@ -85,7 +86,7 @@ class ApiSettings(Group):
     )
     network: Literal["public", "vpc"] = Field("public", description="`public` or `vpc`")
     timeout: Duration = Field(10.0, description="per request; connect 5 s")
-    max_attempts: int = Field(
+    max_attempts: WholeNumber = Field(
         4, ge=1, le=20, description="per request, the only place that retries"
     )
     max_requests_per_second: float = Field(
@@ -131,7 +132,7 @@ class SessionsSettings(Group):
         description="how long an ended Livy session keeps its own series, from the moment its "
         "end was first seen",
     )
-    max_series_sessions: int = Field(
+    max_series_sessions: WholeNumber = Field(
         5000,
         ge=0,
         description="Livy sessions with own series; over it: failed ones first, then live ones by "
@@ -143,7 +144,7 @@ class UsageSettings(Group):
     """How usage is split."""
 
     by_proxy_user: bool = Field(default=True, description="the `livy_proxy_user_*` counters")
-    max_proxy_users: int = Field(
+    max_proxy_users: WholeNumber = Field(
         200, ge=0, description="per gateway, in order of first sight; the rest is `_other`"
     )
 

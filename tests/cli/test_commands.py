@@ -169,9 +169,12 @@ def test_each_command_has_help_with_an_example(command: Command, capsys: Capture
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_examples_of_the_help_work(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_the_help_work(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the help shows can be typed."""
-    monkeypatch.setattr("exporter.settings.file._text", lambda _path: "")
+    (tmp_path / "exporter.yml").touch()
+    monkeypatch.chdir(tmp_path)
     stubbed = replace(command, run=lambda _: 0)
     monkeypatch.setattr("exporter.cli.commands.COMMANDS", (stubbed,))
     assert dispatch(command.example.split(), {}) == 0

@@ -63,6 +63,8 @@ def test_a_flag_without_value_says_what_it_takes() -> None:
         ("EMR_EXPORTER_POLL_INTERVAL", "EMR_EXPORTER_POLL__INTERVAL"),
         ("EMR_EXPORTER_REGION", "EMR_EXPORTER_REGION_ID"),
         ("EMR_EXPORTER_LEGDER__PATH", "EMR_EXPORTER_LEDGER__PATH"),
+        ("emr_exporter_region_id", "EMR_EXPORTER_REGION_ID"),
+        ("Emr_Exporter_Poll__Interval", "EMR_EXPORTER_POLL__INTERVAL"),
     ],
 )
 def test_an_unknown_variable_names_the_nearest(variable: str, nearest: str) -> None:
@@ -98,13 +100,13 @@ def test_values_of_unknown_names_are_not_repeated(tmp_path: Path) -> None:
         ("log: 3\n", "log", 1, "give a mapping of settings below it"),
         ("log: {}\nlog: {}\n", "log", 2, "this key is given twice; give it once"),
         ("\npoll:\n  interval: soon\n", "poll.interval=soon", 3, "give a duration such as 30s"),
-        ("api: {endpoint: 12}\n", "api.endpoint=12", 1, "give a text; in YAML, put it in quotes"),
+        ("api: {endpoint: 12}\n", "api.endpoint=12", 1, "give a URL such as"),
         ("livy: {enabled: 3}\n", "livy.enabled=3", 1, "give true or false"),
         ("targets: [{x: 1}]\n", "targets[0].x", 1, "unknown key; remove it"),
-        ("region_id: 2024-99-99\n", "region_id", 1, "put it in quotes"),
-        ("workspace_ids: [w, 0x_]\n", "workspace_ids", 1, "put it in quotes"),
+        ("log: {level: 2024-99-99}\n", "log.level=2024-99-99", 1, "give debug, info"),
+        ("workspace_ids: [w, 0x_/]\n", "workspace_ids[1]=0x_/", 1, "give an id of letters"),
         (f"api: {{timeout: {'9' * 400}}}\n", f"api.timeout={'9' * 60}…", 1, "at most 36500d"),
-        (f"api: {{timeout: -{'9' * 400}}}\n", f"api.timeout=-{'9' * 59}…", 1, "more than 0"),
+        (f"api: {{timeout: -{'9' * 400}}}\n", f"api.timeout=-{'9' * 59}…", 1, "give a duration"),
         ('ledger: {path: "a\\0b"}\n', "ledger.path='a\\x00b'", 1, "give the path of a file"),
         ('web: {config: {file: ""}}\n', "web.config.file=''", 1, "give the path of a file"),
     ],
@@ -123,11 +125,10 @@ def test_what_is_wrong_in_the_file_is_found_by_its_line(
     [
         ("- a\n- b\n", ", line 1: give a mapping of settings, such as `poll:`"),
         ("just text", ", line 1: give a mapping of settings, such as `poll:`"),
-        ("a: [\nb: c\n", ", line 3: no valid YAML: expected ',' or ']'"),
-        ("a: b: c\n", ", line 1: no valid YAML: mapping values are not allowed here"),
-        ("a: \x07\n", ": no valid YAML: special characters are not allowed"),
-        ("a: 1\n---\nb: 2\n", ", line 2: no valid YAML: but found another document"),
-        ("poll: {timeout: !!x y}\n", ", line 1: no valid YAML: could not determine"),
+        ("a: [\nb: c\n", ", line 3: invalid YAML: expected ',' or ']'"),
+        ("a: b: c\n", ", line 1: invalid YAML: mapping values are not allowed here"),
+        ("a: \x07\n", ", line 1: invalid YAML: special characters are not allowed"),
+        ("a: 1\n---\nb: 2\n", ", line 2: invalid YAML: but found another document"),
     ],
 )
 def test_what_is_no_yaml_is_found_by_its_line(tmp_path: Path, content: str, problem: str) -> None:
@@ -156,7 +157,7 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "exporter.yml"
     file.write_bytes(b"region_id: \xff\xfe")
     assert problems([f"--config.file={file}"]) == [
-        f"{file}: this is no UTF-8 text; save it as UTF-8"
+        f"{file}, line 1: not UTF-8; save the file as UTF-8"
     ]
 
 

@@ -295,12 +295,18 @@ def locked() -> bytes:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: b: c\n", "{path}, line 1: mapping values are not allowed here"),
+        ("a: b: c\n", "{path}, line 1: invalid YAML: mapping values are not allowed here"),
         (
             "basic_auth_users:\n  a: x\n  a: y\n",
-            "{path}, line 2: a is given twice; give it once",
+            "{path}, line 3: basic_auth_users.a: this key is given twice; give it once",
+        ),
+        (
+            "rate_limit: {burst: 1, burst: 2}\n",
+            "{path}, line 1: rate_limit.burst: this key is given twice; give it once",
         ),
         ("- a\n", "{path}: give a mapping of keys"),
+        ("a: " + "[" * 3000, "{path}, line 1: invalid YAML: it is nested more than 20 levels deep"),
+        ("rate_limit: {burst: on}\n", "{path}: rate_limit.burst: give a whole number"),
     ],
 )
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, problem: str) -> None:
@@ -310,6 +316,14 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, problem: str) 
     with pytest.raises(WebConfigError) as caught:
         read(path, set())
     assert caught.value.problems == (problem.format(path=path),)
+
+
+@pytest.mark.parametrize("name", ["0123", "yes", "1:30", "2024-01-01", "~"])
+def test_a_user_is_called_what_was_written(tmp_path: Path, name: str) -> None:
+    """Names that look like numbers, dates or truth values stay what they are."""
+    path = tmp_path / "web.yml"
+    path.write_text(f"basic_auth_users:\n  {name}: {'$2y$10$' + 'a' * 53}\n")
+    assert list(read(path, set()).users) == [name]
 
 
 def test_a_refused_value_is_not_repeated(folder: Path) -> None:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from exporter.errors import WebConfigError
+from exporter.errors import UsageError, WebConfigError
+from exporter.settings.documents import dotted, read_yaml
 from exporter.settings.names import nearest
 from exporter.web.access.limit import Bucket
 from exporter.web.access.schema import HttpSection, RateLimitSection, TlsSection, WebFile
@@ -62,35 +62,22 @@ def _is_given(section: TlsSection) -> bool:
 
 def _parse(path: Path) -> WebFile:
     try:
-        loaded = yaml.load(path.read_bytes(), _StrictLoader)  # noqa: S506  a SafeLoader
-        return WebFile.model_validate({} if loaded is None else loaded)
-    except OSError as error:
+        document = read_yaml(path, "--web.config.file")
+    except UsageError as error:
+        raise WebConfigError(*error.problems) from None
+    if document.problems:
         raise WebConfigError(
-            f"{path}: cannot be read: {error.strerror}; see --web.config.file"
+            *(
+                f"{path}, line {problem.line}: {dotted(problem.steps)}: {problem.advice}"
+                for problem in document.problems
+            )
+        )
+    try:
+        return WebFile.model_validate({} if document.value is None else document.value)
+    except ValidationError as error:
+        raise WebConfigError(
+            *(f"{path}: {_line(each)}" for each in error.errors(include_url=False))
         ) from None
-    except (yaml.YAMLError, ValueError) as error:
-        if isinstance(error, ValidationError):
-            raise WebConfigError(
-                *(f"{path}: {_line(each)}" for each in error.errors(include_url=False))
-            ) from None
-        said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        raise WebConfigError(f"{path}{place}: {' '.join(str(said).split())}") from None
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is given twice, as the toolkit does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002  PyYAML's
-        keys = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if keys.count(key.value) > 1:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value} is given twice; give it once",
-                    problem_mark=key.start_mark,
-                )
-        return super().construct_mapping(node, deep)
 
 
 def _line(details: "ErrorDetails") -> str:
@@ -118,6 +105,7 @@ _ADVICE = {
     "string_type": "give a text",
     "bool_type": "give true or false",
     "bool_parsing": "give true or false",
+    "int_parsing": "give a whole number",
 }
 
 _NOT_HERE = {

@@ -61,7 +61,7 @@ def _interval(value: object) -> float:
 class Section(BaseModel):
     """A part of the file. A key without value counts as not given, as in the toolkit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,275 @@
+"""Files and JSON texts are read strictly: as written, or with an error that names the place."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import SettingsError
+from exporter.settings import Settings, load
+from exporter.settings.documents import read_yaml
+
+REGION = {"EMR_EXPORTER_REGION_ID": "cn-hangzhou"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Name the file of settings."""
+    return tmp_path / "exporter.yml"
+
+
+def loaded(file: Path, content: str) -> Settings:
+    """Load a file that is good."""
+    file.write_text(content, encoding="utf-8")
+    return load("config", [f"--config.file={file}"], {}).settings
+
+
+def refused(file: Path, content: str | bytes = b"") -> list[str]:
+    """Return the lines that say what is wrong with a file."""
+    if content:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(SettingsError) as caught:
+        load("config", [f"--config.file={file}"], {})
+    assert all(problem.isprintable() for problem in caught.value.problems)
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "line"),
+    [
+        ("log: {}\nlog: {}\n", "log", 2),
+        ("api:\n  timeout: 1s\n  timeout: 2s\n", "api.timeout", 3),
+        ("targets:\n- workspace_id: w-1\n  workspace_id: w-2\n", "targets[0].workspace_id", 3),
+        ("targets:\n- {account: a,\n   'account': a}\n", "targets[0].account", 3),
+        ("api: {<<: {timeout: 1s}, timeout: 2s,\n  timeout: 3s}\n", "api.timeout", 2),
+    ],
+)
+def test_a_repeated_key_is_an_error_at_every_level(
+    file: Path, content: str, key: str, line: int
+) -> None:
+    """Neither of the two values is dropped silently."""
+    assert refused(file, content) == [
+        f"{key} ({file}, line {line}): this key is given twice; give it once"
+    ]
+
+
+@pytest.mark.parametrize("name", ["--targets", "EMR_EXPORTER_TARGETS"])
+def test_a_repeated_key_in_json_is_an_error(name: str) -> None:
+    """JSON in a flag or a variable is read as strictly as the file."""
+    value = '[{"workspace_id": "w-1", "workspace_id": "w-2"}]'
+    is_flag = name.startswith("--")
+    with pytest.raises(SettingsError) as caught:
+        load("serve", [f"{name}={value}"] if is_flag else [], {} if is_flag else {name: value})
+    assert caught.value.problems[0].startswith(f"{name}: ")
+    assert "the key workspace_id is given twice; give it once" in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("sessions: {max_series_sessions: off}", "=off {}: give a whole number"),
+        ("api: {max_attempts: yes}", "=yes {}: give a whole number"),
+        ("api: {max_attempts: true}", "=true {}: give a whole number"),
+        ("api: {max_attempts: 3.0}", "=3.0 {}: give a whole number"),
+        ("api: {max_attempts: 0x3}", "=0x3 {}: give a whole number"),
+        ("api: {max_attempts: 0b11}", "=0b11 {}: give a whole number"),
+        ("api: {max_attempts: 1_0}", "=1_0 {}: give a whole number"),
+        ("api: {max_attempts: 1e1}", "=1e1 {}: give a whole number"),
+        ("api: {max_attempts: 1:30}", "=1:30 {}: give a whole number"),
+        ("api: {max_attempts: 2024-01-01}", "=2024-01-01 {}: give a whole number"),
+        ("api: {max_attempts: [3]}", " {}: give a whole number"),
+        ("api: {max_requests_per_second: yes}", "=yes {}: give a number"),
+        ("api: {max_response_bytes: true}", "=true {}: give a size"),
+        ("api: {max_response_bytes: 1e6}", "=1e6 {}: give a size"),
+        ("api: {network: off}", "=off {}: give public or vpc"),
+        ("poll: {interval: 1:30}", "=1:30 {}: give a duration"),
+        ("poll: {interval: on}", "=on {}: give a duration"),
+        ("poll: {interval: 0x1e}", "=0x1e {}: give a duration"),
+        ("livy: {enabled: 2.0}", "=2.0 {}: give true or false"),
+        ("region_id: 010", "=010 {}: give a region"),
+        ("region_id: [cn-hangzhou]", " {}: give a text"),
+        ("workspace_ids: {a: b}", " {}: give a list"),
+        ("workspace_ids: [w-1, ~]", "[1]=None {}: give a text"),
+        ("ledger: {path: [a]}", " {}: give the path of a file"),
+    ],
+)
+def test_no_value_is_taken_for_another_kind_of_value(
+    file: Path, content: str, problem: str
+) -> None:
+    """What YAML would make a number, a date or a truth value of is quoted as it was written."""
+    (said,) = refused(file, content)
+    assert problem.format(f"({file}, line 1)") in said
+
+
+@pytest.mark.parametrize(
+    "written", ["010", "0123", "yes", "no", "1e3", "0x1f", "2024-01-01", "1.10"]
+)
+def test_an_id_is_what_was_written(file: Path, written: str) -> None:
+    """Ids that look like numbers, dates or truth values stay what they are."""
+    settings = loaded(
+        file,
+        f"targets: [{{workspace_id: {written}, account: {written}}}]\n"
+        f"discovery: {{include: [{written}]}}\nledger: {{path: {written}}}\n",
+    )
+    assert settings.targets[0].workspace_id == settings.targets[0].account == written
+    assert settings.discovery.include == (written,)
+    assert str(settings.ledger.path) == written
+
+
+def test_numbers_mean_in_the_file_what_they_mean_in_a_variable(file: Path) -> None:
+    """YAML 1.1 would read 010 as octal."""
+    settings = loaded(file, "api: {max_attempts: 010}\npoll: {interval: 0100}\nlog: {level: ~}\n")
+    assert (settings.api.max_attempts, settings.poll.interval) == (10, 100.0)
+    variables = {"EMR_EXPORTER_API__MAX_ATTEMPTS": "010", "EMR_EXPORTER_POLL__INTERVAL": "0100"}
+    assert load("serve", [], REGION | variables).settings.api == settings.api
+
+
+@pytest.mark.parametrize(
+    "value", ['[{"workspace_id": 1}]', '[{"workspace_id": 1.5}]', '[{"workspace_id": true}]']
+)
+def test_json_knows_texts_from_numbers(value: str) -> None:
+    """In JSON a text has quotes."""
+    with pytest.raises(SettingsError, match=r"targets\[0\]\.workspace_id=.*: give a text"):
+        load("serve", [f"--targets={value}"], REGION)
+
+
+@pytest.mark.parametrize("flag", ["--targets", "--workspace-ids"])
+@pytest.mark.parametrize(
+    "value", ["[" * 100_000, '[{"a":' * 100_000, f"[{'9' * 5000}]", "[NaN]", "[1e999999]"]
+)
+def test_odd_json_is_an_error_and_no_crash(flag: str, value: str) -> None:
+    """Neither depth nor length gets past the reader."""
+    with pytest.raises(SettingsError) as caught:
+        load("serve", [f"{flag}={value}"], REGION)
+    assert caught.value.problems[0].startswith(flag)
+    assert len(caught.value.problems[0]) < 300
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("a: " + "[" * 3000 + "]" * 3000, ", line 1: invalid YAML: it is nested more than 20"),
+        ("- " * 3000 + "a", ", line 1: invalid YAML: it is nested more than 20"),
+        ("a: &a [*a]", ", line 1: invalid YAML: an alias that contains itself"),
+        ("a: &a {<<: *a}", ", line 1: invalid YAML: an alias that contains itself"),
+        (b"region_id: cn-hangzhou\nlog: \xff\xfe", ", line 2: not UTF-8; save the file as UTF-8"),
+        ("log: {level: info}".encode("utf-16"), ", line 1: not UTF-8; save the file as UTF-8"),
+        (b"log:\n  level: a\x00b", ", line 2: invalid YAML: special characters are not allowed"),
+        (b"# " + b"x" * 2**20, ": larger than 1 MiB; name a smaller file with --config.file"),
+        ("log: *geheim", ", line 1: invalid YAML: undefined alias; put a text that begins with *"),
+        ("log: !geheim!x y", ", line 1: invalid YAML: undefined tag; put a text that begins with"),
+    ],
+    ids=range(10),
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_line(
+    file: Path, content: str | bytes, problem: str
+) -> None:
+    """One line, whatever the file holds, and nothing of what stands in it."""
+    (said,) = refused(file, content)
+    assert said.startswith(f"{file}{problem}")
+    assert "geheim" not in said
+
+
+@pytest.mark.parametrize("content", ["log: !geheim y", "log: !!binary aGk=", "log: !!set {a}"])
+def test_tags_are_refused(file: Path, content: str) -> None:
+    """A tag would make something else of a value than what was written."""
+    assert refused(file, content) == [
+        f"log ({file}, line 1): tags are not supported; put a text with ! in quotes"
+    ]
+
+
+def test_aliases_cannot_blow_a_file_up(file: Path) -> None:
+    """A few hundred bytes could stand for billions of values."""
+    levels = [
+        f"l{number}: &l{number} [{', '.join([f'*l{number - 1}'] * 10)}]" for number in range(1, 10)
+    ]
+    began = time.monotonic()
+    (said,) = refused(file, "\n".join(["l0: &l0 [x]", *levels]))
+    assert ": invalid YAML: more than 50000 values, aliases counted as often as used" in said
+    assert time.monotonic() - began < 10
+
+
+def test_a_number_of_5000_digits_is_a_wrong_value(file: Path) -> None:
+    """Python refuses to convert such a number, whatever it is for."""
+    digits = "9" * 5000
+    lines = refused(
+        file,
+        f"api: {{max_attempts: {digits}, timeout: {digits}, max_response_bytes: {digits},\n"
+        f"  max_requests_per_second: {digits}}}\nregion_id: {digits}\n",
+    )
+    assert [line.partition("=")[0] for line in lines] == [
+        "region_id",
+        "api.timeout",
+        "api.max_attempts",
+        "api.max_requests_per_second",
+        "api.max_response_bytes",
+    ]
+    assert max(map(len, lines)) < 300
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (_fifo, "not a regular file; name one with --config.file"),
+        (Path.mkdir, "cannot be read: Is a directory; see --config.file"),
+        (_socket, "cannot be read: No such device or address; see --config.file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file; name one with"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
+    ],
+    ids=["fifo", "directory", "socket", "device", "loop"],
+)
+def test_what_is_not_a_regular_file_is_not_waited_for(
+    file: Path, make: Callable[[Path], object], problem: str
+) -> None:
+    """Nobody may ever write into a FIFO, and a device never ends."""
+    make(file)
+    (said,) = refused(file)
+    assert said.startswith(f"{file}: {problem}")
+
+
+def test_a_byte_order_mark_is_passed_over(file: Path) -> None:
+    """Editors write one."""
+    assert loaded(file, "\ufeffpoll: {interval: 45}\n").poll.interval == 45
+
+
+def test_aliases_and_merged_keys_are_read(file: Path) -> None:
+    """Keys of a mapping win over those that it merges, the first of several merged ones too."""
+    file.write_text(
+        "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], x: 3}\nd: {x: 4, <<: *a}\n"
+    )
+    document = read_yaml(file, "--config.file")
+    assert document.value["c"] == {"x": "3", "y": "1", "z": "2"}
+    assert document.value["d"] == {"x": "4", "y": "1"}
+    assert document.problems == ()
+
+
+def test_keys_are_texts_as_written(file: Path) -> None:
+    """What a key looks like does not matter, as long as it is one text."""
+    file.write_text("yes: a\n0123: b\n1:30: c\n? [d]\n: e\n<<: f\n")
+    document = read_yaml(file, "--config.file")
+    assert document.value == {"yes": "a", "0123": "b", "1:30": "c"}
+    assert [(each.line, each.advice) for each in document.problems] == [
+        (6, "give << a mapping, such as an alias of one"),
+        (4, "give a text as key"),
+    ]
+
+
+def test_a_file_in_the_limits_is_read(file: Path) -> None:
+    """Thousands of targets are a file, too."""
+    entries = [{"workspace_id": f"w-{number}", "region_id": "cn-a"} for number in range(5000)]
+    file.write_text(f"targets: {json.dumps(entries)}")
+    document = read_yaml(file, "--config.file")
+    assert len(document.value["targets"]) == 5000
