@@ -214,7 +214,7 @@ LIVY_SESSIONS_ENDED = _metric(
     "counter",
     f"{_GATEWAY} queue state",
     "Livy sessions that ended, by how; unknown means that the session vanished while it was "
-    f"open. {_POLLED}",
+    f"open. One that is listed again and fails is counted as error too. {_POLLED}",
 )
 WORKSPACE_INFO = _metric(
     "workspace_info",

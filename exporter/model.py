@@ -110,6 +110,7 @@ class Gateway:
     name: str = ""
     queue: str = ""
     status: str = ""
+    created_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,6 +300,7 @@ def _gateway(row: wire.GatewayRecord) -> Gateway:
         name=text(row.name),
         queue=text(row.queue_name),
         status=text(row.status),
+        created_ms=time_ms(row.created),
     )
 
 

@@ -122,7 +122,9 @@ class WorkspaceRecord(
 
 
 class GatewayRecord(
-    msgspec.Struct, gc=False, rename={"livy_compute_id": "computeId", "queue_name": "queueName"}
+    msgspec.Struct,
+    gc=False,
+    rename={"livy_compute_id": "computeId", "queue_name": "queueName", "created": "gmtCreate"},
 ):
     """One of `data.livyComputes`."""
 
@@ -130,6 +132,7 @@ class GatewayRecord(
     name: object = None
     queue_name: object = None
     status: object = None
+    created: object = None
 
 
 class ClusterAnswer(

@@ -94,6 +94,7 @@ def build(
         birth_hold=birth_hold,
         forget_after=settings.ledger.forget_after,
         max_proxy_users=settings.usage.max_proxy_users if settings.usage.by_proxy_user else 0,
+        sources=planned.sources,
     )
     board = RenderedBoard(Snapshot())
     timing = Timing(settings.poll.interval, settings.poll.timeout, settings.poll.stale_after)

@@ -7,8 +7,10 @@ from itertools import chain
 from typing import NamedTuple
 
 from exporter import catalog
+from exporter.catalog import Metric
 from exporter.ledger.counting import Key
 from exporter.ledger.holding import Holding
+from exporter.model import Source
 
 OTHER_PROXY_USER = "_other"
 """The label of the users beyond `usage.max-proxy-users`."""
@@ -30,14 +32,33 @@ class Amount(NamedTuple):
     shown: int
 
 
-def read_amounts(db: sqlite3.Connection) -> dict[Key, Amount]:
-    """Read every counter; one of a metric that this version does not have stays in the file."""
+def switched_off(sources: Collection[Source], max_proxy_users: int) -> frozenset[Metric]:
+    """Return the metrics that nothing adds to while only `sources` are polled.
+
+    They are left out: a counter that stands still although its sessions run would be wrong.
+    """
+    of_clusters = {catalog.SESSION_CLUSTER_STATE_ENTRIES}
+    found = set(_BY_PROXY_USER) if max_proxy_users == 0 else set()
+    if Source.SESSION_CLUSTERS not in sources:
+        found |= of_clusters
+    if Source.LIVY_SESSIONS not in sources:
+        found |= {*catalog.CATALOG} - of_clusters
+    return frozenset(found)
+
+
+def read_amounts(
+    db: sqlite3.Connection, hidden: Collection[Metric] = frozenset()
+) -> dict[Key, Amount]:
+    """Read every counter but those of `hidden` metrics.
+
+    These stay in the file, as do those of a metric that this version does not have.
+    """
     return {
         Key(_METRICS[name], tuple(json.loads(labels))): Amount(int(value), int(shown))
         for name, labels, value, shown in db.execute(
             "SELECT metric, labels, value, shown FROM counter"
         )
-        if name in _METRICS
+        if name in _METRICS and _METRICS[name] not in hidden
     }
 
 
@@ -101,12 +122,12 @@ class Changes:
         for key, start in self._starts.items():
             changed[key] = Amount(start, start)
         for key, delta in self._deltas.items():
-            before = self._before.get(key)
+            before = changed.get(key) or self._before.get(key)
             if before is None or delta:
                 changed[key] = self._advanced(key, before or Amount(0, 0), delta)
-        for key in self._due:
-            amount = changed.get(key, self._before[key])
-            if amount.shown != amount.value:
+        for key in (*self._due, *map(_overcounted_of, self._due)):
+            amount = changed.get(key) or self._before.get(key)
+            if amount is not None and amount.shown != amount.value:
                 changed[key] = amount._replace(shown=amount.value)
         return changed
 
@@ -115,7 +136,13 @@ class Changes:
         return Amount(value, before.shown if self._is_held(key) else value)
 
     def _is_held(self, key: Key) -> bool:
-        """Tell whether an increase must not show yet; a gauge has none that could be missed."""
+        """Whether a change must not show yet.
+
+        What is overcounted is held with its total, so that the difference of the two is never
+        lower than what was shown of it.
+        """
+        if key.metric is catalog.LIVY_OVERCOUNTED:
+            key = Key(catalog.LIVY_CU_HOURS, key.labels)
         if key.metric.kind != "counter" or not self._holding.is_active:
             return False
         return key not in self._before or self._holding.is_held(key)
@@ -126,6 +153,10 @@ class Changes:
                 return
             key = self._users.admit(key, self._max_proxy_users)
         into[key] = into.get(key, 0) + delta
+
+
+def _overcounted_of(key: Key) -> Key:
+    return Key(catalog.LIVY_OVERCOUNTED, key.labels) if key.metric is catalog.LIVY_CU_HOURS else key
 
 
 class _Users:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from exporter import catalog
 from exporter.ledger.amounts import Changes
-from exporter.ledger.counting import Key
+from exporter.ledger.counting import Key, is_created_after
 from exporter.model import SESSION_CLUSTER_STATES, SessionCluster
 
 
@@ -45,11 +45,16 @@ class WorkspaceBook:
         self._has_contact = db.execute(_IS_KNOWN, (workspace_id,)).fetchone() is not None
 
     def apply(
-        self, clusters: Sequence[SessionCluster], at: float, changes: Changes
+        self,
+        clusters: Sequence[SessionCluster],
+        at: float,
+        changes: Changes,
+        empty_at: float | None = None,
     ) -> Mapping[str, float]:
         """Take up a complete listing read at `at`; give since when each cluster is in its state.
 
-        At the first contact nothing has been entered yet, as far as anybody saw.
+        At the first contact nothing has been entered yet, as far as anybody saw; where an empty
+        listing was read before it, `empty_at`, clusters created since then have.
         """
         rows = {row.session_cluster_id: row for row in self._rows()}
         written: list[ClusterRow] = []
@@ -58,7 +63,10 @@ class WorkspaceBook:
             before = rows.pop(cluster.session_cluster_id, None)
             after = read(before, cluster, at)
             since[cluster.session_cluster_id] = after.state_since
-            has_entered = self._has_contact and _has_entered(before, after)
+            is_seen = self._has_contact or (
+                empty_at is not None and is_created_after(cluster, empty_at)
+            )
+            has_entered = is_seen and _has_entered(before, after)
             changes.add(_entries(self._workspace_id, cluster, has_entered=has_entered))
             if after != before:
                 written.append(after)

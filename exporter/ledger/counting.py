@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from exporter import catalog
 from exporter.catalog import Metric
-from exporter.model import UNKNOWN_STATE, LivySession
+from exporter.model import UNKNOWN_STATE, Gateway, LivySession, SessionCluster
 
 _OF_GATEWAY = ("workspace_id", "livy_compute_id")
 
@@ -33,9 +33,10 @@ class Row(NamedTuple):
 
     The three figures are the highest ever seen; `latest_nano_cu_hours` is the last one seen,
     lower where the service revised its estimate down. `ended` is the first ended state seen,
-    `""` while open, and `ended_at` when it was seen, `None` where the session had ended before
-    the first contact, or where it had vanished and is back, open. `unlisted_at` is when a complete
-    listing first lacked the session, `None` while it is listed. Both are wall-clock seconds.
+    `""` while open, `unknown` where it vanished while open. `ended_at` is when that was seen,
+    `None` where the session had ended before the first contact, or is listed again and open.
+    `unlisted_at` is when a complete listing first lacked the session, `None` while it is listed.
+    Both are wall-clock seconds.
     """
 
     session_id: str
@@ -107,18 +108,23 @@ def read_again(row: Row, record: LivySession, at: float | None) -> Row:
         max(row.vcore_seconds, usage.vcore_seconds or 0),
         max(row.mb_seconds, usage.mb_seconds or 0),
         latest,
-        row.ended or (record.state if record.has_ended else ""),
-        _ended_at(row, record, at),
+        *_end(row, record, at),
         None,
     )
 
 
-def _ended_at(row: Row, record: LivySession, at: float | None) -> float | None:
-    """Tell when the end was first seen; one that was only concluded is none while it runs on."""
-    if row.ended == UNKNOWN_STATE and not record.has_ended:
-        return None
-    is_news = not row.ended or (row.ended == UNKNOWN_STATE and row.ended_at is None)
-    return at if record.has_ended and is_news else row.ended_at
+def _end(row: Row, record: LivySession, at: float | None) -> tuple[str, float | None]:
+    """Return how and when the session ended, by one more reading of it at `at`.
+
+    An end that was only concluded, because the session was missing from a listing, has no time
+    while the session runs on, and gives way to the end that is seen later.
+    """
+    if row.ended not in ("", UNKNOWN_STATE):
+        return row.ended, row.ended_at
+    if not record.has_ended:
+        return row.ended, None
+    is_news = row.ended != record.state or row.ended_at is None or row.unlisted_at is not None
+    return record.state, at if is_news else row.ended_at
 
 
 def leave(row: Row, at: float) -> Row:
@@ -138,7 +144,7 @@ def increments(
     had = _figures(before) if before else (0, 0, 0)
     figures = [now - then for now, then in zip(_figures(after), had, strict=True)]
     overcounted = after.overcounted - (before.overcounted if before else 0)
-    has_ended_now = bool(after.ended) and not (before and before.ended)
+    has_ended_now = _has_ended_now(before.ended if before else "", after.ended)
     is_revision = before is not None and after.latest_nano_cu_hours < before.latest_nano_cu_hours
     yield from _by_queue(gateway, after.queue, figures, overcounted)
     yield from _by_proxy_user(gateway, after.proxy_user, figures)
@@ -148,12 +154,26 @@ def increments(
     yield Key(catalog.USAGE_REVISIONS, gateway), int(is_revision)
 
 
+def _has_ended_now(before: str, after: str) -> bool:
+    """Whether an end is to be counted: the first one, and a failure that a conclusion preceded.
+
+    An alert on failed sessions must see the failure of one that was missing for a while; any
+    other end of such a session was counted as `unknown` already.
+    """
+    return bool(after) and (not before or (before == UNKNOWN_STATE and after == "error"))
+
+
 def zeros(gateway: tuple[str, str], queue: str) -> Iterator[tuple[Key, int]]:
     """Yield the series of a queue that has used nothing yet."""
     yield Key(catalog.USAGE_REVISIONS, gateway), 0
     yield Key(catalog.SESSIONS_READMITTED, gateway), 0
     yield from _by_queue(gateway, queue, (0, 0, 0), 0)
     yield from _by_life((*gateway, queue), 0, {})
+
+
+def is_created_after(listed: Gateway | LivySession | SessionCluster | Row, at: float) -> bool:
+    """Whether a record tells that what it lists was created after `at` (seconds since 1970)."""
+    return listed.created_ms is not None and listed.created_ms > at * 1000
 
 
 def readmission(gateway: tuple[str, str]) -> Iterator[tuple[Key, int]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from exporter.ledger.amounts import Changes
 from exporter.ledger.counting import Row, increments, readmission, starting_values, zeros
+from exporter.ledger.matching import TOLERANCE_MS
 from exporter.ledger.sessions import Change, Reading, SessionKey, Sessions
 from exporter.ledger.walks import Walk
 from exporter.model import UNKNOWN_STATE, Gateway, LivySession
@@ -21,7 +22,12 @@ _INSERT = "INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)"
 _SET_CONTACTED = "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?"
 _SET_DROPPED = "UPDATE gateway SET dropped_ms = ? WHERE gateway_id = ?"
 _IS_DISCOVERED = "SELECT 1 FROM discovered WHERE workspace_id = ?"
-_SET_DISCOVERED = "INSERT INTO discovered (workspace_id) VALUES (?)"
+_SET_DISCOVERED = "INSERT OR REPLACE INTO discovered (workspace_id, gateways) VALUES (?, ?)"
+_FORGOTTEN_AT = f"""SELECT max(created_ms) FROM forgotten
+    WHERE gateway_id = ? AND session_id = ?
+    AND (? IS NULL OR abs(created_ms - ?) <= {TOLERANCE_MS})"""  # noqa: S608 - a constant
+_SET_FORGOTTEN = """INSERT OR IGNORE INTO forgotten (gateway_id, session_id, created_ms)
+    VALUES (?, ?, ?)"""
 _GET_REMAINDER = "SELECT nano_cu_hours FROM remainder WHERE gateway_id = ? AND queue = ?"
 _SET_REMAINDER = """INSERT OR REPLACE INTO remainder (gateway_id, queue, nano_cu_hours)
     VALUES (?, ?, ?)"""
@@ -55,11 +61,17 @@ class GatewayBook:
         """Take up one piece of a walk."""
         self._take(list(self._sessions.staged(records, reading, walk)), changes)
 
-    def finish(self, walk: Walk, reading: Reading, changes: Changes) -> None:
-        """Conclude what a walk tells that is complete now."""
+    def finish(
+        self, walk: Walk, reading: Reading, changes: Changes, empty_at: float | None = None
+    ) -> None:
+        """Conclude what a walk tells that is complete now.
+
+        Where an empty listing was read before the first contact, `empty_at`, sessions created
+        since then are increases.
+        """
         self._take(list(self._sessions.finished(reading, walk)), changes)
         if not self.has_contact:
-            self._start(changes)
+            self._start(changes, empty_at)
 
     def note_left(self, keys: Iterable[SessionKey], reading: Reading, changes: Changes) -> None:
         """Take note of sessions that are known to have left the listing."""
@@ -70,8 +82,12 @@ class GatewayBook:
         if not self.has_contact:
             self._sessions.write(after for _, after in changed)
             return
-        known_of_old = [after for before, after in changed if self._is_of_old(before, after)]
-        news = [change for change in changed if not self._is_of_old(*change)]
+        returned, news = [], []
+        for before, after in changed:
+            if before is None and self._was_forgotten(after):
+                returned.append(after)
+            else:
+                news.append((before, after))
         self._sessions.write(after for _, after in news)
         changes.add(*(increments(self._key, *change) for change in news))
         for before, after in news:
@@ -79,7 +95,7 @@ class GatewayBook:
                 # What was counted before the queue was known stays where it was counted.
                 self._keep_remainder(before.queue, before.latest_nano_cu_hours)
                 self._keep_remainder(after.queue, -before.latest_nano_cu_hours)
-        for row in known_of_old:
+        for row in returned:
             self._readmit(row, changes)
 
     def forget(self, changes: Changes, *, unlisted_before: float) -> None:
@@ -91,9 +107,14 @@ class GatewayBook:
         changes.sessions -= len(dropped)
         for row in dropped:
             self._keep_remainder(row.queue, row.latest_nano_cu_hours)
-        created = [row.created_ms for row in dropped if row.created_ms is not None]
+        created = [(row, row.created_ms) for row in dropped if row.created_ms is not None]
+        self._db.executemany(
+            _SET_FORGOTTEN, ((self._gateway_id, row.session_id, at) for row, at in created)
+        )
         if created:
-            newest = max(created) if self._dropped_ms is None else max(self._dropped_ms, *created)
+            # No session was created after it left, whatever its record says.
+            newest = max(min(at, int((row.unlisted_at or 0) * 1000)) for row, at in created)
+            newest = newest if self._dropped_ms is None else max(self._dropped_ms, newest)
             self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
 
     def start_at_zero(self, queue: str, changes: Changes) -> None:
@@ -109,23 +130,34 @@ class GatewayBook:
         self._db.execute(_SET_CONTACTED, (self._gateway_id,))
         self.has_contact = True
 
-    def _start(self, changes: Changes) -> None:
+    def _start(self, changes: Changes, empty_at: float | None = None) -> None:
         """Give the series their starting values: all that is known of the gateway by now."""
-        changes.start(starting_values(self._key, self._sessions.sums()))
+        until = None if empty_at is None else int(empty_at * 1000)
+        changes.start(starting_values(self._key, self._sessions.sums(created_until=until)))
+        if until is not None:
+            for row in self._sessions.created_after(until):
+                changes.add(increments(self._key, None, row))
         self._db.execute(_SET_CONTACTED, (self._gateway_id,))
 
-    def _is_of_old(self, before: Row | None, after: Row) -> bool:
-        """Tell whether a session without a row may be one whose row was dropped."""
-        return (
-            before is None
-            and after.created_ms is not None
-            and self._dropped_ms is not None
-            and after.created_ms <= self._dropped_ms
-        )
+    def _was_forgotten(self, row: Row) -> bool:
+        """Whether the row of a session, which is new, was dropped at some time."""
+        if self._dropped_ms is None:
+            return False
+        if row.created_ms is not None and row.created_ms <= self._dropped_ms:
+            return True
+        return self._forgotten_at(row) is not None
+
+    def _forgotten_at(self, row: Row) -> int | None:
+        """Return the create time under which a session was forgotten."""
+        values = (self._gateway_id, row.session_id, row.created_ms, row.created_ms)
+        created_ms: int | None = self._db.execute(_FORGOTTEN_AT, values).fetchone()[0]
+        return created_ms
 
     def _readmit(self, row: Row, changes: Changes) -> None:
         """Remember a session again that was counted, its end too, before it was forgotten."""
-        self._sessions.write([row._replace(ended=row.ended or UNKNOWN_STATE, ended_at=None)])
+        created_ms = self._forgotten_at(row) if row.created_ms is None else row.created_ms
+        row = row._replace(created_ms=created_ms, ended=row.ended or UNKNOWN_STATE, ended_at=None)
+        self._sessions.write([row])
         self._keep_remainder(row.queue, -row.latest_nano_cu_hours)
         changes.add(readmission(self._key))
 
@@ -144,12 +176,12 @@ class GatewayList:
 
     def take(self, gateways: Iterable[Gateway]) -> list[Gateway]:
         """Take note of a complete list; give those that an earlier one lacked."""
+        gateways = [*gateways]
         unknown = [each for each in gateways if not self._is_known(each)]
         is_first = self._db.execute(_IS_DISCOVERED, (self._workspace_id,)).fetchone() is None
         for gateway in unknown:
             self._db.execute(_INSERT, (self._workspace_id, gateway.livy_compute_id))
-        if is_first:
-            self._db.execute(_SET_DISCOVERED, (self._workspace_id,))
+        self._db.execute(_SET_DISCOVERED, (self._workspace_id, len(gateways)))
         return [] if is_first else unknown
 
     def _is_known(self, gateway: Gateway) -> bool:

@@ -7,22 +7,22 @@ are on the disk.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from exporter.clock import Clock
-from exporter.ledger.amounts import Amount, Changes, read_amounts, write_amounts
+from exporter.ledger.amounts import Amount, Changes, read_amounts, switched_off, write_amounts
 from exporter.ledger.clusters import WorkspaceBook
-from exporter.ledger.counting import Key
+from exporter.ledger.counting import Key, is_created_after
 from exporter.ledger.file import LedgerFile, translated
 from exporter.ledger.gateways import GatewayBook, GatewayKey, GatewayList
 from exporter.ledger.holding import Holding
 from exporter.ledger.sessions import Reading, SessionKey
 from exporter.ledger.walks import Walk
-from exporter.model import Gateway, LivySession, SessionCluster
+from exporter.model import Gateway, LivySession, Scope, SessionCluster, Source, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,18 @@ class LedgerState:
     held_series: int
 
 
+_CLUSTERS, _GATEWAYS = "session clusters of", "gateways of"
 _ENDED_SINCE = """SELECT session_id FROM session JOIN gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
+_LISTED_SESSIONS = """SELECT count(*) FROM session JOIN gateway USING (gateway_id)
+    WHERE workspace_id = ? AND livy_compute_id = ? AND unlisted_at IS NULL"""
+_LISTED_CLUSTERS = """SELECT count(*) FROM session_cluster
+    WHERE workspace_id = ? AND unlisted_at IS NULL"""
+_LISTED_GATEWAYS = "SELECT coalesce(sum(gateways), 0) FROM discovered WHERE workspace_id = ?"
+_LISTED_WORKSPACES = """SELECT coalesce(sum(workspaces), 0) FROM region
+    WHERE account = ? AND region_id = ?"""
+_SET_WORKSPACES = """INSERT OR REPLACE INTO region (account, region_id, workspaces)
+    VALUES (?, ?, ?)"""
 _FACTS = "SELECT (SELECT created_at FROM ledger), (SELECT count(*) FROM session)"
 _SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 _KNOWS_PROMETHEUS = "SELECT knows_prometheus FROM ledger"
@@ -63,22 +73,26 @@ class Ledger:
         birth_hold: float = 0.0,
         forget_after: float = 400 * 86400.0,
         max_proxy_users: int = 200,
+        sources: Collection[Source] = frozenset(Source),
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         """Open the file at `path`, or keep everything in memory where it is `None`.
 
         `birth_hold` and `forget_after` are in seconds; with a `birth_hold` of 0 nothing is
-        held. `max_proxy_users` counts per gateway; at 0 there are no counters by proxy user.
+        held. `max_proxy_users` counts per gateway; at 0 there are no counters by proxy user,
+        as there are none of a source that is not among the polled `sources`. What the file
+        holds of them stays there as it is.
         """
         self._clock = clock
         self._forget_after = forget_after
         self._max_proxy_users = max_proxy_users
+        self._hidden = switched_off(sources, max_proxy_users)
         self._lock = threading.Lock()
         self._path = path
         self._file = LedgerFile(path, created_at=clock.now(), connect=connect)
         with translated(path):
             self._db = self._file.db
-            amounts = read_amounts(self._db)
+            amounts = read_amounts(self._db, self._hidden)
             knows_prometheus = bool(self._db.execute(_KNOWS_PROMETHEUS).fetchone()[0])
             self._holding = Holding(
                 birth_hold,
@@ -88,6 +102,8 @@ class Ledger:
             )
             self._state = self._read_state(amounts)
         self._is_suspect = False
+        self._empty_at: dict[tuple[str, str], float] = {}
+        """When the first listing of something was empty, until the next one."""
 
     @property
     def state(self) -> LedgerState:
@@ -135,12 +151,17 @@ class Ledger:
         unreadable: frozenset[str] = frozenset(),
         *,
         is_truncated: bool = False,
+        is_confirmed: bool = True,
     ) -> None:
         """Conclude what a walk tells that was staged piece by piece and is complete.
 
         The same as `apply_sessions` with all of its records, where `is_complete`. Where it
-        `is_truncated`, it is as complete as can be, but no session is taken as gone.
+        `is_truncated`, it is as complete as can be, but no session is taken as gone. Where it is
+        empty and not `is_confirmed`, it is no first contact yet.
         """
+        if not is_confirmed:
+            self._empty_at[gateway] = self._clock.now()
+            return
         with self._transaction() as changes:
             book, at = GatewayBook(self._db, gateway), self._clock.now()
             reading = Reading(
@@ -149,30 +170,68 @@ class Ledger:
                 is_after_contact=book.has_contact,
                 unreadable=unreadable,
             )
-            book.finish(walk, reading, changes)
+            book.finish(walk, reading, changes, self._empty_at.pop(gateway, None))
             if reading.is_after_contact:
                 book.forget(changes, unlisted_before=at - self._forget_after)
 
     def apply_session_clusters(
-        self, workspace_id: str, clusters: Sequence[SessionCluster]
+        self, workspace_id: str, clusters: Sequence[SessionCluster], *, is_confirmed: bool = True
     ) -> Mapping[str, float]:
         """Count the states that clusters entered since the last complete listing.
 
-        Gives since when each is in its state: wall-clock seconds by session cluster id.
+        Gives since when each is in its state: wall-clock seconds by session cluster id. A
+        listing that is empty and not `is_confirmed` is no first contact yet.
         """
+        key = (_CLUSTERS, workspace_id)
+        if not is_confirmed:
+            self._empty_at[key] = self._clock.now()
+            return {}
         with self._transaction() as changes:
             book, at = WorkspaceBook(self._db, workspace_id), self._clock.now()
-            since = book.apply(clusters, at, changes)
+            since = book.apply(clusters, at, changes, self._empty_at.pop(key, None))
             book.forget(unlisted_before=at - self._forget_after)
         return since
 
-    def note_gateways(self, workspace_id: str, gateways: Sequence[Gateway]) -> None:
+    def note_workspaces(self, scope: Scope, count: int) -> None:
+        """Record how many workspaces a complete list of an account and region holds."""
+        with self._transaction():
+            self._db.execute(_SET_WORKSPACES, (scope.account, scope.region_id, count))
+
+    def listed(self, work: Target | Scope) -> int:
+        """Return how many records the last recorded listing of `work` held."""
+        values: tuple[str, ...]
+        match work:
+            case Scope(account, region_id, ""):
+                query, values = _LISTED_WORKSPACES, (account, region_id)
+            case Scope():
+                query, values = _LISTED_GATEWAYS, (work.workspace_id,)
+            case Target(Source.SESSION_CLUSTERS):
+                query, values = _LISTED_CLUSTERS, (work.workspace_id,)
+            case _:
+                query, values = _LISTED_SESSIONS, (work.workspace_id, work.livy_compute_id)
+        with self._lock, translated(self._path):
+            count: int = self._db.execute(query, values).fetchone()[0]
+        return count
+
+    def note_gateways(
+        self, workspace_id: str, gateways: Sequence[Gateway], *, is_confirmed: bool = True
+    ) -> None:
         """Take note of a complete list of a workspace's gateways.
 
         One that an earlier such list lacked is new: all that it will ever list are increases.
+        A list that is empty and not `is_confirmed` proves that only for gateways that were
+        created after it.
         """
+        key = (_GATEWAYS, workspace_id)
+        if not is_confirmed:
+            self._empty_at[key] = self._clock.now()
+            return
         with self._transaction() as changes:
             gateway_list = GatewayList(self._db, workspace_id)
+            empty_at = self._empty_at.pop(key, None)
+            if gateways and empty_at is not None:
+                older = [each for each in gateways if not is_created_after(each, empty_at)]
+                gateway_list.take(older)
             for gateway in gateway_list.take(gateways):
                 book = GatewayBook(self._db, (workspace_id, gateway.livy_compute_id))
                 book.start_at_zero(gateway.queue, changes)
@@ -243,7 +302,7 @@ class Ledger:
         known = self._state
         if not self._is_suspect:
             return known
-        found = self._read_state(read_amounts(self._db))
+        found = self._read_state(read_amounts(self._db, self._hidden))
         self._holding.settle(born=found.amounts.keys() - known.amounts.keys(), released=())
         return found
 

@@ -2,7 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from exporter.ledger.sessions import Sessions
 
 _FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
     WHERE workspace_id = ? AND livy_compute_id = ?"""
+_FIND_COUNTED = """SELECT gateway_id, workspace_id FROM gateway WHERE livy_compute_id = ?
+    AND (contacted OR gateway_id IN (SELECT gateway_id FROM session))"""
+_RESET = "UPDATE gateway SET contacted = 0, dropped_ms = NULL WHERE gateway_id = ?"
 _REMAINDER = "SELECT queue, nano_cu_hours FROM remainder WHERE gateway_id = ?"
+_FORGOTTEN = "SELECT session_id, created_ms FROM forgotten WHERE gateway_id = ?"
 _BY_QUEUE = frozenset((catalog.LIVY_CU_HOURS, catalog.LIVY_OVERCOUNTED))
 
 
@@ -39,10 +44,19 @@ def read_gateway(path: Path, gateway: GatewayKey) -> GatewayRecord:
             gateway,
             has_contact=bool(contacted),
             dropped_ms=dropped_ms,
+            forgotten=_forgotten(db, gateway_id),
             rows=tuple(Sessions(db, gateway_id).all()),
             remainder={queue: int(text) for queue, text in db.execute(_REMAINDER, (gateway_id,))},
             amounts=amounts,
         )
+
+
+def _forgotten(db: sqlite3.Connection, gateway_id: int) -> Mapping[str, Sequence[int]]:
+    """Return the create times of forgotten sessions by id."""
+    forgotten: defaultdict[str, list[int]] = defaultdict(list)
+    for session_id, created_ms in db.execute(_FORGOTTEN, (gateway_id,)):
+        forgotten[session_id].append(created_ms)
+    return forgotten
 
 
 def back_up(path: Path, copy: Path) -> None:
@@ -83,16 +97,13 @@ def forget_gateway(path: Path, livy_compute_id: str) -> list[GatewayKey]:
 
 def _forget(db: sqlite3.Connection, livy_compute_id: str) -> list[GatewayKey]:
     db.execute("BEGIN IMMEDIATE")
-    found = db.execute(
-        "SELECT gateway_id, workspace_id FROM gateway WHERE livy_compute_id = ?",
-        (livy_compute_id,),
-    ).fetchall()
+    found = db.execute(_FIND_COUNTED, (livy_compute_id,)).fetchall()
     gateways = [(workspace_id, livy_compute_id) for _, workspace_id in found]
-    for gateway_id, workspace_id in found:
-        for table in ("session", "remainder", "gateway"):
+    for gateway_id, _ in found:
+        for table in ("session", "remainder", "forgotten"):
             db.execute(f"DELETE FROM {table} WHERE gateway_id = ?", (gateway_id,))  # noqa: S608
-        # Should the gateway still be there, it is not one that was born meanwhile.
-        db.execute("DELETE FROM discovered WHERE workspace_id = ?", (workspace_id,))
+        # The gateway itself stays known: should it still be listed, it is not a new one.
+        db.execute(_RESET, (gateway_id,))
     is_ended = [key for key in read_amounts(db) if key.gateway in gateways]
     delete_amounts(db, is_ended)
     db.execute("COMMIT")

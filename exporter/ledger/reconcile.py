@@ -9,14 +9,14 @@ beside is never quite at the same instant as the listing, so it is no difference
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter import catalog
 from exporter.ledger.amounts import Amount
 from exporter.ledger.counting import Key, Row
-from exporter.ledger.matching import match
+from exporter.ledger.matching import TOLERANCE_MS, match
 from exporter.model import LivySession
 
 
@@ -27,6 +27,7 @@ class GatewayRecord:
     key: tuple[str, str]
     has_contact: bool = False
     dropped_ms: int | None = None
+    forgotten: Mapping[str, Sequence[int]] = field(default_factory=dict)
     rows: tuple[Row, ...] = ()
     remainder: Mapping[str, int] = field(default_factory=dict)
     amounts: Mapping[Key, Amount] = field(default_factory=dict)
@@ -69,7 +70,7 @@ def reconcile(record: GatewayRecord, listing: Iterable[LivySession]) -> list[Bal
         is_now = session.usage.nano_cu_hours
         now = was if is_now is None else is_now
         listed[queue] += now
-        if row is None and _is_of_old(session, record.dropped_ms):
+        if row is None and _was_forgotten(session, record):
             gone[queue] -= now
         else:
             advanced[queue] += now - was
@@ -110,9 +111,10 @@ def _matched(
         yield from ((row, some[-1]) for row, some in match(rows_by_id[session_id], sessions))
 
 
-def _is_of_old(session: LivySession, dropped_ms: int | None) -> bool:
-    return (
-        session.created_ms is not None
-        and dropped_ms is not None
-        and session.created_ms <= dropped_ms
-    )
+def _was_forgotten(session: LivySession, record: GatewayRecord) -> bool:
+    """Whether the row of a session without a row was dropped at some time."""
+    created = session.created_ms
+    if created is not None and record.dropped_ms is not None and created <= record.dropped_ms:
+        return True
+    known = record.forgotten.get(session.session_id, ())
+    return any(created is None or abs(created - each) <= TOLERANCE_MS for each in known)

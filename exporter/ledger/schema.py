@@ -15,8 +15,14 @@ Migration = Callable[[sqlite3.Connection], None]
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables of version 1."""
+    """Create the tables of version 1."""
     for statement in _VERSION_1:
+        connection.execute(statement)
+
+
+def remember_listings(connection: sqlite3.Connection) -> None:
+    """Add what version 2 remembers: the size of each list, and the ids of forgotten sessions."""
+    for statement in _VERSION_2:
         connection.execute(statement)
 
 
@@ -83,5 +89,27 @@ _VERSION_1 = (
         PRIMARY KEY (metric, labels)) WITHOUT ROWID""",
 )
 
-MIGRATIONS: Sequence[Migration] = (create,)
+_VERSION_2 = (
+    # `gateways` is how many the last list of the workspace held.
+    "ALTER TABLE discovered ADD COLUMN gateways INTEGER NOT NULL DEFAULT 0",
+    """UPDATE discovered SET gateways = (SELECT count(*) FROM gateway
+        WHERE gateway.workspace_id = discovered.workspace_id)""",
+    # How many workspaces the last list of an account and region held.
+    """CREATE TABLE region (
+        account TEXT NOT NULL,
+        region_id TEXT NOT NULL,
+        workspaces INTEGER NOT NULL,
+        PRIMARY KEY (account, region_id)) WITHOUT ROWID""",
+    # The sessions whose rows were dropped, so that one that comes back is not counted again.
+    """CREATE TABLE forgotten (
+        gateway_id INTEGER NOT NULL REFERENCES gateway,
+        session_id TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        PRIMARY KEY (gateway_id, session_id, created_ms)) WITHOUT ROWID""",
+    # No session was created after it left. A create time far ahead, which version 1 took as it
+    # was, would mark all later sessions as counted before.
+    "UPDATE gateway SET dropped_ms = min(dropped_ms, 1000 * CAST(strftime('%s', 'now') AS INT))",
+)
+
+MIGRATIONS: Sequence[Migration] = (create, remember_listings)
 """`MIGRATIONS[n]` leads from version n to version n + 1; version 0 is an empty file."""

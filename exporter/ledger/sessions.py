@@ -31,8 +31,7 @@ _NO_QUEUE, _NO_USER, _OPEN, _UNLISTED = 1, 2, 4, 8
 _GLANCE = f"""SELECT session_id, created_ms, vcore_seconds, mb_seconds, latest_nano_cu_hours,
     CASE WHEN queue = '' THEN {_NO_QUEUE} ELSE 0 END
     + CASE WHEN proxy_user = '' THEN {_NO_USER} ELSE 0 END
-    + CASE WHEN ended = '' OR (ended = '{UNKNOWN_STATE}' AND ended_at IS NULL)
-        THEN {_OPEN} ELSE 0 END
+    + CASE WHEN ended IN ('', '{UNKNOWN_STATE}') THEN {_OPEN} ELSE 0 END
     + CASE WHEN unlisted_at IS NOT NULL THEN {_UNLISTED} ELSE 0 END
     FROM session WHERE gateway_id = ?"""  # noqa: S608 - our own constants
 _GLANCE_AT = (
@@ -44,6 +43,7 @@ _LEFT_BEFORE = f"{_SELECT} AND {_IS_DROPPABLE}"
 _DROP = f"DELETE FROM session WHERE gateway_id = ? AND {_IS_DROPPABLE}"  # noqa: S608 - constants
 _LISTED = "SELECT session_id, serial FROM session WHERE gateway_id = ? AND unlisted_at IS NULL"
 _LISTED_COUNT = "SELECT count(*) FROM session WHERE gateway_id = ? AND unlisted_at IS NULL"
+_CREATED_AFTER = f"{_SELECT} AND created_ms > ?"
 _ANY = "SELECT EXISTS (SELECT 1 FROM session WHERE gateway_id = ?)"
 _REUSED = "SELECT DISTINCT session_id FROM session WHERE gateway_id = ? AND serial > 0"
 
@@ -57,7 +57,8 @@ _SUMS = f"""SELECT queue, proxy_user, ended, count(*), {
             "nano_cu_hours - latest_nano_cu_hours",
         )
     )
-} FROM session WHERE gateway_id = ? GROUP BY queue, proxy_user, ended"""  # noqa: S608 - constants
+} FROM session WHERE gateway_id = ? AND NOT coalesce(created_ms > ?, 0)
+    GROUP BY queue, proxy_user, ended"""  # noqa: S608 - constants
 
 SessionKey = tuple[str, int | None]
 """Id and create time of a session, the time `None` where it is not known."""
@@ -162,9 +163,17 @@ class Sessions:
         """Give every row of the gateway."""
         return map(Row._make, self._db.execute(_SELECT, (self._gateway_id,)))
 
-    def sums(self) -> Iterator[Sum]:
-        """Sum up all rows of the gateway, exactly: SQLite's own sums end at 2^63."""
-        for queue, user, ended, count, *halves in self._db.execute(_SUMS, (self._gateway_id,)):
+    def created_after(self, created_ms: int) -> Iterator[Row]:
+        """Give the rows of sessions that were created after then."""
+        return map(Row._make, self._db.execute(_CREATED_AFTER, (self._gateway_id, created_ms)))
+
+    def sums(self, *, created_until: int | None = None) -> Iterator[Sum]:
+        """Sum up all rows of the gateway, exactly: SQLite's own sums end at 2^63.
+
+        With `created_until`, leave out what was created after then (milliseconds since 1970).
+        """
+        values = (self._gateway_id, created_until)
+        for queue, user, ended, count, *halves in self._db.execute(_SUMS, values):
             pairs = zip(halves[::2], halves[1::2], strict=True)
             yield Sum(queue, user, ended, count, *((high << 32) + low for high, low in pairs))
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from exporter.api import Client, walk_tokens
 from exporter.ledger import Ledger
-from exporter.model import Gateway, Scope, Workspace
+from exporter.model import Scope, Workspace
 from exporter.sources.directory import Directory
 from exporter.sources.listing import DisappearanceGuard, Progress
 
@@ -18,7 +18,7 @@ class Discovery:
         self._client = client
         self._directory = directory
         self._ledger = ledger
-        self._guard = DisappearanceGuard()
+        self._guard = DisappearanceGuard(partial(ledger.listed, scope))
 
     async def run(self, progress: Progress) -> None:
         """Read everything there is; the directory changes only if that succeeds.
@@ -29,19 +29,20 @@ class Discovery:
             await self._find_gateways(progress)
             return
         workspaces = await list_workspaces(self._client, progress)
-        self._guard.check(len(workspaces))
+        await self._guard.check(len(workspaces))
         self._directory.take_workspaces(self.scope, workspaces)
+        await asyncio.to_thread(self._ledger.note_workspaces, self.scope, len(workspaces))
 
     async def _find_gateways(self, progress: Progress) -> None:
-        gateways = await self._client.gateways(self.scope.workspace_id, on_wait=progress)
-        self._guard.check(len(gateways))
+        workspace_id = self.scope.workspace_id
+        gateways = await self._client.gateways(workspace_id, on_wait=progress)
+        is_confirmed = await self._guard.check(len(gateways))
         # First into the ledger: that a gateway was not there before, and so counts from 0,
         # must be known before its first listing is.
-        await asyncio.to_thread(self._note, gateways)
+        await asyncio.to_thread(
+            self._ledger.note_gateways, workspace_id, gateways, is_confirmed=is_confirmed
+        )
         self._directory.take_gateways(self.scope, gateways)
-
-    def _note(self, gateways: tuple[Gateway, ...]) -> None:
-        self._ledger.note_gateways(self.scope.workspace_id, gateways)
 
 
 async def discover(scope: Scope, client: Client, directory: Directory) -> None:

@@ -1,6 +1,7 @@
 """What the sources have in common when they read a listing."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,25 +32,41 @@ class PollResult:
 
 
 class DisappearanceGuard:
-    """Believes "nothing where there was something" only when it is said twice."""
+    """Believes an empty listing only when two polls in a row report it.
 
-    def __init__(self) -> None:
-        self._last_count = 0
-        self._is_confirming = False
+    What was listed before is known from this process, or from the ledger: a target may be new to
+    the process because of a restart, or because it has come back.
+    """
 
-    def check(self, count: int) -> None:
-        """Take note of how many records a complete listing holds.
+    def __init__(self, listed: Callable[[], int]) -> None:
+        """Ask `listed`, which may block, for the size of the last listing in the ledger."""
+        self._listed = listed
+        self._last_count: int | None = None
+        self._empty_in_a_row = 0
 
-        Raises `IncompleteError` for the first empty listing after one that was not.
+    async def check(self, count: int) -> bool:
+        """Judge a complete listing of `count` records.
+
+        Raises `IncompleteError` for the first empty listing after one that was not empty.
+        Returns whether the listing is confirmed: an empty one of a target that never listed
+        anything is shown, but is confirmed only by a second one.
         """
-        if count == 0 and self._last_count and not self._is_confirming:
-            self._is_confirming = True
+        if count:
+            self._last_count, self._empty_in_a_row = count, 0
+            return True
+        self._empty_in_a_row += 1
+        if self._empty_in_a_row > 1:
+            self._last_count = 0
+            return True
+        before = self._last_count
+        if before is None:
+            before = await asyncio.to_thread(self._listed)
+        if before:
             raise IncompleteError(
-                f"the service lists nothing where it listed {self._last_count} before",
+                f"the service lists nothing where it listed {before} before",
                 advice="nothing to do: it is believed when the next poll says the same",
             )
-        self._is_confirming = False
-        self._last_count = count
+        return False
 
 
 def count_oddities(

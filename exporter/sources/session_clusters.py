@@ -26,7 +26,7 @@ class SessionClusters:
         self._client = client
         self._ledger = ledger
         self._telemetry = telemetry
-        self._guard = DisappearanceGuard()
+        self._guard = DisappearanceGuard(partial(ledger.listed, target))
         self._kept = kept_series(target.workspace_id)
 
     async def poll(self, progress: Progress) -> PollResult:
@@ -42,12 +42,15 @@ class SessionClusters:
             key=_identity,
             on_page=on_page,
         )
-        self._guard.check(len(listing.records))
+        is_confirmed = await self._guard.check(len(listing.records))
         since: Mapping[str, float] = {}
         trouble = None
         try:
             since = await asyncio.to_thread(
-                self._ledger.apply_session_clusters, workspace_id, listing.records
+                self._ledger.apply_session_clusters,
+                workspace_id,
+                listing.records,
+                is_confirmed=is_confirmed,
             )
         except LedgerError as error:
             trouble = error

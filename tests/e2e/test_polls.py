@@ -1,5 +1,8 @@
 """What polls make of the world, at the page: failures, staleness, disappearance, oddities."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from exporter.demo import Call, Cluster, Session, Table, World, faults
@@ -126,6 +129,45 @@ async def test_nothing_where_there_was_something_is_believed_the_second_time(
     assert doubted.has(gauge, workspace_id=WORKSPACE)
     assert believed.value("exporter_target_up", **target(source)) == 1
     assert not believed.has(gauge, workspace_id=WORKSPACE)
+
+
+OFF: list[tuple[dict[str, Any], str, float]] = [
+    ({"usage": {"by_proxy_user": False}}, "livy_proxy_user_cu_hours_total", 1.5),
+    ({"usage": {"max_proxy_users": 0}}, "livy_proxy_user_mb_seconds_total", 1.5 * 3600 * 4096),
+    ({"livy": {"enabled": False}}, "livy_cu_hours_total", 11.5),
+    ({"session_clusters": {"enabled": False}}, "session_cluster_state_entries_total", 0.0),
+]
+
+
+@pytest.mark.parametrize(("off", "name", "kept"), OFF, ids=str)
+async def test_counters_that_are_switched_off_are_not_on_the_page(
+    off: dict[str, Any], name: str, kept: float, tmp_path: Path
+) -> None:
+    """They do not stand still there; switched on again, they continue at the value they had."""
+    labels = {"workspace_id": WORKSPACE}
+    if name == "livy_cu_hours_total":
+        labels["queue"] = "root_queue"
+    elif name == "session_cluster_state_entries_total":
+        labels |= {"kind": "SQL", "state": "error"}
+    else:
+        labels["proxy_user"] = "ann"
+    world = busy_world()
+    world.remove_session(key("livy-c", age=3600))
+    async with Harness(world, ledger=tmp_path / "l.db") as on:
+        await on.poll()
+        before = await on.page()
+    async with Harness(world, ledger=tmp_path / "l.db", **off) as without:
+        at_start = await without.page()
+        world.revise(key("livy-a"), used(11.25))
+        await without.poll()
+        meanwhile = await without.page()
+    async with Harness(world, ledger=tmp_path / "l.db") as on:
+        await on.poll()
+        after = await on.page()
+    assert before.has(name)
+    assert not at_start.has(name)
+    assert not meanwhile.has(name)
+    assert after.value(name, **labels) == kept
 
 
 async def test_a_partial_walk_counts_usage_but_shows_no_states() -> None:

@@ -30,6 +30,11 @@ class Known:
     ended: str = ""
     left_at: float | None = None
 
+    def _end(self, record: LivySession) -> str:
+        if self.ended in {"terminated", "error"} or record.state not in {"terminated", "error"}:
+            return self.ended
+        return record.state
+
     def read(self, record: LivySession) -> "Known":
         """Take up one reading."""
         usage = record.usage
@@ -42,7 +47,7 @@ class Known:
             user=self.user or record.proxy_user,
             highest=(high[0], high[1], high[2]),
             latest=self.latest if now[0] is None else now[0],
-            ended=self.ended or (record.state if record.state in {"terminated", "error"} else ""),
+            ended=self._end(record),
             left_at=None,
         )
 
@@ -156,7 +161,8 @@ class GatewayOracle:
         self.totals["livy_cu_hours_overcounted", by_queue] += after.highest[0] - after.latest - over
         if before is None:
             self.totals["livy_sessions_started_total", by_queue] += 1
-        if after.ended and not (before and before.ended):
+        had_ended = before.ended if before else ""
+        if after.ended and (not had_ended or (had_ended, after.ended) == ("unknown", "error")):
             self.totals["livy_sessions_ended_total", (*by_queue, after.ended)] += 1
         if before and after.latest < before.latest:
             self.totals["exporter_usage_revisions_total", self.labels] += 1

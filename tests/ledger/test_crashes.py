@@ -219,10 +219,12 @@ class CountedOnce(RuleBasedStateMachine):
             starts = oracle.has_contact and not self.oracles[gateway].has_contact
             for each, value in oracle.totals.items():
                 key = known.get(each)
+                if each[0] == "livy_cu_hours_overcounted":
+                    key = known.get(("livy_cu_hours_total", each[1]))
                 is_held = key in self.holds.first and key not in due
                 shown = self.expected.get(each, (0, 0))[1]
                 is_start = starts and not self.is_zero_start
-                if each[0] == "livy_cu_hours_overcounted" or is_start or (key and not is_held):
+                if is_start or (key and not is_held):
                     shown = value
                 if value or shown:
                     result[each] = (value, shown)

@@ -15,6 +15,7 @@ import pytest
 from exporter.errors import LedgerError
 from exporter.ledger.file import LedgerFile
 from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS
+from exporter.model import Scope, Source, Target
 from tests.ledger.crashes import Crash, Fuse
 from tests.support.ledger_builders import listed, opened, record, values
 from tests.support.repository import ROOT
@@ -266,6 +267,25 @@ def test_a_new_file_remembers_whose_it_is(path: Path) -> None:
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     db.close()
+
+
+def test_a_file_of_version_1_is_taken_over(path: Path) -> None:
+    """Its totals go on; its gateways are known; a create time far ahead no longer stops them."""
+    old = path.with_name("old.db")
+    with sqlite3.connect(old) as db:
+        db.executescript((Path(__file__).parent / "version_1.sql").read_text(encoding="utf-8"))
+    db.close()
+    ledger = opened(old)
+    assert values(ledger) == {"q": 12, "dev": 7}
+    assert ledger.listed(Scope("", "cn-hangzhou", "w-1")) == 1
+    assert ledger.listed(Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", "w-1", "lc-1")) == 3
+    assert ledger.listed(Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")) == 1
+    assert ledger.listed(Scope("", "cn-hangzhou")) == 0
+    later = record("later", 100, created=3_356_700_000_000)  # before that of the forgotten one
+    listed(ledger, record("a", 9), later, complete=False)
+    assert values(ledger) == {"q": 112, "dev": 7}
+    ledger.close()
+    assert version(old) == len(MIGRATIONS)
 
 
 def next_one(db: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ import pytest
 from exporter import catalog
 from exporter.ledger import Ledger, forget_gateway
 from exporter.model import Gateway, LivySession
-from tests.support.harness import ManualClock
+from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import (
     GATEWAY,
     listed,
@@ -201,6 +201,43 @@ def test_a_session_without_create_time_is_never_forgotten() -> None:
     listed(ledger)
     listed(ledger, record("a", 5))
     assert values(ledger) == {"q": 5}
+
+
+YEARS_AHEAD = int((START + 50 * 365 * DAY) * 1000)
+
+
+def test_a_create_time_far_ahead_does_not_end_the_counting() -> None:
+    """A session is not created after it left: those that come later are counted."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    odd = record("odd", 5, created=YEARS_AHEAD)
+    listed(ledger, odd)
+    listed(ledger)
+    clock.advance(11 * DAY)
+    listed(ledger)
+    assert ledger.state.sessions == 0
+    new = record("new", 7, created=int(clock.now() * 1000))
+    listed(ledger, new)
+    assert values(ledger) == {"q": 12}
+    listed(ledger, new, odd)
+    assert values(ledger) == {"q": 12}
+    assert values(ledger, catalog.SESSIONS_READMITTED) == {"lc-1": 1}
+
+
+def test_who_comes_back_without_a_create_time_is_not_counted_twice() -> None:
+    """A forgotten session is known by its id; a new one without a create time counts."""
+    clock = ManualClock()
+    ledger = memory(clock, days=10)
+    listed(ledger, record("a", 5))
+    listed(ledger)
+    clock.advance(11 * DAY)
+    listed(ledger)
+    listed(ledger, record("a", 5, created=None), record("new", 3, created=None))
+    assert values(ledger) == {"q": 8}
+    assert values(ledger, catalog.SESSIONS_READMITTED) == {"lc-1": 1}
+    listed(ledger, record("a", 6), record("new", 4, created=int(clock.now() * 1000)))
+    assert values(ledger) == {"q": 10}
+    assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 2}
 
 
 def test_a_partial_walk_readmits_too() -> None:

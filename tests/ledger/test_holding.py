@@ -267,7 +267,37 @@ def test_the_number_of_held_series_is_known(ledger: Ledger, clock: ManualClock) 
     assert ledger.state.held_series == 0
 
 
-def test_overcounting_shows_at_once(ledger: Ledger) -> None:
-    """A gauge has no increases that could be missed, so it is never held."""
+def test_what_is_overcounted_shows_with_its_total(ledger: Ledger, clock: ManualClock) -> None:
+    """Total minus overcounted is never lower than what was shown of it, so both are held."""
+    listed(ledger, record(cu=12))
     listed(ledger, record(cu=7))
-    assert shown(ledger, catalog.LIVY_OVERCOUNTED) == {"q": 1}
+    assert (shown(ledger), shown(ledger, catalog.LIVY_OVERCOUNTED)) == ({"q": 5}, {"q": 0})
+    scrape(ledger)
+    clock.advance(HOLD)
+    ledger.release()
+    assert (shown(ledger), shown(ledger, catalog.LIVY_OVERCOUNTED)) == ({"q": 12}, {"q": 5})
+    listed(ledger, record(cu=6))
+    assert shown(ledger, catalog.LIVY_OVERCOUNTED) == {"q": 6}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_new_queue_whose_estimate_is_revised_nets_nothing_below_zero(
+    tmp_path: Path,
+    clock: ManualClock,
+    restarts: bool,  # noqa: FBT001
+) -> None:
+    """While the total of a new queue is held at 0, so is what it is overcounted by."""
+    ledger = opened(tmp_path / "l.db", clock, hold=HOLD)
+    listed(ledger, record("a", 1))
+    listed(ledger, record("a", 1), record("b", 10, queue="new"))
+    listed(ledger, record("a", 1), record("b", 6, queue="new"))
+    if restarts:
+        ledger.close()
+        ledger = opened(tmp_path / "l.db", clock, hold=HOLD)
+    assert (shown(ledger)["new"], shown(ledger, catalog.LIVY_OVERCOUNTED)["new"]) == (0, 0)
+    listed(ledger, record("a", 1), record("b", 5, queue="new"))
+    assert shown(ledger, catalog.LIVY_OVERCOUNTED)["new"] == 0
+    scrape(ledger)
+    clock.advance(HOLD)
+    ledger.release()
+    assert (shown(ledger)["new"], shown(ledger, catalog.LIVY_OVERCOUNTED)["new"]) == (10, 5)

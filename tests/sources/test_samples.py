@@ -1,5 +1,7 @@
 """From a complete listing to gauges: pure functions."""
 
+import asyncio
+
 import pytest
 
 from exporter import catalog
@@ -187,10 +189,39 @@ def test_an_empty_gateway_says_only_that_nothing_is_left_out() -> None:
 )
 def test_nothing_after_something_must_be_said_twice(counts: list[int], refused: list[int]) -> None:
     """The first empty listing after one that was not is refused, the second is believed."""
-    guard, raised = DisappearanceGuard(), []
-    for number, count in enumerate(counts):
-        try:
-            guard.check(count)
-        except IncompleteError:
-            raised.append(number)
-    assert raised == refused
+    guard = DisappearanceGuard(lambda: 0)
+    assert verdicts(guard, counts)[0] == refused
+
+
+@pytest.mark.parametrize(
+    ("listed", "counts", "refused", "unconfirmed"),
+    [
+        (3, [0, 0], [0], []),
+        (3, [0, 3, 0], [0, 2], []),
+        (3, [3, 0], [1], []),
+        (0, [0, 0, 0], [], [0]),
+        (0, [0, 2, 0], [2], [0]),
+    ],
+)
+def test_the_first_listing_of_a_process_is_judged_by_the_ledger(
+    listed: int, counts: list[int], refused: list[int], unconfirmed: list[int]
+) -> None:
+    """What was listed before is known; an empty listing of what never was has to be confirmed."""
+    guard = DisappearanceGuard(lambda: listed)
+    assert verdicts(guard, counts) == (refused, unconfirmed)
+
+
+def verdicts(guard: DisappearanceGuard, counts: list[int]) -> tuple[list[int], list[int]]:
+    """Give the numbers of the listings that are refused, and of those that are unconfirmed."""
+
+    async def judge() -> tuple[list[int], list[int]]:
+        refused, unconfirmed = [], []
+        for number, count in enumerate(counts):
+            try:
+                if not await guard.check(count):
+                    unconfirmed.append(number)
+            except IncompleteError:
+                refused.append(number)
+        return refused, unconfirmed
+
+    return asyncio.run(judge())

@@ -115,7 +115,7 @@ class Harness:
         """Serve the cloud and build the exporter; nothing is polled yet."""
         self._endpoint = await self._stack.enter_async_context(serve(self.cloud.app))
         self._http = await self._stack.enter_async_context(httpx.AsyncClient(verify=NO_TLS))
-        self._start()
+        self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -131,7 +131,7 @@ class Harness:
     async def restart(self) -> None:
         """End the exporter and start another one on the same ledger, as yet without a poll."""
         await self.stop()
-        self._start()
+        self.start()
 
     async def discover(self) -> None:
         """Read every scope that the settings leave to discovery, once."""
@@ -172,7 +172,8 @@ class Harness:
         self.exporter.answers.catch_up()
         return await self.reader.request(method, path, headers=headers)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Build the exporter and its web server; nothing is polled yet."""
         settings = Settings(**self._given())
         self.exporter = build(
             settings,

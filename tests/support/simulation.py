@@ -130,7 +130,7 @@ class LiveHarness(Harness):
         self._endpoint = "http://127.0.0.1"
         transport = DirectTransport(self.cloud.app, self._latency)
         self._http = await self._stack.enter_async_context(httpx.AsyncClient(transport=transport))
-        self._start()
+        self.start()
         return self
 
     @property

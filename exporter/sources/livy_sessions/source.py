@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -93,7 +94,7 @@ class LivySessions:
         self._limits = limits
         self._timing = timing
         self._kept = kept_series(self._gateway)
-        self._guard = DisappearanceGuard()
+        self._guard = DisappearanceGuard(partial(ledger.listed, target))
         self._lock = asyncio.Lock()
         self._history: History | None = None
         """`None` until a walk is complete, the first one or one that became necessary."""
@@ -238,13 +239,13 @@ class LivySessions:
                 lambda number, in_bulk: self._fetch(number, progress, in_bulk=in_bulk),
                 lambda: self._tell(progress, walk.progress),
             )
-            self._guard.check(walk.found)
+            is_confirmed = await self._guard.check(walk.found)
         except IncompleteError:
             await walk.flush()
             self._walk = None
             if not self._is_truncated(walk.deepest):
                 raise
-            return await self._conclude(walk, is_truncated=True)
+            return await self._conclude(walk, is_truncated=True, is_confirmed=True)
         except PollError as error:
             await walk.flush()
             if not isinstance(error, ApiError):
@@ -252,7 +253,7 @@ class LivySessions:
             raise
         self._depths.clear()
         self._has_told_of_end = False
-        return await self._conclude(walk, is_truncated=False)
+        return await self._conclude(walk, is_truncated=False, is_confirmed=is_confirmed)
 
     def _begun_walk(self) -> CompleteWalk:
         now = self._clock.monotonic()
@@ -267,11 +268,13 @@ class LivySessions:
             self._walk = walk = CompleteWalk(self._watched, self._stage, now)
         return walk
 
-    async def _conclude(self, walk: CompleteWalk, *, is_truncated: bool) -> PollResult:
+    async def _conclude(
+        self, walk: CompleteWalk, *, is_truncated: bool, is_confirmed: bool
+    ) -> PollResult:
         self._walk = None
         history = await asyncio.to_thread(walk.builder.build, walk.watched)
         if self._trouble is None:
-            await self._finish(walk, is_truncated=is_truncated)
+            await self._finish(walk, is_truncated=is_truncated, is_confirmed=is_confirmed)
         is_usable = self._trouble is None and not is_truncated
         self._history = history if is_usable else None
         self._walked_at = self._clock.monotonic()
@@ -346,12 +349,16 @@ class LivySessions:
                 )
             )
 
-    async def _finish(self, walk: CompleteWalk, *, is_truncated: bool) -> None:
+    async def _finish(self, walk: CompleteWalk, *, is_truncated: bool, is_confirmed: bool) -> None:
         staged, unreadable = self._staged, frozenset(walk.unreadable)
         may_miss_some = is_truncated or walk.is_blurred
         await self._write(
             lambda: self._ledger.finish_walk(
-                self._gateway, staged, unreadable, is_truncated=may_miss_some
+                self._gateway,
+                staged,
+                unreadable,
+                is_truncated=may_miss_some,
+                is_confirmed=is_confirmed,
             )
         )
 
