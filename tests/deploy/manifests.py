@@ -1,6 +1,7 @@
 """Manifests held to the schemas of Kubernetes and of prometheus-operator."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,17 @@ OLDEST = "1.25"
 """The oldest version that the schemas know, and that the chart says it needs."""
 
 
+_PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL = re.compile(rf"(?=.{{1,63}}$){_PART}")
+_SERVICE = re.compile(r"(?=.{1,63}$)[a-z]([-a-z0-9]*[a-z0-9])?")
+_STATEFUL_SET = re.compile(rf"(?=.{{1,52}}$){_PART}")
+_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}$){_PART}(\.{_PART})*")
+_LABEL_VALUE = re.compile(r"(?=.{0,63}$)([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
+_NAMES = {"Service": _SERVICE, "StatefulSet": _STATEFUL_SET}
+"""What the API server takes as names, and no schema tells; a StatefulSet's pods get a label with
+its name and a hash behind it."""
+
+
 def versions() -> tuple[str, str]:
     """Give the oldest and the newest version of Kubernetes that the schemas know."""
     return utils.major_minor(utils.all_versions()[0]), utils.major_minor(utils.latest_version())
@@ -34,7 +46,23 @@ def complaints(manifests: Iterable[Manifest]) -> list[str]:
 def _complaints_of(text: str) -> Sequence[str]:
     manifest = json.loads(text)
     name = f"{manifest['kind']}/{manifest['metadata']['name']}"
-    return [f"{name}: {complaint}" for complaint in _look_at(manifest)]
+    return [f"{name}: {complaint}" for complaint in (*_look_at(manifest), *_misnamed(manifest))]
+
+
+def _misnamed(manifest: Manifest) -> Iterator[str]:
+    """Say which names and labels the API server would refuse."""
+    name, spec = manifest["metadata"]["name"], manifest.get("spec", {})
+    namespace = manifest["metadata"]["namespace"]
+    if not _NAMES.get(manifest["kind"], _SUBDOMAIN).fullmatch(name):
+        yield f"{name} is not a name of such an object"
+    if not _LABEL.fullmatch(namespace):
+        yield f"{namespace} is not a name of a namespace"
+    if not _SERVICE.fullmatch(spec.get("serviceName", "none")):
+        yield f"{spec['serviceName']} is not a name of a Service"
+    for metadata in (manifest["metadata"], spec.get("template", {}).get("metadata", {})):
+        for label, value in metadata.get("labels", {}).items():
+            if not _LABEL_VALUE.fullmatch(value):
+                yield f"{value} is not a value of the label {label}"
 
 
 def _look_at(manifest: Manifest) -> Iterator[str]:

@@ -104,6 +104,39 @@ def test_names_of_digits_stay_names(helm: Helm, claim: str) -> None:
     assert names == {str}
 
 
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("release", "values", "name"),
+    [
+        ("r", {}, "r-emr-serverless-spark-exporter"),
+        ("my.release", {}, "my-release-emr-serverless-spark-exporter"),
+        ("123", {}, "emr-123-emr-serverless-spark-exporter"),
+        ("1.2.3", {"fullnameOverride": "9.x"}, "emr-9-x"),
+        ("a" * 20 + "." + "b" * 32, {}, "a" * 20 + "-" + "b" * 31),
+        ("a" * 50 + "--b", {}, "a" * 50),
+        ("r", {"fullnameOverride": "f" * 100}, "f" * 52),
+        ("r", {"nameOverride": "n" * 57 + ".x"}, "r-" + "n" * 50),
+        ("emr-serverless-spark-exporter.eu", {}, "emr-serverless-spark-exporter-eu"),
+    ],
+)
+def test_objects_of_every_release_have_valid_names(
+    helm: Helm, release: str, values: Values, name: str
+) -> None:
+    """Releases may be called what a Service may not."""
+    manifests = helm.render({**EVERYTHING, **values}, release=release)
+    assert complaints(manifests) == []
+    assert {each["metadata"]["name"] for each in manifests if each["kind"] == "Service"} == {name}
+
+
+EVERYTHING: Values = {
+    **KEY,
+    "serviceMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "dashboards": {"enabled": True},
+    "networkPolicy": {"enabled": True},
+}
+
+
 REFUSED: Mapping[str, tuple[Values, str]] = {
     "two replicas": ({**KEY, "replicaCount": 2}, "replicaCount is 2, and can be 1 or 0"),
     "no credential": ({"config": {"region_id": "cn-hangzhou"}}, "no credential: set"),
@@ -155,6 +188,26 @@ REFUSED: Mapping[str, tuple[Values, str]] = {
     "a setting of the chart": (
         {**KEY, "config": {"ledger": {"path": "/elsewhere"}}},
         "additional properties 'path' not allowed",
+    ),
+    "a number as id": (
+        {**KEY, "config": {"targets": [{"region_id": "cn-a", "workspace_id": 123}]}},
+        "got number, want string",
+    ),
+    "a number in a list of ids": (
+        {**KEY, "config": {"region_id": "cn-a", "workspace_ids": [123]}},
+        "got number, want string",
+    ),
+    "a name with capitals": (
+        {**KEY, "nameOverride": "My_Exporter"},
+        'nameOverride is "My_Exporter": give lower-case letters, digits and dashes',
+    ),
+    "a name that ends with a dash": (
+        {**KEY, "fullnameOverride": "exporter-"},
+        'fullnameOverride is "exporter-": give lower-case letters, digits and dashes',
+    ),
+    "a key with a blank": (
+        {**KEY, "webConfig": {"existingSecret": "s", "key": "web config"}},
+        "webConfig/key",
     ),
     "a misspelt value": ({**KEY, "replicas": 1}, "additional properties 'replicas' not allowed"),
     "a part without anything": ({**KEY, "persistence": None}, "missing property 'persistence'"),

@@ -132,18 +132,24 @@ def _object() -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": {}}
 
 
+def _texts(*, is_list: bool) -> dict[str, Any]:
+    """Ask for texts: Helm reads `0123` without quotes as 83."""
+    text: dict[str, Any] = {"type": "string"}
+    return {"type": ["array", "string"], "items": text} if is_list else text
+
+
 def _schema_of(setting: Setting) -> dict[str, Any]:
     default = f" (default: {setting.default})"
     described = {"description": f"{setting.field.description}{default}"}
     if setting.name == "targets":
         entry = _object()
         entry["properties"] = {
-            name: {"description": field.description or ""}
+            name: {"description": field.description or "", **_texts(is_list=field.default == ())}
             for name, field in TargetSettings.model_fields.items()
         }
         return {**described, "type": "array", "items": entry}
     if setting.is_list:
-        return {**described, "type": ["array", "string"]}
+        return {**described, **_texts(is_list=True)}
     match setting.field.get_default():
         case bool():
             return {**described, "type": "boolean"}

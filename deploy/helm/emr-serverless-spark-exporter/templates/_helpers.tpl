@@ -1,16 +1,24 @@
+{{/* A label; 58 characters at most, because the pod of `helm test` has one with `-test` behind it. */}}
 {{- define "exporter.name" -}}
-{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- regexReplaceAll "[^a-z0-9]+$" (.Values.nameOverride | default .Chart.Name | trunc 58) "" -}}
 {{- end -}}
 
-{{/* 52 characters at most: a StatefulSet's pods get a label with its name and a hash behind it. */}}
+{{/*
+The name of every object. That of a Service begins with a letter and has no dots, which the name of a
+release may have; and 52 characters at most, because a StatefulSet's pods get a label with its name
+and a hash behind it.
+*/}}
 {{- define "exporter.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
-{{- else if contains (include "exporter.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "exporter.name" .) | trunc 52 | trimSuffix "-" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = .Release.Name -}}
+{{- if not (contains (include "exporter.name" .) $name) -}}
+{{- $name = printf "%s-%s" $name (include "exporter.name" .) -}}
 {{- end -}}
+{{- end -}}
+{{- $name = $name | replace "." "-" -}}
+{{- if regexMatch "^[0-9]" $name }}{{ $name = printf "emr-%s" $name }}{{ end -}}
+{{- regexReplaceAll "-+$" ($name | trunc 52) "" -}}
 {{- end -}}
 
 {{- define "exporter.selectorLabels" -}}

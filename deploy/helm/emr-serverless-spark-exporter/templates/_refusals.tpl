@@ -2,6 +2,12 @@
 {{- define "exporter.refuse" -}}
 {{- $credentials := .Values.credentials -}}
 {{- $config := .Values.config | default dict -}}
+{{- range $value := list "nameOverride" "fullnameOverride" -}}
+{{- $name := index $.Values $value | default "" -}}
+{{- if not (regexMatch "^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$" $name) -}}
+{{- fail (printf "%s is %q: give lower-case letters, digits and dashes, with a letter or digit at both ends." $value $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if gt (int .Values.replicaCount) 1 -}}
 {{- fail (printf "replicaCount is %d, and can be 1 or 0: the ledger has one writer, and two exporters would count every CU-hour twice. For availability install the chart a second time under another name." (int .Values.replicaCount)) -}}
 {{- end -}}
