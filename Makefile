@@ -2,7 +2,7 @@
 # Another interpreter: make PYTHON=/path/to/python3 demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak golden dashboards pictures venv lock clean FORCE
+.PHONY: help demo test unit lint bench soak golden dashboards pictures venv lock clean FORCE
 
 # No Python process here ever asks a cloud's metadata service for a credential.
 export ALIBABA_CLOUD_ECS_METADATA_DISABLED := true
@@ -22,10 +22,13 @@ help: ## this list
 demo: $(VENV)/.runtime .home ## the exporter against a simulated cloud; Ctrl-C ends it
 	@exec $(RUN) -m exporter demo
 
-test: lint ## linters, types, import contracts and tests
-	@$(RUN) -m pytest -n 2 --dist loadfile
+test: lint ## linters, types, import contracts and all tests; SHUFFLE=7 takes another order
+	@$(RUN) -m pytest -n auto --dist loadgroup $(if $(SHUFFLE),--shuffle=$(SHUFFLE))
 
-lint: $(VENV)/.dev .home ## the same without the tests
+unit: lint ## the same without the tests that start a process or use a system tool: a minute
+	@$(RUN) -m pytest -n auto --dist loadgroup -m 'not real and not process and not soak'
+
+lint: $(VENV)/.dev .home ## the linters, types and import contracts alone
 	@$(RUN) -m ruff check --quiet
 	@$(RUN) -m ruff format --check --quiet || { \
 		echo 'Not formatted: run .venv/bin/ruff format' >&2; exit 1; }

@@ -1,6 +1,7 @@
 """What holds for every test: loopback only, an empty HOME, no settings of the machine."""
 
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
@@ -31,6 +32,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer another order of the tests: `--shuffle=7`, or `make test SHUFFLE=7`."""
+    parser.addoption("--shuffle", metavar="SEED", help="run the tests in a random order")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse an unsafe environment, make a neutral one, and shut the door to the network."""
     if os.environ.get(METADATA_VARIABLE) != "true":
@@ -58,8 +64,29 @@ def neutralize_environment() -> None:
     for name in list(os.environ):
         if name.startswith(("ALIBABA_CLOUD_", "EMR_EXPORTER_")) and name != METADATA_VARIABLE:
             del os.environ[name]
+    # The hundred processes that are started here would each compile the exporter.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in ("NO_PROXY", "no_proxy"):  # a proxy of the machine is not asked for loopback
         os.environ[name] = "127.0.0.1,::1,localhost"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run more workers than there are cores: tests wait for processes, timeouts and each other."""
+    return 3 * len(os.sched_getaffinity(0))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start with those that may take longest, so that none of them is left alone at the end."""
+    seed = config.getoption("shuffle")
+    if seed is not None:
+        random.Random(seed).shuffle(items)
+    items.sort(key=_longest_first)
+
+
+def _longest_first(item: pytest.Item) -> tuple[float, bool]:
+    marker = item.get_closest_marker("timeout")
+    is_outside = any(item.iter_markers("real")) or any(item.iter_markers("process"))
+    return -float(marker.args[0]) if marker else 0.0, not is_outside
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -21,6 +21,7 @@ from exporter.demo.faults import (
     Faults,
     Flood,
     Hang,
+    Hold,
     Page,
     Refuse,
     Truncate,
@@ -99,6 +100,8 @@ class Cloud:
             if isinstance(effect, Delay):
                 await asyncio.sleep(effect.seconds)
                 effect = effect.then
+            elif isinstance(effect, Hold):
+                await effect.released.wait()
             done, answer = self._answer(call, query, effect)
         except Refused as refused:
             done, answer = self._refuse(call, refused.refusal, http)

@@ -1,5 +1,6 @@
 """What can go wrong on the way to the real service, on demand."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,13 @@ class Delay:
 
     seconds: float
     then: "Effect | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Answer as soon as an event is set."""
+
+    released: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ class Alter:
     change: Callable[[Page, Call], None]
 
 
-Effect: TypeAlias = Refuse | Hang | Delay | Cut | Truncate | Flood | Canned | Alter
+Effect: TypeAlias = Refuse | Hang | Delay | Hold | Cut | Truncate | Flood | Canned | Alter
 
 THROTTLED: Final = Refuse(throttled())
 THROTTLED_429: Final = Refuse(throttled(status=429, retry_after="1"))

@@ -61,6 +61,7 @@ print((resident() - before) >> 20)
 """
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is a setting of glibc's")
 async def test_large_pieces_of_memory_are_given_back(tmp_path: Path) -> None:
@@ -91,6 +92,7 @@ sys.exit(main(["demo", "--web.listen-address=127.0.0.1:0"]))
 """
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_the_daemon_spares_its_loop(tmp_path: Path) -> None:
     """It does so when all is loaded: the modules are tens of thousands of objects."""

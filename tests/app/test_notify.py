@@ -58,6 +58,7 @@ def test_who_does_not_listen_does_no_harm(address: str) -> None:
     Notifier(address).ready()
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_the_daemon_tells_systemd_how_it_goes(tmp_path: Path) -> None:
     """Ready once it serves, its state in a line, signs of life, and the beginning of the end."""
@@ -96,6 +97,7 @@ async def test_the_watchdog_hears_nothing_while_polling_hangs(tmp_path: Path) ->
                 await listener.hears("WATCHDOG=1", times=3)
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_it_ends_in_time_though_nobody_reads_the_log(tmp_path: Path) -> None:
     """A log that hangs stops everything but the end."""

@@ -10,6 +10,8 @@ import pytest
 
 import exporter
 
+pytestmark = pytest.mark.process
+
 IN_REGION = ("--region-id=cn-hangzhou",)
 
 

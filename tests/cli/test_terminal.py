@@ -23,7 +23,7 @@ from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, search_path
 from tests.support.worlds import GATEWAY, WORKSPACE, empty_world, session
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 ROWS = 2000
 PAGES = ROWS // 100

@@ -20,7 +20,12 @@ from tests.support.processes import STOP_SECONDS, eventually, start
 from tests.support.repository import ROOT, git_files
 from tests.support.tools import lacking
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.process,
+    pytest.mark.timeout(240),
+    pytest.mark.xdist_group("package"),  # built once, not by every worker
+]
 
 NAME = f"emr_serverless_spark_exporter-{exporter.__version__}"
 

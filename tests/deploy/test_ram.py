@@ -112,6 +112,7 @@ print(OIDCRoleArnCredentialsProvider(**role)._sts_endpoint)
 """
 
 
+@pytest.mark.process
 def test_sts_is_asked_inside_the_vpc_where_the_readme_is_followed() -> None:
     """Both variables together lead the vendor's library to STS in the VPC; one does not."""
     text = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -130,6 +130,7 @@ def test_the_readme_installs_what_the_unit_wants(path: Path) -> None:
     assert f"-t /etc/systemd/system deploy/systemd/{UNIT.name}\n" in steps
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
     """With its variables, its credential and its folder: ready, all targets up, an orderly end."""
@@ -166,6 +167,7 @@ async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
     assert DEMO_KEY_SECRET.encode() not in process.output
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 async def test_the_check_of_the_readme_has_the_settings_and_the_key(tmp_path: Path) -> None:
     """What it runs as root, run here with files of this test's own."""
@@ -195,6 +197,7 @@ def members(real_tool: Callable[[str], Path], group: str) -> set[str]:
 @pytest.mark.real
 @pytest.mark.anyio
 @pytest.mark.timeout(containers.BUILD_SECONDS + 60)  # the first test builds
+@pytest.mark.xdist_group("image")
 async def test_the_exporter_runs_under_what_the_unit_forbids(
     real_tool: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def configured(folder: Path, **more: Any) -> Path:  # noqa: ANN401  as the file 
     return write_config(folder, {"tls_server_config": {**pair, **more}, **users})
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["demo", "serve"])
 async def test_a_bad_file_is_one_line_and_exit_code_2(tmp_path: Path, command: str) -> None:
     """The daemon does not start half secured."""
@@ -67,6 +68,7 @@ async def test_health_asks_for_a_password_where_it_is_set(
             assert (await h.reader.get(path_, auth=login)).status_code == 200
 
 
+@pytest.mark.process
 async def test_a_reload_shows_on_the_page(tmp_path: Path) -> None:
     """The process notices by itself, keeps what was good, and says so on its page."""
     path = configured(tmp_path)

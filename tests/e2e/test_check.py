@@ -18,7 +18,7 @@ from tests.support.processes import CREDENTIAL, EXPORTER, free_port, run
 from tests.support.web_server import ALICE, write_certificate, write_config
 from tests.support.worlds import busy_world, empty_world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 async def check(

@@ -11,7 +11,7 @@ from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_c
 from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, start
 from tests.support.worlds import GATEWAY, busy_world, key, used
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 Row = tuple[str, ...]
 

@@ -27,7 +27,7 @@ from tests.support.processes import (
 )
 from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 NOT_FOR_THE_DEMO = {

@@ -111,6 +111,7 @@ def leaks(text: bytes | str, where: str) -> Iterator[str]:
     return (f"{each} in {where}" for each in SENTINELS if each.encode() in data)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("log_format", ["logfmt", "json", "console"])
 async def test_nothing_that_the_process_says_or_writes_holds_a_secret(
     tmp_path: Path, log_format: str

@@ -138,6 +138,7 @@ async def test_the_last_good_credential_is_kept_while_none_can_be_had() -> None:
     assert set(recovered.values("exporter_target_up").values()) == {1}
 
 
+@pytest.mark.process
 async def test_a_process_lives_through_a_refusal(tmp_path: Path) -> None:
     """With the vendor's own chain in a real daemon: no poll fails when a credential is replaced."""
     keys: dict[str, str] = {}

@@ -188,6 +188,7 @@ async def most_memory_of_once(url: str, folder: Path) -> tuple[int, int, bytes]:
     return exit_code, kilobytes * 1024, process.output
 
 
+@pytest.mark.process
 async def test_a_gigabyte_does_not_fill_the_memory(tmp_path: Path) -> None:
     """Reading ends at the limit: the process stays small, and the page says `too_large`."""
     async with raw_server(gigabyte) as url:
@@ -197,6 +198,7 @@ async def test_a_gigabyte_does_not_fill_the_memory(tmp_path: Path) -> None:
     assert output.count(b'reason="too_large",source="session_clusters"} 1.0') == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("count", "reason"), [(5_000_000, b"too_large"), (20_000, b"malformed")])
 async def test_many_rows_below_the_limit_do_not_either(
     tmp_path: Path, count: int, reason: bytes

@@ -30,7 +30,7 @@ from tests.support.harness import PROMETHEUS, targets_of
 from tests.support.pages import Page
 from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 POLL = "1s"
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from exporter.demo.calls import Call
-from exporter.demo.faults import Hang
+from exporter.demo.faults import Hold
 from tests.support.harness import Harness
 from tests.support.processes import eventually
 from tests.support.worlds import GATEWAY, START_MS, busy_world, session
@@ -31,15 +31,15 @@ async def first_walk() -> AsyncIterator[tuple[Harness, Callable[[], Awaitable[No
         world.put_session(
             session(f"livy-{number:04}", 0.5, age=age, state="terminated", end_time_ms=ended)
         )
-    # A request that hangs is sent again after this time, and then it is answered.
-    async with Harness(world, api={"timeout": 0.5}) as h:
+    released = asyncio.Event()
+    async with Harness(world) as h:
 
         def take_time(call: Call) -> None:
             if call.action == LIVY:
                 h.clock.advance(6)
 
         h.cloud.before_page = take_time
-        held = h.cloud.faults.add(Hang(), action=LIVY, compute_id=GATEWAY, page=HELD)
+        held = h.cloud.faults.add(Hold(released), action=LIVY, compute_id=GATEWAY, page=HELD)
         walk = asyncio.create_task(h.poll("livy_sessions"))
 
         async def is_held() -> bool:
@@ -48,7 +48,7 @@ async def first_walk() -> AsyncIterator[tuple[Harness, Callable[[], Awaitable[No
         await eventually(is_held, pause=0.01)
 
         async def end() -> None:
-            h.cloud.faults.remove(held)
+            released.set()
             await walk
 
         try:
