@@ -214,7 +214,8 @@ LIVY_SESSIONS_ENDED = _metric(
     "counter",
     f"{_GATEWAY} queue state",
     "Livy sessions that ended, by how; unknown means that the session vanished while it was "
-    f"open. One that is listed again and fails is counted as error too. {_POLLED}",
+    "open, or ended in a state that is not documented. One that is listed again and fails is "
+    f"counted as error too. {_POLLED}",
 )
 WORKSPACE_INFO = _metric(
     "workspace_info",

@@ -12,7 +12,7 @@ collector does not look at: to look at all of them stops everything else for a t
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import msgspec
 
@@ -165,11 +165,19 @@ class LivySession(msgspec.Struct, frozen=True, gc=False):
     usage: Usage = msgspec.field(default_factory=Usage)
     state_known: bool = True
     """False where the service gave a state outside the documented vocabulary."""
+    is_presumed_ended: bool = False
+    """True where the state is unknown, and the end time is so long ago that it is believed."""
 
     @property
     def has_ended(self) -> bool:
-        """Tell whether the session is in a state that it never leaves."""
-        return self.state in LIVY_ENDED_STATES
+        """Whether the session is in a state that it never leaves, or is presumed to be."""
+        return self.state in LIVY_ENDED_STATES or self.is_presumed_ended
+
+    def presumed_ended(self, before_ms: float) -> Self:
+        """Return the session as ended if its state is unknown and its end time is that old."""
+        if self.state_known or self.ended_ms is None or self.ended_ms > before_ms:
+            return self
+        return msgspec.structs.replace(self, is_presumed_ended=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
-from exporter.demo import NANO, Cluster, Gateway, Session, SessionKey, Usage, Workspace, World
+from exporter.demo import (
+    NANO,
+    Cluster,
+    Gateway,
+    HistoryOrder,
+    Session,
+    SessionKey,
+    Usage,
+    Workspace,
+    World,
+)
 from tests.support.harness import START
 
 START_MS = int(START) * 1000
@@ -19,9 +29,9 @@ def used(cu_hours: float) -> Usage:
     return Usage(int(cu_hours * NANO), int(cu_hours * 3600), int(cu_hours * 3600 * 4096))
 
 
-def empty_world() -> World:
+def empty_world(order: HistoryOrder = HistoryOrder.NEWEST_FIRST) -> World:
     """Make a world with one workspace and one gateway, and nothing in them."""
-    world = World()
+    world = World(order=order)
     world.put_workspace(Workspace(WORKSPACE))
     world.put_gateway(Gateway(WORKSPACE, GATEWAY))
     return world

@@ -20,7 +20,7 @@ def absorb(history: History, outcome: Outcome, rows: Mapping[int, Row], watch: W
             watched[digest] = found
     for digest in (*history.digests[: min(gone, kept)], *outcome.tail[: max(0, gone - kept)]):
         watched.pop(digest, None)
-    return history.advanced(outcome, rows, watched)
+    return history.advanced(outcome, rows, watched).renamed(rows.values())
 
 
 def _judged(history: History, index: int | None, row: Row, watch: Watch) -> Watched | None:

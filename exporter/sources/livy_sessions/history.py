@@ -5,12 +5,15 @@ Only rows that have to be read again, or have series of their own, are kept as r
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Self
 
 import msgspec
+from msgspec import structs
 
+from exporter.ledger import TOLERANCE_MS
 from exporter.model import LivySession
 from exporter.sources.livy_sessions.columns import Texts
 from exporter.sources.livy_sessions.order import NO_TIME, Order, observe
@@ -118,15 +121,17 @@ class History:
         gone, kept, tail = outcome.gone, outcome.kept, outcome.tail
         more = [rows[digest] for digest in tail[max(0, gone - kept) :]]
         legend = _Legend(self.legend)
-        kinds = self.kinds[gone:kept]
+        kinds, created = self.kinds[gone:kept], self.created[gone:kept]
         for digest, place in outcome.places.items():
             if gone <= place < kept:
                 kinds[place - gone] = legend.place(rows[digest].kind)
+                if rows[digest].created_ms != NO_TIME:
+                    created[place - gone] = rows[digest].created_ms
         kinds.extend(legend.place(row.kind) for row in more)
         return History(
             self.order,
             self.digests[gone:kept] + array("q", (row.digest for row in more)),
-            self.created[gone:kept] + array("q", (row.created_ms for row in more)),
+            created + array("q", (row.created_ms for row in more)),
             kinds,
             self.names.spliced(gone, kept, (row.name for row in more)),
             legend.kinds,
@@ -134,6 +139,18 @@ class History:
             {each: outcome.places.get(each, self.places.get(each, 0)) - gone for each in watched},
             self._newest_with(more),
         )
+
+    def renamed(self, rows: Iterable[Row]) -> "History":
+        """Give the history with the identity of now for `rows` whose create time has changed."""
+        names = _new_names(rows)
+        if not names:
+            return self
+        digests = self.digests[:]
+        for old, new in names.items():
+            digests[digests.index(old)] = new
+        watched = {names.get(digest, digest): row for digest, row in self.watched.items()}
+        places = {names.get(digest, digest): place for digest, place in self.places.items()}
+        return replace(self, digests=digests, watched=watched, places=places)
 
     def _is_former(self, record: LivySession) -> bool:
         created = self.newest.get(record.session_id)
@@ -147,6 +164,64 @@ class History:
             by_id.setdefault(row.name, set()).add(row.created_ms)
         more = {name: max(created) for name, created in by_id.items() if len(created) > 1}
         return {**self.newest, **more} if more else self.newest
+
+
+class Identities:
+    """Recognises sessions whose create time is told late, or not every time.
+
+    As in the ledger, a row without it is one of the newest session of its id, and a second more
+    or less makes no difference. Only watched rows are known here: the others have settled.
+    """
+
+    def __init__(self, watched: Mapping[int, Watched] = MappingProxyType({})) -> None:
+        self._known: dict[str, list[tuple[int, int]]] = {}
+        """Create time and digest by id."""
+        for digest, row in watched.items():
+            if row.record is not None:
+                self._add(structs.replace(Row.of(row.record), digest=digest))
+
+    def add_undated(self, rows: Iterable[Row]) -> None:
+        """Remember those of `rows` that have no create time."""
+        for row in rows:
+            if row.created_ms == NO_TIME and row.record is not None:
+                self._add(row)
+
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """Give `rows` the identity that they are known by."""
+        present = {row.digest for row in rows}
+        known = self._known
+        return [self._of(row, present) if row.name in known else row for row in rows]
+
+    def _add(self, row: Row) -> None:
+        self._known.setdefault(row.name, []).append((row.created_ms, row.digest))
+
+    def _of(self, row: Row, present: Collection[int]) -> Row:
+        if row.record is None:
+            return row
+        known = sorted(self._known[row.name], key=_newest_first)
+        if any(digest == row.digest for _, digest in known):
+            return row
+        for created_ms, digest in known:
+            is_undated = NO_TIME in {row.created_ms, created_ms}
+            is_same = is_undated or abs(row.created_ms - created_ms) <= TOLERANCE_MS
+            if is_same and digest not in present:
+                return structs.replace(row, digest=digest)
+        return row
+
+
+def _new_names(rows: Iterable[Row]) -> dict[int, int]:
+    """Give the digest by the create time of now for each row that is known under another one."""
+    dated = ((row, hash((row.name, row.created_ms, False))) for row in rows if row.record)
+    return {
+        row.digest: digest
+        for row, digest in dated
+        if row.created_ms != NO_TIME and row.digest != digest
+    }
+
+
+def _newest_first(known: tuple[int, int]) -> float:
+    created_ms, _ = known
+    return float("-inf") if created_ms == NO_TIME else -created_ms
 
 
 class _Legend:
@@ -173,6 +248,7 @@ class HistoryBuilder:
         self._names: list[bytes] = []
         self._legend = _Legend()
         self._late: set[int] = set()
+        self._redated: list[Row] = []
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -186,6 +262,9 @@ class HistoryBuilder:
             place = places.setdefault(row.digest, next_place)
             if place < next_place:
                 kinds[place] = place_of(row.kind)
+                if row.created_ms not in {NO_TIME, self._created[place]}:
+                    self._created[place] = row.created_ms
+                    self._redated.append(row)
                 continue
             kinds.append(place_of(row.kind))
             self._created.append(row.created_ms)
@@ -210,7 +289,7 @@ class HistoryBuilder:
             watched,
             self._indices(watched, places),
             self._newest(names, places),
-        )
+        ).renamed(self._redated)
 
     def _from_old_to_new(self, on_time: list[int], order: Order | None) -> list[int]:
         """Put rows that were found late where their create time says; they are few."""

@@ -18,13 +18,13 @@ from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, c
 from exporter.sources.livy_sessions.absorbing import absorb
 from exporter.sources.livy_sessions.checking import Check, left_since
 from exporter.sources.livy_sessions.front import Surprise
-from exporter.sources.livy_sessions.history import History, Row, Watched
+from exporter.sources.livy_sessions.history import History, Identities, Row, Watched
 from exporter.sources.livy_sessions.order import Order
 from exporter.sources.livy_sessions.planner import ShortPoll
 from exporter.sources.livy_sessions.reading import rows_of
 from exporter.sources.livy_sessions.series import kept_series, samples
 from exporter.sources.livy_sessions.walking import CompleteWalk
-from exporter.sources.livy_sessions.watching import Watch
+from exporter.sources.livy_sessions.watching import Watch, presume_ended
 from exporter.telemetry import Telemetry
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +41,10 @@ MAX_SURPRISES = 3
 """Complete walks in a row that the next short poll contradicts, until no order is believed."""
 
 RESUME_SECONDS = 1800.0
-"""A walk that failed goes on where it was for so long; then it begins anew."""
+"""The longest pause after which a long walk goes on where it failed; else it begins anew."""
+
+FRESH_SECONDS = 60.0
+"""After a longer walk the new end and the open rows are read again before it is published."""
 
 LOG_SECONDS = 15.0
 """Between two lines about how far a walk has come."""
@@ -101,7 +104,10 @@ class LivySessions:
         self._watched: dict[int, Watched] = {}
         self._walked_at = 0.0
         self._is_checked_beside = False
+        self._check: Check | None = None
         self._walk: CompleteWalk | None = None
+        self._read_at = 0.0
+        """When a page arrived last, of the walk or the check that goes on."""
         self._staged = Walk()
         self._surprises = 0
         self._gave_up_at = 0.0
@@ -124,6 +130,7 @@ class LivySessions:
             if history is not None and history.order and self._is_trusted(history):
                 result = await self._poll_shortly(history, history.order, progress)
                 if result is not None:
+                    self._surprises = 0
                     return result
             return await self._walk_completely(progress)
 
@@ -132,17 +139,20 @@ class LivySessions:
         self._is_checked_beside = True
         if self._history is None or self._age() < self._timing.full_walk_interval:
             return
-        check, pages = Check(PAGE_SIZE), 0
+        check, self._check = self._check or Check(self._history, PAGE_SIZE), None
         while (history := self._history) is not None:
-            number = check.next_page(history)
+            number = check.next_page
             if number is None:
                 self._walked_at = self._clock.monotonic()
                 return
-            page = await self._fetch(number, progress, in_bulk=True)
-            pages += 1
-            self._tell(progress, WalkProgress(pages, len(history) // PAGE_SIZE + 1))
-            async with self._lock:
-                await self._check_page(check, history, number, page)
+            try:
+                page = await self._look(number, progress, in_bulk=True)
+                async with self._lock:
+                    await self._check_page(check, history, number, page)
+            except PollError:
+                self._check = check
+                raise
+            self._tell(progress, WalkProgress(check.pages, len(history) // PAGE_SIZE + 1))
 
     # Short polls
 
@@ -165,12 +175,13 @@ class LivySessions:
     ) -> PollResult | None:
         """Poll by what is known; `None` where the history is not as it was expected."""
         poll = ShortPoll(order, history.digests, history.wanted(), size=PAGE_SIZE)
+        identities = Identities(history.watched)
         rows: dict[int, Row] = {}
         records: list[LivySession] = []
         try:
             while (number := poll.next_page()) is not None:
                 page = await self._look(number, progress)
-                found = {row.digest: row for row in rows_of(page)}
+                found = {row.digest: row for row in identities.of(rows_of(page))}
                 rows.update(found)
                 records += page.records
                 poll.take(number, [*found], page.total_count)
@@ -184,17 +195,18 @@ class LivySessions:
         except PollError:
             await self._count(records)
             raise
-        self._surprises = 0
         await self._count(records, history.left(outcome))
         new = absorb(history, outcome, rows, self._watch())
         if self._trouble is None:
             self._history = new
         return await self._result(new)
 
-    async def _look(self, number: int, progress: Progress) -> Page[LivySession]:
+    async def _look(
+        self, number: int, progress: Progress, *, in_bulk: bool = False
+    ) -> Page[LivySession]:
         """Read a page, which the service may refuse as one past the end: then it is empty."""
         try:
-            return await self._fetch(number, progress)
+            return await self._fetch(number, progress, in_bulk=in_bulk)
         except ServerError as error:
             if number == 1 or error.status not in _PAST_END:
                 raise
@@ -207,7 +219,8 @@ class LivySessions:
         history = self._history
         if history is None:
             return
-        rows = {row.digest: row for row in rows_of(page)}
+        identities = Identities(history.watched)
+        rows = {row.digest: row for row in identities.of(rows_of(page))}
         listed = [*rows]
         if history is not before:
             gone = left_since(before, history, listed)
@@ -232,8 +245,26 @@ class LivySessions:
     # Complete walks
 
     async def _walk_completely(self, progress: Progress) -> PollResult:
-        """Walk from nothing, or on from where the last walk failed."""
-        walk = self._begun_walk()
+        """Walk from nothing, or on from where the last walk failed.
+
+        What was read before a failure counts, but it is too old to be published.
+        """
+        started_at = self._clock.monotonic()
+        resumed = self._resumed_walk()
+        walk = resumed or self._new_walk()
+        is_truncated, is_confirmed = await self._run(walk, progress)
+        history = await self._conclude(walk, is_truncated=is_truncated, is_confirmed=is_confirmed)
+        is_late = self._clock.monotonic() - started_at > FRESH_SECONDS
+        if (resumed or is_late) and self._history is not None and history.order is not None:
+            result = await self._poll_shortly(history, history.order, progress)
+            if result is not None:
+                return result
+        if resumed:
+            return await self._walk_completely(progress)
+        return await self._result(history, is_truncated=is_truncated)
+
+    async def _run(self, walk: CompleteWalk, progress: Progress) -> tuple[bool, bool]:
+        """Walk to the end; return whether the listing is truncated, and whether it is confirmed."""
         try:
             await walk.run(
                 lambda number, in_bulk: self._fetch(number, progress, in_bulk=in_bulk),
@@ -245,7 +276,7 @@ class LivySessions:
             self._walk = None
             if not self._is_truncated(walk.deepest):
                 raise
-            return await self._conclude(walk, is_truncated=True, is_confirmed=True)
+            return True, True
         except PollError as error:
             await walk.flush()
             if not isinstance(error, ApiError):
@@ -253,24 +284,28 @@ class LivySessions:
             raise
         self._depths.clear()
         self._has_told_of_end = False
-        return await self._conclude(walk, is_truncated=False, is_confirmed=is_confirmed)
+        return False, is_confirmed
 
-    def _begun_walk(self) -> CompleteWalk:
-        now = self._clock.monotonic()
-        walk = self._walk
-        if walk is None or walk.is_broken or now - walk.started_at > RESUME_SECONDS:
-            if self._history is not None:
-                self._watched = dict(self._history.watched)
-            # Until a walk is complete nothing else is read: it would not know, where it goes on,
-            # what was found and counted since it read its first pages.
-            self._history = None
-            self._staged = Walk()
-            self._walk = walk = CompleteWalk(self._watched, self._stage, now)
-        return walk
+    def _resumed_walk(self) -> CompleteWalk | None:
+        """Give the walk that failed, if it is worth to go on with it."""
+        walk, pause = self._walk, self._clock.monotonic() - self._read_at
+        may_go_on = walk is not None and walk.is_long and not walk.is_broken
+        return walk if may_go_on and pause <= RESUME_SECONDS else None
+
+    def _new_walk(self) -> CompleteWalk:
+        if self._history is not None:
+            self._watched = dict(self._history.watched)
+        # Until a walk is complete nothing else is read: it would not know, where it goes on,
+        # what was found and counted since it read its first pages.
+        self._history = self._check = None
+        self._staged = Walk()
+        self._walk = CompleteWalk(self._watched, self._stage)
+        return self._walk
 
     async def _conclude(
         self, walk: CompleteWalk, *, is_truncated: bool, is_confirmed: bool
-    ) -> PollResult:
+    ) -> History:
+        """Take up what a walk has found, and conclude in the ledger what only all of it tells."""
         self._walk = None
         history = await asyncio.to_thread(walk.builder.build, walk.watched)
         if self._trouble is None:
@@ -279,7 +314,7 @@ class LivySessions:
         self._history = history if is_usable else None
         self._walked_at = self._clock.monotonic()
         self._warn(history)
-        return await self._result(history, is_truncated=is_truncated)
+        return history
 
     def _warn(self, history: History) -> None:
         is_long = len(history) > SMALL_PAGES * PAGE_SIZE
@@ -319,7 +354,8 @@ class LivySessions:
         )
         count_oddities(self._telemetry, Source.LIVY_SESSIONS, page)
         progress()
-        return page
+        self._read_at = self._clock.monotonic()
+        return presume_ended(page, self._clock.now() - self._timing.settle_after)
 
     def _tell(self, progress: Progress, walked: WalkProgress) -> None:
         now = self._clock.monotonic()

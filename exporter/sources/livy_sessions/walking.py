@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from exporter.api import PAGE_SIZE, walk_pages
 from exporter.model import NAMELESS, LivySession, Page
 from exporter.snapshot import WalkProgress
-from exporter.sources.livy_sessions.history import HistoryBuilder, Row, Watched
+from exporter.sources.livy_sessions.history import HistoryBuilder, Identities, Row, Watched
 from exporter.sources.livy_sessions.reading import rows_of
 from exporter.sources.livy_sessions.watching import Watch
 
@@ -41,10 +41,10 @@ def _identity(row: Row, number: int, count: int | None) -> int:
 class CompleteWalk:
     """One complete walk. When it is done, `builder` and `watched` make up a history."""
 
-    def __init__(self, known: dict[int, Watched], stage: Stage, started_at: float) -> None:
-        """`known` are the rows that were watched so far; `started_at` is for the caller."""
-        self.started_at = started_at
+    def __init__(self, known: dict[int, Watched], stage: Stage) -> None:
+        """`known` are the rows that were watched so far."""
         self.builder = HistoryBuilder()
+        self._identities = Identities()
         self.watched: dict[int, Watched] = {}
         self.unreadable: set[str] = set()
         self.count: int | None = None
@@ -58,6 +58,11 @@ class CompleteWalk:
         self._unstaged: list[Row] = []
         self.is_broken = False
         """Not all that was read was counted and judged, so the walk must begin anew."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so much was read that it is worth to go on from there after a failure."""
+        return len(self._pages) > SHORT_WALK_PAGES
 
     @property
     def progress(self) -> WalkProgress:
@@ -102,7 +107,8 @@ class CompleteWalk:
 
     async def _read(self, number: int, fetch: Fetch) -> Page[int]:
         page = await fetch(number, len(self._pages) >= SHORT_WALK_PAGES)
-        rows = rows_of(page)
+        rows = self._identities.of(rows_of(page))
+        self._identities.add_undated(rows)
         self.builder.add(rows, is_late=number <= self.deepest)
         if rows:
             self.deepest = max(self.deepest, number)

@@ -1,10 +1,21 @@
 """Which rows have to be read again, and which are settled. Pure."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from exporter.model import LivySession
+from exporter.model import LivySession, Page
 from exporter.sources.livy_sessions.history import Row, Watched
+
+
+def presume_ended(page: Page[LivySession], before: float) -> Page[LivySession]:
+    """Give a page on which sessions in an unknown state have ended if they did so long ago.
+
+    Nothing else tells that such a session has ended. `before` is in wall-clock seconds.
+    """
+    if all(record.state_known for record in page.records):
+        return page
+    records = tuple(record.presumed_ended(before * 1000) for record in page.records)
+    return replace(page, records=records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +59,8 @@ class Watch:
         }
 
     def _judge(self, record: LivySession | None, changed_at: float) -> Watched | None:
-        is_settled = _may_settle(record) and self.monotonic - changed_at >= self.settle_after
+        may_settle = record is None or record.has_ended
+        is_settled = may_settle and self.monotonic - changed_at >= self.settle_after
         if is_settled and not self._has_series(record):
             return None
         return Watched(record, changed_at, is_settled)
@@ -57,13 +69,3 @@ class Watch:
         if record is None:
             return False
         return not record.has_ended or record.session_id in self.recently_ended
-
-
-def _may_settle(record: LivySession | None) -> bool:
-    """Tell whether a row can come to rest: it has ended, or nobody knows what it does.
-
-    A session in an unknown state is taken for open until its record has an end time.
-    """
-    if record is None or record.has_ended:
-        return True
-    return not record.state_known and record.ended_ms is not None
