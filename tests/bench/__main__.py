@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 
 from exporter.app.life import spare_the_loop
-from tests.bench import ledger_apply, memory, polls, scrape, sizes, startup, walk
+from tests.bench import ledger_apply, many_targets, memory, polls, scrape, sizes, startup, walk
 from tests.bench.rows import Row
 
 BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
     "scrape": scrape.rows,
     "ledger": ledger_apply.rows,
     "sizes": sizes.rows,
+    "many_targets": many_targets.rows,
 }
 
 
