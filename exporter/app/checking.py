@@ -14,7 +14,8 @@ from exporter.app.commands import vendor_credentials
 from exporter.app.connections import open_http
 from exporter.app.plan import Plan, plan
 from exporter.clock import SystemClock
-from exporter.errors import PollError, TimedOutError, WebConfigError
+from exporter.errors import LedgerError, PollError, TimedOutError, WebConfigError
+from exporter.ledger import check_ledger
 from exporter.model import Scope, Source, Target
 from exporter.settings import Settings
 from exporter.sources import discover
@@ -46,7 +47,11 @@ def run(settings: Settings) -> Sequence[Finding]:
     Raises `SettingsError` where the settings name nothing.
     """
     planned = plan(settings)
-    return [*_web_config(settings.web.config.file), *asyncio.run(_run(settings, planned))]
+    return [
+        *_web_config(settings.web.config.file),
+        *_ledger(settings.ledger.path),
+        *asyncio.run(_run(settings, planned)),
+    ]
 
 
 def _web_config(path: Path | None) -> Iterator[Finding]:
@@ -65,6 +70,17 @@ def _web_config(path: Path | None) -> Iterator[Finding]:
 
 
 _WEB_CONFIG: Final = "web.config.file"
+
+
+def _ledger(path: Path) -> Iterator[Finding]:
+    """Read the ledger, if there is one; a daemon may use it meanwhile."""
+    if not path.exists():
+        return
+    try:
+        said, is_good = f"{check_ledger(path)} sessions remembered", True
+    except LedgerError as error:
+        said, is_good = f"{error}; {error.advice}", False
+    yield Finding(str(path), "ledger.path", is_good, said)
 
 
 async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:

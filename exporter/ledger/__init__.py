@@ -5,7 +5,7 @@ from exporter.ledger.counting import Key
 from exporter.ledger.gateways import GatewayKey
 from exporter.ledger.ledger import Ledger, LedgerState
 from exporter.ledger.matching import TOLERANCE_MS
-from exporter.ledger.reader import back_up, forget_gateway, read_gateway
+from exporter.ledger.reader import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.reconcile import Balance, GatewayRecord, reconcile
 from exporter.ledger.sessions import SessionKey
 from exporter.ledger.walks import Walk
@@ -22,6 +22,7 @@ __all__ = [
     "SessionKey",
     "Walk",
     "back_up",
+    "check_ledger",
     "forget_gateway",
     "read_gateway",
     "reconcile",

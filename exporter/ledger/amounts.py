@@ -51,15 +51,30 @@ def read_amounts(
 ) -> dict[Key, Amount]:
     """Read every counter but those of `hidden` metrics.
 
-    These stay in the file, as do those of a metric that this version does not have.
+    These stay in the file, as do those of a metric that this version does not have. Raises
+    `ValueError` or `TypeError` where a row is not one that `write_amounts` writes.
     """
+    rows = db.execute("SELECT metric, labels, value, shown FROM counter")
     return {
-        Key(_METRICS[name], tuple(json.loads(labels))): Amount(int(value), int(shown))
-        for name, labels, value, shown in db.execute(
-            "SELECT metric, labels, value, shown FROM counter"
-        )
+        _key(_METRICS[name], labels): _amount(_METRICS[name], int(value), int(shown))
+        for name, labels, value, shown in rows
         if name in _METRICS and _METRICS[name] not in hidden
     }
+
+
+def _key(metric: Metric, stored: str) -> Key:
+    key = Key(metric, tuple(json.loads(stored)))
+    if len(key.labels) != len(metric.labels) or _stored(key)[1] != stored:
+        raise ValueError(f"labels of {metric.name}")
+    for label in key.labels:
+        label.encode()
+    return key
+
+
+def _amount(metric: Metric, value: int, shown: int) -> Amount:
+    if min(value, shown) < 0 or (metric.kind == "counter" and shown > value):
+        raise ValueError(f"values of {metric.name}")
+    return Amount(value, shown)
 
 
 def write_amounts(db: sqlite3.Connection, amounts: Mapping[Key, Amount]) -> None:

@@ -11,10 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exporter.errors import LedgerError
+from exporter.ledger.integrity import damage
 from exporter.ledger.lock import Lock
 from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS, Migration
 
 _BUSY_SECONDS = 5.0
+
+PRIVATE = 0o600
+"""The mode of what is created: names of users are nobody else's business."""
 
 
 class LedgerFile:
@@ -69,6 +73,8 @@ def _open(
     connect: Callable[..., sqlite3.Connection],
     migrations: Sequence[Migration],
 ) -> sqlite3.Connection:
+    if path:
+        _create_private(path)
     db = connect(
         str(path) if path else ":memory:",
         timeout=_BUSY_SECONDS,
@@ -77,7 +83,7 @@ def _open(
     )
     try:
         check_owner(db, path, len(migrations))
-        _check_health(db, path)
+        check_health(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         migrate(db, created_at, migrations)
@@ -89,16 +95,33 @@ def _open(
     return db
 
 
-def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIGRATIONS)) -> None:
-    """Refuse a database of another program, and one of a newer version of this one."""
+def _create_private(path: Path) -> None:
+    """Create the file for this user alone; SQLite gives its journal the same mode."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with suppress(OSError):  # SQLite says what is wrong with it
+        os.close(os.open(os.path.realpath(path), flags, PRIVATE))
+
+
+def is_up_to_date(db: sqlite3.Connection) -> bool:
+    """Whether the tables are those of this version."""
+    return _pragma(db, "user_version") == len(MIGRATIONS)
+
+
+def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIGRATIONS)) -> bool:
+    """Refuse a database of another program, and one of a newer version of this one.
+
+    Returns whether there are tables in it.
+    """
     owner, version = _pragma(db, "application_id"), _pragma(db, "user_version")
-    has_tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0
+    has_tables = bool(db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
     if owner != APPLICATION_ID and (has_tables or owner or version):
         raise LedgerError(
             f"{path} is a database of another program",
             advice="set ledger.path to a file of its own",
             kind="corrupt",
         )
+    if version < 0 or (has_tables and version == 0):
+        raise damaged(path, f"it cannot be of version {version}")
     if version > newest:
         raise LedgerError(
             f"{path} was written by a newer version of this exporter"
@@ -106,12 +129,18 @@ def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIG
             advice="run that version, or restore a backup made before the upgrade",
             kind="corrupt",
         )
+    return has_tables
 
 
-def _check_health(db: sqlite3.Connection, path: Path | None) -> None:
-    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+def check_health(db: sqlite3.Connection, path: Path | None) -> None:
+    """Raise `LedgerError` where pages or values of a ledger are damaged."""
+    verdict: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise LedgerError(f"the ledger {path} is damaged", advice=_DAMAGED, kind="corrupt")
+        raise damaged(path, verdict)
+    version = _pragma(db, "user_version")
+    found = damage(db, version) if version else ""
+    if found:
+        raise damaged(path, found)
 
 
 def migrate(db: sqlite3.Connection, created_at: float, migrations: Sequence[Migration]) -> None:
@@ -147,6 +176,11 @@ def _identity(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+def damaged(path: Path | None, what: str) -> LedgerError:
+    """Make the error for a ledger that holds what no exporter writes."""
+    return LedgerError(f"the ledger {path} is damaged: {what}", advice=_DAMAGED, kind="corrupt")
+
+
 _DAMAGED = "restore a backup, or move the file away to start counting anew"
 
 
@@ -156,9 +190,17 @@ def translated(path: Path | None) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if _is_of_content(error):
+            raise damaged(path, str(error)) from error
         kind, advice = _explain(error)
         message = f"the ledger {path} cannot be used: {error}"
         raise LedgerError(message, advice=advice, kind=kind) from error
+
+
+def _is_of_content(error: sqlite3.Error) -> bool:
+    """Whether tables or columns are missing, or text is not UTF-8 (an error without a code)."""
+    is_operational = isinstance(error, sqlite3.OperationalError)
+    return is_operational and getattr(error, "sqlite_errorcode", 1) == sqlite3.SQLITE_ERROR
 
 
 def _explain(error: sqlite3.Error) -> tuple[str, str]:

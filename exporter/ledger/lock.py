@@ -8,12 +8,15 @@ import errno
 import fcntl
 import os
 import platform
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from exporter.errors import LedgerError
 
 _UNLOCKABLE = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_MARK = b"process "
 
 
 class Lock:
@@ -27,28 +30,52 @@ class Lock:
         # A symbolic link must not lead around the lock.
         path = Path(os.path.realpath(ledger) + ".lock")
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._handle = os.open(path, _FLAGS, 0o600)
         except OSError as error:
-            raise LedgerError(
-                f"the ledger {ledger} cannot be used: {path.name} cannot be written"
-                f" ({error.strerror})",
-                advice="let its folder be one that is there and that this user may write, or set"
-                " ledger.path",
-            ) from error
+            raise _unusable(ledger, path, error) from error
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(self._handle, 200).decode(errors="replace").strip()
+            self._take(ledger, path)
+        except BaseException:
             os.close(self._handle)
-            raise _refusal(ledger, holder, error) from error
-        # On a full disk the lock holds all the same, without the holder's name.
-        with suppress(OSError):
-            os.ftruncate(self._handle, 0)
-            os.pwrite(self._handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+            raise
 
     def release(self) -> None:
         """Give the lock up. The file stays: removing it could take another's lock away."""
         os.close(self._handle)
+
+    def _take(self, ledger: Path, path: Path) -> None:
+        found = os.fstat(self._handle)
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+        content = os.pread(self._handle, 200, 0) if is_ours else b""
+        if not is_ours or not (content or _MARK).startswith(_MARK):
+            raise _foreign(ledger, path)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise _refusal(ledger, content.decode(errors="replace").strip(), error) from error
+        # On a full disk the lock holds all the same, without the holder's name.
+        with suppress(OSError):
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, _MARK + f"{os.getpid()} on {platform.node()}\n".encode(), 0)
+
+
+def _unusable(ledger: Path, path: Path, error: OSError) -> LedgerError:
+    if error.errno in {errno.ELOOP, errno.ENXIO}:
+        return _foreign(ledger, path)
+    return LedgerError(
+        f"the ledger {ledger} cannot be used: {path.name} cannot be written ({error.strerror})",
+        advice="let its folder be one that is there and that this user may write, or set"
+        " ledger.path",
+    )
+
+
+def _foreign(ledger: Path, path: Path) -> LedgerError:
+    return LedgerError(
+        f"the ledger {ledger} cannot be used: {path.name} beside it is not a lock file that this"
+        " user made",
+        advice=f"run the exporter as the user who owns {path.name}, or remove that file while no"
+        " exporter is running",
+    )
 
 
 def _refusal(ledger: Path, holder: str, error: OSError) -> LedgerError:

@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import mkstemp
 
 from exporter import catalog
 from exporter.errors import LedgerError
 from exporter.ledger.amounts import delete_amounts, read_amounts
-from exporter.ledger.file import LedgerFile, check_owner, translated
+from exporter.ledger.file import LedgerFile, check_health, check_owner, is_up_to_date, translated
 from exporter.ledger.gateways import GatewayKey
 from exporter.ledger.reconcile import GatewayRecord
+from exporter.ledger.schema import APPLICATION_ID
 from exporter.ledger.sessions import Sessions
 
 _FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
@@ -31,6 +33,11 @@ def read_gateway(path: Path, gateway: GatewayKey) -> GatewayRecord:
     Raises `LedgerError` where there is no ledger, or none that can be read.
     """
     with _reading(path) as db:
+        if not is_up_to_date(db):
+            raise LedgerError(
+                f"{path} was written by an older version of this exporter",
+                advice="use that version, or start the daemon of this one first",
+            )
         found = db.execute(_FIND, gateway).fetchone()
         if found is None:
             return GatewayRecord(gateway)
@@ -59,26 +66,71 @@ def _forgotten(db: sqlite3.Connection, gateway_id: int) -> Mapping[str, Sequence
     return forgotten
 
 
+def check_ledger(path: Path) -> int:
+    """Return how many sessions the ledger at `path` remembers; a daemon may write it meanwhile.
+
+    Raises `LedgerError` where a daemon could not use it.
+    """
+    with _reading(path) as db:
+        count: int = db.execute("SELECT count(*) FROM session").fetchone()[0]
+    return count
+
+
 def back_up(path: Path, copy: Path) -> None:
     """Write a consistent copy of the ledger at `path`; a daemon may write it meanwhile.
 
-    `copy` appears whole or not at all. Raises `LedgerError`.
+    `copy` appears whole or not at all, and replaces nothing but an older copy. Raises
+    `LedgerError`.
     """
-    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}.part")
     with _reading(path) as db:
+        _check_target(path, copy)
         try:
-            with translated(copy), closing(sqlite3.connect(unfinished)) as target:
-                db.backup(target)
-                # The copy is one file, whatever is read from it first.
-                target.execute("PRAGMA journal_mode = DELETE")
-            unfinished.replace(copy)
+            handle, name = mkstemp(dir=copy.parent, prefix=f"{copy.name}.", suffix=".part")
+            os.close(handle)
+            unfinished = Path(name)
+            try:
+                with translated(copy), closing(sqlite3.connect(unfinished)) as target:
+                    db.backup(target)
+                    # The copy is one file, whatever is read from it first.
+                    target.execute("PRAGMA journal_mode = DELETE")
+                unfinished.replace(copy)
+            finally:
+                unfinished.unlink(missing_ok=True)
         except OSError as error:
             raise LedgerError(
                 f"the copy {copy} cannot be written: {error.strerror}",
                 advice="choose a path in a folder that this user may write",
             ) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
+
+
+_BESIDE = ("-wal", "-shm", "-journal", ".lock")
+
+
+def _check_target(path: Path, copy: Path) -> None:
+    """Refuse to write a copy over the ledger, over what belongs to one, or over a foreign file."""
+    ledger, target = os.path.realpath(path), os.path.realpath(copy)
+    is_own = target in {ledger, *(ledger + suffix for suffix in _BESIDE)}
+    if is_own or (copy.exists() and copy.samefile(path)):
+        what = "is the ledger itself, or a file that belongs to it"
+    elif any(os.path.lexists(target + suffix) for suffix in _BESIDE):
+        what = "is a ledger that an exporter uses"
+    elif copy.exists() and not _is_replaceable(copy):
+        what = "is there already, and is no copy of a ledger"
+    else:
+        return
+    raise LedgerError(
+        f"{copy} {what}: it is not overwritten", advice="choose another path for the copy"
+    )
+
+
+def _is_replaceable(copy: Path) -> bool:
+    """Whether a file is empty, or a ledger by the marks in its header."""
+    if not copy.is_file():
+        return False
+    with copy.open("rb") as file:
+        header = file.read(100)
+    mark = APPLICATION_ID.to_bytes(4)
+    return not header or (header.startswith(b"SQLite format 3\0") and header[68:72] == mark)
 
 
 def forget_gateway(path: Path, livy_compute_id: str) -> list[GatewayKey]:
@@ -115,7 +167,11 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the ledger read-only, at one instant."""
     _require(path)
     with translated(path), closing(_connect(path)) as db:
-        check_owner(db, path)
+        if not check_owner(db, path):
+            raise LedgerError(
+                f"{path} is empty", advice="set ledger.path to the file that the daemon writes"
+            )
+        check_health(db, path)
         db.execute("BEGIN")
         yield db
 

@@ -209,6 +209,7 @@ def test_a_folder_that_cannot_be_written_is_said(foreign: Path) -> None:
 def test_a_file_that_cannot_be_written_is_said(foreign: Path) -> None:
     """A user who may write the folder but not the file is told so."""
     opened(foreign / "ledger.db").close()
+    (foreign / "ledger.db").chmod(0o644)
     (foreign / "ledger.db.lock").unlink()
     foreign.chmod(0o777)
     said = refusal_of_nobody(foreign / "ledger.db")

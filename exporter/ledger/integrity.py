@@ -1,0 +1,82 @@
+"""Whether the values in a ledger are such as an exporter writes.
+
+SQLite finds damaged pages by itself, but takes any value in any column. Values are checked before
+a ledger is used, by every command, and are relied on afterwards.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+
+from exporter.ledger.amounts import read_amounts
+from exporter.ledger.counting import ENDED_STATES
+from exporter.ledger.schema import MIGRATIONS
+
+_TEXT = "typeof({0}) <> 'text'"
+_COUNT = "typeof({0}) <> 'integer' OR {0} < 0"
+_FLAG = "{0} NOT IN (0, 1)"
+_MILLISECONDS = "typeof({0}) NOT IN ('integer', 'null')"
+_SECONDS = "typeof({0}) NOT IN ('real', 'null') OR abs({0}) > 1e15"
+_END = f"{{0}} NOT IN ({', '.join(repr(state) for state in ('', *ENDED_STATES))})"
+
+_WRONG: Mapping[str, Mapping[str, str]] = {
+    "ledger": {"created_at": _SECONDS, "knows_prometheus": _FLAG},
+    "gateway": {
+        "workspace_id": _TEXT,
+        "livy_compute_id": _TEXT,
+        "contacted": _FLAG,
+        "dropped_ms": _MILLISECONDS,
+    },
+    "session": {
+        "session_id": _TEXT,
+        "serial": _COUNT,
+        "created_ms": _MILLISECONDS,
+        "queue": _TEXT,
+        "proxy_user": _TEXT,
+        "nano_cu_hours": _COUNT,
+        "vcore_seconds": _COUNT,
+        "mb_seconds": _COUNT,
+        "latest_nano_cu_hours": f"{_COUNT} OR {{0}} > nano_cu_hours",
+        "ended": _END,
+        "ended_at": _SECONDS,
+        "unlisted_at": _SECONDS,
+    },
+    "session_cluster": {
+        "session_cluster_id": _TEXT,
+        "state": _TEXT,
+        "started_ms": _MILLISECONDS,
+        "state_since": _SECONDS,
+        "unlisted_at": _SECONDS,
+    },
+    "remainder": {"queue": _TEXT},
+    "discovered": {"workspace_id": _TEXT, "gateways": _COUNT},
+    "region": {"account": _TEXT, "region_id": _TEXT, "workspaces": _COUNT},
+    "forgotten": {"session_id": _TEXT, "created_ms": _MILLISECONDS},
+}
+"""What a value must not be, by table and column."""
+
+
+def damage(db: sqlite3.Connection, version: int) -> str:
+    """Return what is wrong in a ledger whose tables are of `version`; `""` where all is well."""
+    for table, columns in _WRONG.items():
+        known = columns.keys() if version == len(MIGRATIONS) else _columns_of(db, table)
+        rules = [rule.format(name) for name, rule in columns.items() if name in known]
+        if rules and db.execute(_any_row(table, rules)).fetchone():
+            return f"the table {table} has values that no exporter writes"
+    if db.execute("SELECT count(*) FROM ledger").fetchone() != (1,):
+        return "the table ledger has not one row"
+    try:
+        read_amounts(db)
+        for (text,) in db.execute("SELECT nano_cu_hours FROM remainder"):
+            int(text)
+    except (ValueError, TypeError, RecursionError):
+        return "a counter has values that no exporter writes"
+    return ""
+
+
+def _any_row(table: str, rules: list[str]) -> str:
+    return f"SELECT 1 FROM {table} WHERE {' OR '.join(rules)} LIMIT 1"  # noqa: S608 - constants
+
+
+def _columns_of(db: sqlite3.Connection, table: str) -> set[str]:
+    found: Iterator[tuple[str]] = db.execute("SELECT name FROM pragma_table_info(?)", (table,))
+    return {name for (name,) in found}
