@@ -1,8 +1,9 @@
 """Puts the parts together. Nothing starts here, and no other module knows all of them."""
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -30,7 +31,7 @@ from exporter.poller import (
     summary,
 )
 from exporter.settings import Settings
-from exporter.snapshot import Snapshot
+from exporter.snapshot import Snapshot, groups_of
 from exporter.sources import (
     Directory,
     Discovery,
@@ -145,7 +146,7 @@ def build(
             unhealthy=unhealthy,
             unready=unready,
             on_scrape=lambda page, is_prometheus: ledger.scraped(
-                _shown(page.snapshot), is_prometheus=is_prometheus
+                _ShownCounters(page.snapshot), is_prometheus=is_prometheus
             ),
             status=status.status,
             telemetry_path=settings.web.telemetry_path,
@@ -218,8 +219,21 @@ def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:
     return telemetry
 
 
-def _shown(snapshot: Snapshot) -> Iterator[Key]:
-    """Name the counters, one by one: mostly nobody waits for a scrape, and none is asked for."""
-    for metric, samples in snapshot.counters.items():
-        for sample in samples:
-            yield Key(metric, sample.labels)
+class _ShownCounters:
+    """The counters on a page: listed only when asked for, since mostly none awaits a scrape."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    @cached_property
+    def _keys(self) -> frozenset[object]:
+        return frozenset(
+            Key(metric, sample.labels)
+            for group in groups_of(self._snapshot.counters)
+            for metric, samples in group.items()
+            for sample in samples
+        )
+
+    def __contains__(self, key: object) -> bool:
+        """Whether the series `key` is on the page."""
+        return key in self._keys

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import NamedTuple
 
@@ -32,6 +32,47 @@ class Amount(NamedTuple):
     shown: int
 
 
+class GroupedAmounts(Mapping[Key, Amount]):
+    """The counters of all gateways and workspaces, in `groups` that are replaced one by one.
+
+    Groups are in the order of their labels. One that did not change is the very same object.
+    """
+
+    def __init__(self, groups: Mapping[tuple[str, ...], Mapping[Key, Amount]]) -> None:
+        self.groups = groups
+
+    @classmethod
+    def of(cls, amounts: Mapping[Key, Amount]) -> "GroupedAmounts":
+        """Return `amounts` in groups."""
+        return cls({}).replaced(amounts)
+
+    def __getitem__(self, key: Key) -> Amount:
+        """Return one counter."""
+        return self.groups[key.group][key]
+
+    def __iter__(self) -> Iterator[Key]:
+        """Iterate over the keys of all groups."""
+        return chain.from_iterable(self.groups.values())
+
+    def __len__(self) -> int:
+        """Return the number of counters."""
+        return sum(map(len, self.groups.values()))
+
+    def replaced(self, changed: Mapping[Key, Amount]) -> "GroupedAmounts":
+        """Return the counters with those that changed: the cost follows their groups' number."""
+        if not changed:
+            return self
+        touched: dict[tuple[str, ...], dict[Key, Amount]] = {}
+        for key, amount in changed.items():
+            group = key.group
+            if group not in touched:
+                touched[group] = {**self.groups.get(group, {})}
+            touched[group][key] = amount
+        groups = {**self.groups, **touched}
+        is_same_order = len(groups) == len(self.groups)
+        return GroupedAmounts(groups if is_same_order else dict(sorted(groups.items())))
+
+
 def switched_off(sources: Collection[Source], max_proxy_users: int) -> frozenset[Metric]:
     """Return the metrics that nothing adds to while only `sources` are polled.
 
@@ -48,18 +89,20 @@ def switched_off(sources: Collection[Source], max_proxy_users: int) -> frozenset
 
 def read_amounts(
     db: sqlite3.Connection, hidden: Collection[Metric] = frozenset()
-) -> dict[Key, Amount]:
+) -> GroupedAmounts:
     """Read every counter but those of `hidden` metrics.
 
     These stay in the file, as do those of a metric that this version does not have. Raises
     `ValueError` or `TypeError` where a row is not one that `write_amounts` writes.
     """
     rows = db.execute("SELECT metric, labels, value, shown FROM counter")
-    return {
-        _key(_METRICS[name], labels): _amount(_METRICS[name], int(value), int(shown))
-        for name, labels, value, shown in rows
-        if name in _METRICS and _METRICS[name] not in hidden
-    }
+    return GroupedAmounts.of(
+        {
+            _key(_METRICS[name], labels): _amount(_METRICS[name], int(value), int(shown))
+            for name, labels, value, shown in rows
+            if name in _METRICS and _METRICS[name] not in hidden
+        }
+    )
 
 
 def _key(metric: Metric, stored: str) -> Key:
@@ -101,7 +144,7 @@ class Changes:
 
     def __init__(
         self,
-        before: Mapping[Key, Amount],
+        before: GroupedAmounts,
         holding: Holding,
         *,
         due: Collection[Key],
@@ -177,16 +220,19 @@ def _overcounted_of(key: Key) -> Key:
 class _Users:
     """The proxy users that have series of their own, per gateway, in order of first sight."""
 
-    def __init__(self, amounts: Iterable[Key]) -> None:
+    def __init__(self, before: GroupedAmounts) -> None:
+        self._before = before
         self._admitted: dict[tuple[str, ...], set[str]] = {}
-        for key in amounts:
-            if key.metric in _BY_PROXY_USER and key.labels[-1] != OTHER_PROXY_USER:
-                self._admitted.setdefault(key.labels[:-1], set()).add(key.labels[-1])
 
     def admit(self, key: Key, limit: int) -> Key:
         """Give `key`, or that of the other users where its user is one too many."""
         *gateway, user = key.labels
-        admitted = self._admitted.setdefault(tuple(gateway), set())
+        if key.group not in self._admitted:
+            known = self._before.groups.get(key.group, {})
+            self._admitted[key.group] = {
+                each.labels[-1] for each in known if each.metric in _BY_PROXY_USER
+            } - {OTHER_PROXY_USER}
+        admitted = self._admitted[key.group]
         if user in admitted or len(admitted) < limit:
             admitted.add(user)
             return key

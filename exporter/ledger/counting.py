@@ -27,6 +27,11 @@ class Key(NamedTuple):
         """Give workspace and gateway, where the series is of one."""
         return self.labels[:2] if self.metric.labels[:2] == _OF_GATEWAY else None
 
+    @property
+    def group(self) -> tuple[str, ...]:
+        """The workspace, and the gateway where there is one: their series change together."""
+        return self.gateway or self.labels[:1]
+
 
 class Row(NamedTuple):
     """What is remembered of one session.

@@ -7,7 +7,8 @@ until some time has passed since the first scrape that showed it.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from itertools import takewhile
 
 from exporter.ledger.counting import Key
 
@@ -32,19 +33,22 @@ class Holding:
         self.is_active = hold > 0
         self._hold = hold
         self._lock = threading.Lock()
-        self._first_scraped: dict[Key, float | None] = dict.fromkeys(filter(_can_be_held, keys))
+        self._waiting = dict.fromkeys(filter(_can_be_held, keys))
+        """Series that no scrape has shown yet."""
+        self._scraped: dict[Key, float] = {}
+        """When each of the others was first scraped, the earliest first."""
         self.knows_prometheus = knows_prometheus
         self._last_prometheus = started_at
 
     def __len__(self) -> int:
         """Count the series that are held."""
-        return len(self._first_scraped) if self.is_active else 0
+        return len(self._waiting) + len(self._scraped) if self.is_active else 0
 
     def is_held(self, key: Key) -> bool:
         """Tell whether the increases of `key` must not show yet."""
-        return self.is_active and key in self._first_scraped
+        return self.is_active and (key in self._waiting or key in self._scraped)
 
-    def scraped(self, keys: Iterable[Key], at: float, *, is_prometheus: bool) -> None:
+    def scraped(self, keys: Container[Key], at: float, *, is_prometheus: bool) -> None:
         """Note that a scrape at `at` showed `keys`; only the first one of each counts.
 
         Once Prometheus was seen, other readers of the page do not count as scrapes; nor does
@@ -54,33 +58,34 @@ class Holding:
             is_expected = self.knows_prometheus and at - self._last_prometheus <= PATIENCE_SECONDS
             if is_prometheus:
                 if not is_expected:
-                    self._first_scraped = dict.fromkeys(self._first_scraped)
+                    self._waiting |= dict.fromkeys(self._scraped)
+                    self._scraped = {}
                 self.knows_prometheus = True
                 self._last_prometheus = at
             elif is_expected:
                 return
-            if None in self._first_scraped.values():
-                for key in keys:
-                    if key in self._first_scraped and self._first_scraped[key] is None:
-                        self._first_scraped[key] = at
+            for key in [key for key in self._waiting if key in keys]:
+                del self._waiting[key]
+                self._scraped[key] = at
 
     def due(self, now: float) -> list[Key]:
         """Give the series whose hold is over at `now`."""
         with self._lock:
-            return [
-                key
-                for key, first in self._first_scraped.items()
-                if not self.is_active or (first is not None and now - first >= self._hold)
-            ]
+            if not self.is_active:
+                return [*self._waiting, *self._scraped]
+            over = takewhile(lambda item: now - item[1] >= self._hold, self._scraped.items())
+            return [key for key, _ in over]
 
     def settle(self, *, born: Iterable[Key], released: Iterable[Key]) -> None:
         """Take up what a committed transaction did: hold what is new, let go what was due."""
         with self._lock:
             for key in released:
-                self._first_scraped.pop(key, None)
+                self._waiting.pop(key, None)
+                self._scraped.pop(key, None)
             if self.is_active:
                 for key in filter(_can_be_held, born):
-                    self._first_scraped.setdefault(key, None)
+                    if key not in self._scraped:
+                        self._waiting[key] = None
 
 
 def _can_be_held(key: Key) -> bool:

@@ -7,14 +7,19 @@ are on the disk.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from exporter.clock import Clock
-from exporter.ledger.amounts import Amount, Changes, read_amounts, switched_off, write_amounts
+from exporter.ledger.amounts import (
+    Changes,
+    GroupedAmounts,
+    read_amounts,
+    switched_off,
+    write_amounts,
+)
 from exporter.ledger.clusters import WorkspaceBook
 from exporter.ledger.counting import Key, is_created_after
 from exporter.ledger.file import LedgerFile, translated
@@ -33,7 +38,7 @@ class LedgerState:
     show their increases yet.
     """
 
-    amounts: Mapping[Key, Amount]
+    amounts: GroupedAmounts
     created_at: float
     sessions: int
     size_bytes: int
@@ -242,7 +247,7 @@ class Ledger:
             found = self._db.execute(_ENDED_SINCE, (*gateway, at))
             return frozenset(session_id for (session_id,) in found)
 
-    def scraped(self, keys: Iterable[Key], *, is_prometheus: bool) -> None:
+    def scraped(self, keys: Container[Key], *, is_prometheus: bool) -> None:
         """Note that a scrape showed the series `keys`: their hold runs from now on."""
         self._holding.scraped(keys, self._clock.monotonic(), is_prometheus=is_prometheus)
 
@@ -280,7 +285,7 @@ class Ledger:
                     self._db.execute(_MEET_PROMETHEUS)
                 state = replace(
                     before,
-                    amounts=MappingProxyType({**before.amounts, **changed}),
+                    amounts=before.amounts.replaced(changed),
                     sessions=before.sessions + changes.sessions,
                     size_bytes=self._read_size(),
                 )
@@ -306,10 +311,10 @@ class Ledger:
         self._holding.settle(born=found.amounts.keys() - known.amounts.keys(), released=())
         return found
 
-    def _read_state(self, amounts: Mapping[Key, Amount]) -> LedgerState:
+    def _read_state(self, amounts: GroupedAmounts) -> LedgerState:
         created_at, sessions = self._db.execute(_FACTS).fetchone()
         size, held = self._read_size(), len(self._holding)
-        return LedgerState(MappingProxyType(amounts), created_at, sessions, size, held)
+        return LedgerState(amounts, created_at, sessions, size, held)
 
     def _read_size(self) -> int:
         size: int = self._db.execute(_SIZE).fetchone()[0]

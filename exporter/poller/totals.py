@@ -1,9 +1,11 @@
 """From the ledger's exact integers to the samples on the page."""
 
+from collections.abc import Mapping
+
 from exporter import catalog
-from exporter.ledger import Ledger, LedgerState
+from exporter.ledger import Amount, Key, Ledger, LedgerState
 from exporter.model import NANO
-from exporter.snapshot import Samples, SampleSet, Snapshot
+from exporter.snapshot import GroupedSamples, Samples, SampleSet, Snapshot
 
 _IN_NANO = frozenset(
     (catalog.LIVY_CU_HOURS, catalog.LIVY_PROXY_USER_CU_HOURS, catalog.LIVY_OVERCOUNTED)
@@ -11,30 +13,46 @@ _IN_NANO = frozenset(
 
 
 class Totals:
-    """Puts the ledger's totals onto pictures, made anew only when they changed."""
+    """Puts the ledger's totals onto pictures; a group is made again only when it changed."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._groups: dict[tuple[str, ...], tuple[Mapping[Key, Amount], Samples]] = {}
         self._state = ledger.state
-        self._samples = samples(self._state)
+        self._counters = self._samples()
 
     def onto(self, snapshot: Snapshot) -> Snapshot:
         """Give `snapshot` with the totals of now; the same one where nothing changed."""
-        state = self._ledger.state
-        if state is not self._state:
-            self._state = state
-            self._samples = samples(state)
-        if snapshot.counters is self._samples:
+        if self._ledger.state is not self._state:
+            self._state = self._ledger.state
+            self._counters = self._samples()
+        if snapshot.counters is self._counters:
             return snapshot
-        return snapshot.with_counters(self._samples)
+        return snapshot.with_counters(self._counters)
+
+    def _samples(self) -> Samples:
+        known = self._groups
+        self._groups = {
+            group: known[group]
+            if group in known and known[group][0] is amounts
+            else (amounts, _samples_of(amounts))
+            for group, amounts in self._state.amounts.groups.items()
+        }
+        return GroupedSamples((_facts(self._state), *(made for _, made in self._groups.values())))
 
 
-def samples(state: LedgerState) -> Samples:
-    """Give what the page says of the ledger: the counters as they may show, and its own facts."""
+def _samples_of(amounts: Mapping[Key, Amount]) -> Samples:
+    """Return what the page may say of some counters."""
     found = SampleSet()
-    for key, amount in sorted(state.amounts.items(), key=lambda item: item[0].labels):
+    for key, amount in sorted(amounts.items(), key=lambda item: item[0].labels):
         scale = NANO if key.metric in _IN_NANO else 1
         found.add(key.metric, key.labels, amount.shown / scale)
+    return found.freeze()
+
+
+def _facts(state: LedgerState) -> Samples:
+    """Return what the page says of the ledger itself."""
+    found = SampleSet()
     found.add(catalog.LEDGER_CREATED, (), state.created_at)
     found.add(catalog.LEDGER_SESSIONS, (), state.sessions)
     found.add(catalog.LEDGER_SIZE, (), state.size_bytes)

@@ -1,14 +1,14 @@
 """What has happened since the start, noted as pictures are published: bounded, in memory only."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter import catalog
 from exporter.clock import Clock
-from exporter.ledger import Key, LedgerState
+from exporter.ledger import Amount, Key, LedgerState
 from exporter.model import Scope, Target
-from exporter.snapshot import Failure, Snapshot
+from exporter.snapshot import Failure, Snapshot, TargetView
 
 BUCKETS = 60
 """How many buckets of the near past are kept."""
@@ -49,9 +49,10 @@ class Recorder:
         self._clock = clock
         self._read_ledger = state
         self._state = state()
-        self._starts = _values(self._state)
-        self._gateways = _gateways(self._state)
-        self._polls: dict[Target, int] = {}
+        self._starts = {
+            key: amount.value for key, amount in self._state.amounts.items() if key.metric in _USAGE
+        }
+        self._targets: Mapping[Target, TargetView] = {}
         self._failures: dict[Target | Scope, Seen] = {}
         self._tallies: deque[Tally] = deque(maxlen=BUCKETS)
 
@@ -83,22 +84,23 @@ class Recorder:
 
     def _note_polls(self, snapshot: Snapshot, tally: Tally) -> None:
         for target, view in snapshot.targets.items():
-            if view.polls == self._polls.get(target, 0):
+            before = self._targets.get(target)
+            if before is view or view.polls == (before.polls if before else 0):
                 continue
             tally.polls += 1
             if view.failure is not None:
                 tally.failures += 1
                 self._failures[target] = Seen(view.failure, self._clock.now())
-        self._polls = {target: view.polls for target, view in snapshot.targets.items()}
+        self._targets = snapshot.targets
 
     def _note_discoveries(self, snapshot: Snapshot) -> None:
         for scope, view in snapshot.discoveries.items():
             before = self._failures.get(scope)
             if view.failure is not None and (before is None or before.failure is not view.failure):
                 self._failures[scope] = Seen(view.failure, self._clock.now())
-        known = self._polls.keys() | snapshot.discoveries.keys()
-        for gone in self._failures.keys() - known:
-            del self._failures[gone]
+        for of in [*self._failures]:
+            if of not in snapshot.targets and of not in snapshot.discoveries:
+                del self._failures[of]
 
     def _burned(self) -> int:
         """Give the nano-CU-hours that were counted since the last look at the ledger."""
@@ -106,21 +108,20 @@ class Recorder:
         if state is before:
             return 0
         self._state = state
-        values, burned = _values(state), 0
-        for key, value in values.items():
-            if key not in self._starts:
-                self._starts[key] = 0 if key.gateway in self._gateways else value
+        return sum(
+            self._burned_by(before.amounts.groups.get(group), amounts)
+            for group, amounts in state.amounts.groups.items()
+        )
+
+    def _burned_by(self, before: Mapping[Key, Amount] | None, amounts: Mapping[Key, Amount]) -> int:
+        """Give what one gateway has burned; of one that is new, nothing is known to be new."""
+        if amounts is before:
+            return 0
+        burned = 0
+        for key, amount in amounts.items():
+            if key.metric in _USAGE and key not in self._starts:
+                self._starts[key] = amount.value if before is None else 0
             if key.metric is catalog.LIVY_CU_HOURS:
-                known = before.amounts.get(key)
-                burned += value - (self._starts[key] if known is None else known.value)
-        self._gateways |= _gateways(state)
+                known = before.get(key) if before else None
+                burned += amount.value - (self._starts[key] if known is None else known.value)
         return burned
-
-
-def _values(state: LedgerState) -> dict[Key, int]:
-    return {key: amount.value for key, amount in state.amounts.items() if key.metric in _USAGE}
-
-
-def _gateways(state: LedgerState) -> set[tuple[str, ...] | None]:
-    """Give the gateways of which the ledger knows anything: their first contact is over."""
-    return {key.gateway for key in state.amounts}
