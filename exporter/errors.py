@@ -5,6 +5,7 @@
     │   ├── SettingsError           settings: flags, environment, file
     │   ├── WebConfigError          the file of web.config.file, or a certificate it names
     │   └── AddressInUseError       the listen address cannot be bound
+    ├── ThreadLimitError            no thread can be started
     └── PollError                   a poll of one target failed; carries its `reason`
         ├── ApiError                one call of the API failed
         │   ├── ThrottledError      throttled
@@ -68,6 +69,16 @@ class WebConfigError(UsageError):
 
 class AddressInUseError(UsageError):
     """The listen address cannot be bound."""
+
+
+class ThreadLimitError(ExporterError):
+    """No thread can be started, because a limit of the system is reached."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot start a thread: the limit on processes and threads is reached; raise TasksMax="
+            " (systemd), --pids-limit (Docker), podPidsLimit (Kubernetes) or ulimit -u"
+        )
 
 
 class PollError(ExporterError):

@@ -25,7 +25,7 @@ DEFAULT = "127.0.0.1:9825"
 SECONDS = 2.0
 """How long to wait for the next sign of life; twice as long at most, where TLS is tried too."""
 
-_ALL_INTERFACES = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - no bind
+_ALL_INTERFACES = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - no bind
 _OK = 200
 _UNAUTHORIZED = 401
 

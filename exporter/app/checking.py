@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter.api import Client, CredentialSource, NullMeter
+from exporter.app import threads
 from exporter.app.clients import Clients
 from exporter.app.commands import vendor_credentials
 from exporter.app.connections import open_http
@@ -50,7 +51,7 @@ def run(settings: Settings) -> Sequence[Finding]:
     return [
         *_web_config(settings.web.config.file),
         *_ledger(settings.ledger.path),
-        *asyncio.run(_run(settings, planned)),
+        *threads.run(_run(settings, planned)),
     ]
 
 

@@ -15,6 +15,7 @@ from exporter.app.connections import open_http
 from exporter.app.life import live
 from exporter.app.notify import Notifier
 from exporter.app.progress import progress_on
+from exporter.app.threads import run
 from exporter.clock import SystemClock
 from exporter.errors import UsageError
 from exporter.exposition import Form, PageFormat
@@ -29,13 +30,13 @@ _DEMO_HOLD_SECONDS = 20.0
 def serve(settings: Settings) -> int:
     """Run the daemon until a signal ends it."""
     with progress_on(sys.stderr) as on_walk:
-        return asyncio.run(_serve(settings, on_walk))
+        return run(_serve(settings, on_walk))
 
 
 def demo(settings: Settings) -> int:
     """Run the daemon on an embedded simulated cloud until a signal ends it."""
     with progress_on(sys.stderr) as on_walk:
-        return asyncio.run(_demo(settings, on_walk))
+        return run(_demo(settings, on_walk))
 
 
 def once(settings: Settings, output: Path | None) -> int:
@@ -44,7 +45,7 @@ def once(settings: Settings, output: Path | None) -> int:
     The page shows the true totals: nothing is held back, as there is no series of scrapes.
     """
     with progress_on(sys.stderr) as on_walk:
-        return asyncio.run(_once(settings, output, on_walk))
+        return run(_once(settings, output, on_walk))
 
 
 async def _serve(settings: Settings, on_walk: OnWalk) -> int:

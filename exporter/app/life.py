@@ -10,15 +10,14 @@ was ever shown is on the disk by then.
 import asyncio
 import ctypes
 import gc
-import os
-import signal
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import partial
 
 import structlog
 
+from exporter import signals
 from exporter.app.build import Exporter
 from exporter.app.notify import Notifier
 from exporter.poller import Schedule
@@ -30,11 +29,10 @@ _log = structlog.get_logger(__name__)
 STARTED = "started"
 STOPPING = "stopping"
 STOPPED = "stopped"
-CUT_SHORT = "stop_cut_short"
+SHUTDOWN_FORCED = "shutdown_forced"
 
 _POLL_GRACE_SECONDS = 4.0
 _STOP_SECONDS = 7.0
-_LAST_WORD_SECONDS = 0.2
 _PULSE_SECONDS = 1.0
 _SWITCH_SECONDS = 0.001
 _FULL_COLLECTION = 100
@@ -118,7 +116,7 @@ def spare_memory() -> None:
 
 @asynccontextmanager
 async def _signals() -> AsyncIterator[asyncio.Event]:
-    """Give an event that SIGTERM and SIGINT set while the block runs.
+    """Give an event that the signals which end the process set while the block runs.
 
     The handlers are Python's own, not those of the event loop: they run also while the loop is
     stuck in a system call, and the time in which the process has to end begins there.
@@ -127,30 +125,11 @@ async def _signals() -> AsyncIterator[asyncio.Event]:
 
     def caught(_number: int, _frame: object) -> None:
         if not stop.is_set():
-            _end_at_last(_STOP_SECONDS)
+            signals.force_exit_after(_STOP_SECONDS, 0, partial(_log.warning, SHUTDOWN_FORCED))
         loop.call_soon_threadsafe(stop.set)
 
-    before = {number: signal.signal(number, caught) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with signals.handled_by(caught):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end_at_last(seconds: float) -> None:
-    """End the process after so long, if it still runs."""
-
-    def end() -> None:
-        # On a thread of its own, because the log may be what hangs.
-        last_word = threading.Thread(target=_log.warning, args=(CUT_SHORT,), daemon=True)
-        last_word.start()
-        last_word.join(_LAST_WORD_SECONDS)
-        os._exit(0)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
 
 
 def pulse(exporter: Exporter, notifier: Notifier) -> AbstractContextManager[None]:

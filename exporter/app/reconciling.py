@@ -7,6 +7,7 @@ from functools import partial
 from itertools import count
 
 from exporter.api import PAGE_SIZE, Client, NullMeter, walk_pages
+from exporter.app import threads
 from exporter.app.clients import Clients
 from exporter.app.commands import vendor_credentials
 from exporter.app.connections import open_http
@@ -25,7 +26,7 @@ from exporter.sources import discover
 def run(settings: Settings) -> int:
     """Print a balance for each gateway and queue; 1 where one does not fit or cannot be read."""
     with progress_on(sys.stderr) as on_walk:
-        return asyncio.run(_run(settings, on_walk))
+        return threads.run(_run(settings, on_walk))
 
 
 async def _run(settings: Settings, on_walk: OnWalk) -> int:

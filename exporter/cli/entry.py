@@ -1,67 +1,85 @@
 """The way into the program and, whatever happens, out of it with an exit code."""
 
-import io
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Final
 
+from exporter import signals
+from exporter.cli import output
 from exporter.errors import ExporterError, PollError, UsageError
 
 FAILED = 1
 MISUSED = 2
-INTERRUPTED = 130
-"""128 + SIGINT, as shells report it."""
 PIPE_CLOSED = 141
-"""128 + SIGPIPE, likewise."""
+"""128 + SIGPIPE, as shells report it."""
+
+_DAEMONS: Final = frozenset({"serve", "demo"})
+
+_MEANT_FOR_OTHERS: Final = (
+    "PROMETHEUS_MULTIPROC_DIR",
+    "prometheus_multiproc_dir",
+    "WEB_CONCURRENCY",
+    "DEBUG",
+)
+"""Variables for other programs of the machine, which our libraries would obey: to keep metrics in
+files, to start processes, and to print requests with their secrets."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that `argv` names; gives the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
-    _open_what_is_closed()
-    _write_what_cannot_be_encoded()
+    """Run the command that `argv` names; gives the exit code.
+
+    Without `argv` it is the process that was started for it, whose signals it handles.
+    """
+    if argv is None:
+        argv = sys.argv[1:]
+        signals.handle_from_start(is_daemon=_is_daemon(argv))
+        output.prepare()
     try:
         code = _run(argv)
-        print(end="", flush=True)  # here, where a closed pipe is still caught
-    except UsageError as error:
-        _complain(*error.problems)
-        return MISUSED
-    except ExporterError as error:
-        advice = error.advice if isinstance(error, PollError) else ""
-        _complain("; ".join(filter(None, (str(error), advice))))
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes stdout once more at exit, and would complain about it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        sys.stdout.flush()  # here, where an error is still caught
+    except signals.Interrupted as interrupted:
+        return 0 if _is_daemon(argv) else interrupted.exit_code
+    except output.OutputError as error:
+        return _without_output(error)
     except Exception as error:  # noqa: BLE001 - the outermost boundary: people get one line
-        _complain_of_bug(error, argv)
-        return FAILED
+        return _explained(error, argv)
     return code
 
 
-def _open_what_is_closed() -> None:
-    """Write into nothing where stdout or stderr was closed (`2>&-`), as daemons may be started.
-
-    Python has `None` there then, and the next file or socket would get its number.
-    """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
-            setattr(sys, name, nowhere)
+def _without_output(error: output.OutputError) -> int:
+    output.give_up(sys.stdout)
+    if error.errno == errno.EPIPE:
+        return PIPE_CLOSED
+    _complain(f"the output cannot be written: {error.strerror}")
+    return FAILED
 
 
-def _write_what_cannot_be_encoded() -> None:
-    """Let stdout write characters that the locale lacks as escapes, as stderr does by itself."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+def _explained(error: Exception, argv: Sequence[str]) -> int:
+    match error:
+        case UsageError(problems=problems):
+            _complain(*problems)
+            return MISUSED
+        case PollError(advice=advice) if advice:
+            _complain(f"{error}; {advice}")
+        case ExporterError():
+            _complain(str(error))
+        case _:
+            _complain_of_bug(error, argv)
+    return FAILED
+
+
+def _is_daemon(argv: Sequence[str]) -> bool:
+    """Ask the raw arguments, because the command may not have been looked up yet."""
+    words = {word for word in argv if not word.startswith("-")}
+    return not words or not _DAEMONS.isdisjoint(words)
 
 
 def _run(argv: Sequence[str]) -> int:
+    for name in _MEANT_FOR_OTHERS:
+        os.environ.pop(name, None)
     # Late, so that whatever goes wrong on the way in is caught too.
     from exporter.cli import commands  # noqa: PLC0415
 
@@ -69,8 +87,11 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _complain(*problems: str) -> None:
-    for problem in problems:
-        print("error:", " ".join(problem.splitlines()), file=sys.stderr)
+    try:
+        for problem in problems:
+            print("error:", " ".join(problem.splitlines()), file=sys.stderr, flush=True)
+    except OSError:
+        output.give_up(sys.stderr)  # the exit code says it all
 
 
 def _complain_of_bug(error: Exception, argv: Sequence[str]) -> None:

@@ -42,6 +42,9 @@ RETENTION_SECONDS: Final = 144_000.0
 DORMANT_SECONDS: Final = 2400.0
 """Real seconds from the start of the demo to the first start of the dormant cluster."""
 
+LONGEST_LEAP_SECONDS: Final = 86400.0
+"""Real seconds that are made up for when a machine wakes, say."""
+
 
 class Fleet:
     """Brings a world to a given time; how often it was asked on the way makes no difference."""
@@ -50,6 +53,7 @@ class Fleet:
         """Fill the world, its past included, as it is at `start` (seconds since the epoch)."""
         self._world = world
         self._now = start
+        self._left_out = 0.0
         past = start - RETENTION_SECONDS / speed
         for workspace in WORKSPACES:
             world.put_workspace(workspace)
@@ -63,8 +67,13 @@ class Fleet:
         self.advance(start)
 
     def advance(self, now: float) -> None:
-        """Let everything happen that happens until `now`; a clock that steps back stands still."""
-        self._now = max(self._now, now)
+        """Let everything happen that happens until `now`; a clock that steps back stands still.
+
+        One that leaps ahead does not: a demo has no use for the life of weeks, made up at once.
+        """
+        if now - self._left_out - self._now > LONGEST_LEAP_SECONDS:
+            self._left_out = now - self._now
+        self._now = max(self._now, now - self._left_out)
         for stream in self._streams:
             stream.advance(self._world, self._now)
         for phases in self._clusters:

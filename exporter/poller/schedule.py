@@ -33,6 +33,25 @@ _TOLERATED_STEP = timedelta(seconds=1)
 Work = Target | Scope
 
 
+class _EveryInterval(IntervalTrigger):  # type: ignore[misc]  # the library has no types
+    """An interval that begins with each run, so that runs which were missed are never listed.
+
+    APScheduler's own steps through each of them: those of a year, once a second, take minutes and
+    gigabytes where the wall clock is set. And without a time zone it would ask for the local one,
+    which the machine may not know.
+    """
+
+    def __init__(self, seconds: float, jitter: float | None = None) -> None:
+        super().__init__(seconds=seconds, jitter=jitter, timezone=UTC)
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """Give the time one interval from now."""
+        fire_time: datetime | None = super().get_next_fire_time(previous_fire_time and now, now)
+        return fire_time
+
+
 class Schedule:
     """Runs polls and discoveries on their intervals (seconds) until it is stopped."""
 
@@ -66,7 +85,7 @@ class Schedule:
 
     def start(self, tick: Callable[[], Awaitable[None]]) -> None:
         """Start, with `tick` every second."""
-        self._scheduler.add_job(tick, IntervalTrigger(seconds=_TICK_SECONDS), id="tick")
+        self._scheduler.add_job(tick, _EveryInterval(_TICK_SECONDS), id="tick")
         self._scheduler.start()
         self._watch_clock()
 
@@ -76,14 +95,14 @@ class Schedule:
         self._works[str(work)] = work
         self._scheduler.add_job(
             partial(self._run, work),
-            IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
+            _EveryInterval(interval, jitter=interval * _JITTER),
             id=str(work),
             next_run_time=datetime.now(UTC),
         )
         if isinstance(work, Target):
             self._scheduler.add_job(
                 partial(self._begin_check, work),
-                IntervalTrigger(seconds=interval, jitter=interval * _JITTER, timezone=UTC),
+                _EveryInterval(interval, jitter=interval * _JITTER),
                 id=_check_id(work),
             )
 

@@ -30,13 +30,13 @@ def parse(text: str) -> ListenAddress:
     match = _ADDRESS.fullmatch(text.strip())
     if match is None or int(match["port"]) > _HIGHEST_PORT:
         raise ValueError(_ADVICE)
-    if match["v6"] is not None:
-        _check_v6(match["v6"])
-    return ListenAddress(match["v6"] or match["host"] or "", int(match["port"]))
+    host = _shortest(match["v6"]) if match["v6"] is not None else match["host"]
+    return ListenAddress(host, int(match["port"]))
 
 
-def _check_v6(host: str) -> None:
+def _shortest(host: str) -> str:
+    """Write an address of IPv6 in the one way by which it can be compared."""
     try:
-        ipaddress.IPv6Address(host)
+        return str(ipaddress.IPv6Address(host))
     except ValueError:
         raise ValueError(_ADVICE) from None

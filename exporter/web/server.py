@@ -102,16 +102,19 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Listen on `host` (empty for all interfaces) and `port`.
+    """Listen on `host` and `port`; on all interfaces where the host is empty or `::`.
 
-    Raises `AddressInUseError` where that is not possible.
+    All interfaces are those of IPv4 alone where the kernel lacks IPv6. Raises `AddressInUseError`
+    where the address cannot be listened on.
     """
-    is_six = ":" in host or not host
+    is_any = host in {"", "::"}
+    is_dual = is_any and socket.has_dualstack_ipv6()
+    is_six = is_dual or (":" in host and not is_any)
     try:
         listener = socket.create_server(
-            (host, port),
+            ("" if is_any else host, port),
             family=socket.AF_INET6 if is_six else socket.AF_INET,
-            dualstack_ipv6=not host and socket.has_dualstack_ipv6(),
+            dualstack_ipv6=is_dual,
             backlog=_BACKLOG,
         )
     except OSError as error:

@@ -1,6 +1,7 @@
 """Commands, their help, and the outermost boundary."""
 
 import io
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from exporter.cli.helptext import render
 from exporter.cli.registry import COMMANDS, Call, Command
 from exporter.errors import LedgerError, UsageError
 from exporter.settings.names import known
+from exporter.signals import Interrupted
 
 Capture = pytest.CaptureFixture[str]
 
@@ -78,7 +80,7 @@ def failing(error: BaseException) -> Callable[[Call], int]:
             "error: the disk is full; make room\n",
         ),
         (LedgerError("the disk is full"), 1, "error: the disk is full\n"),
-        (KeyboardInterrupt(), 130, ""),
+        (Interrupted(signal.SIGINT), 130, ""),
         (
             ZeroDivisionError("oh"),
             1,

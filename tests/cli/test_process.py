@@ -94,6 +94,18 @@ def test_a_closed_pipe_is_no_error_to_speak_of() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("command", [["config"], ["metrics"], ["--help"], ["--version"]])
+def test_output_that_cannot_be_written_is_one_line(command: list[str]) -> None:
+    """A full disk is named, and nothing else is said."""
+    done = run(*command, script='"$0" "$@" >/dev/full')
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the output cannot be written: No space left on device\n",
+    )
+    done = run(*command, script='"$0" "$@" >/dev/full 2>/dev/full')
+    assert done.returncode == 1
+
+
 def test_a_closed_stderr_is_no_error() -> None:
     """Whoever starts it without a place for the log gets the answer all the same."""
     command = ("check", "--region-id=cn-a", "--api.endpoint=http://127.0.0.1:1")

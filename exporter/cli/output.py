@@ -1,0 +1,49 @@
+"""Stdout and stderr as the program needs them, whatever they lead to."""
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class OutputError(OSError):
+    """What was to go to stdout cannot be written; a closed pipe has the number EPIPE."""
+
+
+class _Stdout(io.FileIO):
+    """Stdout whose errors cannot be taken for those of another file or socket."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OutputError(error.errno, error.strerror) from error
+
+
+def prepare() -> None:
+    """Make both usable: closed ones lead nowhere, and stdout takes each character.
+
+    Python has `None` for what was closed (`2>&-`), as daemons may be started, and the next file or
+    socket would get its number. What the locale of stdout lacks is written as an escape, as on
+    stderr.
+    """
+    if sys.stdout is not None:
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Stdout(sys.stdout.fileno(), "w", closefd=False)),
+            encoding=sys.stdout.encoding,
+            errors="backslashreplace",
+            line_buffering=sys.stdout.isatty(),
+        )
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+            setattr(sys, name, nowhere)
+
+
+def give_up(stream: TextIO) -> None:
+    """Let nothing be written to `stream` any more: Python would complain when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
