@@ -18,11 +18,11 @@ import yaml
 from exporter import catalog, model
 from exporter.catalog import CATALOG, PREFIX
 from exporter.cli import entry
-from exporter.cli.registry import COMMANDS, PROGRAM
+from exporter.cli.program import PROGRAM
 from exporter.errors import Reason
-from exporter.settings import load
-from exporter.settings.names import known
+from exporter.settings.registry import all_settings
 from exporter.web.access.schema import WebFile
+from tests.support.command_line import COMMANDS, load
 from tests.support.repository import ROOT
 
 README = ROOT / "README.md"
@@ -51,7 +51,7 @@ def settings_table() -> str:
                 else f"`{setting.default}`",
                 setting.field.description or "",
             )
-            for setting in known().values()
+            for setting in all_settings().values()
         ),
     )
 
@@ -77,7 +77,7 @@ def idle_settings() -> str:
     used = attributes()
     idle = [
         setting.name
-        for path, setting in known().items()
+        for path, setting in all_settings().items()
         # The first is read before there are settings; the second through `web.listen`.
         if setting.name not in {"config.file", "web.listen-address"}
         and (path[-2] if len(path) > 1 else "self", path[-1]) not in used
@@ -181,7 +181,7 @@ def section(title: str) -> str:
 def test_every_command_is_in_the_table_of_commands() -> None:
     """No command goes unmentioned, and none is invented."""
     rows = re.findall(r"^\| `([a-z ]+)`", section("Commands"), re.MULTILINE)
-    assert rows == [command.name for command in COMMANDS]
+    assert rows == [*COMMANDS]
 
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
@@ -197,25 +197,31 @@ def test_commands_that_are_typed_exist() -> None:
     typed = re.findall(
         rf"^(?:\$ )?{PROGRAM}(?: +([a-z]+(?: [a-z]+)?))?", "\n".join(blocks()), re.MULTILINE
     )
-    assert [words for words in typed if words and words not in {c.name for c in COMMANDS}] == []
+    assert [words for words in typed if words and words not in COMMANDS] == []
 
 
 def test_flags_and_variables_exist() -> None:
     """Every flag and every variable of ours that is named anywhere is known."""
-    flags = {setting.flag for setting in known().values()} | {"--help", "--version", "--flags"}
-    flags |= {option.flag for command in COMMANDS for option in command.options}
+    flags = {setting.flag for setting in all_settings().values()} | {
+        "--help",
+        "--version",
+        "--flags",
+    }
+    flags |= {
+        flag for command in COMMANDS.values() for param in command.params for flag in param.opts
+    }
     flags |= {"--require-hashes", "--no-deps"}  # pip's
     flags |= {"--read-only", "--cap-drop", "--security-opt", "--memory"}  # docker's
     flags |= {"--name", "--restart", "--build", "--rm", "--entrypoint"}
     flags |= {"--create-namespace", "--now", "--volumes"}  # helm's, systemctl's, Compose's
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", text())) - flags == set()
-    variables = {setting.variable for setting in known().values()}
+    variables = {setting.variable for setting in all_settings().values()}
     assert set(re.findall(r"EMR_EXPORTER_\w+", text())) - variables == set()
 
 
 def test_settings_in_backticks_exist() -> None:
     """What looks like the name of a setting in a group is one."""
-    names = {setting.name for setting in known().values()}
+    names = {setting.name for setting in all_settings().values()}
     groups = {name.split(".")[0] for name in names if "." in name}
     looks = re.compile(rf"(?:{'|'.join(map(re.escape, groups))})(?:\.[a-z-]+)+")
     dotted = {each for each in quoted() if looks.fullmatch(each)}
@@ -282,7 +288,7 @@ def test_the_configuration_of_prometheus_is_valid(
     found: list[dict[str, Any]] = [yaml.safe_load(code) for code in blocks("yaml")]
     config = next(each for each in found if "scrape_configs" in each)
     (static,) = config["scrape_configs"][0]["static_configs"]
-    assert static["targets"] == [known()["web", "listen_address"].default]
+    assert static["targets"] == [all_settings()["web", "listen_address"].default]
     path = tmp_path / "prometheus.yml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     subprocess.run([real_tool("promtool"), "check", "config", path], check=True)

@@ -1,91 +1,151 @@
-"""Finds the command that was typed and runs it with its settings."""
+"""The commands: each runs what `app` does, prints what it returns and gives the exit code."""
 
-import platform
-import sys
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-import exporter
-from exporter.cli import helptext
-from exporter.cli.arguments import Arguments, split
-from exporter.cli.registry import COMMANDS, DEFAULT, PROGRAM, Call, Command
-from exporter.errors import UsageError
-from exporter.settings import load
-from exporter.settings.names import nearest
+import click
 
+from exporter.cli import tables
+from exporter.cli.program import PROGRAM, Group
+from exporter.settings import Loaded
 
-def dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run what `argv` asks for; gives the exit code.
+_TARGETS = (
+    *("region-id", "workspace-ids", "livy-compute-ids", "targets", "config"),
+    *("session-clusters", "livy.enabled", "discovery.include", "discovery.exclude"),
+)
+_POLL = ("api", "poll.timeout", "log")
+_DEMO = (
+    *("config", "session-clusters", "livy", "poll", "discovery", "sessions", "usage", "web", "log"),
+    *("ledger.birth-hold", "ledger.forget-after"),
+    *("api.timeout", "api.max-attempts", "api.max-requests-per-second", "api.max-response-bytes"),
+)
 
-    Raises `UsageError` where there is no such command or its settings are wrong.
-    """
-    arguments = split(argv)
-    if arguments.asks_version:
-        print(version())
-        return 0
-    command, values = _find(arguments.words)
-    if arguments.asks_help:
-        print(helptext.render(command if arguments.words else None, sys.stdout, environ))
-        return 0
-    _check_values(command, values)
-    options, flags = _own_options(command, arguments)
-    loaded = load(command.name.split()[0], flags, environ)
-    return command.run(Call(loaded, options, tuple(values)))
+program = Group(
+    PROGRAM,
+    default="serve",
+    help="Prometheus exporter for Spark sessions on EMR Serverless.",
+    epilog=f"""Without a command, serve runs.
+    {PROGRAM} COMMAND --help shows the settings that a command uses.
 
-
-def version() -> str:
-    """Give name, version, revision where it is known, and Python's version."""
-    revision = getattr(exporter, "__revision__", "")
-    details = [f"revision {revision}"] if revision else []
-    details.append(f"Python {platform.python_version()}")
-    return f"{PROGRAM} {exporter.__version__} ({', '.join(details)})"
+    \b
+    Exit codes:
+      0    success; a daemon: stopped by SIGTERM or SIGINT
+      1    something failed, or once, check or reconcile found a problem
+      2    wrong arguments, settings or files; each line on stderr says what to do
+      130  interrupted (Ctrl-C)
+      141  the reader of the output closed the pipe""",
+)
 
 
-def _find(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
-    """Give the command that `words` begin with, and the words after it."""
-    if not words:
-        return DEFAULT, ()
-    by_name = {command.name: command for command in COMMANDS}
-    for length in (2, 1):
-        command = by_name.get(" ".join(words[:length]))
-        if command is not None:
-            return command, words[length:]
-    parts = [name for name in by_name if name.startswith(f"{words[0]} ")]
-    if parts:
-        raise UsageError(f"{' '.join(words)}: incomplete command; there are {', '.join(parts)}")
-    advice = nearest(words[0], by_name) or f"there are {', '.join(by_name)}"
-    raise UsageError(f"{words[0]}: unknown command; {advice}")
+@program.command(
+    uses=(*_TARGETS, *_DEMO, "api", "ledger"),
+    example="serve --region-id=cn-hangzhou --web.listen-address=:9825",
+)
+def serve(loaded: Loaded) -> int:
+    """Poll sessions on an interval and serve their metrics to Prometheus (default command)."""
+    from exporter import app
+
+    _log(loaded)
+    return app.serve(loaded.settings)
 
 
-def _check_values(command: Command, values: Sequence[str]) -> None:
-    """Refuse words that the command does not take, and the lack of those that it needs."""
-    surplus = values[len(command.arguments) :]
-    if surplus:
-        raise UsageError(
-            *(f"{word}: {command.name} takes no such argument; remove it" for word in surplus)
-        )
-    lacking = command.arguments[len(values) :]
-    if lacking:
-        raise UsageError(
-            f"{command.name}: give {' '.join(lacking)}, such as {PROGRAM} {command.example}"
-        )
+@program.command(uses=(*_DEMO, "demo"), needs_region=False, example="demo --demo.speed=60")
+def demo(loaded: Loaded) -> int:
+    """Do the same against an embedded simulated cloud; no account is needed."""
+    from exporter import app
+
+    _log(loaded)
+    return app.demo(loaded.settings)
 
 
-def _own_options(command: Command, arguments: Arguments) -> tuple[dict[str, str], list[str]]:
-    """Part the command's own flags from the settings' flags."""
-    words = {option.flag: option.word for option in command.options}
-    owners = {option.flag: other.name for other in COMMANDS for option in other.options}
-    options: dict[str, str] = {}
-    flags = []
-    for flag, value in arguments.flags:
-        if flag in words and not value:
-            raise UsageError(f"{flag}: give a value, such as {flag}={words[flag]}")
-        if flag in words and value:
-            options[flag] = value
-        elif flag in owners:
-            raise UsageError(f"{flag}: only the command {owners[flag]} takes it; remove it")
-        else:
-            flags.append(flag if value is None else f"{flag}={value}")
-    lacking = [each for each in command.options if each.is_needed and each.flag not in options]
-    if lacking:
-        raise UsageError(*(f"{each.flag}: give {each.word}, {each.help}" for each in lacking))
-    return options, flags
+@program.command(
+    uses=(*_TARGETS, *_POLL, "sessions", "usage", "ledger.path", "ledger.forget-after"),
+    example="once --region-id=cn-hangzhou --output=/var/lib/node_exporter/emr.prom",
+)
+@click.option("--output", metavar="FILE", help="file to write atomically, instead of stdout")
+def once(loaded: Loaded, output: str | None) -> int:
+    """Poll every target once and print the metrics; exit 1 if any target failed."""
+    from exporter import app
+
+    _log(loaded)
+    return app.once(loaded.settings, Path(output) if output is not None else None)
+
+
+@program.command(
+    uses=(*_TARGETS, "api", "web.config", "log"), example="check --region-id=cn-hangzhou"
+)
+def check(loaded: Loaded) -> int:
+    """Try the web configuration, the credential and each API call; exit 1 if any fails."""
+    from exporter import app
+
+    _log(loaded)
+    print(tables.settings(loaded), flush=True)
+    findings = app.check(loaded.settings)
+    print(f"\n{tables.findings(findings)}")
+    return 0 if all(finding.is_good for finding in findings) else 1
+
+
+@program.command(
+    uses=(*_TARGETS, *_POLL, "ledger.path"),
+    example="reconcile --region-id=cn-hangzhou --ledger.path=/var/lib/emr/emr-exporter.db",
+)
+def reconcile(loaded: Loaded) -> int:
+    """Compare the ledger with the full history; exit 1 if any CU-hours are unaccounted for."""
+    from exporter import app
+
+    _log(loaded)
+    return app.reconcile(loaded.settings)
+
+
+@program.group()
+def ledger() -> None:
+    """Copy the ledger, or remove a gateway from it."""
+
+
+@ledger.command(
+    uses=("config", "ledger.path"),
+    needs_region=False,
+    example="ledger backup /backup/emr-exporter.db",
+)
+@click.argument("path", metavar="PATH")
+def backup(loaded: Loaded, path: str) -> int:
+    """Write a consistent copy of the ledger to PATH, also beside a running daemon."""
+    from exporter import app
+
+    return app.back_up_ledger(loaded.settings, Path(path))
+
+
+@ledger.command(
+    uses=("config", "ledger.path"),
+    needs_region=False,
+    example="ledger forget --livy-compute-id=lc-0123456789abcdef",
+)
+@click.option("--livy-compute-id", metavar="ID", required=True, help="the gateway to forget")
+def forget(loaded: Loaded, livy_compute_id: str) -> int:
+    """End the counters of a Livy gateway that is gone; stop the daemon first."""
+    from exporter import app
+
+    return app.forget_gateway(loaded.settings, livy_compute_id)
+
+
+@program.command(
+    uses=(*_TARGETS, *_DEMO, "api", "ledger", "demo"),
+    needs_region=False,
+    example="config --config.file=exporter.yml",
+)
+def config(loaded: Loaded) -> int:
+    """Print the effective settings and where each comes from, secrets masked."""
+    print(tables.settings(loaded))
+    return 0
+
+
+@program.command(uses=(), needs_region=False, example="metrics")
+def metrics(_loaded: Loaded) -> int:
+    """Print every metric with its type, labels and help."""
+    print(tables.metrics())
+    return 0
+
+
+def _log(loaded: Loaded) -> None:
+    from exporter import logs
+
+    logs.configure(loaded.settings.log.level, loaded.settings.log.format)

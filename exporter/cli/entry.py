@@ -9,6 +9,7 @@ from typing import Final
 
 from exporter import signals
 from exporter.cli import output
+from exporter.cli.arguments import place_of_command
 from exporter.errors import ExporterError, PollError, UsageError
 
 FAILED = 1
@@ -73,17 +74,18 @@ def _explained(error: Exception, argv: Sequence[str]) -> int:
 
 def _is_daemon(argv: Sequence[str]) -> bool:
     """Ask the raw arguments, because the command may not have been looked up yet."""
-    words = {word for word in argv if not word.startswith("-")}
-    return not words or not _DAEMONS.isdisjoint(words)
+    place = place_of_command(argv)
+    return place is None or argv[place] in _DAEMONS
 
 
 def _run(argv: Sequence[str]) -> int:
     for name in _MEANT_FOR_OTHERS:
         os.environ.pop(name, None)
     # Late, so that whatever goes wrong on the way in is caught too.
-    from exporter.cli import commands  # noqa: PLC0415
+    from exporter.cli.commands import program
+    from exporter.cli.program import dispatch
 
-    return commands.dispatch(argv, os.environ)
+    return dispatch(program, argv, os.environ)
 
 
 def _complain(*problems: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from exporter.catalog import CATALOG
 from exporter.settings import Loaded
-from exporter.settings.names import Setting, known
+from exporter.settings.registry import Setting, all_settings
 
 if TYPE_CHECKING:
     from exporter.app import Finding  # no more than its type: `config` needs none of the rest
@@ -16,7 +16,7 @@ def settings(loaded: Loaded) -> str:
     return "\n".join(
         f"{setting.name} = {_shown(setting, setting.value_in(loaded.settings))}"
         f"  ({_origin(setting, loaded)})"
-        for setting in known().values()
+        for setting in all_settings().values()
     )
 
 

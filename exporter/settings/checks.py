@@ -3,21 +3,23 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from exporter.settings.given import Given, strongest
-from exporter.settings.names import known
+from exporter.settings.registry import all_settings
 from exporter.settings.schema import Settings
+from exporter.settings.sources import SourceValues, first_source_with
 from exporter.settings.targets import TargetSettings
 
-_Name = Callable[[str], str]
-"""Gives how the operator named a setting, by its key."""
+_Name = Callable[..., str]
+"""Returns how the operator named a setting, or a place inside its value, by the steps to it."""
 
 
-def problems(settings: Settings, givens: Sequence[Given], *, needs_region: bool) -> Iterator[str]:
-    """Give one line for each combination that cannot be meant."""
+def cross_check(
+    settings: Settings, sources: Sequence[SourceValues], *, needs_region: bool
+) -> Iterator[str]:
+    """Return one line for each combination of settings that is not valid."""
 
-    def written(key: str) -> str:
-        given = strongest(givens, (key,))
-        return given.spellings[key,].quote() if given else known()[key,].name
+    def written(key: str, *inside: str | int) -> str:
+        source = first_source_with(sources, (key,))
+        return source.quote((key, *inside)) if source else all_settings()[key,].name
 
     yield from _exclusive(settings, written)
     yield from _gateways(settings, written)
@@ -40,12 +42,12 @@ def _exclusive(settings: Settings, written: _Name) -> Iterator[str]:
 def _gateways(settings: Settings, written: _Name) -> Iterator[str]:
     if settings.livy_compute_ids and not settings.targets and len(settings.workspace_ids) != 1:
         yield (
-            f"{written('livy_compute_ids')}: name exactly one workspace with "
-            f"{known()['workspace_ids',].flag}, or use {known()['targets',].flag} for several"
+            f"{written('livy_compute_ids')}: name exactly one workspace with --workspace-ids, "
+            "or use --targets for several"
         )
     for index, target in enumerate(settings.targets):
         if target.livy_compute_ids and not target.workspace_id:
-            yield f"{written('targets')}[{index}].livy_compute_ids: name their workspace_id too"
+            yield f"{written('targets', index, 'livy_compute_ids')}: name their workspace_id too"
 
 
 def _duplicates(settings: Settings, written: _Name) -> Iterator[str]:
@@ -65,8 +67,8 @@ def _regions(settings: Settings, written: _Name) -> Iterator[str]:
     if settings.region_id:
         return
     if not settings.targets:
-        region = known()["region_id",]
+        region = all_settings()["region_id",]
         yield f"region-id: no region is set; give {region.flag}=cn-hangzhou or {region.variable}"
     for index, target in enumerate(settings.targets):
         if not target.region_id:
-            yield f"{written('targets')}[{index}]: give it a region_id, or set --region-id for all"
+            yield f"{written('targets', index)}: give it a region_id, or set --region-id for all"

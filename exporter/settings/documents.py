@@ -1,7 +1,7 @@
-"""Strict reading of YAML files and JSON texts, shared by the settings and the web configuration.
+"""Strict reading of YAML files and JSON texts, for the settings and the web configuration.
 
 Scalars are texts as they were written: `010`, `yes` and `1:30` mean in a file what they mean in an
-environment variable, and whoever asked for a number or a truth value reads it from the text.
+environment variable, and the schema reads numbers and truth values from the text.
 """
 
 import json
@@ -26,13 +26,8 @@ _MAX_VALUES = 50_000
 """Aliases can make many values of a small file."""
 
 _TAG = "tag:yaml.org,2002:"
-_NULL = f"{_TAG}null"
-_MERGE = f"{_TAG}merge"
-_TAGS = {
-    _TAG + name
-    for name in ("null", "bool", "int", "float", "timestamp", "str", "value", "map", "seq")
-}
-"""Of values that carry no tag; PyYAML guesses them."""
+_PLAIN = ("null", "bool", "int", "float", "timestamp", "str", "value", "map", "seq")
+"""What PyYAML takes a value without a tag for."""
 
 _ADVICE = {
     "found undefined alias": "undefined alias; put a text that begins with * in quotes",
@@ -42,43 +37,39 @@ _ADVICE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with one key or value of a document."""
-
-    steps: Steps
-    line: int
-    advice: str
-
-
-@dataclass(frozen=True, slots=True)
 class Document:
-    """What stands in a file."""
+    """The content of a file."""
 
+    path: Path
     value: Any
     """Dictionaries, lists and texts; `None` for a key without value."""
 
     lines: Mapping[Steps, int]
     """The line of every key and list item."""
 
-    problems: tuple[Problem, ...]
+    def place(self, steps: Steps) -> str:
+        """Return file and line of a value, or of what encloses it."""
+        while steps not in self.lines:
+            steps = steps[:-1]
+        return f"{self.path}, line {self.lines[steps]}"
 
 
 def read_yaml(path: Path, setting: str) -> Document:
     """Read the YAML file that the flag `setting` names.
 
-    Raises `UsageError` where the file cannot be read as a whole.
+    Raises `UsageError` with one line that names file, line and what to do.
     """
     text = _text(path, setting)
     reading = _Reading()
     try:
         root = yaml.compose(text, _Loader)
-        value = None if root is None else reading.value(root, (), 0)
+        value = None if root is None else reading.value(root, ())
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}{_place(error, text)}: invalid YAML: {_what(error)}") from None
-    return Document(value, reading.lines, tuple(reading.problems))
+        raise UsageError(f"{path}{_place(error, text)}: {_what(error)}") from None
+    return Document(path, value, reading.lines)
 
 
-def read_json(text: str) -> Any:  # noqa: ANN401 - whatever stands in the text
+def read_json(text: str) -> Any:  # noqa: ANN401 - whatever the text holds
     """Read a JSON text as strictly as a file; numbers come as `Decimal`, however long.
 
     Raises `ValueError` that says what is wrong.
@@ -102,11 +93,12 @@ def dotted(steps: Iterable[str | int]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Bounds the depth, because PyYAML's composer calls itself for each level."""
+    """Composes nodes, and refuses what would be lost or changed when they become values."""
 
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Bound the depth, because PyYAML's composer calls itself for each level."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -115,71 +107,57 @@ class _Loader(yaml.SafeLoader):
         self._depth -= 1
         return node
 
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401
+        """Refuse repeated keys, then merge what `<<` refers to."""
+        node = super().compose_mapping_node(anchor)
+        keys = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                _refuse(key_node, "a key is one text")
+            if key_node.value in keys:
+                _refuse(key_node, f"the key {key_node.value} is given twice; give it once")
+            keys.add(key_node.value)
+        merged = [base for key, base in node.value if key.tag == f"{_TAG}merge"]
+        bases = [base for item in merged for base in (item.value if _is_list(item) else [item])]
+        if sum(len(base.value) for base in bases) > _MAX_VALUES:
+            _refuse(node, f"<< merges more than {_MAX_VALUES} keys")
+        self.flatten_mapping(node)
+        return node
+
 
 @dataclass(slots=True)
 class _Reading:
-    """Turns PyYAML's nodes into values, and remembers where each stood."""
+    """Turns nodes into values, and remembers where each stood."""
 
-    lines: dict[Steps, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    lines: dict[Steps, int] = field(default_factory=lambda: {(): 1})
     count: int = 0
 
-    def value(self, node: yaml.Node, steps: Steps, depth: int) -> Any:  # noqa: ANN401
+    def value(self, node: yaml.Node, steps: Steps) -> Any:  # noqa: ANN401
         self.count += 1
         if self.count > _MAX_VALUES:
             _refuse(node, f"more than {_MAX_VALUES} values, aliases counted as often as used")
-        if depth > _MAX_DEPTH:
+        if len(steps) > _MAX_DEPTH:
             _refuse(node, "an alias that contains itself")
-        if node.tag not in _TAGS:
-            self._complain(node, steps, "tags are not supported; put a text with ! in quotes")
-            return None
+        if node.tag.removeprefix(_TAG) not in _PLAIN:
+            _refuse(node, "tags are not supported; put a text that begins with ! in quotes")
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, steps, depth)
+            return {
+                key.value: self._value_at(value, key, (*steps, key.value))
+                for key, value in node.value
+            }
         if isinstance(node, yaml.SequenceNode):
             return [
-                self._item(item, (*steps, index), depth) for index, item in enumerate(node.value)
+                self._value_at(item, item, (*steps, index)) for index, item in enumerate(node.value)
             ]
-        return None if node.tag == _NULL else node.value
+        return None if node.tag == f"{_TAG}null" else node.value
 
-    def _item(self, node: yaml.Node, steps: Steps, depth: int) -> Any:  # noqa: ANN401
-        self.lines[steps] = _line(node)
-        return self.value(node, steps, depth + 1)
+    def _value_at(self, node: yaml.Node, place: yaml.Node, steps: Steps) -> Any:  # noqa: ANN401
+        self.lines[steps] = place.start_mark.line + 1
+        return self.value(node, steps)
 
-    def _mapping(self, node: yaml.MappingNode, steps: Steps, depth: int) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for key_node, base in node.value:
-            if key_node.tag == _MERGE:
-                values = self._merged(base, steps, depth) | values
-        seen = set()
-        for key_node, value_node in node.value:
-            if key_node.tag == _MERGE:
-                continue
-            if not isinstance(key_node, yaml.ScalarNode):
-                self._complain(key_node, steps, "give a text as key")
-                continue
-            key = str(key_node.value)
-            below = (*steps, key)
-            if key in seen:
-                self._complain(key_node, below, "this key is given twice; give it once")
-                continue
-            seen.add(key)
-            self.lines[below] = _line(key_node)
-            values[key] = self.value(value_node, below, depth + 1)
-        return values
 
-    def _merged(self, node: yaml.Node, steps: Steps, depth: int) -> dict[str, Any]:
-        """Read what `<<` refers to: a mapping, or a list of which the first ones win."""
-        bases = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        values: dict[str, Any] = {}
-        for base in bases:
-            if isinstance(base, yaml.MappingNode):
-                values = self.value(base, steps, depth + 1) | values
-            else:
-                self._complain(base, steps, "give << a mapping, such as an alias of one")
-        return values
-
-    def _complain(self, node: yaml.Node, steps: Steps, advice: str) -> None:
-        self.problems.append(Problem(steps, _line(node), advice))
+def _is_list(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.SequenceNode)
 
 
 def _text(path: Path, setting: str) -> str:
@@ -211,10 +189,6 @@ def _refuse(at: yaml.Node | yaml.Event, problem: str) -> Never:
     raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
 def _place(error: yaml.YAMLError, text: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f", line {error.problem_mark.line + 1}"
@@ -223,16 +197,17 @@ def _place(error: yaml.YAMLError, text: str) -> str:
 
 
 def _what(error: yaml.YAMLError) -> str:
-    """Return the parser's words on one line, without the excerpt of the file."""
-    words = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-    text = " ".join(str(words).split())
-    return next((ours for theirs, ours in _ADVICE.items() if text.startswith(theirs)), text)
+    """Return the problem on one line, in PyYAML's words where it is PyYAML's."""
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+    text = " ".join(str(problem).split())
+    ours = next((ours for theirs, ours in _ADVICE.items() if text.startswith(theirs)), text)
+    return ours if type(error) is yaml.MarkedYAMLError else f"invalid YAML: {ours}"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
     values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
+    if len(values) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice} is given twice; give it once")
     return values

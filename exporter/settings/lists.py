@@ -11,13 +11,17 @@ _BEGINS_LIKE_JSON = re.compile(r'\[\s*("|$)')
 
 
 def parse(value: object) -> object:
-    """Read a list of texts; what is no text is given back for the schema to judge.
+    """Read a text, or the texts of a flag that is repeated; other values are for the schema.
 
     Raises `ValueError` that says what to give.
     """
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    if isinstance(value, tuple) and all(isinstance(text, str) for text in value):
+        return tuple(item for text in value for item in _items(text))
+    return _items(value) if isinstance(value, str) else value
+
+
+def _items(text: str) -> tuple[str, ...]:
+    text = text.strip()
     items = _from_json(text)
     if items is not None:
         return items

@@ -1,21 +1,24 @@
 """Gathers the settings from flags, environment and file, the strongest first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
+from pydantic_settings import InitSettingsSource
 
 from exporter.errors import SettingsError, UsageError
-from exporter.settings import checks, environment, file, flags
-from exporter.settings.given import Given, Origin, strongest
-from exporter.settings.names import known
-from exporter.settings.problems import from_validation
+from exporter.settings import validation_errors
+from exporter.settings.checks import cross_check
+from exporter.settings.registry import all_settings
 from exporter.settings.schema import Settings
-
-NEED_NO_REGION = frozenset({"demo", "config", "metrics", "ledger"})
-"""Commands that call no API, or not the real one."""
+from exporter.settings.sources import (
+    Origin,
+    SourceValues,
+    first_source_with,
+    from_environment,
+    from_file,
+    from_flags,
+)
 
 _FILE = ("config", "file")
 
@@ -29,59 +32,46 @@ class Loaded:
     """By the setting's name, such as `api.max-attempts`; every setting is in it."""
 
 
-def load(command: str, argv: Sequence[str], environ: Mapping[str, str]) -> Loaded:
-    """Gather the settings for `command`; `argv` holds flags only.
+def load(
+    flags: Mapping[tuple[str, ...], object],
+    environ: Mapping[str, str],
+    *,
+    needs_region: bool = True,
+    problems: Iterable[str] = (),
+) -> Loaded:
+    """Gather the settings; `flags` are by the path of their setting.
 
-    Raises `SettingsError` with one line for each thing that is wrong.
+    Raises `SettingsError` with one line for each thing that is wrong, after `problems`.
     """
-    problems: list[str] = []
-    givens = [flags.read(argv, problems), environment.read(environ, problems)]
-    givens += _from_file(givens, problems)
-    settings = _validated(givens, problems)
-    if settings and not problems:
-        needs_region = command not in NEED_NO_REGION
-        problems += checks.problems(settings, givens, needs_region=needs_region)
-    if problems or settings is None:
-        raise SettingsError(*problems)
-    return Loaded(settings, _origins(givens))
+    found = list(problems)
+    sources = [from_flags(flags), from_environment(environ, found)]
+    sources += _from_file(sources, found)
+    for strength, source in enumerate(sources):
+        found += validation_errors.lines(source, sources[:strength])
+    if found:
+        raise SettingsError(*found)
+    settings = _merged(sources)
+    found += cross_check(settings, sources, needs_region=needs_region)
+    if found:
+        raise SettingsError(*found)
+    origins: dict[str, Origin] = {}
+    for path, setting in all_settings().items():
+        strongest = first_source_with(sources, path)
+        origins[setting.name] = strongest.origin if strongest else "default"
+    return Loaded(settings, origins)
 
 
-def _from_file(givens: Sequence[Given], problems: list[str]) -> list[Given]:
-    named = strongest(givens, _FILE)
+def _from_file(sources: Iterable[SourceValues], problems: list[str]) -> list[SourceValues]:
+    named = first_source_with(sources, _FILE)
     if named is None:
         return []
     try:
-        return [file.read(Path(str(named.value(_FILE))), problems)]
+        return [from_file(Path(str(named.values["config"]["file"])))]
     except UsageError as error:
         problems += error.problems
         return []
 
 
-def _validated(givens: Sequence[Given], problems: list[str]) -> Settings | None:
-    merged: dict[str, Any] = {}
-    for given in reversed(givens):
-        merged = _merge(merged, given.values)
-    try:
-        return Settings(**merged)
-    except ValidationError as error:
-        problems += from_validation(error, givens)
-        return None
-
-
-def _merge(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(weak)
-    for key, value in strong.items():
-        below = merged.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            merged[key] = _merge(below, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _origins(givens: Sequence[Given]) -> Mapping[str, Origin]:
-    origins: dict[str, Origin] = {}
-    for path, setting in known().items():
-        given = strongest(givens, path)
-        origins[setting.name] = given.origin if given else "default"
-    return origins
+def _merged(sources: Iterable[SourceValues]) -> Settings:
+    values = (InitSettingsSource(Settings, dict(source.values)) for source in sources)
+    return Settings(_build_sources=(tuple(values), {}))

@@ -80,7 +80,7 @@ def _check_telemetry_path(path: str) -> str:
 
 
 def _check_file_path(path: object) -> object:
-    if isinstance(path, str) and (not path.strip() or "\0" in path):
+    if isinstance(path, str) and (not path.strip() or "\0" in path or path.startswith("--")):
         raise ValueError("give the path of a file")
     return path
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from exporter.settings.notation import Id, Ids, RegionId
 
@@ -21,14 +21,6 @@ class TargetSettings(BaseModel):
     account: Annotated[str, StringConstraints(max_length=128)] = Field(
         "", description="the `account` label; the role's account where it is left out"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_empty(cls, values: Any) -> Any:  # noqa: ANN401 - whatever stands in the list
-        """Leave out keys without value: they count as unset."""
-        if isinstance(values, dict):
-            return {key: value for key, value in values.items() if value is not None}
-        return values
 
     @property
     def account_name(self) -> str:

@@ -2,72 +2,102 @@
 
 import io
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
 import pytest
 
 from exporter.catalog import CATALOG
-from exporter.cli import main, registry
-from exporter.cli.arguments import Arguments, split
-from exporter.cli.commands import dispatch
-from exporter.cli.helptext import render
-from exporter.cli.registry import COMMANDS, Call, Command
+from exporter.cli import entry
+from exporter.cli.commands import program
+from exporter.cli.program import PROGRAM, Group, dispatch
 from exporter.errors import LedgerError, UsageError
-from exporter.settings.names import known
+from exporter.settings import Loaded
+from exporter.settings.registry import all_settings
 from exporter.signals import Interrupted
+from tests.support.command_line import COMMANDS
 
 Capture = pytest.CaptureFixture[str]
 
-
-@pytest.mark.parametrize(
-    ("argv", "arguments"),
-    [
-        ([], Arguments()),
-        (["once"], Arguments(words=("once",))),
-        (["--a", "b", "once"], Arguments(words=("once",), flags=(("--a", "b"),))),
-        (["once", "--a=b"], Arguments(words=("once",), flags=(("--a", "b"),))),
-        (["--a", "--b=c"], Arguments(flags=(("--a", None), ("--b", "c")))),
-        (["--help", "once"], Arguments(words=("once",), asks_help=True)),
-        (["once", "-h"], Arguments(words=("once",), asks_help=True)),
-        (["-V"], Arguments(asks_version=True)),
-        (["--help=x"], Arguments(flags=(("--help", "x"),))),
-    ],
-)
-def test_commands_and_flags_come_in_any_order(argv: list[str], arguments: Arguments) -> None:
-    """Every flag but help and version takes a value, so that the command is never in doubt."""
-    assert split(argv) == arguments
+IN_REGION = "--region-id=cn-a"
 
 
-def stub(monkeypatch: pytest.MonkeyPatch, run: Callable[[Call], int]) -> None:
-    """Put a command of the test's own into the table."""
-    command = Command("stub", "Do what the test says.", "stub", run, COMMANDS[2].options)
-    monkeypatch.setattr("exporter.cli.commands.COMMANDS", (*COMMANDS, command))
+def calling(*, error: BaseException | None = None) -> tuple[Group, list[tuple[str, object]]]:
+    """Make a program of two commands that note how they are called."""
+    calls: list[tuple[str, object]] = []
+    made = Group("test", default="first")
 
-
-def test_a_command_gets_its_settings_and_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flags of a command are no settings."""
-    calls: list[Call] = []
-
-    def run(call: Call) -> int:
-        calls.append(call)
+    @made.command(uses=(), example="first")
+    def first(loaded: Loaded) -> int:
+        calls.append(("first", loaded.settings.region_id))
+        if error:
+            raise error
         return 7
 
-    stub(monkeypatch, run)
-    code = dispatch(["--output", "x.prom", "stub", "--region-id=cn-a", "--output=y.prom"], {})
-    assert code == 7
-    assert calls[0].options == {"--output": "y.prom"}
-    assert calls[0].loaded.settings.region_id == "cn-a"
+    @made.command(uses=("api",), example="second FILE")
+    @click.argument("file", metavar="FILE")
+    @click.option("--output", metavar="FILE")
+    @click.option("--file", "other")
+    def second(loaded: Loaded, file: str, output: str | None, other: str | None) -> int:
+        calls.append(("second", (loaded.settings.region_id, file, output or other)))
+        return 8
+
+    return made, calls
 
 
-def failing(error: BaseException) -> Callable[[Call], int]:
-    """Make a command that raises."""
+@pytest.mark.parametrize(
+    ("argv", "call"),
+    [
+        ([IN_REGION], ("first", "cn-a")),
+        (["first", IN_REGION], ("first", "cn-a")),
+        ([IN_REGION, "first"], ("first", "cn-a")),
+        (["--region-id", "second", "first", IN_REGION], ("first", "cn-a")),
+        (["second", "x", IN_REGION], ("second", ("cn-a", "x", None))),
+        ([IN_REGION, "second", "--output", "y", "x"], ("second", ("cn-a", "x", "y"))),
+        (["--output=y", "second", IN_REGION, "x", "--output=z"], ("second", ("cn-a", "x", "z"))),
+    ],
+)
+def test_commands_and_flags_come_in_any_order(argv: list[str], call: tuple[str, object]) -> None:
+    """Every flag but help and version takes a value, so that the command is never in doubt."""
+    made, calls = calling()
+    assert dispatch(made, argv, {}) == {"first": 7, "second": 8}[call[0]]
+    assert calls == [call]
 
-    def run(_call: Call) -> int:
-        raise error
 
-    return run
+@pytest.mark.parametrize(
+    ("argv", "lines"),
+    [
+        (["frist"], ["frist: unknown command; did you mean first?"]),
+        (["xyz"], ["xyz: unknown command; there are first, second"]),
+        (["first", "now"], ["now: first takes no such argument; remove it"]),
+        (["second"], ["second: give FILE, such as emr-serverless-spark-exporter second FILE"]),
+        (["second", "y", "--flie=x"], ["--flie: unknown flag; did you mean --file?"]),
+        (["first", "--output=x"], ["--output: only the command second takes it; remove it"]),
+        (["second", "x", "--output"], ["--output: give a value, such as --output=FILE"]),
+        (
+            ["first", "--api.timeout"],
+            ["--api.timeout: give a value, such as --api.timeout=DURATION"],
+        ),
+        (
+            ["--nope=1", "-x", "first", "--api.max-attempts=x"],
+            [
+                "--nope: unknown flag; see --help for those there are",
+                "-x: unknown flag; see --help for those there are",
+                "EMR_EXPORTER_NOPE: unknown variable; unset it",
+                "--api.max-attempts=x: give a whole number",
+            ],
+        ),
+    ],
+)
+def test_wrong_arguments_are_said_in_one_line_each(argv: list[str], lines: list[str]) -> None:
+    """Flags, variables and values are reported together; a wrong command is reported alone."""
+    made, calls = calling()
+    with pytest.raises(UsageError) as caught:
+        dispatch(made, argv, {"EMR_EXPORTER_NOPE": "1"} if len(lines) > 1 else {})
+    assert list(caught.value.problems) == lines
+    assert calls == []
 
 
 @pytest.mark.parametrize(
@@ -92,8 +122,8 @@ def test_whatever_a_command_raises_becomes_lines_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: BaseException, code: int, said: str
 ) -> None:
     """No exception leaves the program as a traceback."""
-    stub(monkeypatch, failing(error))
-    assert main(["stub", "--region-id=cn-a"]) == code
+    monkeypatch.setattr("exporter.cli.commands.program", calling(error=error)[0])
+    assert entry.main([IN_REGION]) == code
     assert capsys.readouterr().err == said
 
 
@@ -102,8 +132,8 @@ def test_a_traceback_is_shown_to_who_asks(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, argv: list[str]
 ) -> None:
     """With debug logging a bug shows where it happened."""
-    stub(monkeypatch, failing(ZeroDivisionError("oh")))
-    assert main(["stub", "--region-id=cn-a", *argv]) == 1
+    monkeypatch.setattr("exporter.cli.commands.program", calling(error=ZeroDivisionError("oh"))[0])
+    assert entry.main([IN_REGION, *argv]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -112,9 +142,10 @@ def test_config_prints_every_setting_with_its_source(tmp_path: Path, capsys: Cap
     file = tmp_path / "exporter.yml"
     file.write_text("poll: {interval: 60}\ntargets: [{workspace_id: w-1}]\n")
     environ = {"EMR_EXPORTER_REGION_ID": "cn-beijing"}
-    assert dispatch(["config", f"--config.file={file}", "--api.timeout=90"], environ) == 0
+    argv = ["config", f"--config.file={file}", "--api.timeout=90"]
+    assert dispatch(program, argv, environ) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(known())
+    assert len(lines) == len(all_settings())
     for line in (
         "region-id = cn-beijing  (environment)",
         "workspace-ids =   (default: empty)",
@@ -130,70 +161,150 @@ def test_config_prints_every_setting_with_its_source(tmp_path: Path, capsys: Cap
 
 def test_metrics_prints_the_whole_catalog(capsys: Capture) -> None:
     """Every metric is in the table, in the catalog's order."""
-    assert dispatch(["metrics"], {}) == 0
+    assert dispatch(program, ["metrics"], {}) == 0
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["NAME", "TYPE", "LABELS", "HELP"]
     assert [row.split()[:2] for row in rows] == [[each.name, each.kind] for each in CATALOG]
 
 
+class Terminal(io.StringIO):
+    """A stdout that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
 def help_for(
-    command: Command | None = None, *, tty: bool = False, environ: Mapping[str, str] | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    argv: Sequence[str],
+    stdout: io.StringIO,
+    environ: Mapping[str, str],
 ) -> str:
-    """Give the help as it would be printed."""
-    stream = io.StringIO()
-    if tty:
-        stream.isatty = lambda: True  # type: ignore[method-assign]
-    return render(command, stream, environ or {})
+    """Return the help as it is printed."""
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert dispatch(program, argv, environ) == 0
+    return stdout.getvalue()
 
 
-def test_the_help_shows_every_command_and_setting() -> None:
-    """Each command comes with an example, each setting with its default."""
-    text = help_for()
-    for command in COMMANDS:
-        assert f"  {command.name}" in text
-        assert f"{registry.PROGRAM} {command.example}" in text
-    for setting in known().values():
-        assert f"  {setting.flag} {setting.notation.word}" in text
-    assert text.count("(default:") == len(known())
+@pytest.mark.parametrize("argv", [["--help"], ["-h"], ["--help", IN_REGION]])
+def test_the_help_shows_every_command_and_exit_code(
+    monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    """The summaries are whole; exit codes are there once."""
+    text = help_for(monkeypatch, argv, io.StringIO(), {})
+    words = " ".join(text.split())
+    for name, command in program.commands.items():
+        assert f"{name} {command.help}" in words
+    for code in (0, entry.FAILED, entry.MISUSED, 130, entry.PIPE_CLOSED):
+        assert f"\n    {code} " in text
+
+
+def shown(text: str) -> set[str]:
+    """Return the flags that have an entry in a help."""
+    return {line.split()[0] for line in text.splitlines() if line.startswith("  --")}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_with_an_example(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The help of a command explains it, by what it uses."""
+    text = help_for(monkeypatch, [*name.split(), "--help"], io.StringIO(), {})
+    command = COMMANDS[name]
+    assert f"Usage: {PROGRAM} {name}" in text
+    assert " ".join((command.help or "").split()) in " ".join(text.split())
+    assert f"{PROGRAM} {command.example}" in text
+    assert command.example.startswith(name)
+    assert "Exit codes" not in text
     assert "`" not in text
+    flags = {flag.setting.flag for flag in command.flags if not flag.hidden}
+    own = {"once": {"--output"}, "ledger forget": {"--livy-compute-id"}}
+    assert shown(text) == flags | own.get(name, set())
+    assert text.count("(default:") == len(flags)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help_with_an_example(command: Command, capsys: Capture) -> None:
-    """--help after a command explains that command."""
-    assert dispatch([command.name, "--help"], {}) == 0
-    text = capsys.readouterr().out
-    assert f"Example: {registry.PROGRAM} {command.example}" in text
-    assert all(option.flag in text for option in command.options)
-    head, _, codes = text.partition("Exit codes:\n")
-    assert head
-    assert [line.split()[0] for line in codes.splitlines()[:2]] == ["0", "1"]
+@pytest.mark.parametrize(
+    ("name", "uses", "lacks"),
+    [
+        (
+            "serve",
+            "--poll.interval --web.listen-address --ledger.path --api.network",
+            "--demo.speed",
+        ),
+        ("demo", "--demo.speed --poll.interval", "--region-id --api.endpoint --ledger.path"),
+        ("once", "--region-id --ledger.path --sessions.max-series-sessions", "--poll.interval"),
+        ("check", "--web.config.file --api.timeout", "--ledger.path --poll.interval"),
+        ("reconcile", "--ledger.path --poll.timeout", "--web.listen-address --usage.by-proxy-user"),
+        ("ledger backup", "--ledger.path --config.file", "--region-id --api.timeout"),
+        ("metrics", "", "--config.file --region-id"),
+    ],
+)
+def test_the_help_shows_the_settings_that_a_command_uses(
+    monkeypatch: pytest.MonkeyPatch, name: str, uses: str, lacks: str
+) -> None:
+    """Other settings are accepted, so that all commands can be given the same flags."""
+    flags = shown(help_for(monkeypatch, [*name.split(), "--help"], io.StringIO(), {}))
+    assert flags >= set(uses.split())
+    assert flags.isdisjoint(lacks.split())
+    assert len(COMMANDS[name].flags) == len(all_settings())
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_config_shows_every_setting_in_its_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting is left out of the help as a whole."""
+    text = help_for(monkeypatch, ["config", "--help"], io.StringIO(), {})
+    assert shown(text) == {setting.flag for setting in all_settings().values()}
+
+
+def test_a_group_of_commands_has_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ledger --help` names what follows; `ledger` alone does, too."""
+    text = help_for(monkeypatch, ["ledger", "--help"], io.StringIO(), {})
+    assert "backup" in text
+    assert "forget" in text
+    with pytest.raises(UsageError, match="ledger: add a command: backup, forget"):
+        dispatch(program, ["ledger"], {})
+
+
+@pytest.mark.parametrize("word", ["--nope", "--ledger.path"])
+def test_a_flag_is_not_taken_for_a_path(tmp_path: Path, word: str) -> None:
+    """`ledger backup` writes no file that is called like a flag."""
+    argv = ["ledger", "backup", word, f"--ledger.path={tmp_path / 'ledger.db'}"]
+    with pytest.raises(UsageError):
+        dispatch(program, argv, {})
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_examples_of_the_help_work(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the help shows can be typed."""
     (tmp_path / "exporter.yml").touch()
     monkeypatch.chdir(tmp_path)
-    stubbed = replace(command, run=lambda _: 0)
-    monkeypatch.setattr("exporter.cli.commands.COMMANDS", (stubbed,))
-    assert dispatch(command.example.split(), {}) == 0
+    called: list[str] = []
+
+    def run(_loaded: Loaded, **_: str | None) -> int:
+        called.append(name)
+        return 0
+
+    monkeypatch.setattr(COMMANDS[name], "run", run)
+    assert dispatch(program, COMMANDS[name].example.split(), {}) == 0
+    assert called == [name]
 
 
 @pytest.mark.parametrize(
-    ("tty", "environ", "coloured"),
+    ("stdout", "environ", "coloured"),
     [
-        (True, {}, True),
-        (True, {"NO_COLOR": "1"}, False),
-        (True, {"NO_COLOR": ""}, True),
-        (True, {"TERM": "dumb"}, False),
-        (False, {}, False),
+        (Terminal(), {}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"NO_COLOR": ""}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {}, False),
     ],
 )
 def test_headings_are_bold_on_a_terminal_that_wants_it(
-    *, tty: bool, environ: dict[str, str], coloured: bool
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    stdout: io.StringIO,
+    environ: dict[str, str],
+    coloured: bool,
 ) -> None:
     """Colour is for terminals, and NO_COLOR is honoured."""
-    assert ("\x1b[" in help_for(tty=tty, environ=environ)) is coloured
+    assert ("\x1b[" in help_for(monkeypatch, ["--help"], stdout, environ)) is coloured

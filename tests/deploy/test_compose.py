@@ -20,9 +20,9 @@ import httpx
 import pytest
 import yaml
 
-from exporter.settings import load
-from exporter.settings.names import known
+from exporter.settings.registry import all_settings
 from tests.support import containers
+from tests.support.command_line import load
 from tests.support.containers import has_sessions
 from tests.support.processes import EXPORTER, eventually, free_port, start
 from tests.support.prometheus import Prometheus, find_alertmanager, is_ready
@@ -99,7 +99,7 @@ def test_the_example_env_is_accepted_by_the_exporter() -> None:
     variables = dict(pairs)
     assert variables.pop("EXPORTER_COMMAND") == "serve"
     ours = {name for name in variables if name.startswith("EMR_EXPORTER_")}
-    assert ours <= {setting.variable for setting in known().values()}
+    assert ours <= {setting.variable for setting in all_settings().values()}
     assert all(name.startswith("ALIBABA_CLOUD_") for name in set(variables) - ours)
     assert load("serve", [], variables).settings.region_id == "cn-hangzhou"
 

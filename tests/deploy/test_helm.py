@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 import exporter
-from exporter.cli.registry import COMMANDS, PROGRAM
-from exporter.settings import Settings, load
-from exporter.settings.names import known
+from exporter.cli.program import PROGRAM
+from exporter.settings import Settings
+from exporter.settings.registry import all_settings
 from tests.deploy.installations import DEMO, EXTRAS, KEY, MATRIX, MONITOR, ROLLED_OUT, RRSA, TLS
 from tests.deploy.manifests import OLDEST, complaints, versions
 from tests.support.charts import CHART, OF_THE_CHART, Helm, Values, container, exporter_pod
+from tests.support.command_line import COMMANDS, load
 from tests.support.exporters import ANY_PORT
 from tests.support.processes import EXPORTER, run, start
 
@@ -234,7 +235,7 @@ def test_the_exporter_accepts_its_command_line(helm: Helm, values: Values, tmp_p
     assert mounted[str(settings.ledger.path.parent)] == "data"
     given = values.get("config") or {}
     expected = load("config", [f"--config.file={written(tmp_path / 'given', given)}"], {}).settings
-    for setting in known().values():
+    for setting in all_settings().values():
         if setting.name not in OF_THE_CHART and not (
             "demo" in values and setting.name == "ledger.birth-hold"
         ):
@@ -304,7 +305,7 @@ def test_the_notes_say_what_to_do_next(helm: Helm, name: str) -> None:
     assert (f"data-r-{PROGRAM}-0" in notes) == (name not in {"demo", "no disk"})
 
 
-NAMES = {command.name for command in COMMANDS}
+NAMES = COMMANDS.keys()
 
 
 @pytest.mark.real

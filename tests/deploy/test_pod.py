@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from exporter.cli.registry import PROGRAM
+from exporter.cli.program import PROGRAM
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, World, serve
 from tests.support import containers
 from tests.support.charts import Helm, find

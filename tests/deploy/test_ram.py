@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from exporter.api.failures import RAM_PRODUCT, Answer, classify
-from exporter.cli.registry import PROGRAM
+from exporter.cli.program import PROGRAM
 from exporter.demo import World
-from exporter.settings import load
 from tests.support.charts import Helm, find
+from tests.support.command_line import load
 from tests.support.harness import Harness
 from tests.support.repository import ROOT
 from tests.support.worlds import busy_world

@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, serve
-from exporter.settings import load
-from exporter.settings.names import PREFIX, known
+from exporter.settings.registry import PREFIX, all_settings
 from tests.deploy.units import (
     FOLDER,
     PROGRAM,
@@ -27,6 +26,7 @@ from tests.deploy.units import (
     seccomp_profile,
 )
 from tests.support import containers
+from tests.support.command_line import load
 from tests.support.exporters import cloud_of
 from tests.support.harness import targets_of
 from tests.support.processes import (
@@ -106,7 +106,7 @@ def test_what_the_unit_waits_for_is_what_the_exporter_does() -> None:
 
 def test_the_environment_names_settings_that_exist() -> None:
     """Also those that are commented out; and with a region the file is enough to start."""
-    variables = {setting.variable for setting in known().values()}
+    variables = {setting.variable for setting in all_settings().values()}
     named = re.findall(rf"^#?({PREFIX}\w+)=", text("environment"), re.MULTILINE)
     assert set(named) - variables == set()
     everything = environment_file(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from exporter.errors import SettingsError
-from exporter.settings import load
+from tests.support.command_line import load
 
 
 def problems(*argv: str, region: str = "cn-hangzhou") -> list[str]:
@@ -80,7 +80,7 @@ def test_every_target_has_a_region() -> None:
         ('[{"workspace": "w-1"}]', "[0].workspace: unknown key; did you mean workspace_id?"),
         ('[{"role_arn": "me"}]', "[0].role_arn=me: give a role such as acs:ram::"),
         ('[{"livy_compute_ids": ["a/b"]}]', "[0].livy_compute_ids[0]=a/b: give an id of letters"),
-        ("[3]", "[0]=3: give an object with keys such as workspace_id"),
+        ("[3]", "[0]=3: give a mapping of keys such as region_id"),
         ("{}", ": give a list"),
         ('[{"a":', ": give a JSON list of objects, or use the file; invalid JSON: "),
     ],

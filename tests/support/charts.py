@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from exporter.settings import TargetSettings
-from exporter.settings.names import Setting, known
+from exporter.settings.registry import Setting, all_settings
 from tests.support.repository import ROOT
 
 CHART = ROOT / "deploy" / "helm" / "emr-serverless-spark-exporter"
@@ -118,7 +118,7 @@ def config_schema() -> dict[str, Any]:
     Loose on the notation of values, which the exporter itself checks at its start.
     """
     schema: dict[str, Any] = {**_object(), "description": "the exporter's settings"}
-    for setting in known().values():
+    for setting in all_settings().values():
         if setting.name in OF_THE_CHART:
             continue
         group = schema

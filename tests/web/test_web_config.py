@@ -224,11 +224,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tls_server_confg": {}}, "tls_server_confg: unknown key; did you mean tls_server_config?"),
     (
         {"tls_server_config": {"cert_fil": "x"}},
-        "tls_server_config.cert_fil: unknown key; did you mean cert_file?",
+        "tls_server_config.cert_fil: unknown key; did you mean tls_server_config.cert_file?",
     ),
     (
         {"http_server_config": {"http3": True}},
-        "http_server_config.http3: unknown key; did you mean http2?",
+        "http_server_config.http3: unknown key; did you mean http_server_config.http2?",
     ),
     ({"zzz": 1}, "zzz: unknown key; remove it"),
     (
@@ -238,7 +238,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
             " ask for no password unless web.health-auth is set"
         ),
     ),
-    ({"tls_server_config": "x"}, "tls_server_config: give a mapping of keys"),
+    (
+        {"tls_server_config": "x"},
+        "tls_server_config: give a mapping of keys such as tls_server_config.cert",
+    ),
     ({"tls_server_config": {"cipher_suites": "x"}}, "tls_server_config.cipher_suites: give a list"),
     (
         {"tls_server_config": {"min_version": "TLS14"}},
@@ -298,14 +301,14 @@ def locked() -> bytes:
         ("a: b: c\n", "{path}, line 1: invalid YAML: mapping values are not allowed here"),
         (
             "basic_auth_users:\n  a: x\n  a: y\n",
-            "{path}, line 3: basic_auth_users.a: this key is given twice; give it once",
+            "{path}, line 3: the key a is given twice; give it once",
         ),
         (
             "rate_limit: {burst: 1, burst: 2}\n",
-            "{path}, line 1: rate_limit.burst: this key is given twice; give it once",
+            "{path}, line 1: the key burst is given twice; give it once",
         ),
-        ("- a\n", "{path}: give a mapping of keys"),
-        ("a: " + "[" * 3000, "{path}, line 1: invalid YAML: it is nested more than 20 levels deep"),
+        ("- a\n", "{path}: give a mapping of keys such as tls_server_config"),
+        ("a: " + "[" * 3000, "{path}, line 1: it is nested more than 20 levels deep"),
         ("rate_limit: {burst: on}\n", "{path}: rate_limit.burst: give a whole number"),
     ],
 )

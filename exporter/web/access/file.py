@@ -1,17 +1,18 @@
 """From the file to what is in force."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from exporter.errors import UsageError, WebConfigError
 from exporter.settings.documents import dotted, read_yaml
-from exporter.settings.names import nearest
+from exporter.settings.registry import fields
+from exporter.settings.validation_errors import advice
 from exporter.web.access.limit import Bucket
-from exporter.web.access.schema import HttpSection, RateLimitSection, TlsSection, WebFile
+from exporter.web.access.schema import TlsSection, WebFile
 from exporter.web.access.tls import Tls, TlsProblem, tls
 
 if TYPE_CHECKING:
@@ -63,70 +64,28 @@ def _is_given(section: TlsSection) -> bool:
 def _parse(path: Path) -> WebFile:
     try:
         document = read_yaml(path, "--web.config.file")
+        return WebFile.model_validate({} if document.value is None else document.value)
     except UsageError as error:
         raise WebConfigError(*error.problems) from None
-    if document.problems:
-        raise WebConfigError(
-            *(
-                f"{path}, line {problem.line}: {dotted(problem.steps)}: {problem.advice}"
-                for problem in document.problems
-            )
-        )
-    try:
-        return WebFile.model_validate({} if document.value is None else document.value)
     except ValidationError as error:
         raise WebConfigError(
-            *(f"{path}: {_line(each)}" for each in error.errors(include_url=False))
+            *(f"{path}: {_line(details)}" for details in error.errors(include_url=False))
         ) from None
 
 
 def _line(details: "ErrorDetails") -> str:
     """Say what is wrong, without repeating a value: it may be a key or the hash of a password."""
-    steps = [str(step) for step in details["loc"] if step != "[key]"]
-    return ": ".join(filter(None, (".".join(steps), _advice(details, steps))))
+    name = dotted(step for step in details["loc"] if step != "[key]")
+    reason = (
+        _NOT_HERE.get(str(details["loc"][-1])) if details["type"] == "extra_forbidden" else None
+    )
+    names = [dotted(steps) for steps, _ in fields(WebFile)]
+    return ": ".join(filter(None, (name, reason or advice(details, name, names))))
 
-
-def _advice(details: "ErrorDetails", steps: list[str]) -> str:
-    kind, context = details["type"], details.get("ctx", {})
-    if kind == "extra_forbidden":
-        reason = _NOT_HERE.get(steps[-1])
-        return reason or f"unknown key; {_nearest(steps) or 'remove it'}"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "literal_error":
-        return f"give {str(context['expected']).replace(chr(39), '')}"
-    return _ADVICE.get(kind, details["msg"])
-
-
-_ADVICE = {
-    "model_type": "give a mapping of keys",
-    "dict_type": "give a mapping of keys",
-    "tuple_type": "give a list",
-    "string_type": "give a text",
-    "bool_type": "give true or false",
-    "bool_parsing": "give true or false",
-    "int_parsing": "give a whole number",
-}
 
 _NOT_HERE = {
     "basic_auth_excluded_paths": (
         "this key is of an unpublished toolkit; the health endpoints ask for no password"
         " unless web.health-auth is set"
     ),
-}
-
-
-def _nearest(steps: list[str]) -> str:
-    model = _SECTIONS.get(steps[0] if len(steps) > 1 else "", WebFile)
-    return nearest(steps[-1], _fields(model))
-
-
-def _fields(model: type[BaseModel]) -> Iterator[str]:
-    yield from model.model_fields
-
-
-_SECTIONS: Mapping[str, type[BaseModel]] = {
-    "tls_server_config": TlsSection,
-    "http_server_config": HttpSection,
-    "rate_limit": RateLimitSection,
 }

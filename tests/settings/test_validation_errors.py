@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import SettingsError
-from exporter.settings import load
+from tests.support.command_line import load
 
 REGION = {"EMR_EXPORTER_REGION_ID": "cn-hangzhou"}
 
@@ -41,7 +41,7 @@ def test_a_missing_region_is_said() -> None:
         ("--max-attempts=3", "unknown flag; did you mean --api.max-attempts?"),
         ("--region=cn-hangzhou", "unknown flag; did you mean --region-id?"),
         ("--zzz=1", "unknown flag; see --help for those there are"),
-        ("--api={}", "unknown flag; did you mean --api.timeout?"),
+        ("--api={}", "unknown flag; see --help for those there are"),
     ],
 )
 def test_an_unknown_flag_names_the_nearest(flag: str, line: str) -> None:
@@ -50,11 +50,11 @@ def test_an_unknown_flag_names_the_nearest(flag: str, line: str) -> None:
 
 
 def test_a_flag_without_value_says_what_it_takes() -> None:
-    """A flag at the end, or before another flag, lacks its value."""
-    assert problems(["--api.timeout", "--ledger.path"]) == [
-        "--api.timeout: give a value, such as --api.timeout=DURATION",
-        "--ledger.path: give a value, such as --ledger.path=FILE",
-    ]
+    """A flag before another one is not taken for a duration or a file."""
+    (problem,) = problems(["--api.timeout", "--ledger.path"])
+    assert problem.startswith("--api.timeout=--ledger.path: give a duration")
+    (problem,) = problems(["--ledger.path", "--region-id=cn-hangzhou"])
+    assert problem == "--ledger.path=--region-id=cn-hangzhou: give the path of a file"
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,9 @@ def test_values_of_unknown_names_are_not_repeated(tmp_path: Path) -> None:
         ("api:\n  max_atempts: 3\n", "api.max_atempts", 2, "did you mean api.max_attempts?"),
         ("pol:\n  interval: 3\n", "pol", 1, "did you mean poll?"),
         ("poll: {stale-after: 5m}\n", "poll.stale-after", 1, "did you mean poll.stale_after?"),
-        ("config: {file: x}\n", "config", 1, "did you mean web.config?"),
+        ("config: {file: x}\n", "config", 1, "only a flag or a variable names the file; remove it"),
         ("zzz: 1\n", "zzz", 1, "unknown key; remove it"),
-        ("log: 3\n", "log", 1, "give a mapping of settings below it"),
-        ("log: {}\nlog: {}\n", "log", 2, "this key is given twice; give it once"),
+        ("log: 3\n", "log=3", 1, "give a mapping of keys such as log.level"),
         ("\npoll:\n  interval: soon\n", "poll.interval=soon", 3, "give a duration such as 30s"),
         ("api: {endpoint: 12}\n", "api.endpoint=12", 1, "give a URL such as"),
         ("livy: {enabled: 3}\n", "livy.enabled=3", 1, "give true or false"),

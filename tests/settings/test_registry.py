@@ -4,12 +4,14 @@ import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from exporter.settings.names import Setting, known
+from exporter.settings import Settings
+from exporter.settings.registry import Setting, all_settings
+from tests.support.command_line import load
 
 
 def test_each_setting_has_a_flag_a_variable_and_a_key() -> None:
     """One setting, three spellings."""
-    setting = known()["api", "max_attempts"]
+    setting = all_settings()["api", "max_attempts"]
     assert (setting.name, setting.flag, setting.variable, setting.key) == (
         "api.max-attempts",
         "--api.max-attempts",
@@ -56,16 +58,15 @@ def test_each_setting_has_a_flag_a_variable_and_a_key() -> None:
 )
 def test_defaults_are_shown_as_they_would_be_written(path: str, default: str) -> None:
     """Defaults are the promised ones, in the operator's notation."""
-    assert known()[tuple(path.split("."))].default == default
+    assert all_settings()[tuple(path.split("."))].default == default
 
 
 def test_every_default_but_an_unset_one_is_a_value_that_could_be_given() -> None:
     """What is shown as a default is accepted as a value."""
-    from exporter.settings import Settings, flags, load  # noqa: PLC0415
-
-    settings = [each for each in known().values() if each.field.get_default() not in (None, ())]
+    settings = [
+        each for each in all_settings().values() if each.field.get_default() not in (None, ())
+    ]
     argv = [f"{setting.flag}={setting.default}" for setting in settings]
-    assert list(flags.pairs(argv)) == [(setting.flag, setting.default) for setting in settings]
     assert load("demo", argv, {}).settings == Settings()
 
 

@@ -1,0 +1,98 @@
+"""What is wrong with a value, in one line for the operator."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from exporter.settings.documents import Steps, dotted
+from exporter.settings.registry import all_settings, fields, suggest
+from exporter.settings.schema import Settings
+from exporter.settings.sources import SourceValues, first_source_with
+from exporter.settings.targets import TargetSettings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_LONGEST = 60
+"""Characters of a wrong value that are repeated."""
+
+_MAY_HOLD_A_SECRET = re.compile(r"[{}]|://.*@")
+"""An object with keys of any name; a URL with a password."""
+
+_ADVICE = {
+    "bool_": "give true or false",
+    "int_": "give a whole number",
+    "float_": "give a number",
+    "greater_than_equal": "give at least {ge:g}",
+    "greater_than": "give more than {gt:g}",
+    "less_than_equal": "give at most {le:g}",
+    "string_type": "give a text",
+    "string_unicode": "give a text in UTF-8",
+    "string_too_long": "give at most {max_length} characters",
+    "tuple_type": "give a list",
+    "path_type": "give the path of a file",
+    "dict_": "give a mapping of keys",
+    "value_error": "{error}",
+}
+"""By the beginning of pydantic's error type; the rest is said in pydantic's own words."""
+
+_PATTERN_ADVICE = {
+    "region_id": "give a region such as cn-hangzhou",
+    "role_arn": "give a role such as acs:ram::1234567890123456:role/name",
+}
+
+
+def advice(details: "ErrorDetails", name: str, names: Sequence[str]) -> str:
+    """Say what to give for the key `name`, where `names` are known."""
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        return f"unknown key; {suggest(name, names) or 'remove it'}"
+    if kind == "string_pattern_mismatch":
+        return _PATTERN_ADVICE.get(str(details["loc"][-1]), "give an id of letters, digits, - _ .")
+    if kind.startswith("model_"):
+        example = next((known for known in names if known.startswith(f"{name}.")), names[0])
+        return f"give a mapping of keys such as {example}"
+    if kind == "literal_error":
+        return f"give {details['ctx']['expected']}".replace("'", "")
+    text = next((text for begin, text in _ADVICE.items() if kind.startswith(begin)), "{msg}")
+    return text.format_map({"msg": details["msg"], **details.get("ctx", {})})
+
+
+def lines(source: SourceValues, stronger: Sequence[SourceValues]) -> Iterator[str]:
+    """Write each error of a source in one line, but of values that a stronger one replaces."""
+    try:
+        Settings.model_validate(source.values)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            path = _setting_at(details["loc"])
+            if not path or not first_source_with(stronger, path):
+                yield _line(source, path, details)
+
+
+def _setting_at(location: Steps) -> tuple[str, ...]:
+    """Return the path of the setting that an error is in; empty where it is in none."""
+    return next((path for path in all_settings() if location[: len(path)] == path), ())
+
+
+def _line(source: SourceValues, path: tuple[str, ...], details: "ErrorDetails") -> str:
+    location = details["loc"]
+    must_hide = details["type"] == "extra_forbidden" or (path and all_settings()[path].is_secret)
+    shown = "" if must_hide else _shown(details["input"])
+    if path == ("targets",):
+        name, names = str(location[-1]), [*TargetSettings.model_fields]
+    else:
+        name, names = dotted(location), [dotted(known) for known, _ in fields(Settings)]
+    return f"{source.quote(location, shown)}: {advice(details, name, names)}"
+
+
+def _shown(value: object) -> str:
+    """Repeat a wrong value on one line, unless it is of a kind that may hold a secret."""
+    if isinstance(value, dict | list | tuple):
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if _MAY_HOLD_A_SECRET.search(text):
+        return ""
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if text.isprintable() and text else repr(text)
