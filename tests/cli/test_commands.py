@@ -123,8 +123,27 @@ def test_whatever_a_command_raises_becomes_lines_and_an_exit_code(
 ) -> None:
     """No exception leaves the program as a traceback."""
     monkeypatch.setattr("exporter.cli.commands.program", calling(error=error)[0])
-    assert entry.main([IN_REGION]) == code
+    assert entry.main(["first", IN_REGION]) == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["--region-id", "cn-a"], 0),
+        (["serve", IN_REGION, "--discovery.include", "once"], 0),
+        (["--discovery.include", "serve", "once", IN_REGION], 143),
+    ],
+)
+def test_a_signal_is_how_a_daemon_ends(
+    monkeypatch: pytest.MonkeyPatch, argv: list[str], code: int
+) -> None:
+    """What is a daemon does not depend on how its flags are written."""
+    made, _ = calling(error=Interrupted(signal.SIGTERM))
+    for name in ("serve", "once"):
+        made.add_command(made.commands["first"], name)
+    monkeypatch.setattr("exporter.cli.commands.program", made)
+    assert entry.main(argv) == code
 
 
 @pytest.mark.parametrize("argv", [["--log.level=debug"], ["--log.level", "debug"]])
