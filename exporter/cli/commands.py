@@ -28,11 +28,12 @@ program = Group(
 
     \b
     Exit codes:
-      0    success; a daemon: stopped by SIGTERM or SIGINT
+      0    success; a daemon: ended by a signal
       1    something failed, or once, check or reconcile found a problem
       2    wrong arguments, settings or files; each line on stderr says what to do
-      130  interrupted (Ctrl-C)
-      141  the reader of the output closed the pipe""",
+      130  interrupted (Ctrl-C), unless it is a daemon
+      141  the reader of the output closed the pipe
+      143  ended by SIGTERM, unless it is a daemon""",
 )
 
 

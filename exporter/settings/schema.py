@@ -1,7 +1,6 @@
 """Every setting: its type, default and meaning.
 
-Times are seconds and sizes are bytes, whatever they were written in. Reading a `Settings`
-reads nothing else: no environment, no file. That is `exporter.settings.load`'s part.
+Times are seconds and sizes are bytes, whatever unit they were written in.
 """
 
 import json
@@ -68,11 +67,11 @@ class LivySettings(Group):
 
     enabled: bool = Field(default=True, description="poll Livy sessions")
     full_walk_interval: Interval = Field(
-        6 * 3600.0, description="complete re-reading of a Livy history"
+        6 * 3600.0, description="how often a complete Livy history is read again"
     )
     settle_after: Duration = Field(
         1800.0,
-        description="an ended session is re-read for so long in case its figures are revised",
+        description="how long an ended session is read again, as its figures may still be revised",
     )
 
 
@@ -81,46 +80,52 @@ class ApiSettings(Group):
 
     endpoint: Annotated[Endpoint | None, Unset("by region")] = Field(
         None,
-        description="URL override (may contain `{region}`); plain `http` is refused except to "
-        "loopback",
+        description="URL of the API, which may contain `{region}`; plain `http` is allowed to "
+        "loopback only",
     )
-    network: Literal["public", "vpc"] = Field("public", description="`public` or `vpc`")
-    timeout: Duration = Field(10.0, description="per request; connect 5 s")
+    network: Literal["public", "vpc"] = Field(
+        "public", description="network of the API's usual URL: `public` or `vpc`"
+    )
+    timeout: Duration = Field(
+        10.0, description="time limit of an API request; connecting may take 5 s of it"
+    )
     max_attempts: WholeNumber = Field(
-        4, ge=1, le=20, description="per request, the only place that retries"
+        4, ge=1, le=20, description="attempts per API request, including the first"
     )
     max_requests_per_second: float = Field(
         10.0,
         gt=0,
         le=1000,
-        description="one budget per account and region, every HTTP attempt counts",
+        description="rate limit for each account and region; every attempt counts",
     )
     max_response_bytes: Size = Field(
-        16 * 2**20, description="larger answers are refused while reading"
+        16 * 2**20, description="largest API response that is accepted"
     )
 
 
 class PollSettings(Group):
     """When targets are polled."""
 
-    interval: Interval = Field(30.0, description="session clusters and Livy sessions")
-    timeout: Interval = Field(60.0, description="a poll fails when nothing arrived for so long")
+    interval: Interval = Field(30.0, description="how often each target is polled")
+    timeout: Interval = Field(60.0, description="a poll fails when no page arrived for this long")
     stale_after: Interval = Field(
         300.0,
-        description="gauges of a target are withdrawn when its last good poll is older than this, "
-        "or than 3 of its own intervals, or twice its last poll's duration, whichever is longest",
+        description="the gauges of a target are withdrawn when its last successful poll is older "
+        "than this, 3 poll intervals and twice the duration of its last poll",
     )
 
 
 class DiscoverySettings(Group):
     """How workspaces and gateways are found."""
 
-    interval: Interval = Field(600.0, description="workspaces and gateways")
+    interval: Interval = Field(
+        600.0, description="how often workspaces and gateways are discovered"
+    )
     include: Texts = Field(
-        (), description="patterns on workspace id or name; only these workspaces are polled"
+        (), description="patterns on workspace id or name; only workspaces that match are polled"
     )
     exclude: Texts = Field(
-        (), description="patterns on workspace id or name; these workspaces are not polled"
+        (), description="patterns on workspace id or name; workspaces that match are not polled"
     )
 
 
@@ -129,36 +134,40 @@ class SessionsSettings(Group):
 
     ended_retention: Duration = Field(
         900.0,
-        description="how long an ended Livy session keeps its own series, from the moment its "
-        "end was first seen",
+        description="how long an ended Livy session keeps series of its own after the poll that "
+        "first saw it ended",
     )
     max_series_sessions: WholeNumber = Field(
         5000,
         ge=0,
-        description="Livy sessions with own series; over it: failed ones first, then live ones by "
-        "newest, then ended ones; session clusters are never cut",
+        description="how many Livy sessions have series of their own: failed ones first, then the "
+        "newest live ones, then ended ones; session clusters are not limited",
     )
 
 
 class UsageSettings(Group):
-    """How usage is split."""
+    """How usage is split up."""
 
-    by_proxy_user: bool = Field(default=True, description="the `livy_proxy_user_*` counters")
+    by_proxy_user: bool = Field(default=True, description="export the `livy_proxy_user_*` counters")
     max_proxy_users: WholeNumber = Field(
-        200, ge=0, description="per gateway, in order of first sight; the rest is `_other`"
+        200,
+        ge=0,
+        description="how many proxy users per gateway have counters of their own, the first seen "
+        "first; all others share `_other`",
     )
 
 
 class LedgerSettings(Group):
-    """The file that remembers what was counted."""
+    """The file of the counters."""
 
     path: FilePath = Field(
-        Path("emr-exporter.db"), description="SQLite file on a local or block disk (not NFS)"
+        Path("emr-exporter.db"),
+        description="SQLite file of the counters, on a local or block disk (not NFS)",
     )
     birth_hold: Duration = Field(
         90.0,
-        description="how long a new series shows its first value before increases show; longer "
-        "than the longest scrape interval",
+        description="how long a new series shows its first value before it increases; longer than "
+        "the longest scrape interval",
     )
     forget_after: Duration = Field(
         400 * 86400.0, description="how long a session that is no longer listed is remembered"
@@ -166,7 +175,7 @@ class LedgerSettings(Group):
 
     @property
     def is_given(self) -> bool:
-        """Tell whether somebody set `ledger.path`: without it `once` uses no ledger."""
+        """Whether `ledger.path` was set: without it `once` uses no ledger."""
         return "path" in self.model_fields_set
 
 
@@ -174,7 +183,8 @@ class WebConfig(Group):
     """What the exporter-toolkit calls its web configuration."""
 
     file: Annotated[FilePath | None, Unset("none")] = Field(
-        None, description="Prometheus exporter-toolkit file: TLS, basic auth, headers"
+        None,
+        description="web configuration file of Prometheus' exporters: TLS, passwords, headers",
     )
 
 
@@ -183,59 +193,62 @@ class WebSettings(Group):
 
     listen_address: ListenAddress = Field(
         "127.0.0.1:9825",
-        description="`:9825` for all interfaces (the container image sets this)",
+        description="address to listen on; `:9825` is all interfaces, as in the container image",
     )
     config: WebConfig = WebConfig()
-    telemetry_path: UrlPath = Field("/metrics", description="where the metrics are served")
+    telemetry_path: UrlPath = Field("/metrics", description="path of the metrics")
     health_auth: bool = Field(
-        default=False, description="ask a password for the health endpoints too"
+        default=False, description="require a password for the health endpoints, too"
     )
 
     @property
     def listen(self) -> listen.ListenAddress:
-        """Give host and port of `listen_address`."""
+        """Host and port of `listen_address`."""
         return listen.parse(self.listen_address)
 
 
 class LogSettings(Group):
-    """What is logged, on stderr."""
+    """The log on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="`debug`, `info`, `warning` or `error`"
+        "info", description="lowest level that is logged: `debug`, `info`, `warning` or `error`"
     )
     format: Annotated[
         Literal["logfmt", "json", "console"] | None, Unset("logfmt; console on a TTY")
-    ] = Field(None, description="`logfmt`, `json` or `console`")
+    ] = Field(None, description="format of the log on stderr: `logfmt`, `json` or `console`")
 
 
 class DemoSettings(Group):
     """The simulated cloud."""
 
     speed: float = Field(
-        60.0, gt=0, le=100_000, description="how much faster sessions of the demo live and burn"
+        60.0,
+        gt=0,
+        le=100_000,
+        description="how many times faster than in reality sessions live and use CU-hours",
     )
 
 
 class Settings(BaseSettings):
-    """What the operator decides. `None` means that nobody did."""
+    """All settings. `None` means that a setting without default was not given."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     region_id: Annotated[RegionId | None, Unset("required where a target names none")] = Field(
-        None, description="the region to poll, such as `cn-hangzhou`"
+        None, description="region to poll, such as `cn-hangzhou`"
     )
     workspace_ids: Ids = Field(
-        (), description="workspaces; empty = discover all that the credential may list"
+        (), description="workspaces to poll; empty = all that the credential may list"
     )
     livy_compute_ids: Ids = Field(
         (),
-        description="gateways, only with exactly one workspace (else use `targets`); "
-        "empty = discover",
+        description="Livy gateways to poll, with exactly one workspace (otherwise use `targets`); "
+        "empty = all",
     )
     targets: Targets = Field(
         (),
-        description="list of `{region_id, workspace_id, livy_compute_ids, role_arn, account}` for "
-        "many regions and accounts, as YAML or JSON",
+        description="list of `{region_id, workspace_id, livy_compute_ids, role_arn, account}`, as "
+        "YAML or JSON, for several regions or accounts",
     )
     config: ConfigFile = ConfigFile()
     session_clusters: SessionClustersSettings = SessionClustersSettings()
@@ -259,14 +272,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read only what is handed over: `load` gathers it from its arguments."""
+        """Read nothing by itself: `load` builds the sources from its arguments."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
     def effective_targets(self) -> tuple[TargetSettings, ...]:
-        """Give what to poll in one form, each entry with its region.
+        """Return the targets in one form, each with its region.
 
-        An entry without workspace stands for all that the credential may list.
+        A target without workspace stands for all that the credential may list.
         """
         if self.targets:
             return tuple(

@@ -1,4 +1,4 @@
-"""What to poll, where the settings name it one by one."""
+"""The entries of `targets`."""
 
 from typing import Annotated, Any
 
@@ -14,19 +14,21 @@ class TargetSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    region_id: RegionId | None = Field(None, description="`region-id` where it is left out")
-    workspace_id: Id | None = Field(None, description="all that the credential may list, if none")
-    livy_compute_ids: Ids = Field((), description="gateways of the workspace; empty = discover")
-    role_arn: RoleArn | None = Field(None, description="the RAM role to assume for it")
+    region_id: RegionId | None = Field(None, description="region to poll; left out = `region-id`")
+    workspace_id: Id | None = Field(
+        None, description="workspace to poll; left out = all that the credential may list"
+    )
+    livy_compute_ids: Ids = Field((), description="Livy gateways of the workspace; empty = all")
+    role_arn: RoleArn | None = Field(None, description="RAM role to assume for this target")
     account: Annotated[str, StringConstraints(max_length=128)] = Field(
-        "", description="the `account` label; the role's account where it is left out"
+        "", description="value of the label `account`; left out = the account of the role"
     )
 
     @property
     def account_name(self) -> str:
-        """Give the `account` label: as named, or the account id in the role."""
+        """The `account` label: as given, or the account id in the role."""
         return self.account or (self.role_arn.split(":")[3] if self.role_arn else "")
 
     def written(self) -> dict[str, Any]:
-        """Give what was named, as JSON could hold it."""
+        """Return what was given, as JSON could hold it."""
         return self.model_dump(mode="json", exclude_defaults=True)

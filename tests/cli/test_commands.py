@@ -215,7 +215,7 @@ def test_the_help_shows_every_command_and_exit_code(
     words = " ".join(text.split())
     for name, command in program.commands.items():
         assert f"{name} {command.help}" in words
-    for code in (0, entry.FAILED, entry.MISUSED, 130, entry.PIPE_CLOSED):
+    for code in (0, entry.FAILED, entry.MISUSED, 130, entry.PIPE_CLOSED, 143):
         assert f"\n    {code} " in text
 
 
