@@ -26,6 +26,7 @@ SECONDS = 2.0
 """How long to wait for the next sign of life; twice as long at most, where TLS is tried too."""
 
 _ALL_INTERFACES = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - no bind
+_OURS = ("Healthy.", "It asks for")
 _OK = 200
 _UNAUTHORIZED = 401
 
@@ -38,6 +39,15 @@ def main(address: str) -> int:
         is_healthy, said = False, f"{address} does not answer: {error!r}"
     print(said.strip())  # noqa: T201 - what `docker inspect` shows
     return 0 if is_healthy else 1
+
+
+def is_exporter(address: str) -> bool:
+    """Tell whether an exporter answers on `address` and is healthy, as far as it tells."""
+    try:
+        is_healthy, said = _ask(*_parted(address))
+    except (OSError, HTTPException, ValueError):
+        return False
+    return is_healthy and said.startswith(_OURS)
 
 
 def _parted(address: str) -> tuple[str, int]:

@@ -12,7 +12,8 @@ import httpx
 from exporter.api import Credential, StaticCredentials, VendorCredentials
 from exporter.app.build import Exporter, build
 from exporter.app.connections import open_http
-from exporter.app.life import live
+from exporter.app.demo_ledger import demo_ledger
+from exporter.app.life import run_until_signalled
 from exporter.app.notify import Notifier
 from exporter.app.progress import progress_on
 from exporter.app.threads import run
@@ -60,7 +61,7 @@ async def _serve(settings: Settings, on_walk: OnWalk) -> int:
             web_config=settings.web.config.file,
             on_walk=on_walk,
         )
-        await live(settings, exporter, Notifier.from_environment(os.environ))
+        await run_until_signalled(settings, exporter, Notifier.from_environment(os.environ))
     return 0
 
 
@@ -77,20 +78,22 @@ async def _demo(settings: Settings, on_walk: OnWalk) -> int:
         update = {"region_id": cloud.region_id, "api": api, **unnamed}
         simulated = _hastened(settings).model_copy(update=update)
         credential = Credential(cloud.access_key_id, cloud.access_key_secret, "", "demo")
-        with tempfile.TemporaryDirectory(prefix="emr-exporter-demo-") as folder:
+        with demo_ledger() as ledger_path:
             exporter = build(
                 simulated,
                 clock=SystemClock(),
                 http=http,
                 credentials=lambda _role_arn: StaticCredentials(credential),
                 # The simulated cloud begins anew each time, and so do its counters.
-                ledger_path=Path(folder) / "ledger.db",
+                ledger_path=ledger_path,
                 birth_hold=simulated.ledger.birth_hold,
                 web_config=settings.web.config.file,
                 on_walk=on_walk,
             )
             invite = partial(_invite, settings.web.telemetry_path)
-            await live(simulated, exporter, Notifier.from_environment(os.environ), invite)
+            await run_until_signalled(
+                simulated, exporter, Notifier.from_environment(os.environ), invite
+            )
     return 0
 
 

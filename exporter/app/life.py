@@ -43,7 +43,7 @@ _LARGE_BYTES = 512 * 1024
 """Twice the buffer into which asyncio reads each time, which had better be kept."""
 
 
-async def live(
+async def run_until_signalled(
     settings: Settings,
     exporter: Exporter,
     notifier: Notifier,
@@ -62,39 +62,47 @@ async def live(
         _every(_PULSE_SECONDS, exporter.access.refresh),
     ):
         server = Server(exporter.web, lambda: exporter.access.current.tls)
-        async with _signals() as stop, server.serving(listener):
-            schedule = Schedule(
-                exporter.roster.run,
-                exporter.roster.check,
-                poll_interval=settings.poll.interval,
-                discovery_interval=settings.discovery.interval,
-                on_skip=exporter.telemetry.poll_skipped,
-            )
-            exporter.roster.run_on(schedule)
-            spare_the_loop()
-            schedule.start(exporter.polling.tick)
+        async with _signals() as stop, server.serving(listener), _polling(settings, exporter):
             port = listener.getsockname()[1]
             scheme = "https" if exporter.access.current.tls else "http"
             url = f"{scheme}://{_reachable(address.host)}:{port}"
             _log.info(STARTED, url=url, targets=len(exporter.jobs))
             announce(url)
             notifier.ready()
-            with pulse(exporter, notifier):
+            with watchdog(exporter, notifier):
                 await stop.wait()
             notifier.stopping()
             _log.info(STOPPING)
-            await schedule.stop(_POLL_GRACE_SECONDS)
-            await asyncio.to_thread(exporter.ledger.close)
     _log.info(STOPPED)
 
 
-def spare_the_loop() -> None:
+@asynccontextmanager
+async def _polling(settings: Settings, exporter: Exporter) -> AsyncIterator[None]:
+    """Poll while the block runs; the ledger is closed after it."""
+    schedule = Schedule(
+        exporter.roster.run,
+        exporter.roster.check,
+        poll_interval=settings.poll.interval,
+        discovery_interval=settings.discovery.interval,
+        on_skip=exporter.telemetry.poll_skipped,
+    )
+    exporter.roster.run_on(schedule)
+    tune_gc()
+    schedule.start(exporter.polling.tick)
+    try:
+        yield
+    finally:
+        await schedule.stop(_POLL_GRACE_SECONDS)
+        await asyncio.to_thread(exporter.ledger.close)
+
+
+def tune_gc() -> None:
     """Let others take the interpreter from the event loop less often, and for less long.
 
-    What is loaded by now stays, and the garbage collector need not look at it again. Nearly all
-    the rest ends by its reference count, so that to look at all of it ten times as rarely keeps
-    little longer. And a thread that computes, such as the ledger's, gives way after 1 ms, not 5:
-    each system call of the loop has to wait for that.
+    The garbage collector need not look again at what is loaded by now. Nearly all the rest ends by
+    its reference count, so a full collection ten times as rarely keeps little more. And a thread
+    that computes, such as the ledger's, gives way after 1 ms, not 5: each system call of the loop
+    has to wait for that.
     """
     gc.collect()
     gc.freeze()
@@ -132,7 +140,7 @@ async def _signals() -> AsyncIterator[asyncio.Event]:
         yield stop
 
 
-def pulse(exporter: Exporter, notifier: Notifier) -> AbstractContextManager[None]:
+def watchdog(exporter: Exporter, notifier: Notifier) -> AbstractContextManager[None]:
     """Tell systemd how it goes while the block runs; the watchdog only while all is well."""
 
     def tell() -> None:

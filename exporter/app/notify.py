@@ -12,7 +12,7 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-NOT_NOTIFIED = "systemd_not_notified"
+NOTIFY_FAILED = "sd_notify_failed"
 
 _MICROSECONDS = 1_000_000
 
@@ -63,4 +63,4 @@ class Notifier:
                 sender.setblocking(False)  # noqa: FBT003  the socket's own signature
                 sender.sendto(message.encode(), self._address)
         except OSError as error:
-            _log.debug(NOT_NOTIFIED, error=error.strerror or str(error))
+            _log.debug(NOTIFY_FAILED, error=error.strerror or str(error))

@@ -4,6 +4,7 @@ from exporter.ledger.amounts import Amount
 from exporter.ledger.counting import Key
 from exporter.ledger.gateways import GatewayKey
 from exporter.ledger.ledger import Ledger, LedgerState
+from exporter.ledger.lock import Lock
 from exporter.ledger.matching import TOLERANCE_MS
 from exporter.ledger.reader import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.reconcile import Balance, GatewayRecord, reconcile
@@ -19,6 +20,7 @@ __all__ = [
     "Key",
     "Ledger",
     "LedgerState",
+    "Lock",
     "SessionKey",
     "Walk",
     "back_up",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app.life import spare_the_loop
+from exporter.app.life import tune_gc
 from tests.support.processes import run
 
 
@@ -34,7 +34,7 @@ def _interpreter() -> Iterator[None]:
 def test_what_is_loaded_by_now_is_not_looked_at_again() -> None:
     """Collections are about what comes later; what was garbage by then is not kept for good."""
     kept, garbage = Node(), weakref.ref(Node())
-    spare_the_loop()
+    tune_gc()
     assert garbage() is None
     later = Node()
     looked_at = {id(each) for each in gc.get_objects()}

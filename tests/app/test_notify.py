@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.app.life import pulse
+from exporter.app.life import watchdog
 from exporter.app.notify import Notifier
 from exporter.demo import serve
 from tests.support.exporters import ANY_PORT, cloud_of, serve_command
@@ -86,7 +86,7 @@ async def test_the_watchdog_hears_nothing_while_polling_hangs(tmp_path: Path) ->
     with systemd(address) as listener:
         async with Harness(busy_world()) as h:
             await h.poll()
-            with pulse(h.exporter, Notifier(address, watchdog_seconds=0.15)):
+            with watchdog(h.exporter, Notifier(address, watchdog_seconds=0.15)):
                 await listener.hears("WATCHDOG=1", times=3)
                 h.clock.advance(3600)
                 listener.listen()

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from exporter.app.life import spare_the_loop
+from exporter.app.life import tune_gc
 from tests.bench import ledger_apply, many_targets, memory, polls, scrape, sizes, startup, walk
 from tests.bench.rows import Row
 
@@ -29,7 +29,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"error: {unknown[0]}: no such benchmark; there are {', '.join(BENCHMARKS)}")
         return 2
-    spare_the_loop()  # as the daemon does when it starts
+    tune_gc()  # as the daemon does when it starts
     os.environ["ALIBABA_CLOUD_ECS_METADATA_DISABLED"] = "true"
     print("| What | Figure | Note |\n| --- | --- | --- |")
     for name in names or BENCHMARKS:

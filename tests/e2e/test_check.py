@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +13,13 @@ import trustme
 
 from exporter.demo import DEMO_KEY_SECRET, Cloud, faults, serve
 from exporter.demo.faults import Hang
-from tests.support.exporters import cloud_of
+from tests.support.exporters import ANY_PORT, cloud_of
 from tests.support.harness import targets_of
-from tests.support.processes import CREDENTIAL, EXPORTER, free_port, run
+from tests.support.processes import CREDENTIAL, EXPORTER, free_port, run, start
 from tests.support.web_server import ALICE, write_certificate, write_config
 from tests.support.worlds import busy_world, empty_world
+
+LISTENS = "ok 127.0.0.1:0 web.listen-address can be listened on"
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -26,7 +29,7 @@ async def check(
 ) -> tuple[int, list[str], str]:
     """Run the command; give its exit code, the findings, single-spaced, and all it wrote."""
     async with serve(cloud.app) as endpoint:
-        command = [*EXPORTER, "check", f"--api.endpoint={endpoint}", *flags]
+        command = [*EXPORTER, "check", f"--api.endpoint={endpoint}", ANY_PORT, *flags]
         start = time.monotonic()
         code, process = await run(command, folder, environment)
         assert time.monotonic() - start < 10
@@ -34,7 +37,8 @@ async def check(
     assert DEMO_KEY_SECRET not in output
     assert "Traceback" not in output
     _, header, table = output.partition("RESULT")
-    return code, [" ".join(line.split()) for line in (header + table).splitlines()[1:]], output
+    findings = [" ".join(line.split()) for line in (header + table).splitlines()[1:]]
+    return code, [line for line in findings if line != LISTENS], output
 
 
 async def test_all_is_well(tmp_path: Path) -> None:
@@ -167,7 +171,7 @@ async def test_a_service_that_hangs_takes_no_longer(tmp_path: Path) -> None:
 
 async def test_a_service_that_cannot_be_reached_is_said(tmp_path: Path) -> None:
     """A refused connection is a matter of the network."""
-    command = [*EXPORTER, "check", "--region-id=cn-hangzhou"]
+    command = [*EXPORTER, "check", ANY_PORT, "--region-id=cn-hangzhou"]
     endpoint = f"--api.endpoint=http://127.0.0.1:{free_port()}"
     code, process = await run([*command, endpoint], tmp_path, CREDENTIAL)
     assert code == 1
@@ -181,3 +185,34 @@ async def test_one_failure_is_not_repeated(tmp_path: Path) -> None:
     code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzhou")
     assert code == 1
     assert any(line.startswith("FAILED cn-hangzhou/w-1 ListSessionCl") for line in findings)
+
+
+@pytest.mark.parametrize("access", ["open", "password", "TLS"])
+async def test_an_exporter_that_runs_may_hold_the_address(tmp_path: Path, access: str) -> None:
+    """To check beside the daemon is usual, and tells nothing wrong; by its health it is known."""
+    content: dict[str, object] = {}
+    if access == "password":
+        content = {"basic_auth_users": {"alice": ALICE}}
+    elif access == "TLS":
+        content = {"tls_server_config": dict(write_certificate(tmp_path, trustme.CA()))}
+    web = f"--web.config.file={write_config(tmp_path, content)}"
+    demo = [*EXPORTER, "demo", ANY_PORT, web, "--web.health-auth=true"]
+    async with start(demo, tmp_path / "demo") as process:
+        address = (await process.url()).partition("://")[2]
+        flags = ("--region-id=cn-hangzhou", f"--web.listen-address={address}")
+        code, findings, _ = await check(cloud_of(empty_world()), tmp_path, *flags)
+    row = f"ok {address} web.listen-address in use by an exporter that is running"
+    assert (code, findings[0]) == (0, row)
+
+
+async def test_an_address_that_another_program_holds_fails(tmp_path: Path) -> None:
+    """It is refused in the words in which the daemon would refuse to start."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        flags = ("--region-id=cn-hangzhou", f"--web.listen-address={address}")
+        code, findings, _ = await check(cloud_of(empty_world()), tmp_path, *flags)
+        served, process = await run([*EXPORTER, "serve", *flags], tmp_path, CREDENTIAL)
+    said = findings[0].removeprefix(f"FAILED {address} web.listen-address ")
+    assert (code, served) == (1, 2)
+    assert said.startswith(f"cannot listen on {address}: Address already in use")
+    assert said in process.output.decode()

@@ -8,7 +8,6 @@ import socket
 from itertools import pairwise
 from pathlib import Path
 
-import httpx
 import pytest
 
 from exporter.demo import faults, serve
@@ -85,31 +84,6 @@ async def test_it_ends_in_time_whatever_it_waits_for(
         code, seconds = await process.end(number)
     assert (code, seconds < STOP_SECONDS) == (0, True)
     assert b"Traceback" not in process.output
-
-
-async def test_it_ends_in_time_though_a_file_hangs(tmp_path: Path) -> None:
-    """A file that cannot be read to its end stops the event loop, but not the end."""
-    path = tmp_path / "web.yml"
-    await asyncio.to_thread(path.touch)
-    command = [*EXPORTER, "demo", ANY_PORT, f"--web.config.file={path}"]
-    async with start(command, tmp_path) as process:
-        url = await process.url()
-        # To open a pipe that nobody writes to waits for ever, as a dead network disk does.
-        pipe = tmp_path / "pipe"
-        os.mkfifo(pipe)
-        await asyncio.to_thread(pipe.replace, path)
-
-        async def is_stuck() -> bool:
-            try:
-                async with httpx.AsyncClient(timeout=1) as http:
-                    await http.get(f"{url}/-/healthy")
-            except httpx.TimeoutException:
-                return True
-            return False
-
-        await eventually(is_stuck)
-        code, seconds = await process.end()
-    assert (code, seconds < STOP_SECONDS) == (0, True)
 
 
 async def test_a_poll_that_is_not_over_is_not_begun_again(tmp_path: Path) -> None:
@@ -274,3 +248,43 @@ async def seen(process: Process, labels: dict[str, str], expected: float) -> Non
         return list(found.values()) == [expected]
 
     await eventually(is_shown)
+
+
+async def test_a_killed_demo_leaves_nothing_for_good(tmp_path: Path) -> None:
+    """The next one removes its folder, and leaves those of demos that still run."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    folders: dict[str, list[str]] = {}
+    command, environment = [*EXPORTER, "demo", ANY_PORT], {"TMPDIR": str(temporary)}
+    async with start(command, tmp_path / "killed", environment) as killed:
+        await killed.url()
+        killed.running.kill()
+        await killed.running.wait()
+    folders["killed"] = files_in(temporary)
+    async with start(command, tmp_path / "first", environment) as first:
+        await first.url()
+        folders["first"] = files_in(temporary)
+        async with start(command, tmp_path / "second", environment) as second:
+            await second.url()
+            folders["both"] = files_in(temporary)
+            await second.end()
+        await first.end()
+    assert {name: len(each) for name, each in folders.items()} == {
+        "killed": 1,
+        "first": 1,
+        "both": 2,
+    }
+    assert folders["killed"] != folders["first"]
+    assert set(folders["first"]) < set(folders["both"])
+    assert files_in(temporary) == []
+
+
+async def test_a_demo_that_cannot_invite_ends_in_one_line(tmp_path: Path) -> None:
+    """What it has begun is ended before, so that nothing else is logged."""
+    command = ["sh", "-c", 'exec "$0" "$@" >/dev/full', *EXPORTER, "demo", ANY_PORT]
+    code, process = await run(command, tmp_path)
+    lines = process.output.decode().splitlines()
+    assert code == 1
+    assert [line for line in lines if "event=started" not in line] == [
+        "error: the output cannot be written: No space left on device"
+    ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import count
 
+from exporter import ledger
 from exporter.api import PAGE_SIZE, Client, NullMeter, walk_pages
 from exporter.app import threads
 from exporter.app.clients import Clients
@@ -15,7 +16,7 @@ from exporter.app.plan import Plan, plan
 from exporter.app.progress import progress_on
 from exporter.clock import SystemClock
 from exporter.errors import PollError
-from exporter.ledger import Balance, read_gateway, reconcile
+from exporter.ledger import Balance, read_gateway
 from exporter.model import NANO, Listing, LivySession, Scope, Source, Target
 from exporter.poller import OnWalk
 from exporter.settings import Settings
@@ -23,7 +24,7 @@ from exporter.snapshot import WalkProgress
 from exporter.sources import discover
 
 
-def run(settings: Settings) -> int:
+def reconcile(settings: Settings) -> int:
     """Print a balance for each gateway and queue; 1 where one does not fit or cannot be read."""
     with progress_on(sys.stderr) as on_walk:
         return threads.run(_run(settings, on_walk))
@@ -73,7 +74,7 @@ async def _of_gateway(
     except PollError as error:
         sys.stdout.write(f"  cannot be listed: {error}; {error.advice}\n")
         return False
-    balances = reconcile(record, listing.records)
+    balances = ledger.reconcile(record, listing.records)
     sys.stdout.write(table(balances))
     return all(balance.difference == 0 for balance in balances)
 

@@ -15,12 +15,13 @@ from exporter.app.commands import vendor_credentials
 from exporter.app.connections import open_http
 from exporter.app.plan import Plan, plan
 from exporter.clock import SystemClock
-from exporter.errors import LedgerError, PollError, TimedOutError, WebConfigError
+from exporter.errors import AddressInUseError, LedgerError, PollError, TimedOutError, WebConfigError
+from exporter.healthcheck import is_exporter
 from exporter.ledger import check_ledger
 from exporter.model import Scope, Source, Target
 from exporter.settings import Settings
 from exporter.sources import discover
-from exporter.web import Access
+from exporter.web import Access, bind
 
 DEADLINE: Final = 8.0
 """Seconds for all calls together; the answer is there in 10, the start of the process included."""
@@ -42,7 +43,7 @@ class Finding:
     said: str
 
 
-def run(settings: Settings) -> Sequence[Finding]:
+def check(settings: Settings) -> Sequence[Finding]:
     """Read the web configuration, and ask for every credential and all that a first poll asks.
 
     Raises `SettingsError` where the settings name nothing.
@@ -51,6 +52,7 @@ def run(settings: Settings) -> Sequence[Finding]:
     return [
         *_web_config(settings.web.config.file),
         *_ledger(settings.ledger.path),
+        _listen_address(settings),
         *threads.run(_run(settings, planned)),
     ]
 
@@ -82,6 +84,19 @@ def _ledger(path: Path) -> Iterator[Finding]:
     except LedgerError as error:
         said, is_good = f"{error}; {error.advice}", False
     yield Finding(str(path), "ledger.path", is_good, said)
+
+
+def _listen_address(settings: Settings) -> Finding:
+    """Try to listen as the daemon does; one that is running already may hold the address."""
+    address = settings.web.listen
+    try:
+        bind(address.host, address.port).close()
+    except AddressInUseError as error:
+        is_running = is_exporter(str(address))
+        said = "in use by an exporter that is running" if is_running else str(error)
+    else:
+        is_running, said = True, "can be listened on"
+    return Finding(str(address), "web.listen-address", is_running, said)
 
 
 async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:

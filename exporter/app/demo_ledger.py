@@ -1,0 +1,33 @@
+"""Where a demo keeps its ledger: in a temporary folder, which is gone when it ends."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from exporter.errors import LedgerError
+from exporter.ledger import Lock
+
+_PREFIX: Final = "emr-exporter-demo-"
+_NAME: Final = "ledger.db"
+
+
+@contextmanager
+def demo_ledger() -> Iterator[Path]:
+    """Give a path for the ledger, and remove its folder after the block."""
+    _remove_left_behind(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        yield Path(folder) / _NAME
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Remove the folders of demos of this user that were killed: nobody locks their ledgers."""
+    for ledger in folder.glob(f"{_PREFIX}*/{_NAME}"):
+        with suppress(LedgerError, OSError):
+            lock = Lock(ledger)
+            try:
+                shutil.rmtree(ledger.parent)
+            finally:
+                lock.release()
