@@ -17,7 +17,7 @@ from exporter.errors import SettingsError
 # The budgets bound their number: by a common bound, a region that hangs would stop the others. Idle
 # ones are kept from one poll to the next, since a TLS handshake costs more than all the rest of it.
 _LIMITS: Final = httpx.Limits(
-    max_connections=None, max_keepalive_connections=60, keepalive_expiry=50.0
+    max_connections=None, max_keepalive_connections=20, keepalive_expiry=50.0
 )
 
 
