@@ -109,7 +109,7 @@ class Harness:
         self._endpoint = ""
         self._http: httpx.AsyncClient
         self.reader: httpx.AsyncClient
-        """Reads the web server of the exporter."""
+        """Reads the web server of the exporter, when all is rendered."""
 
     async def __aenter__(self) -> Self:
         """Serve the cloud and build the exporter; nothing is polled yet."""
@@ -142,7 +142,6 @@ class Harness:
         for job in self.exporter.jobs:
             if source in {None, job.source.target.source.value}:
                 await self.exporter.polling.poll(job.source, job.requests)
-        self.exporter.answers.catch_up()
 
     async def discover_and_poll(self) -> None:
         """Discover everything, then poll all that was found."""
@@ -168,8 +167,7 @@ class Harness:
     async def get(
         self, path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET"
     ) -> httpx.Response:
-        """Send a request to the exporter's own web server, when all is rendered."""
-        self.exporter.answers.catch_up()
+        """Send a request to the exporter's own web server."""
         return await self.reader.request(method, path, headers=headers)
 
     def start(self) -> None:
@@ -188,7 +186,11 @@ class Harness:
             transport=httpx.ASGITransport(self.exporter.web),
             base_url="http://exporter",
             verify=NO_TLS,
+            event_hooks={"request": [self._render]},
         )
+
+    async def _render(self, _: httpx.Request) -> None:
+        self.exporter.answers.catch_up()
 
     def _given(self) -> dict[str, Any]:
         given = self._settings.get("api", {})

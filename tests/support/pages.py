@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,8 +21,8 @@ class Page:
     @classmethod
     def from_text(cls, text: str) -> "Page":
         """Parse a page in the text format 0.0.4."""
-        families = text_string_to_metric_families(text)
-        return cls(text, tuple(sample for family in families for sample in family.samples))
+        lines = (line for line in text.split("\n") if line and not line.startswith("#"))
+        return cls(text, tuple(map(_sample, lines)))
 
     @classmethod
     def from_openmetrics(cls, text: str) -> "Page":
@@ -65,6 +66,14 @@ class Page:
             for sample in self.samples
             if sample.name == PREFIX + name and labels.items() <= sample.labels.items()
         )
+
+
+@lru_cache(maxsize=2**16)
+def _sample(line: str) -> Sample:
+    """Parse a line. The parser is slow, and most lines were on the page before."""
+    (family,) = text_string_to_metric_families(line)
+    (sample,) = family.samples
+    return sample
 
 
 def _key(sample: Sample, by: tuple[str, ...]) -> tuple[str, ...]:
