@@ -122,7 +122,7 @@ class Command(click.Command):
     def _surplus(self, ctx: click.Context, word: str) -> str:
         name = word.partition("=")[0]
         if not word.startswith("-"):
-            return f"{word}: {self.name} takes no such argument; remove it"
+            return f"{word}: {_typed(ctx)} takes no such argument; remove it"
         owner = _options(ctx.find_root().command).get(name)
         if owner and name not in _options(self):
             return f"{name}: only the command {owner[0]} takes it; remove it"
@@ -165,6 +165,11 @@ class Group(click.Group):
                 raise click.UsageError(f"{self.name}: add a command: {', '.join(self.commands)}")
             args = [self._default, *args]
         return super().parse_args(ctx, args)
+
+
+def _typed(ctx: click.Context) -> str:
+    """Return what is typed for the command."""
+    return ctx.command_path.removeprefix(f"{PROGRAM} ")
 
 
 def commands(command: click.Command, name: str = "") -> Iterator[tuple[str, Command]]:
@@ -212,13 +217,15 @@ def dispatch(program: Group, argv: Sequence[str], environ: Mapping[str, str]) ->
 
 def _line(error: click.UsageError, program: Group) -> str:
     """Say in one line what to give."""
-    command = error.ctx.command if error.ctx else None
     match error:
-        case click.NoSuchCommand(command_name=name) if isinstance(command, Group):
-            advice = suggest(name, command.commands) or f"there are {', '.join(command.commands)}"
+        case click.NoSuchCommand(command_name=name, ctx=click.Context(command=Group() as group)):
+            advice = suggest(name, group.commands) or f"there are {', '.join(group.commands)}"
             return f"{name}: unknown command; {advice}"
         case click.BadOptionUsage(option_name=name) if name not in SWITCHES:
             return f"{name}: give a value, such as {name}={_options(program)[name][1]}"
-        case click.MissingParameter(param=param) if isinstance(command, Command) and param:
-            return f"{command.name}: give {param.metavar}, such as {PROGRAM} {command.example}"
+        case click.MissingParameter(
+            param=click.Parameter(metavar=word),
+            ctx=click.Context(command=Command(example=example)) as ctx,
+        ):
+            return f"{_typed(ctx)}: give {word}, such as {PROGRAM} {example}"
     return error.format_message()

@@ -30,10 +30,12 @@ _PLAIN = ("null", "bool", "int", "float", "timestamp", "str", "value", "map", "s
 """What PyYAML takes a value without a tag for."""
 
 _ADVICE = {
+    "found character '\\t'": "a tab; indent with spaces",
+    "expected <block end>": "not indented as the lines above",
     "found undefined alias": "undefined alias; put a text that begins with * in quotes",
     "found undefined tag": "undefined tag; put a text that begins with ! in quotes",
 }
-"""By the beginning of PyYAML's words, where these would repeat what may be part of a secret."""
+"""By the beginning of PyYAML's words, where these say little, or repeat what may be a secret."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,10 +63,11 @@ def load(
 
 def _from_file(sources: Iterable[SourceValues], problems: list[str]) -> list[SourceValues]:
     named = first_source_with(sources, _FILE)
-    if named is None:
+    name = str(named.values["config"]["file"]) if named else ""
+    if not name.strip():
         return []
     try:
-        return [from_file(Path(str(named.values["config"]["file"])))]
+        return [from_file(Path(name))]
     except UsageError as error:
         problems += error.problems
         return []

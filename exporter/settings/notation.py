@@ -99,7 +99,7 @@ def _read_json(value: object) -> object:
         return read_json(value)
     except ValueError as error:
         raise ValueError(
-            f"give a JSON list of objects, or use the file; invalid JSON: {error}"
+            f"give a list of mappings, in YAML or JSON; invalid JSON: {error}"
         ) from None
 
 

@@ -82,7 +82,7 @@ def test_every_target_has_a_region() -> None:
         ('[{"livy_compute_ids": ["a/b"]}]', "[0].livy_compute_ids[0]=a/b: give an id of letters"),
         ("[3]", "[0]=3: give a mapping of keys such as region_id"),
         ("{}", ": give a list"),
-        ('[{"a":', ": give a JSON list of objects, or use the file; invalid JSON: "),
+        ('[{"a":', ": give a list of mappings, in YAML or JSON; invalid JSON: "),
     ],
 )
 def test_a_wrong_target_is_found_by_its_place(value: str, line: str) -> None:

@@ -160,6 +160,8 @@ def test_odd_json_is_an_error_and_no_crash(flag: str, value: str) -> None:
         ("log: {level: info}".encode("utf-16"), ", line 1: not UTF-8; save the file as UTF-8"),
         (b"log:\n  level: a\x00b", ", line 2: invalid YAML: special characters are not allowed"),
         (b"# " + b"x" * 2**20, ": larger than 1 MiB; name a smaller file with --config.file"),
+        ("poll:\n\tinterval: 1m\n", ", line 2: invalid YAML: a tab; indent with spaces"),
+        ("poll:\n  interval: 1m\n timeout: 3s", ", line 3: invalid YAML: not indented as the"),
         ("? [a]\n: b\n", ", line 1: a key is one text"),
         (
             "a: {<<: b}",
@@ -168,7 +170,7 @@ def test_odd_json_is_an_error_and_no_crash(flag: str, value: str) -> None:
         ("log: *geheim", ", line 1: invalid YAML: undefined alias; put a text that begins with *"),
         ("log: !geheim!x y", ", line 1: invalid YAML: undefined tag; put a text that begins with"),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_a_file_that_cannot_be_read_is_named_with_the_line(
     file: Path, content: str | bytes, problem: str

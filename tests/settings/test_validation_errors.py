@@ -182,6 +182,7 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
         ("--web.telemetry-path=/metrics?name=x", "give a path such as /metrics"),
         ("--web.telemetry-path=/my metrics", "give a path such as /metrics"),
         ("--ledger.path=", "give the path of a file"),
+        ("--config.file=", "give the path of a file"),
         ("--ledger.path= ", "give the path of a file"),
         ("--region-id=hangzhou/x", "give a region such as cn-hangzhou"),
         ("--region-id=", "give a region such as cn-hangzhou"),
