@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from exporter.api.signing import Credential
 from exporter.clock import Clock
-from exporter.errors import CredentialError
+from exporter.errors import CredentialError, ThreadLimitError
 
 _FRESH_SECONDS: Final = 60.0
 """The library is asked again after so long. It renews 15 minutes before an expiry."""
@@ -216,7 +216,10 @@ def _run_in_thread(
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
             loop.call_soon_threadsafe(settle, result)
 
-    threading.Thread(target=run, name="credentials", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="credentials", daemon=True).start()
+    except RuntimeError as error:
+        raise CredentialError(str(ThreadLimitError())) from error
     return future
 
 

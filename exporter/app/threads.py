@@ -15,31 +15,44 @@ THREADS: Final = 8
 """For the ledger, large listings, passwords and names to look up: few of them at once."""
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that starts no thread; asyncio's own starts one to end its threads."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self._pool = pool
+        self.set_default_executor(pool)
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
+        """Wait for the threads; all tasks are done by then."""
+        self._pool.shutdown()
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command to its end; raise `ThreadLimitError` at the start rather than on the way."""
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        try:
-            loop.set_default_executor(_started_pool(THREADS))
-        except ThreadLimitError:
-            main.close()
-            raise
+    """Run a command until it is done, or a signal cancels it.
+
+    Raises `ThreadLimitError`, at the start rather than on the way, and `Interrupted`.
+    """
+    try:
+        pool = _started_pool()
+    except ThreadLimitError:
+        main.close()
+        raise
+    with asyncio.Runner(loop_factory=lambda: _Loop(pool)) as runner:
         return runner.run(_interruptible(main))
 
 
 async def _interruptible(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command until a signal cancels it; `Interrupted` is raised then."""
-    task = asyncio.create_task(main)
-    loop = asyncio.get_running_loop()
+    task, loop = asyncio.create_task(main), asyncio.get_running_loop()
     with signals.interrupting(lambda: loop.call_soon_threadsafe(task.cancel)):
         return await task
 
 
-def _started_pool(threads: int) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
-    all_there = threading.Barrier(threads + 1)  # so that none takes the work of two
+def _started_pool() -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
+    all_there = threading.Barrier(THREADS + 1)  # so that none takes the work of two
     try:
-        for _ in range(threads):
+        for _ in range(THREADS):
             pool.submit(all_there.wait)
         all_there.wait()
     except RuntimeError as error:

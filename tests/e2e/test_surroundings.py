@@ -1,5 +1,6 @@
 """Clocks, time zones, kernels and variables that are not what a program expects."""
 
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -7,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.exporters import ANY_PORT, fetch, files_in
+from exporter.demo import faults, serve
+from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_command
 from tests.support.namespaces import in_own_network
-from tests.support.processes import EXPORTER, Process, eventually, run, start
+from tests.support.processes import CREDENTIAL, EXPORTER, Process, eventually, run, start, until
 from tests.support.repository import ROOT
 from tests.support.tools import lacking
+from tests.support.worlds import busy_world
 
 pytestmark = pytest.mark.anyio
 
@@ -179,3 +182,41 @@ async def test_a_limit_on_threads_is_named(tmp_path: Path, command: str) -> None
     assert line.startswith("error: cannot start a thread: ")
     for limit in ("TasksMax=", "--pids-limit", "ulimit -u"):
         assert limit in line
+
+
+LIMITED_LATER = """
+import signal, sys
+from exporter.cli import main
+from tests.support import kernel
+
+signal.signal(signal.SIGWINCH, lambda *_: kernel.install(kernel.filters("threads")))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+async def test_a_daemon_needs_no_new_threads_to_go_on_and_to_end(tmp_path: Path) -> None:
+    """Another process may use up the limit; only a new credential has to wait, and says why."""
+    cloud = cloud_of(busy_world())
+    async with serve(cloud.app) as endpoint:
+        flags = serve_command(cloud.world, endpoint, "serve", ANY_PORT)[len(EXPORTER) :]
+        command = [sys.executable, "-c", LIMITED_LATER, *flags]
+        async with start(command, tmp_path, CREDENTIAL) as process:
+            url = await process.url()
+
+            async def succeeds() -> bool:
+                page = await fetch(url)
+                return set(page.values("exporter_target_up").values()) == {1.0}
+
+            await eventually(succeeds)
+            process.running.send_signal(signal.SIGWINCH)
+            calls = len(cloud.calls)
+            await until(lambda: len(cloud.calls) > calls + 20, "it polls", process)
+            assert await succeeds()
+            cloud.faults.add(faults.EXPIRED_TOKEN)
+            await until(lambda: b"reason=credential" in process.output, "it says why", process)
+            code, _ = await process.end()
+    output = process.output.decode()
+    assert code == 0
+    assert 'error="cannot start a thread: the limit on processes and threads' in output
+    assert "Traceback" not in output
+    assert "bug" not in output
