@@ -721,9 +721,9 @@ EXPORTER_CASES = (
         {
             **alive("1@300"),
             **ledger("1000@65 stale"),
-            **ledger("_@60 4600@200", "b"),
+            **ledger("_@60 3580@200", "b"),
         },
-        {59: [], 100: [], 140: [NOT_PERSISTENT]},
+        {59: [], 64: [], 78: [NOT_PERSISTENT], 140: [NOT_PERSISTENT]},
         only=NOT_PERSISTENT,
     ),
     Case(

@@ -48,6 +48,8 @@ class Case:
     """Look at this alert alone."""
     step: int = 30
     """Seconds between two samples, and between two evaluations."""
+    prometheus: str = ""
+    """When Prometheus runs, as values; it always does where this is empty."""
 
     def as_test(self) -> dict[str, Any]:
         """Give the test as promtool wants it."""
@@ -58,14 +60,34 @@ class Case:
             "interval": f"{self.step}s",
             "input_series": [
                 {"series": _full(name), "values": notation(values, self.step)}
-                for name, values in self.series.items()
+                for name, values in (*self.series.items(), *self._gate())
             ],
             "promql_expr_test": checks,
         }
 
+    def _gate(self) -> list[tuple[str, str]]:
+        return [(GATE, self.prometheus)] if self.prometheus else []
+
+
+GATE = "prometheus_runs"
+"""The series without which gated rules record nothing, as in an outage of Prometheus."""
+
+
+def gated(chosen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return groups whose rules have a result only while Prometheus runs."""
+    return [
+        {
+            **group,
+            "rules": [
+                {**rule, "expr": f"({rule['expr']}) and on () {GATE}"} for rule in group["rules"]
+            ],
+        }
+        for group in chosen
+    ]
+
 
 def _full(name: str) -> str:
-    return name if name.startswith("up{") else PREFIX + name
+    return name if name.startswith("up{") or name == GATE else PREFIX + name
 
 
 def notation(text: str, step: int) -> str:
@@ -131,14 +153,15 @@ def name_of(rule: Mapping[str, Any]) -> str:
 def run_case(promtool: Path, folder: Path, case: Case, alerts: Collection[str]) -> str:
     """Run a case against some alerts, and what its values need; give promtool's complaints."""
     chosen = chosen_groups(alerts, [expression for _, expression in case.values])
-    return _run(promtool, folder, case.step, chosen, case.as_test())
+    chosen = gated(chosen) if case.prometheus else chosen
+    return run_test(promtool, folder, case.step, chosen, case.as_test())
 
 
 def texts_of(promtool: Path, folder: Path, case: Case, alert: str, minute: float) -> list[str]:
     """Give summary and description of an alert that fires at a minute of a case, as rendered."""
     none = {"eval_time": f"{round(minute * 60)}s", "alertname": alert, "exp_alerts": []}
     test = {**case.as_test(), "promql_expr_test": [], "alert_rule_test": [none]}
-    complaint = _run(promtool, folder, case.step, chosen_groups([alert], []), test)
+    complaint = run_test(promtool, folder, case.step, chosen_groups([alert], []), test)
     # promtool tells what it got where it expected none.
     found = [re.search(rf'{name}=("(?:[^"\\]|\\.)*")', complaint) for name in TEXTS]
     return [json.loads(each[1]) for each in found if each]
@@ -147,13 +170,14 @@ def texts_of(promtool: Path, folder: Path, case: Case, alert: str, minute: float
 TEXTS = ("summary", "description")
 
 
-def _run(
+def run_test(
     promtool: Path,
     folder: Path,
     step: int,
     chosen: Sequence[Mapping[str, Any]],
     test: Mapping[str, Any],
 ) -> str:
+    """Run a test in promtool's shape against some rules; give promtool's complaints."""
     rule_file = folder / "rules.json"
     rule_file.write_text(json.dumps({"groups": chosen}), encoding="utf-8")
     document = {
