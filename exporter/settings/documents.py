@@ -91,20 +91,30 @@ def read_json(text: str) -> Any:  # noqa: ANN401 - whatever the text holds
 def dotted(steps: Iterable[str | int]) -> str:
     """Write steps as people do: `targets[0].region_id`."""
     parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return "".join(parts).removeprefix(".")
+    joined = "".join(parts)
+    return printable(joined.removeprefix(".")) if joined else ""
+
+
+def printable(text: str) -> str:
+    """Return `text` as it is, or quoted where it is empty or would not stay on its line."""
+    return text if text.isprintable() and text else repr(text)
 
 
 class _Loader(yaml.SafeLoader):
     """Composes nodes, and refuses what would be lost or changed when they become values."""
 
     _depth = 0
+    _count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Bound the depth, because PyYAML's composer calls itself for each level."""
+        """Bound the number, and the depth: PyYAML's composer calls itself for each level."""
         self._depth += 1
+        self._count += 1
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if self._depth > _MAX_DEPTH:
-            event = self.peek_event()  # type: ignore[no-untyped-call]
             _refuse(event, f"it is nested more than {_MAX_DEPTH} levels deep")
+        if self._count > 2 * _MAX_VALUES:  # with their keys
+            _refuse(event, f"more than {_MAX_VALUES} values")
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -117,7 +127,9 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key_node, yaml.ScalarNode):
                 _refuse(key_node, "a key is one text")
             if key_node.value in keys:
-                _refuse(key_node, f"the key {key_node.value} is given twice; give it once")
+                _refuse(
+                    key_node, f"the key {printable(key_node.value)} is given twice; give it once"
+                )
             keys.add(key_node.value)
         merged = [base for key, base in node.value if key.tag == f"{_TAG}merge"]
         bases = [base for item in merged for base in (item.value if _is_list(item) else [item])]
@@ -211,7 +223,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice} is given twice; give it once")
+        raise ValueError(f"the key {printable(twice)} is given twice; give it once")
     return values
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic_settings import EnvSettingsSource
 
 from exporter.errors import UsageError
-from exporter.settings.documents import Document, Steps, dotted, read_yaml
+from exporter.settings.documents import Document, Steps, dotted, printable, read_yaml
 from exporter.settings.registry import PREFIX, all_settings, suggest
 from exporter.settings.schema import Settings
 
@@ -113,9 +113,8 @@ def _is_of_kubernetes(variable: str, value: str) -> bool:
 def _unknown_variable(variable: str, known: Iterable[str]) -> str:
     names = [name.removeprefix(PREFIX) for name in known]
     advice = suggest(variable.upper().removeprefix(PREFIX), names)
-    return (
-        f"{variable}: unknown variable; {advice.replace('mean ', f'mean {PREFIX}') or 'unset it'}"
-    )
+    advice = advice.replace("mean ", f"mean {PREFIX}") or "unset it"
+    return f"{printable(variable)}: unknown variable; {advice}"
 
 
 def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from exporter.settings.documents import Steps, dotted
+from exporter.settings.documents import Steps, dotted, printable
 from exporter.settings.registry import all_settings, fields, suggest
 from exporter.settings.schema import Settings
 from exporter.settings.sources import SourceValues, first_source_with
@@ -95,4 +95,4 @@ def _shown(value: object) -> str:
     if _MAY_HOLD_A_SECRET.search(text):
         return ""
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return text if text.isprintable() and text else repr(text)
+    return printable(text)

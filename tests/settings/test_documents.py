@@ -151,8 +151,22 @@ def test_odd_json_is_an_error_and_no_crash(flag: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ('"": 1', "''"),
+        ('"a\\e[31m": 1', r"'a\x1b[31m'"),
+        ('targets: [{"a\\nb": 1}]', r"'targets[0].a\nb'"),
+    ],
+)
+def test_a_key_that_cannot_be_printed_is_quoted(file: Path, content: str, name: str) -> None:
+    """No key changes the terminal, or looks like a line of its own."""
+    assert refused(file, content) == [f"{name} ({file}, line 1): unknown key; remove it"]
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
+        ("- a\n" * 200_000, ", line 100000: more than 50000 values"),
         ("a: " + "[" * 3000 + "]" * 3000, ", line 1: it is nested more than 20"),
         ("- " * 3000 + "a", ", line 1: it is nested more than 20"),
         ("a: &a [*a]", ", line 1: an alias that contains itself"),
@@ -170,7 +184,7 @@ def test_odd_json_is_an_error_and_no_crash(flag: str, value: str) -> None:
         ("log: *geheim", ", line 1: invalid YAML: undefined alias; put a text that begins with *"),
         ("log: !geheim!x y", ", line 1: invalid YAML: undefined tag; put a text that begins with"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_file_that_cannot_be_read_is_named_with_the_line(
     file: Path, content: str | bytes, problem: str

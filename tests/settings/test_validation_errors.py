@@ -221,6 +221,16 @@ def test_everything_wrong_is_said_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("argv", "environ"),
+    [(["--\x1b[31m=1"], {}), (["\x1b[31m\n"], {}), ([], {"EMR_EXPORTER_\x1b[31m\n": "1"})],
+)
+def test_odd_names_stay_on_one_line(argv: list[str], environ: dict[str, str]) -> None:
+    """Names are as harmless as values."""
+    (problem,) = problems(argv, REGION | environ)
+    assert r"\x1b[31m" in problem
+
+
 def test_odd_values_stay_on_one_line() -> None:
     """Newlines and escape sequences are shown, not obeyed; long values are cut."""
     (problem,) = problems(["--poll.interval=1\n\x1b[31m" + "x" * 500])
