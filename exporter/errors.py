@@ -184,11 +184,22 @@ class IncompleteError(PollError):
     reason = Reason.INCOMPLETE
 
 
+class LedgerFailure(StrEnum):
+    """Why the ledger could not be used: the label of `exporter_ledger_failures_total`."""
+
+    FULL = "full"
+    LOCKED = "locked"
+    CORRUPT = "corrupt"
+    IO = "io"
+
+
 class LedgerError(PollError):
-    """The ledger cannot be opened, read or written; `kind` is the label of its failures."""
+    """The ledger cannot be opened, read or written."""
 
     reason = Reason.LEDGER
 
-    def __init__(self, message: str, *, advice: str = "", kind: str = "io") -> None:
+    def __init__(
+        self, message: str, *, advice: str = "", kind: LedgerFailure = LedgerFailure.IO
+    ) -> None:
         super().__init__(message, advice=advice)
         self.kind = kind

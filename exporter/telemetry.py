@@ -18,7 +18,7 @@ from prometheus_client import (
 
 from exporter import catalog
 from exporter.catalog import Metric
-from exporter.errors import Reason
+from exporter.errors import LedgerFailure, Reason
 from exporter.model import Scope, Source
 
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -70,7 +70,7 @@ class Telemetry:
                 counter.labels(source)
             for reason in Reason:
                 self._poll_failures.labels(source, reason)
-        for kind in LEDGER_REASONS:
+        for kind in LedgerFailure:
             self._ledger_failures.labels(kind)
 
     def expect_polls(self, account: str, region_id: str, source: Source) -> None:
@@ -116,8 +116,8 @@ class Telemetry:
         self._malformed.labels(source).inc(malformed)
         self._unknown_states.labels(source).inc(unknown_states)
 
-    def ledger_failed(self, reason: str) -> None:
-        """Count a write of the ledger that failed; `reason` is one of `LEDGER_REASONS`."""
+    def ledger_failed(self, reason: LedgerFailure) -> None:
+        """Count a write of the ledger that failed."""
         self._ledger_failures.labels(reason).inc()
 
     def watch_rate(self, account: str, region_id: str, rate: Callable[[], float]) -> None:
@@ -136,10 +136,6 @@ class Telemetry:
         return ApiMeter(
             account, region_id, self._requests, self._failures, self._retries, self._seconds
         )
-
-
-LEDGER_REASONS = ("full", "locked", "corrupt", "io")
-"""Why a write of the ledger failed: no space, another process, damaged, anything else."""
 
 
 class ApiMeter:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from exporter.errors import LedgerError
+from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.integrity import damage
 from exporter.ledger.lock import Lock
 from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS, Migration
@@ -118,7 +118,7 @@ def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIG
         raise LedgerError(
             f"{path} is a database of another program",
             advice="set ledger.path to a file of its own",
-            kind="corrupt",
+            kind=LedgerFailure.CORRUPT,
         )
     if version < 0 or (has_tables and version == 0):
         raise damaged(path, f"it cannot be of version {version}")
@@ -127,7 +127,7 @@ def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIG
             f"{path} was written by a newer version of this exporter"
             f" (schema {version}; this version knows {newest})",
             advice="run that version, or restore a backup made before the upgrade",
-            kind="corrupt",
+            kind=LedgerFailure.CORRUPT,
         )
     return has_tables
 
@@ -178,7 +178,9 @@ def _identity(path: str) -> tuple[int, int]:
 
 def damaged(path: Path | None, what: str) -> LedgerError:
     """Make the error for a ledger that holds what no exporter writes."""
-    return LedgerError(f"the ledger {path} is damaged: {what}", advice=_DAMAGED, kind="corrupt")
+    return LedgerError(
+        f"the ledger {path} is damaged: {what}", advice=_DAMAGED, kind=LedgerFailure.CORRUPT
+    )
 
 
 _DAMAGED = "restore a backup, or move the file away to start counting anew"
@@ -203,18 +205,22 @@ def _is_of_content(error: sqlite3.Error) -> bool:
     return is_operational and getattr(error, "sqlite_errorcode", 1) == sqlite3.SQLITE_ERROR
 
 
-def _explain(error: sqlite3.Error) -> tuple[str, str]:
-    """Give the kind of failure (a label) and the advice for it."""
+def _explain(error: sqlite3.Error) -> tuple[LedgerFailure, str]:
+    """Return the kind of failure and the advice for it."""
     # Extended codes carry the primary one in their low byte.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     match code:
         case sqlite3.SQLITE_FULL:
-            return "full", "make room on the disk; the usage is counted when writing works again"
+            advice = "make room on the disk; the usage is counted when writing works again"
+            return LedgerFailure.FULL, advice
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
-            return "locked", "another process uses the file: give each exporter a ledger of its own"
+            advice = "another process uses the file: give each exporter a ledger of its own"
+            return LedgerFailure.LOCKED, advice
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return "corrupt", _DAMAGED
+            return LedgerFailure.CORRUPT, _DAMAGED
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return "io", "let this user write the file and its folder, or set ledger.path"
+            advice = "let this user write the file and its folder, or set ledger.path"
+            return LedgerFailure.IO, advice
         case _:
-            return "io", "check the disk and the permissions of the file and its folder"
+            advice = "check the disk and the permissions of the file and its folder"
+            return LedgerFailure.IO, advice

@@ -12,7 +12,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from exporter.errors import LedgerError
+from exporter.errors import LedgerError, LedgerFailure
 
 _UNLOCKABLE = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -87,5 +87,5 @@ def _refusal(ledger: Path, holder: str, error: OSError) -> LedgerError:
     return LedgerError(
         f"the ledger {ledger} is in use by {holder or 'another process'}",
         advice="stop that one, or give each exporter a ledger of its own",
-        kind="locked",
+        kind=LedgerFailure.LOCKED,
     )

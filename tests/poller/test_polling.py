@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from exporter import catalog
-from exporter.errors import LedgerError, PagingError, PollError, Reason
+from exporter.errors import LedgerError, LedgerFailure, PagingError, PollError, Reason
 from exporter.ledger import Ledger
 from exporter.model import LivySession, Source, Target
 from exporter.poller import Polling, Timing
@@ -180,7 +180,7 @@ async def test_a_poll_can_be_cancelled() -> None:
 async def test_gauges_are_good_though_the_ledger_is_not() -> None:
     """What could not be counted makes the poll fail, with the gauges of now."""
     async with bench() as b:
-        error = LedgerError("the disk is full", kind="full")
+        error = LedgerError("the disk is full", kind=LedgerFailure.FULL)
         view = await b.poll(Scripted(do_nothing, ledger_error=error))
         assert view.failure is not None
         assert (view.up, view.failure.reason, view.gauges) == (False, Reason.LEDGER, GAUGES)
