@@ -29,7 +29,7 @@ _ADVICE = "give a duration such as 30s, 5m or 1h30m (units ms s m h d w, the lar
 def parse(value: object) -> float:
     """Read a duration.
 
-    Gives seconds, more than 0 and at most `LONGEST`. Raises `ValueError` that says what to give.
+    Return seconds, more than 0 and at most `LONGEST`. Raises `ValueError` that says what to give.
     """
     seconds = _seconds(value)
     if not seconds > 0:

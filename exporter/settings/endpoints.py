@@ -1,4 +1,4 @@
-"""The override of the API's address: a URL that may hold `{region}`."""
+"""The URL of the API, which may contain `{region}`."""
 
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
@@ -7,7 +7,7 @@ _ADVICE = "give a URL such as https://emr-serverless-spark.{region}.aliyuncs.com
 
 
 def parse(text: str) -> str:
-    """Check the override and give it without a slash at its end.
+    """Check the URL and return it without a slash at its end.
 
     Raises `ValueError` that says what to give: plain `http` is refused except to loopback,
     because session names and signed requests would cross the network in the clear.

@@ -35,7 +35,7 @@ def parse(text: str) -> ListenAddress:
 
 
 def _shortest(host: str) -> str:
-    """Write an address of IPv6 in the one way by which it can be compared."""
+    """Return the canonical form of an IPv6 address."""
     try:
         return str(ipaddress.IPv6Address(host))
     except ValueError:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from exporter.settings.documents import read_json
 
 _BEGINS_LIKE_JSON = re.compile(r'\[\s*("|$)')
-"""A pattern such as `[ab]*` begins with a bracket too, and is no JSON."""
+"""A pattern such as `[ab]*` begins with a bracket, too, and is not JSON."""
 
 
 def parse(value: object) -> object:

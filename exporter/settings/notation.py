@@ -1,4 +1,4 @@
-"""The types of settings that are written in a notation of their own.
+"""Types of settings with a notation of their own.
 
 Each carries a `Notation`, so that whatever shows a setting writes it as people would.
 """
@@ -22,7 +22,7 @@ _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 15
 
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]+")
-"""What stands in a request as it is: neither encoded, nor a query, nor a pattern of the router."""
+"""Characters that need no encoding in a request, and mean nothing to the router."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Notation:
 
 @dataclass(frozen=True, slots=True)
 class Unset:
-    """What a setting means that nobody set; shown in place of its default."""
+    """The meaning of a setting that was not given; shown in place of its default."""
 
     meaning: str
 
