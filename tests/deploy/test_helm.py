@@ -182,6 +182,18 @@ REFUSED: Mapping[str, tuple[Values, str]] = {
         {**KEY, "credentials": {"accessKeyId": "LTAI"}},
         "additional properties 'accessKeyId' not allowed",
     ),
+    "a duration that is none": (
+        {**KEY, "config": {"region_id": "cn-a", "poll": {"interval": "soon"}}},
+        "at '/config/poll/interval': 'soon' does not match pattern",
+    ),
+    "a fraction of an attempt": (
+        {**KEY, "config": {"region_id": "cn-a", "api": {"max_attempts": 1.5}}},
+        "at '/config/api/max_attempts': got number, want integer or string",
+    ),
+    "a network that there is not": (
+        {**KEY, "config": {"region_id": "cn-a", "api": {"network": "vpn"}}},
+        "at '/config/api/network': value must be one of 'public', 'vpc'",
+    ),
     "a misspelt setting": (
         {**KEY, "config": {"region_id": "cn-hangzhou", "pol": {}}},
         "additional properties 'pol' not allowed",

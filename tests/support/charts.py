@@ -148,11 +148,28 @@ def _schema_of(setting: Setting) -> dict[str, Any]:
             for name, field in TargetSettings.model_fields.items()
         }
         return {**described, "type": "array", "items": entry}
+    return {**described, **_values_of(setting)}
+
+
+_NUMBER = "[0-9]+([.][0-9]+)?"
+_NOTATIONS: Mapping[str, dict[str, Any]] = {
+    "true|false": {"type": "boolean"},
+    "DURATION": {
+        "type": ["number", "string"],
+        "pattern": f"^({_NUMBER}(ms|[wdhms]))+$|^{_NUMBER}$",
+    },
+    "SIZE": {"type": ["integer", "string"], "pattern": f"^{_NUMBER} ?([KMGkmg][Ii]?)?[Bb]?$"},
+    "NUMBER": {"type": ["number", "string"], "pattern": f"^{_NUMBER}$"},
+}
+"""By the word for the value in the help: near enough to refuse a value before the pod does."""
+
+
+def _values_of(setting: Setting) -> dict[str, Any]:
+    word = setting.notation.word
     if setting.is_list:
-        return {**described, **_texts(is_list=True)}
-    match setting.field.get_default():
-        case bool():
-            return {**described, "type": "boolean"}
-        case int() | float():
-            return {**described, "type": ["number", "string"]}
-    return {**described, "type": "string"}
+        return _texts(is_list=True)
+    if word in _NOTATIONS:
+        is_whole = setting.field.annotation is int and word == "NUMBER"
+        whole = {"type": ["integer", "string"], "pattern": "^[0-9]+$"}
+        return whole if is_whole else _NOTATIONS[word]
+    return {"enum": word.split("|")} if "|" in word else {"type": "string"}
