@@ -24,6 +24,15 @@ DEMO = (
 P = "emr_serverless_spark_"
 EXPECTED_EMPTY = {
     f"queue:{P}livy_cu_hours:busy_hour7d": "looks at the week before yesterday",
+    **{
+        f"ledger_{level}_total:{period}_start": "recorded where a period begins"
+        for level in (f"queue:{P}livy_cu_hours", f"user:{P}livy_proxy_user_cu_hours")
+        for period in ("yesterday", "day", "week", "month")
+    },
+    f"queue:{P}livy_cu_hours:yesterday": "there was no day before",
+    f"user:{P}livy_proxy_user_cu_hours:yesterday": "there was no day before",
+    f"workspace:{P}workspace_info:gone": "no workspace is deleted",
+    f"gateway:{P}livy_gateway_info:gone": "no gateway is deleted",
     "ALERTS": "nothing fires while an alert has not fired",
     f"{P}exporter_target_error_info": "only while a poll fails",
 }
