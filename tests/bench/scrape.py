@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from exporter.exposition import Renderer
-from tests.bench import nginx
+from tests.bench import nginx, peers
 from tests.bench.pages import ManySessions
 from tests.bench.rows import Row
 from tests.support.long_gateway import fast_cloud
@@ -33,6 +33,7 @@ def rows() -> Iterator[Row]:
         seconds = statistics.median(_scrape(reference)[1] for _ in range(3))
         yield from _against_nginx({"": ours, ", by asyncio alone": bare}, page, note)
         yield Row("the same / prometheus-client", f"{rate * seconds:,.0f} times as many", note)
+        yield from peers.rows(page, rate, _scrape)
     for rate, speed in ((10, "at the default budget"), (1000, "as fast as can be")):
         with fast_cloud() as endpoint, _server("busy", endpoint, str(rate)) as busy:
             times = sorted(_busy_scrapes(busy))
