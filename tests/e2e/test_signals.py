@@ -16,7 +16,7 @@ from tests.support.namespaces import as_pid_1, ends_by, loads, pid_1_of
 from tests.support.processes import CREDENTIAL, EXPORTER, search_path, start, until
 from tests.support.worlds import empty_world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 REGION = "--region-id=cn-hangzhou"
 NOWHERE = "--api.endpoint=http://127.0.0.1:9"

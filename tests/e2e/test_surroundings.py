@@ -16,7 +16,7 @@ from tests.support.repository import ROOT
 from tests.support.tools import lacking
 from tests.support.worlds import busy_world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 DEMO = [*EXPORTER, "demo", ANY_PORT, "--poll.interval=1s"]
 DAY = 86400
