@@ -29,18 +29,10 @@ def _items(text: str) -> tuple[str, ...]:
 
 
 def write(items: Sequence[str]) -> str:
-    """Write `items` the way `parse` reads them: `a,b` where that is possible, else JSON."""
-    plain = ",".join(items)
-    if _reads_back(plain, items):
-        return plain
+    """Write `items` as `parse` reads them: `a,b` where that is possible, else JSON."""
+    if all(item and item == item.strip() and not set(item) & {",", "["} for item in items):
+        return ",".join(items)
     return json.dumps(list(items), ensure_ascii=False)
-
-
-def _reads_back(text: str, items: Sequence[str]) -> bool:
-    try:
-        return parse(text) == tuple(items)
-    except ValueError:
-        return False
 
 
 def _from_json(text: str) -> tuple[str, ...] | None:
