@@ -2,9 +2,12 @@
 
 import os
 import random
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +19,8 @@ from tests.support.tools import find_tool
 METADATA_VARIABLE = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
 
 SCRATCH = pytest.StashKey[Path]()
+STARTED = pytest.StashKey[list[str]]()
+"""The command lines with which a test has started the exporter."""
 
 # The default is the same run everywhere: a red test is the change's doing, never chance's. A shared
 # machine may stall, so neither an example's time nor the time to generate it is a failure.
@@ -57,6 +62,16 @@ def pytest_configure(config: pytest.Config) -> None:
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{guarded}{os.pathsep}{inherited}" if inherited else guarded
     guard.install()
+    started = config.stash[STARTED] = []
+    sys.addaudithook(partial(note_exporter, started))
+
+
+def note_exporter(started: list[str], event: str, arguments: tuple[object, ...]) -> None:
+    """Note each start of the exporter as a process (an audit hook)."""
+    if event == "subprocess.Popen" and isinstance(arguments[1], list | tuple):
+        command = " ".join(map(str, arguments[1]))
+        if re.search(r"-m exporter(?![.\w])|bin/emr-serverless-spark-exporter(?![.\w])", command):
+            started.append(command)
 
 
 def neutralize_environment() -> None:
@@ -85,8 +100,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _longest_first(item: pytest.Item) -> tuple[float, bool]:
     marker = item.get_closest_marker("timeout")
-    is_outside = any(item.iter_markers("real")) or any(item.iter_markers("process"))
-    return -float(marker.args[0]) if marker else 0.0, not is_outside
+    return -float(marker.args[0]) if marker else 0.0, not is_outside(item)
+
+
+def is_outside(item: pytest.Item) -> bool:
+    """Whether a test runs more than its own process."""
+    return any(item.get_closest_marker(name) for name in ("process", "real"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -103,6 +122,16 @@ def fail_on_refused(config: pytest.Config) -> None:
     if refused:
         log.write_text("", encoding="utf-8")
         pytest.fail("The loopback guard refused:\n  " + "\n  ".join(refused), pytrace=False)
+
+
+def fail_on_unmarked(item: pytest.Item) -> None:
+    """Fail a test that has started the exporter, and would make `make unit` slow."""
+    started = item.config.stash[STARTED]
+    commands, started[:] = "\n  ".join(started), []
+    if commands and not is_outside(item):
+        pytest.fail(
+            f"Mark this test `process`, because it has started:\n  {commands}", pytrace=False
+        )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -126,6 +155,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
     """Judge what ended with a test, or still ran after it."""
     yield
     fail_on_refused(item.config)
+    fail_on_unmarked(item)
 
 
 @pytest.fixture(scope="session")

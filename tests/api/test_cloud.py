@@ -41,6 +41,7 @@ from exporter.demo import (
 from exporter.errors import ClockSkewError, CredentialError, MalformedError, PollError, ServerError
 from exporter.model import Listing, LivySession, SessionCluster
 from tests.api.fakes import Notes
+from tests.support.harness import NO_TLS
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Bench:
                 transport = httpx.ASGITransport(app=self.cloud.app)
                 async with httpx.AsyncClient(transport=transport) as http:
                     return await call(self._client(http, "http://127.0.0.1:80"))
-            async with serve(self.cloud.app) as url, httpx.AsyncClient() as http:
+            async with serve(self.cloud.app) as url, httpx.AsyncClient(verify=NO_TLS) as http:
                 return await call(self._client(http, url))
 
         return asyncio.run(run())

@@ -1,11 +1,12 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.demo import Fleet, HistoryOrder, Truth, World, survey
 from exporter.demo.lives import MB_PER_CU
+from tests.support.budgets import examples
 
 START = 1_780_000_000.0
 
@@ -26,7 +27,7 @@ def cu_hours(truth: Truth) -> int:
     return sum(usage.nano_cu_hours for usage in truth.by_workspace.values())
 
 
-@settings(max_examples=30)
+@examples(0.1)
 @given(
     seed=st.integers(0, 5),
     moments=st.lists(st.floats(0, 400, allow_nan=False), max_size=12),

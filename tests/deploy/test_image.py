@@ -24,7 +24,7 @@ from tests.support.containers import (
     Container,
     has_sessions,
 )
-from tests.support.harness import PROMETHEUS, targets_of
+from tests.support.harness import NO_TLS, PROMETHEUS, targets_of
 from tests.support.pages import Page
 from tests.support.processes import CREDENTIAL, STOP_SECONDS, eventually, free_port
 from tests.support.repository import ROOT
@@ -249,7 +249,7 @@ async def exporter(
 async def answers(url: str) -> bool:
     """Tell whether anybody serves there."""
     try:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=NO_TLS) as http:
             return (await http.get(f"{url}/-/healthy")).is_success
     except httpx.TransportError:
         return False
@@ -257,7 +257,7 @@ async def answers(url: str) -> bool:
 
 async def shows(url: str, cu_hours: float) -> bool:
     """Scrape as Prometheus does; tell whether the counter of the queue is at `cu_hours`."""
-    async with httpx.AsyncClient(headers=PROMETHEUS) as http:
+    async with httpx.AsyncClient(headers=PROMETHEUS, verify=NO_TLS) as http:
         response = await http.get(f"{url}/metrics")
     page = Page.from_text(response.text)
     totals = page.values("livy_cu_hours_total", "queue")

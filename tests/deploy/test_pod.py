@@ -21,7 +21,7 @@ from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, World, serve
 from tests.support import containers
 from tests.support.charts import Helm, find
 from tests.support.exporters import cloud_of
-from tests.support.harness import PROMETHEUS, targets_of
+from tests.support.harness import NO_TLS, PROMETHEUS, targets_of
 from tests.support.pages import Page
 from tests.support.processes import STOP_SECONDS, eventually, free_port
 from tests.support.worlds import busy_world
@@ -162,7 +162,9 @@ def inspect(name: str, template: str) -> str:
 
 async def looked_at(address: str, made: Mapping[str, Any], targets: int) -> Page:
     """Ask as the kubelet's probes do until they are content; give the page when all is polled."""
-    async with httpx.AsyncClient(base_url=f"http://{address}", headers=PROMETHEUS) as http:
+    async with httpx.AsyncClient(
+        base_url=f"http://{address}", headers=PROMETHEUS, verify=NO_TLS
+    ) as http:
         for name in ("startupProbe", "livenessProbe", "readinessProbe"):
             await eventually(partial(answers, http, made[name]["httpGet"]["path"]))
         async with asyncio.timeout(20):

@@ -23,6 +23,7 @@ from exporter.demo import (
 )
 from exporter.poller import Schedule
 from exporter.settings import Settings
+from tests.support.harness import NO_TLS
 from tests.support.pages import Page
 from tests.support.processes import eventually
 
@@ -87,7 +88,7 @@ async def test_who_fails_holds_up_nobody(record_property: Callable[[str, object]
     cloud = Cloud(world_of_many(), clock=clock.now, access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET})
     for workspace_id in ("w-0", "w-1"):
         cloud.faults.add(faults.Hang(), workspace_id=workspace_id)
-    async with serve(cloud.app) as endpoint, httpx.AsyncClient() as http:
+    async with serve(cloud.app) as endpoint, httpx.AsyncClient(verify=NO_TLS) as http:
         exporter = build(
             settings_for(endpoint),
             clock=clock,

@@ -34,7 +34,7 @@ from exporter.demo import (
 )
 from exporter.demo.faults import Canned, Cut, Effect, Flood, Hang, Truncate
 from exporter.errors import PollError
-from tests.support.harness import ManualClock, targets_of
+from tests.support.harness import NO_TLS, ManualClock, targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, eventually, start
 from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, session
 
@@ -138,7 +138,7 @@ async def test_nothing_that_the_process_says_or_writes_holds_a_secret(
         ]
         async with (
             start(command, tmp_path, CREDENTIAL) as process,
-            httpx.AsyncClient(base_url=await process.url()) as http,
+            httpx.AsyncClient(base_url=await process.url(), verify=NO_TLS) as http,
         ):
             await eventually(lambda: has_polled(http, 6))
             planted = [cloud.faults.add(effect, times=1) for effect in EFFECTS]
@@ -182,7 +182,7 @@ async def test_no_text_of_an_error_holds_a_secret(effect: Effect) -> None:
     cloud = Cloud(leaky_world(), clock=clock.now, access_keys=keys)
     cloud.faults.add(effect)
     texts = []
-    async with serve(cloud.app) as endpoint, httpx.AsyncClient() as http:
+    async with serve(cloud.app) as endpoint, httpx.AsyncClient(verify=NO_TLS) as http:
         client = Client(
             http,
             account="",

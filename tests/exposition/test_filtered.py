@@ -10,6 +10,7 @@ from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedB
 from exporter.exposition.responses import encoded
 from exporter.snapshot import Snapshot
 from tests.exposition.pictures import pictures
+from tests.support.budgets import examples
 
 NAMES = [metric.name for metric in CATALOG]
 
@@ -52,6 +53,7 @@ def test_it_is_what_prometheus_client_sends(form: PageFormat, names: tuple[str, 
     assert sorted(found) == sorted(lines)  # the oracle takes families as they come
 
 
+@examples(0.5)
 @given(pictures(), st.sets(st.sampled_from(NAMES), min_size=1), st.sampled_from(PageFormat))
 def test_nothing_else_comes_along(snapshot: Snapshot, names: set[str], form: PageFormat) -> None:
     """Every line of these samples is there, and no other, whatever stands in labels."""

@@ -25,6 +25,7 @@ from exporter.exposition.responses import encoded
 from exporter.model import Source, Target
 from exporter.snapshot import GroupedSamples, Sample, Samples, Snapshot, TargetView
 from tests.exposition.pictures import HOSTILE, METRICS, pictures, texts
+from tests.support.budgets import examples
 from tests.support.reference_pages import END, family_of, reference_page, registry_of
 
 FORMS = [Form(form, is_gzipped) for form in PageFormat for is_gzipped in (False, True)]
@@ -54,6 +55,7 @@ def sole_member(body: bytes) -> bytes:
     return text
 
 
+@examples(0.5)
 @given(pictures())
 @example(Snapshot())
 def test_every_form_of_a_page(picture: Snapshot) -> None:
@@ -70,6 +72,7 @@ def test_every_form_of_a_page(picture: Snapshot) -> None:
             assert gzip.decompress(body) == page
 
 
+@examples(0.3)
 @given(st.lists(pictures(), min_size=2, max_size=4), st.randoms(use_true_random=False))
 def test_what_is_kept_is_never_old(drawn: Sequence[Snapshot], chance: random.Random) -> None:
     """A picture made of parts of earlier ones is rendered as if it were the first."""

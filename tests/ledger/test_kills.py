@@ -26,7 +26,7 @@ from exporter.demo import (
     serve,
 )
 from exporter.demo import Usage as Used
-from tests.support.harness import PROMETHEUS, targets_of
+from tests.support.harness import NO_TLS, PROMETHEUS, targets_of
 from tests.support.pages import Page
 from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
 
@@ -67,7 +67,7 @@ class Reader:
 
     async def read_on(self) -> None:
         """Scrape until cancelled."""
-        async with httpx.AsyncClient(timeout=2) as http:
+        async with httpx.AsyncClient(timeout=2, verify=NO_TLS) as http:
             while True:
                 await self.read(http)
                 await asyncio.sleep(0.1)

@@ -5,13 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.demo import HistoryOrder
 from exporter.demo.faults import FORBIDDEN
 from exporter.errors import PollError
 from tests.sources.histories import ENDED, Long, Model, flat
+from tests.support.budgets import examples
 
 ORDERED = st.sampled_from([HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST])
 
@@ -77,7 +78,7 @@ async def verified(long: Long, steps: list[Step]) -> None:
             long.cloud.faults.clear()
 
 
-@settings(max_examples=20)
+@examples(0.1)
 @given(order=ORDERED, rows=st.integers(400, 900), place=st.integers(320, 399), steps=STEPS)
 def test_a_verification_beside_failing_polls_ends_and_finds_what_changed(
     order: HistoryOrder, rows: int, place: int, steps: list[Step]
@@ -108,7 +109,7 @@ def test_a_verification_beside_failing_polls_ends_and_finds_what_changed(
     asyncio.run(live())
 
 
-@settings(max_examples=20)
+@examples(0.1)
 @given(
     order=st.sampled_from(HistoryOrder),
     rows=st.sampled_from([250, 600, 950, 1500]),

@@ -4,12 +4,13 @@ from array import array
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from exporter.sources.livy_sessions.front import Surprise
 from exporter.sources.livy_sessions.order import Order
 from exporter.sources.livy_sessions.planner import SPARE_PAGES, Outcome, ShortPoll
+from tests.support.budgets import examples
 
 ORDERS = st.sampled_from(Order)
 PAST_END = st.sampled_from(["empty", "repeat"])
@@ -61,7 +62,7 @@ def listed(known_rows: "array[int]", outcome: Outcome) -> list[int]:
 MOVES = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=30)
 
 
-@settings(max_examples=400)
+@examples(4)
 @given(
     order=ORDERS,
     size=st.integers(2, 5),

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, World
-from tests.support.harness import targets_of
+from tests.support.harness import NO_TLS, targets_of
 from tests.support.pages import Page
 from tests.support.processes import EXPORTER
 
@@ -32,7 +32,7 @@ def serve_command(world: World, endpoint: str, *flags: str) -> list[str]:
 
 async def fetch(url: str, path: str = "/metrics") -> Page:
     """Read the page of a process."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=NO_TLS) as http:
         response = await http.get(f"{url}{path}")
     assert response.status_code == 200
     return Page.from_text(response.text)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.harness import NO_TLS
 from tests.support.processes import eventually, free_port, start
 from tests.support.promtool import FILES, PREFIX, RULES
 
@@ -157,7 +158,7 @@ async def _running(
     """Run a server of the Prometheus family until the block ends; it must end by itself."""
     async with (
         start(command, folder / "run") as process,
-        httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as http,
+        httpx.AsyncClient(base_url=f"http://{address}", timeout=20, verify=NO_TLS) as http,
     ):
         await eventually(partial(is_ready, http))
         yield http

@@ -11,7 +11,7 @@ from functools import partial
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from exporter.web.connections import SECONDS, Connections, Phase
 from exporter.web.protocol import MOST_HEAD_BYTES, MOST_PIPELINED
+from tests.support.budgets import examples
 from tests.support.harness import Harness
 from tests.support.pages import Page
 from tests.support.processes import eventually
@@ -277,7 +278,7 @@ async def hasty(address: Address, sent: bytes) -> bytes:
     return received
 
 
-@settings(max_examples=40)
+@examples(0.4)
 @given(st.lists(REQUESTS, min_size=1, max_size=20))
 def test_no_request_does_harm(requests: list[bytes]) -> None:
     """Whatever is sent: no 5xx, nothing in the log, and the server goes on."""

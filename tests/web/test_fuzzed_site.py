@@ -4,8 +4,9 @@ import asyncio
 import logging
 
 import hypothesis.strategies as st
-from hypothesis import given, settings
+from hypothesis import given
 
+from tests.support.budgets import examples
 from tests.support.harness import Harness
 from tests.support.pages import Page
 from tests.support.web_server import Heard, exchange, served, statuses
@@ -67,7 +68,7 @@ async def ask(sent: list[bytes]) -> tuple[list[bytes], Page]:
         return answers, await h.page()
 
 
-@settings(max_examples=15)
+@examples(0.15)
 @given(st.lists(requests(), min_size=10, max_size=30))
 def test_no_request_is_an_error_of_ours(sent: list[bytes]) -> None:
     """Each has one answer, no 500 and no traceback, in neither answer nor log; metrics go on."""
