@@ -47,7 +47,7 @@ pictures: $(VENV)/.dev .home ## grafana/pictures anew; RENDER=... is the program
 	@exec $(VENV)/bin/python -m tests.dashboards.pictures $(RENDER)
 
 bench: $(VENV)/.dev .home ## benchmarks
-	@exec $(RUN) -m tests.bench
+	@exec env MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=524288 $(RUN) -m tests.bench
 
 soak: $(VENV)/.dev .home ## the long tests
 	@HYPOTHESIS_PROFILE=soak $(RUN) -m pytest -m soak

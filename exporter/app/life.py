@@ -8,7 +8,6 @@ was ever shown is on the disk by then.
 """
 
 import asyncio
-import ctypes
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -37,10 +36,6 @@ _PULSE_SECONDS = 1.0
 _SWITCH_SECONDS = 0.001
 _FULL_COLLECTION = 100
 """Collections of the middle generation before one of everything; Python's own choice is 10."""
-_M_MMAP_THRESHOLD = -3
-"""From glibc's `malloc.h`."""
-_LARGE_BYTES = 512 * 1024
-"""Twice the buffer into which asyncio reads each time, which had better be kept."""
 
 
 async def run_until_signalled(
@@ -53,7 +48,6 @@ async def run_until_signalled(
 
     `announce` is given the address to open, once it answers; `notifier` is told how it goes.
     """
-    spare_memory()
     address = settings.web.listen
     exporter.telemetry.describe_process()  # only here: with `once`, the process is over when read
     with (
@@ -109,17 +103,6 @@ def tune_gc() -> None:
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, _FULL_COLLECTION)
     sys.setswitchinterval(_SWITCH_SECONDS)
-
-
-def spare_memory() -> None:
-    """Have large pieces of memory given back to the system as soon as they are free.
-
-    glibc does so at first, but keeps ever larger ones for the next time once it has seen them: a
-    tenth of the memory of a daemon with a long history. Other C libraries have no such setting.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 @asynccontextmanager

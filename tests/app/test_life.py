@@ -2,7 +2,6 @@
 
 import gc
 import json
-import platform
 import sys
 import weakref
 from collections.abc import Iterator
@@ -39,40 +38,6 @@ def test_what_is_loaded_by_now_is_not_looked_at_again() -> None:
     later = Node()
     looked_at = {id(each) for each in gc.get_objects()}
     assert (id(kept) in looked_at, id(later) in looked_at) == (False, True)
-
-
-MEMORY = """
-import sys
-from exporter.app.life import spare_memory
-
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096
-
-if sys.argv[1] == "spared":
-    spare_memory()
-del [bytearray(16 << 20)][:]  # from now on glibc would keep whatever is smaller
-before = resident()
-large, small = [], []
-for _ in range(50):
-    large.append(b"x" * (1 << 20))
-    small.append(b"x" * 1000)
-del large[:]
-print((resident() - before) >> 20)
-"""
-
-
-@pytest.mark.process
-@pytest.mark.anyio
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is a setting of glibc's")
-async def test_large_pieces_of_memory_are_given_back(tmp_path: Path) -> None:
-    """Also those between which something small is still in use; of 50 MB, a few stay at most."""
-    kept = {}
-    for how in ("spared", "as it is"):
-        code, process = await run([sys.executable, "-c", MEMORY, how], tmp_path)
-        assert code == 0
-        kept[how] = int(process.output)
-    assert kept["spared"] <= 3
-    assert kept["as it is"] >= 8
 
 
 DAEMON = """

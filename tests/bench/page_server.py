@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from prometheus_client import CollectorRegistry, ProcessCollector, make_asgi_app
 from starlette.types import ASGIApp
 
-from exporter.app.life import spare_memory, tune_gc
+from exporter.app.life import tune_gc
 from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
 from exporter.web import Server, Site, StatusView, bind, site
 from tests.bench.pages import ManySessions
@@ -28,8 +28,7 @@ _PUBLISH_SECONDS = 0.5
 
 
 async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
-    spare_memory()  # as the daemon does when it starts
-    tune_gc()
+    tune_gc()  # as the daemon does when it starts
     sessions = ManySessions()
     board = RenderedBoard(sessions.picture())
     answers = Answers(board, OwnMetrics(_registry()))
