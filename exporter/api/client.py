@@ -1,15 +1,15 @@
 """The client: signed GET requests for the four actions that the exporter needs.
 
-Nothing is sent but to the endpoint: redirects are errors, and no cookie is kept. An attempt,
-from connecting to the last byte of the body, has `timeout` seconds in all, so neither a silent
-nor a dripping server can hold a poll. What an httpx client was given as defaults (headers,
-cookies, redirects) is not used: only its connections are.
+Requests go to the endpoint only: redirects are errors, and cookies are not sent. An attempt, from
+connecting to the last byte of the body, has `timeout` seconds in all, so neither a silent nor a
+dripping server can hold a poll. Defaults of the httpx client (headers, cookies, redirects) are
+not used, only its connections.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -17,19 +17,18 @@ import httpx
 
 from exporter import __version__
 from exporter.api import decode
+from exporter.api.body import read_body
 from exporter.api.budget import Budget, OnWait, ignore_waiting
 from exporter.api.credentials import CredentialSource
-from exporter.api.failures import (
-    FOREIGN_ERRORS,
+from exporter.api.error_mapping import (
+    TRANSPORT_ERRORS,
     Answer,
     classify,
-    classify_foreign,
-    parse_answer,
+    from_transport_error,
 )
 from exporter.api.meter import Meter
 from exporter.api.retry import PATIENCE, Retry
 from exporter.api.signing import Credential, Signer, canonical_query, encode_path
-from exporter.api.wire import SUCCESS
 from exporter.clock import Clock
 from exporter.errors import ApiError, MalformedError, ServerError, TooLargeError
 from exporter.model import Gateway, LivySession, Page, SessionCluster, Workspace
@@ -136,7 +135,7 @@ class Client:
             {},
             on_wait,
         )
-        page = await self._get(call, self._decode_gateways)
+        page = await self._get(call, decode.decode_gateways)
         return page.records
 
     async def workspaces_page(
@@ -146,14 +145,6 @@ class Client:
         call = _Call("ListWorkspaces", ("api", "v1", "workspaces"), _token_params(token), on_wait)
         return await self._get(call, decode.decode_workspaces)
 
-    def _decode_gateways(self, body: bytes) -> Page[Gateway]:
-        """Read the gateways; this action can say failure inside an HTTP 200."""
-        code, message, request_id = decode.decode_verdict(body)
-        if code and code != SUCCESS:
-            answer = Answer("ListLivyCompute", HTTPStatus.OK, {}, code, message, request_id)
-            raise classify(answer, now=self._clock.now())
-        return decode.decode_gateways(body)
-
     async def _get(self, call: _Call, read: Callable[[bytes], T]) -> T:
         """Make a call, repeating it where that may help."""
         used: list[Credential] = []
@@ -161,7 +152,7 @@ class Client:
         async def attempt() -> T:
             used[:] = [await self._credentials.get()]
             async with self._turn(call, retry), self._metered(call.action):
-                return self._read(call.action, read, await self._send(call, used[0]))
+                return self._read(*await self._send(call, used[0]), read)
 
         async def renew() -> Credential:
             return await self._credentials.refresh(used[0])
@@ -196,27 +187,37 @@ class Client:
         finally:
             self._meter.took(action, self._clock.monotonic() - start)
 
-    def _read(self, action: str, read: Callable[[bytes], T], body: bytes) -> T:
+    def _read(self, answer: Answer, body: bytes, read: Callable[[bytes], T]) -> T:
+        """Decode an answer, unless its status or its body says that the call failed."""
         if decode.holds_too_much(body):
             raise TooLargeError(
-                f"{action}: the answer holds more than {decode.MAX_VALUES} values",
+                f"{answer.action}: the answer holds more than {decode.MAX_VALUES} values",
                 advice="No page of this API is so long; check what api.endpoint leads to.",
-                status=HTTPStatus.OK,
+                status=answer.status,
+            )
+        answer = replace(answer, envelope=decode.decode_envelope(body))
+        if not httpx.codes.is_success(answer.status) or not answer.envelope.is_success:
+            raise classify(answer, now=self._clock.now())
+        if answer.status != HTTPStatus.OK:
+            raise MalformedError(
+                f"{answer.action}: the service answered HTTP {answer.status}, which is no listing",
+                advice="The API answers 200. Check api.endpoint, and the proxies on the way to it.",
+                status=answer.status,
             )
         try:
             return read(body)
         except MalformedError as error:
-            malformed = MalformedError(f"{action}: {error}", advice=error.advice, status=200)
+            malformed = MalformedError(f"{answer.action}: {error}", advice=error.advice, status=200)
         raise malformed
 
-    async def _send(self, call: _Call, credential: Credential) -> bytes:
-        """Send one signed request; give the body of a success, raise our error otherwise."""
+    async def _send(self, call: _Call, credential: Credential) -> tuple[Answer, bytes]:
+        """Send one signed request; return the answer, failed or not, with its body."""
         request = self._build(call)
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._exchange(call.action, request, credential)
-        except FOREIGN_ERRORS as error:
-            failure = classify_foreign(call.action, error, timeout=self._timeout)
+        except TRANSPORT_ERRORS as error:
+            failure = from_transport_error(call.action, error, timeout=self._timeout)
         raise failure  # outside of `except`: a foreign text may quote a header
 
     def _build(self, call: _Call) -> httpx.Request:
@@ -248,31 +249,26 @@ class Client:
             )
         raise failure
 
-    async def _exchange(self, action: str, request: httpx.Request, credential: Credential) -> bytes:
+    async def _exchange(
+        self, action: str, request: httpx.Request, credential: Credential
+    ) -> tuple[Answer, bytes]:
         response = await self._http.send(
             request,
             stream=True,
             auth=Signer(credential, self._clock.now),
             follow_redirects=False,
         )
+        answer = Answer(action, response.status_code, response.headers)
+        limit = self._max_response_bytes if response.is_success else _ERROR_BODY_BYTES
         try:
+            return answer, await read_body(action, response, limit)
+        except (MalformedError, TooLargeError) as error:
             if response.is_success:
-                return await self._gather(action, response)
-            body = await _gather_at_most(response, _ERROR_BODY_BYTES) or b""
+                raise
+            # The status of a failure says enough.
+            return replace(answer, note=str(error).removeprefix(f"{action}: ")), b""
         finally:
             await response.aclose()
-        answer = parse_answer(action, response.status_code, response.headers, body)
-        raise classify(answer, now=self._clock.now())
-
-    async def _gather(self, action: str, response: httpx.Response) -> bytes:
-        body = await _gather_at_most(response, self._max_response_bytes)
-        if body is None:
-            raise TooLargeError(
-                f"{action}: the answer is larger than {self._max_response_bytes} bytes",
-                advice="Raise api.max-response-bytes if the answer is meant to be so large.",
-                status=response.status_code,
-            )
-        return body
 
 
 def _token_params(token: str) -> dict[str, str]:
@@ -280,13 +276,3 @@ def _token_params(token: str) -> dict[str, str]:
     if token:
         params["nextToken"] = token
     return params
-
-
-async def _gather_at_most(response: httpx.Response, limit: int) -> bytes | None:
-    """Read a body while it comes; `None`, without reading on, where it is over `limit` bytes."""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)

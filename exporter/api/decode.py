@@ -1,17 +1,16 @@
 """The parser: the bytes of an answer → frozen values. Pure functions.
 
-Two roads lead to the same records. The fast one decodes the whole page typed. Typed decoders
-refuse a whole page for one `Infinity`, `NaN`, lone surrogate or record of a wrong type, so where
-it fails the page is decoded again with the standard library, and converted record by record:
-one bad record costs only itself. Of the history's pages, of which there are a thousand, those on
-which nothing is out of the ordinary take a third road, which is faster still.
+A page is decoded typed first. Typed decoders refuse a whole page for one `Infinity`, `NaN`, lone
+surrogate or record of a wrong type, so a page that they refuse is decoded again with the standard
+library and converted record by record: one bad record costs only itself.
 
-No exception of a decoder leaves here, not even as a cause: its text may quote the answer.
+No exception of a decoder is passed on, not even as a cause: its text may quote the answer.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -21,9 +20,11 @@ from exporter.api.values import (
     UnreadableError,
     figure,
     flag,
+    free_text,
     identity,
     integer,
     nano_cu_hours,
+    page_token,
     state,
     text,
     time_ms,
@@ -57,7 +58,23 @@ tiny values take twenty times the memory that they took on the wire."""
 MAX_ROWS: Final = 10_000
 """On one page: a hundred times what is asked for."""
 
+GATEWAY_SUCCESS: Final = "1000000"
+"""The code by which `ListLivyCompute` says that it succeeded; the other actions document none."""
+
+_SUCCESS_CODES: Final = frozenset({"", "null", "0", "200", "ok", "success", GATEWAY_SUCCESS})
+
 _DECODING_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What an answer says about itself; `""` for each text that it does not hold."""
+
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+    is_success: bool = True
+    """Whether neither the code nor the field `success` says that the call failed."""
 
 
 class _Answer(msgspec.Struct, Generic[R]):
@@ -116,10 +133,9 @@ class _Shape(Generic[R]):
 
 _CLUSTERS = _Shape(wire.ClusterRecord, wire.ClusterAnswer, "sessionClusters")
 _SESSIONS = _Shape(wire.LivyRecord, wire.LivyAnswer, "sessions")
-_PLAIN_SESSIONS: Final = msgspec.json.Decoder(wire.PlainLivyAnswer, float_hook=str)
 _WORKSPACES = _Shape(wire.WorkspaceRecord, wire.WorkspaceAnswer, "workspaces")
 _GATEWAYS = _Shape(wire.GatewayRecord, wire.GatewayAnswer, "data", "livyComputes")
-_VERDICT: Final = msgspec.json.Decoder(wire.Verdict)
+_ENVELOPE: Final = msgspec.json.Decoder(wire.RawEnvelope)
 _IMPERSONATION: Final = msgspec.json.Decoder(wire.Impersonation)
 
 
@@ -130,9 +146,6 @@ def decode_session_clusters(body: bytes) -> Page[SessionCluster]:
 
 def decode_livy_sessions(body: bytes) -> Page[LivySession]:
     """Read an answer of `ListLivyComputeSessions`; raise `MalformedError`."""
-    plain = _plain_page(body)
-    if plain is not None:
-        return plain
     return _page(_SESSIONS.decode(body), _livy_session, lambda row: row.session_id)
 
 
@@ -153,17 +166,29 @@ def holds_too_much(body: bytes) -> bool:
     return sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES
 
 
-def decode_verdict(body: bytes) -> tuple[str, str, str]:
-    """Read code, message and request id of an answer; `""` for each that it does not hold."""
+def decode_envelope(body: bytes) -> Envelope:
+    """Read what an answer says about itself; nothing where it is no JSON object."""
     try:
-        verdict = _VERDICT.decode(body)
+        raw = _ENVELOPE.decode(body)
     except _DECODING_ERRORS:
-        verdict = None
-    if verdict is None:
-        loaded = _load(body)
-        row = loaded if isinstance(loaded, dict) else {}
-        verdict = msgspec.convert(row, wire.Verdict)
-    return text(verdict.code), text(verdict.message), text(verdict.request_id)
+        raw = _slow_envelope(body)
+    code = (text(raw.code) or text(raw.pascal_code)).strip()
+    flags = {flag(raw.success), flag(raw.pascal_success)}
+    return Envelope(
+        code=code,
+        message=free_text(raw.message) or free_text(raw.pascal_message),
+        request_id=text(raw.request_id) or text(raw.pascal_request_id),
+        is_success=False not in flags and code.lower() in _SUCCESS_CODES,
+    )
+
+
+def _slow_envelope(body: bytes) -> wire.RawEnvelope:
+    try:
+        loaded = _load_text(body.decode("utf-8", "replace"))
+    except _DECODING_ERRORS:
+        loaded = None
+    fields = loaded if isinstance(loaded, dict) else {}
+    return msgspec.convert(fields, wire.RawEnvelope)
 
 
 def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], object]) -> Page[T]:
@@ -181,27 +206,16 @@ def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], ob
             malformed.append(_name(row, id_of(row)))
             places.append(place)
     malformed += [_name(value, None) for value in answer.broken]
+    token = page_token(answer.next_token)
+    if len(token) > _TOKEN_LENGTH:
+        raise MalformedError(f"the page token has {len(token)} characters")
     return Page(
         records=tuple(records),
         malformed=_numbered(malformed),
         malformed_at=tuple(places),
         total_count=integer(answer.total_count),
-        next_token=text(answer.next_token, limit=_TOKEN_LENGTH),
+        next_token=token,
     )
-
-
-def _plain_page(body: bytes) -> Page[LivySession] | None:
-    """Read a page of sessions on which all is as documented; `None` where it is not."""
-    try:
-        answer = _PLAIN_SESSIONS.decode(body)
-        if len(answer.records) > MAX_ROWS:
-            return None
-        return Page(
-            records=tuple([_plain_session(row) for row in answer.records]),
-            total_count=integer(answer.total_count),
-        )
-    except _DECODING_ERRORS:
-        return None
 
 
 def _name(row: object, found: object) -> str:
@@ -235,8 +249,8 @@ def _session_cluster(row: wire.ClusterRecord) -> SessionCluster:
         user_name=text(row.user_name),
         release_version=text(row.release_version) or text(row.display_release_version),
         fusion=flag(row.fusion),
-        state_code=text(_child(row.reason, "code")),
-        state_message=text(_child(row.reason, "message")),
+        state_code=free_text(_child(row.reason, "code")),
+        state_message=free_text(_child(row.reason, "message")),
         web_ui=url(row.web_ui),
         created_ms=time_ms(row.created),
         started_ms=time_ms(row.started),
@@ -244,22 +258,6 @@ def _session_cluster(row: wire.ClusterRecord) -> SessionCluster:
         auto_stop=flag(_child(row.auto_stop, "enable")),
         auto_stop_idle_minutes=integer(_child(row.auto_stop, "idleTimeoutMinutes")),
         public_endpoint=flag(row.public_endpoint),
-    )
-
-
-def _plain_session(row: wire.PlainLivyRecord) -> LivySession:
-    """Convert a plain record; raise `UnreadableError` for a blank id or a figure that is none."""
-    return LivySession(
-        identity(row.session_id),
-        row.state,
-        row.name or "",
-        row.queue or "",
-        _proxy_user(row.spark_conf),
-        url(row.web_ui),
-        _info(row.info or ""),
-        row.created or None,
-        row.ended or None,
-        Usage(nano_cu_hours(row.cu_hours), row.vcore_seconds, row.mb_seconds),
     )
 
 
@@ -273,7 +271,7 @@ def _livy_session(row: wire.LivyRecord) -> LivySession:
         queue=text(row.queue),
         proxy_user=_proxy_user(row.spark_conf),
         web_ui=url(row.web_ui),
-        info=_info(text(row.info)),
+        info="" if row.info == "null" else free_text(row.info),  # as in the vendor's sample
         created_ms=time_ms(row.created),
         ended_ms=time_ms(row.ended),
         usage=Usage(
@@ -282,10 +280,6 @@ def _livy_session(row: wire.LivyRecord) -> LivySession:
             mb_seconds=figure(row.mb_seconds),
         ),
     )
-
-
-def _info(found: str) -> str:
-    return "" if found == "null" else found  # the vendor's own sample holds this text
 
 
 def _workspace(row: wire.WorkspaceRecord) -> Workspace:
@@ -323,7 +317,7 @@ def _proxy_user(spark_conf: object) -> str:
 
 def _says_nothing(outer: object) -> bool:
     """Tell of an answer without list whether it is an empty one, which Java may leave out."""
-    is_success = text(_child(outer, "code")) == wire.SUCCESS
+    is_success = text(_child(outer, "code")) == GATEWAY_SUCCESS
     return is_success or integer(_child(outer, "totalCount")) == 0
 
 
@@ -335,7 +329,9 @@ def _load(body: bytes) -> object:
     """Decode with the standard library; raise `MalformedError` where it is no JSON at all."""
     failure = ""
     try:
-        return _load_text(body.decode("utf-8", "replace"))
+        return _load_text(body.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        failure = "it is not UTF-8, and names no other charset"
     except RecursionError:
         failure = "it is nested too deep"
     except ValueError:

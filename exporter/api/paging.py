@@ -26,9 +26,13 @@ T = TypeVar("T")
 OnPage = Callable[[Page[T], int, int | None], None]
 """Told of each page read: the page, its number, how many are expected (`None`: not known)."""
 
+MAX_ROWS: Final = 250_000
+"""Rows of one listing: two and a half times the longest history that is known. A session in memory
+takes some 700 bytes, and the process should stay below 256 MB."""
+
 MAX_TOKEN_PAGES: Final = 1_000
 MAX_NUMBERED_PAGES: Final = 10_000
-"""Pages of one walk: ten times the clusters, and the history, that we know to exist."""
+"""Pages of one walk, those that are read again included."""
 
 MAX_STALE_PAGES: Final = 10
 """Full pages in a row that bring nothing new, before the walk stops believing in an end."""
@@ -38,6 +42,8 @@ MAX_PASSES: Final = 3
 
 PAST_END_STATUSES: Final = frozenset({400, 404})
 """With these the service may refuse a page past the end; what it does is not documented."""
+
+_ADVICE: Final = "Nothing of this listing is used. If this stays, report it to the service."
 
 REWALK_PASS: Final = 2
 """The pass that reads everything again, where the first one did not find what came in."""
@@ -59,13 +65,18 @@ class _Rows(Generic[T]):
         """The last count that the service told."""
 
     def add(self, page: Page[T]) -> int:
-        """Take a page; give the number of rows that were not known before."""
+        """Take a page; return the number of rows that were not known before.
+
+        Raises `PagingError` where there are more rows than `MAX_ROWS`.
+        """
         before = len(self)
         self._records.update(zip(map(self._key, page.records), page.records, strict=True))
         self._malformed.update(page.malformed)
         self.pages += 1
         if page.total_count is not None:
             self.count = page.total_count
+        if len(self) > MAX_ROWS:
+            raise _endless(self)
         return len(self) - before
 
     def knows_first(self, page: Page[T]) -> bool:
@@ -107,8 +118,9 @@ async def walk_tokens(
 ) -> Listing[T]:
     """Follow tokens from `""` until there is none, or the count is reached.
 
-    Raise `PagingError` where the tokens lead nowhere. More rows than counted prove the count
-    wrong (some services count the page), so it ends nothing then.
+    Raise `PagingError` where a token is repeated, or more than `max_pages` pages follow one
+    another. An empty page with a new token is no end. More rows than counted prove the count wrong
+    (some services count the page), so it ends nothing then.
     """
     rows = _Rows(key)
     token = ""
@@ -120,25 +132,16 @@ async def walk_tokens(
         token = page.next_token
         if not token or len(rows) == rows.count:
             return rows.listing()
-        if token in seen or not count_rows(page) or rows.pages >= max_pages:
+        if rows.pages >= max_pages:
+            raise _endless(rows)
+        if token in seen:
             if rows.count is not None and len(rows) > rows.count:
                 return rows.listing()
-            raise _lost_token(rows, page, repeated=token in seen)
+            raise PagingError(
+                f"The service repeats a page token at page {rows.pages}: {_read_so_far(rows)}",
+                advice=_ADVICE,
+            )
         seen.add(token)
-
-
-def _lost_token(rows: _Rows[T], page: Page[T], *, repeated: bool) -> PagingError:
-    if repeated:
-        what = "repeats a page token"
-    elif not count_rows(page):
-        what = "gives a token with an empty page"
-    else:
-        what = "gives one token after another"
-    return PagingError(
-        f"The service {what} at page {rows.pages}, with {len(rows)} rows of "
-        f"{'an unknown number' if rows.count is None else rows.count} read",
-        advice="Nothing of this listing is used; if it stays, report it to the service.",
-    )
 
 
 async def walk_pages(
@@ -299,10 +302,15 @@ class _NumberedWalk(Generic[T]):
 
 def _endless(rows: _Rows[T]) -> PagingError:
     return PagingError(
-        f"The pages do not end: {rows.pages} were read, with {len(rows)} rows, of which the "
-        f"service counts {'an unknown number' if rows.count is None else rows.count}",
-        advice="Nothing of this listing is used; if it stays, report it to the service.",
+        f"The list does not end: {_read_so_far(rows)}, and no more than {MAX_ROWS:,} rows of one"
+        " list are read",
+        advice=_ADVICE,
     )
+
+
+def _read_so_far(rows: _Rows[T]) -> str:
+    counted = "an unknown number" if rows.count is None else rows.count
+    return f"{rows.pages} pages with {len(rows)} rows of {counted} were read"
 
 
 def _incomplete(rows: _Rows[T], last: int) -> IncompleteError:

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from exporter.api.failures import is_nonce_used, is_retryable, is_token_refused
+from exporter.api.error_mapping import is_nonce_used, is_retryable, is_token_refused
 from exporter.api.meter import Meter
 from exporter.clock import Clock
 from exporter.errors import ApiError

@@ -10,6 +10,7 @@ import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Final
 
+from exporter.api.redaction import redact, redact_link
 from exporter.model import NANO, UNKNOWN_STATE
 
 LABEL_LENGTH: Final = 256
@@ -28,7 +29,11 @@ _EXACT: Final = Context(prec=40)
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SEPARATORS: Final = re.compile(r"[\s_-]+")
-_URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
+_URL: Final = re.compile(r"https?://[^\s\\]+", re.IGNORECASE)
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+"""What readers of a page take for the end of a line, or PostgreSQL does not store. A line feed is
+escaped in pages, and a tab is harmless."""
+
 _DIGITS: Final = 9
 """Decimals of a nano; with as many before the point, CU-hours are below their limit."""
 
@@ -38,13 +43,23 @@ class UnreadableError(ValueError):
 
 
 def text(value: object, *, limit: int = LABEL_LENGTH) -> str:
-    """Give valid UTF-8 text of at most `limit` characters; numbers as their digits, else `""`."""
+    """Return one line of valid UTF-8 of at most `limit` characters; numbers as their digits.
+
+    Control characters are written as escapes, by which two ids stay two. `""` for anything else.
+    """
     if isinstance(value, str):
         # Nearly all texts are short and plain: 100,000 sessions have a million of them.
-        return value if len(value) <= limit and value.isascii() else _valid(value)[:limit]
+        if len(value) <= limit and value.isascii() and value.isprintable():
+            return value
+        return _CONTROLS.sub(_escape, _valid(value))[:limit]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _digits(value)[:limit]
     return ""
+
+
+def free_text(value: object) -> str:
+    """Return a text that people wrote or a program logged, without what may be a secret."""
+    return text(redact(value) if isinstance(value, str) else value)
 
 
 def identity(value: object) -> str:
@@ -53,17 +68,23 @@ def identity(value: object) -> str:
     An id too long for a label is refused, not cut: two sessions could become one.
     """
     found = text(value, limit=LABEL_LENGTH + 1)
-    if not found.strip() or len(found) > LABEL_LENGTH:
+    is_blank = not found or (isinstance(value, str) and not value.strip())
+    if is_blank or len(found) > LABEL_LENGTH:
         raise UnreadableError
     return found
 
 
 def url(value: object) -> str:
-    """Give an address of the web, or `""` for anything that a browser should not be sent to."""
+    """Return an address of the web without secrets; `""` where no browser should be sent to it."""
     found = text(value, limit=_URL_LENGTH + 1)
-    if len(found) > _URL_LENGTH:
+    if len(found) > _URL_LENGTH or not _URL.fullmatch(found):
         return ""
-    return found if _is_plain_url(found) or _URL.fullmatch(found) else ""
+    return redact_link(found)
+
+
+def page_token(value: object) -> str:
+    """Return a page token as it has to be sent back; `""` where there is none."""
+    return _valid(value) if isinstance(value, str) else text(value)
 
 
 def flag(value: object) -> bool | None:
@@ -121,12 +142,6 @@ def state(value: object, vocabulary: tuple[str, ...]) -> tuple[str, bool]:
     return UNKNOWN_STATE, False
 
 
-def _is_plain_url(found: str) -> bool:
-    """Tell of nearly every address, in a fifth of the time of the pattern, that it is one."""
-    is_plain = found.isascii() and found.isprintable() and " " not in found
-    return is_plain and found.startswith(("http://", "https://")) and not found.endswith("://")
-
-
 def _valid(value: str) -> str:
     """Replace lone surrogates by U+FFFD: Java leaves them where it cuts a name in the middle."""
     try:
@@ -134,6 +149,10 @@ def _valid(value: str) -> str:
     except UnicodeEncodeError:
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
+
+
+def _escape(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()
 
 
 def _digits(value: float) -> str:

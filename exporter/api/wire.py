@@ -6,11 +6,7 @@ them. JSON has no cycles, so the garbage collector need not look at records (`gc
 Source: the vendor's API pages for version 2023-08-08.
 """
 
-from typing import Annotated, Final, Literal
-
 import msgspec
-
-from exporter.api.values import FIGURE_LIMIT, LABEL_LENGTH, TIME_LIMIT_MS
 
 
 class ClusterRecord(
@@ -51,19 +47,20 @@ class ClusterRecord(
     started: object = None
 
 
-_LIVY_NAMES: Final = {
-    "session_id": "sessionId",
-    "spark_conf": "sparkConf",
-    "web_ui": "webUI",
-    "created": "createTime",
-    "ended": "endTime",
-    "cu_hours": "cuHours",
-    "vcore_seconds": "vcoreSeconds",
-    "mb_seconds": "mbSeconds",
-}
-
-
-class LivyRecord(msgspec.Struct, gc=False, rename=_LIVY_NAMES):
+class LivyRecord(
+    msgspec.Struct,
+    gc=False,
+    rename={
+        "session_id": "sessionId",
+        "spark_conf": "sparkConf",
+        "web_ui": "webUI",
+        "created": "createTime",
+        "ended": "endTime",
+        "cu_hours": "cuHours",
+        "vcore_seconds": "vcoreSeconds",
+        "mb_seconds": "mbSeconds",
+    },
+):
     """One of `sessions`."""
 
     session_id: object = None
@@ -78,31 +75,6 @@ class LivyRecord(msgspec.Struct, gc=False, rename=_LIVY_NAMES):
     cu_hours: object = None
     vcore_seconds: object = None
     mb_seconds: object = None
-
-
-_Text = Annotated[str, msgspec.Meta(max_length=LABEL_LENGTH)] | None
-_Time = Annotated[int, msgspec.Meta(ge=0, lt=TIME_LIMIT_MS)] | None
-_Figure = Annotated[int, msgspec.Meta(ge=0, lt=FIGURE_LIMIT)] | None
-
-
-class PlainLivyRecord(msgspec.Struct, gc=False, rename=_LIVY_NAMES):
-    """One of `sessions` in which everything is of the documented type and within its limits.
-
-    Nearly all are. What is left to read is checked while decoding, which takes half the time.
-    """
-
-    session_id: Annotated[str, msgspec.Meta(min_length=1, max_length=LABEL_LENGTH)]
-    state: Literal["starting", "running", "terminating", "terminated", "error"]
-    name: _Text = None
-    queue: _Text = None
-    info: _Text = None
-    spark_conf: str | None = None
-    web_ui: str | None = None
-    created: _Time = None
-    ended: _Time = None
-    cu_hours: object = None
-    vcore_seconds: _Figure = None
-    mb_seconds: _Figure = None
 
 
 class WorkspaceRecord(
@@ -150,20 +122,10 @@ class ClusterAnswer(
     next_token: object = None
 
 
-_LIVY_ANSWER_NAMES: Final = {"records": "sessions", "total_count": "totalCount"}
-
-
-class LivyAnswer(msgspec.Struct, rename=_LIVY_ANSWER_NAMES):
+class LivyAnswer(msgspec.Struct, rename={"records": "sessions", "total_count": "totalCount"}):
     """The answer of `ListLivyComputeSessions`: numbered pages, hence no token."""
 
     records: list[LivyRecord]
-    total_count: object = None
-
-
-class PlainLivyAnswer(msgspec.Struct, rename=_LIVY_ANSWER_NAMES):
-    """The same, where every record is plain."""
-
-    records: list[PlainLivyRecord]
     total_count: object = None
 
 
@@ -190,16 +152,26 @@ class GatewayAnswer(msgspec.Struct):
     data: GatewayData
 
 
-SUCCESS: Final = "1000000"
-"""The code by which `ListLivyCompute` says that it succeeded."""
-
-
-class Verdict(msgspec.Struct, rename={"request_id": "requestId"}):
-    """What `ListLivyCompute` says of itself, inside an HTTP 200."""
+class RawEnvelope(
+    msgspec.Struct,
+    rename={
+        "request_id": "requestId",
+        "pascal_code": "Code",
+        "pascal_message": "Message",
+        "pascal_request_id": "RequestId",
+        "pascal_success": "Success",
+    },
+):
+    """What any answer may say about itself besides its rows, in either spelling."""
 
     code: object = None
     message: object = None
     request_id: object = None
+    success: object = None
+    pascal_code: object = None
+    pascal_message: object = None
+    pascal_request_id: object = None
+    pascal_success: object = None
 
 
 class Impersonation(msgspec.Struct, rename={"proxy_user": "proxyUser"}):

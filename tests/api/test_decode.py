@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from exporter.api import decode
 from exporter.api.decode import (
+    Envelope,
+    decode_envelope,
     decode_gateways,
     decode_livy_sessions,
     decode_session_clusters,
-    decode_verdict,
     decode_workspaces,
 )
 from exporter.errors import MalformedError
@@ -349,7 +350,9 @@ def test_secrets_are_dropped() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("a\nb\x00", "a\nb\x00"),
+        ("a\n\tb\x00", "a\n\tb\\x00"),
+        ("a\rb\x85c\u2028d\u2029", "a\\rb\\x85c\\u2028d\\u2029"),
+        ("\x1b[31m\x7f\x9b", "\\x1b[31m\\x7f\\x9b"),
         ("x" * 300, "x" * 256),
         ("cut \ud83d", "cut \ufffd"),
         ("\udc00 cut", "\ufffd cut"),
@@ -364,17 +367,59 @@ def test_texts_are_valid_and_short(name: object, expected: str) -> None:
     assert session(name=name).name == expected
 
 
-def test_invalid_bytes_are_replaced() -> None:
-    """Bytes that are not UTF-8 cost a character, not the page."""
-    page = decode_livy_sessions(b'{"sessions":[{"sessionId":"s","name":"a\xffb"}]}')
+@pytest.mark.parametrize("name", [b"a\xffb", "\u961f\u5217".encode("gbk")])
+def test_bytes_that_are_not_utf_8_are_refused(name: bytes) -> None:
+    """A name read with replacement characters would be another name in the ledger, for good."""
+    with pytest.raises(MalformedError, match="not UTF-8"):
+        decode_livy_sessions(b'{"sessions":[{"sessionId":"s","name":"%b"}]}' % name)
 
-    assert page.records[0].name == "a\ufffdb"
+
+def test_a_surrogate_as_bytes_costs_a_character() -> None:
+    """Half a character, which Java leaves where it cuts a name, costs no more than itself."""
+    page = decode_livy_sessions(b'{"sessions":[{"sessionId":"s","name":"a\xed\xa0\xbd"}]}')
+
+    assert page.records[0].name == "a\ufffd"
+
+
+def test_ids_that_differ_in_control_characters_stay_two() -> None:
+    """Control characters are replaced in ids, by which two sessions do not become one."""
+    names = ["a\r", "a\x0b", "a\x00", "a\u2028", "a\x85"]
+    page = decode_livy_sessions(sessions(*({"sessionId": name} for name in names)))
+
+    found = [record.session_id for record in page.records]
+    assert len(set(found)) == len(names)
+    assert all(name.isprintable() for name in found)
+
+
+SECRET = "accessKeySecret=sentinel0, https://ann:sentinel1@x?token=sentinel2 Bearer sentinel3"
+
+
+def test_free_texts_hold_no_secret() -> None:
+    """Texts that people and programs wrote are redacted, and links lose what opens doors."""
+    link = "https://ann:sentinel@ui/x?token=sentinel&tab=1"
+    reason = {"code": "Failed", "message": f"no start:\n {SECRET}"}
+    found = cluster(stateChangeReason=reason, webUI=link)
+
+    assert found.state_message.startswith("no start: accessKeySecret=\u2026")
+    assert found.web_ui == session(webUI=link).web_ui == "https://ui/x?tab=1"
+    assert "sentinel" not in repr((found, session(info=SECRET, webUI=link)))
+
+
+def test_a_page_token_is_kept_as_it_is() -> None:
+    """A token is sent back unchanged; one that is too long for a URL is refused, not cut."""
+    body = json.dumps({"sessionClusters": [], "nextToken": "a\n" * 300}).encode()
+    assert decode_session_clusters(body).next_token == "a\n" * 300
+
+    body = json.dumps({"sessionClusters": [], "nextToken": "a" * 9000}).encode()
+    with pytest.raises(MalformedError, match="page token has 9000 characters"):
+        decode_session_clusters(body)
 
 
 @pytest.mark.parametrize(
     ("value", "kept"),
     [
         ("https://ui/x?y=1", True),
+        ("https://ui/\\x", False),
         ("HTTP://ui", True),
         ("javascript:alert(1)", False),
         ("ftp://ui", False),
@@ -414,17 +459,31 @@ def test_a_byte_order_mark_is_no_harm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "verdict"),
+    ("body", "envelope"),
     [
-        (b'{"code":"1000000","requestId":"r"}', ("1000000", "", "r")),
-        (b'{"code":1000000,"data":NaN}', ("1000000", "", "")),
-        (b'{"code":null,"message":"no"}', ("", "no", "")),
-        (b"[]", ("", "", "")),
+        (b'{"code":"1000000","requestId":"r"}', Envelope("1000000", "", "r")),
+        (b'{"code":1000000,"data":NaN}', Envelope("1000000")),
+        (b'{"code":null,"message":"no"}', Envelope("", "no")),
+        (b'{"code":" 200 ","success":true}', Envelope("200")),
+        (b'{"code":"null"}', Envelope("null")),
+        (b'{"Code":"X","Message":"no","RequestId":"r"}', Envelope("X", "no", "r", False)),
+        (b'{"code":"InternalError","success":true}', Envelope("InternalError", "", "", False)),
+        (b'{"code":500}', Envelope("500", "", "", False)),
+        (b'{"success":false}', Envelope(is_success=False)),
+        (b'{"Success":"False","code":"200"}', Envelope("200", "", "", False)),
+        (b'{"success":false,"x":Infinity}', Envelope(is_success=False)),
+        (b'{"code":["x"],"success":"?"}', Envelope()),
+        (b"[]", Envelope()),
+        (b"<html>", Envelope()),
+        (b"\xff", Envelope()),
+        (b"[" * 100_000, Envelope()),
+        (b"", Envelope()),
     ],
+    ids=lambda value: repr(value)[:40],
 )
-def test_the_verdict_inside_a_success(body: bytes, verdict: tuple[str, str, str]) -> None:
-    """The code that an answer holds may come as text or as a number."""
-    assert decode_verdict(body) == verdict
+def test_what_an_answer_says_about_itself(body: bytes, envelope: Envelope) -> None:
+    """Code, message and success are read in either spelling and of any type, or are missing."""
+    assert decode_envelope(body) == envelope
 
 
 JSON = st.recursive(
@@ -479,7 +538,7 @@ def test_any_bytes_are_an_answer_or_an_error(body: bytes) -> None:
         with suppress(MalformedError):
             assert is_clean(read(body))
     with suppress(MalformedError):
-        decode_verdict(body)
+        decode_envelope(body)
 
 
 WELL_FORMED = st.recursive(
@@ -506,36 +565,3 @@ def test_both_roads_lead_to_the_same(rows: list[object], count: object) -> None:
     with pytest.raises(ValueError, match="malformed"):
         decode._SESSIONS._decoder.decode(slow)  # noqa: SLF001
     assert decode_livy_sessions(slow) == decode_livy_sessions(fast)
-
-
-PLAIN = st.fixed_dictionaries(
-    {
-        "sessionId": st.text(st.characters(codec="utf-8"), min_size=1, max_size=256).filter(
-            str.strip
-        ),
-        "state": st.sampled_from(["starting", "running", "terminating", "terminated", "error"]),
-    },
-    optional={
-        "name": st.text(st.characters(codec="utf-8"), max_size=256) | st.none(),
-        "queue": st.sampled_from(["", "root_queue", "\u961f\u5217"]) | st.none(),
-        "info": st.sampled_from(["", "null", "some"]) | st.none(),
-        "sparkConf": st.sampled_from(['{"proxyUser": "ann"}', "{", ""]) | st.none(),
-        "webUI": st.sampled_from(["https://a/b?c", "javascript:x", "http://", ""]) | st.none(),
-        "createTime": st.integers(0, 10**13) | st.none(),
-        "endTime": st.integers(0, 10**13) | st.none(),
-        "cuHours": st.floats(0, 10**9) | st.integers(0, 10**9) | st.sampled_from(["", "0.5", None]),
-        "vcoreSeconds": st.integers(0, 2**53 - 1) | st.none(),
-        "mbSeconds": st.integers(0, 2**53 - 1) | st.none(),
-    },
-)
-
-
-@given(st.lists(PLAIN, max_size=3))
-def test_the_road_for_plain_pages_leads_to_the_same(rows: list[object]) -> None:
-    """A page on which all is as documented takes the fastest road, and reads the same."""
-    plain = sessions(*rows, totalCount=3)
-    slow = plain[:-1] + b', "refused": NaN}'
-
-    assert decode._plain_page(plain) is not None  # noqa: SLF001 (the fastest road)
-    assert decode._plain_page(slow) is None  # noqa: SLF001
-    assert decode_livy_sessions(slow) == decode_livy_sessions(plain)

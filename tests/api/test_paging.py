@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.api.paging import (
     MAX_PASSES,
+    MAX_ROWS,
     MAX_STALE_PAGES,
     walk_pages,
     walk_tokens,
@@ -351,7 +353,9 @@ def test_pages_without_end_are_an_error() -> None:
     async def fetch(number: int) -> Page[Row]:
         return Page(records=((2 * number, 1), (2 * number + 1, 1)))
 
-    with pytest.raises(PagingError, match="12 were read, with 24 rows"):
+    with pytest.raises(
+        PagingError, match="does not end: 12 pages with 24 rows of an unknown number"
+    ):
         ask_pages(fetch, 2, max_pages=12)
 
 
@@ -438,18 +442,68 @@ def test_a_repeated_token_is_an_error() -> None:
     async def fetch(_token: str) -> Page[Row]:
         return Page(records=((1, 1),), total_count=200, next_token="1")
 
-    with pytest.raises(PagingError, match="repeats a page token at page 2, with 1 rows of 200"):
+    with pytest.raises(
+        PagingError, match="repeats a page token at page 2: 2 pages with 1 rows of 200"
+    ):
         ask_tokens(fetch)
 
 
-def test_an_empty_page_with_a_token_is_an_error() -> None:
-    """A page without rows that promises more is no listing."""
+@pytest.mark.parametrize("counts", [True, False])
+def test_an_empty_page_with_a_new_token_is_no_end(counts: bool) -> None:  # noqa: FBT001
+    """A service that filters after it has cut the pages gives empty ones in the middle."""
+    pages = [[1, 2], [], [], [3], [], [4]]
+
+    async def fetch(token: str) -> Page[Row]:
+        number = int(token or 0)
+        return Page(
+            records=tuple((row, 1) for row in pages[number]),
+            total_count=4 if counts else None,
+            next_token=str(number + 1) if number + 1 < len(pages) else "",
+        )
+
+    assert ids(ask_tokens(fetch)) == [1, 2, 3, 4]
+
+
+def test_an_empty_page_with_an_old_token_is_an_error() -> None:
+    """It leads nowhere."""
 
     async def fetch(_token: str) -> Page[Row]:
         return Page(total_count=3, next_token="x")
 
-    with pytest.raises(PagingError, match="a token with an empty page"):
+    with pytest.raises(PagingError, match="repeats a page token at page 2"):
         ask_tokens(fetch)
+
+
+def test_empty_pages_without_end_are_an_error() -> None:
+    """A new token each time is followed so far and no further, also where the count is exceeded."""
+
+    async def fetch(token: str) -> Page[Row]:
+        return Page(records=((1, 1),), total_count=0, next_token=token + "x")
+
+    with pytest.raises(PagingError, match="does not end: 1000 pages"):
+        ask_tokens(fetch)
+
+
+def test_a_list_without_end_is_an_error() -> None:
+    """However many rows a page holds, no more than so many of one list are kept in memory."""
+    size = 10_000
+    read = []
+
+    def rows(number: int) -> tuple[Row, ...]:
+        read.append(number)
+        return tuple((number * size + place, 1) for place in range(size))
+
+    async def by_number(number: int) -> Page[Row]:
+        return Page(records=rows(number), total_count=10**9)
+
+    async def by_token(token: str) -> Page[Row]:
+        return Page(records=rows(len(token)), next_token=token + "x")
+
+    for ask in (partial(ask_pages, by_number, size), partial(ask_tokens, by_token)):
+        read.clear()
+        with pytest.raises(PagingError, match="no more than 250,000 rows"):
+            ask()
+        assert len(read) == MAX_ROWS // size + 1
 
 
 def test_tokens_without_end_are_an_error() -> None:
@@ -458,7 +512,7 @@ def test_tokens_without_end_are_an_error() -> None:
     async def fetch(token: str) -> Page[Row]:
         return Page(records=((len(token), 1),), next_token=token + "x")
 
-    with pytest.raises(PagingError, match="one token after another at page 7"):
+    with pytest.raises(PagingError, match="does not end: 7 pages with 7 rows"):
         ask_tokens(fetch, max_pages=7)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.api.failures import RAM_PRODUCT, Answer, classify
+from exporter.api.decode import Envelope
+from exporter.api.error_mapping import RAM_PRODUCT, Answer, classify
 from exporter.cli.program import PROGRAM
 from exporter.demo import World
 from tests.support.charts import Helm, find
@@ -61,7 +62,9 @@ async def test_discovery_needs_no_more_than_the_long_policy() -> None:
 def test_a_refused_call_names_an_action_of_the_policy() -> None:
     """What the exporter advises to grant is what the policies grant."""
     actions = {each.removeprefix(f"{RAM_PRODUCT}:") for each in allowed("discovery.json")}
-    advice = [classify(Answer(each, 403, {}, "Forbidden.RAM"), now=0).advice for each in actions]
+    advice = [
+        classify(Answer(each, 403, {}, Envelope("Forbidden.RAM")), now=0).advice for each in actions
+    ]
     named = {name for each in advice for name in re.findall(rf"{RAM_PRODUCT}:\w+", each)}
     assert named == allowed("discovery.json")
 

@@ -43,6 +43,20 @@ pytestmark = pytest.mark.anyio
 SECRET = " ".join(SENTINELS)
 """All of them in one text."""
 
+FREE_TEXTS = tuple(
+    form.format(secret)
+    for secret in SENTINELS
+    for form in (
+        "fs.oss.accessKeySecret={}",
+        'no start:\n"password": "{}"',
+        "curl -H 'Authorization: Bearer {}' https://x",
+        "jdbc:mysql://ann:{0}@db/x?password={0}",
+    )
+)
+"""Texts of people and programs, in which secrets happen to stand."""
+
+LINK = f"https://{SENTINELS[0]}:{SENTINELS[1]}@ui.example.com/app?token={SENTINELS[2]}&tab=jobs"
+
 EFFECTS: tuple[Effect, ...] = (
     faults.FORBIDDEN,
     faults.THROTTLED,
@@ -72,6 +86,11 @@ EFFECTS: tuple[Effect, ...] = (
         )
     ),
     Canned(SECRET.encode()),
+    *(
+        Canned(json.dumps({"code": "InvalidParameter", "message": text}).encode(), status)
+        for status in (200, 400)
+        for text in FREE_TEXTS[:4]
+    ),
 )
 """Every kind of thing that goes wrong, some with secrets where none belong."""
 
@@ -91,6 +110,7 @@ def leaky_world() -> World:
         f'{{"sparkConf":"{SECRET}","cuHours":NaN}}',
         f'{{"sessionId":"s","mbSeconds":"{SECRET}"}}',
     )
+    session_lies += tuple({"info": text, "webUI": LINK} for text in FREE_TEXTS)
     for number, lie in enumerate(session_lies):
         world.put_session(session(f"livy-lie-{number}", 1, age=number, raw=lie))
     cluster_lies: tuple[Mapping[str, object] | str, ...] = (
@@ -99,6 +119,10 @@ def leaky_world() -> World:
         {"state": {"connectionToken": SECRET}, "kind": [SECRET]},
         {"stateChangeReason": [SECRET], "autoStopConfiguration": SECRET},
         f'"{SECRET}"',
+    )
+    cluster_lies += tuple(
+        {"state": "Error", "stateChangeReason": {"code": text, "message": text}, "webUI": LINK}
+        for text in FREE_TEXTS
     )
     for number, lie in enumerate(cluster_lies):
         world.put_cluster(Cluster(WORKSPACE, f"sc-lie-{number}", raw=lie))

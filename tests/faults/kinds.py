@@ -44,6 +44,11 @@ def _endless(page: Page, call: Call) -> None:
     page.pop("totalCount", None)
 
 
+def _long_token(page: Page, _call: Call) -> None:
+    page["nextToken"] = "x" * 9000
+    page.pop("totalCount", None)
+
+
 def _emptied(page: Page, _call: Call) -> None:
     for rows in ("sessions", "sessionClusters"):
         if rows in page:
@@ -61,7 +66,52 @@ def _refusal(status: int, code: str | None) -> Refuse:
     return Refuse(Refusal(status, code, "No."))
 
 
+def _said_in_200(**fields: object) -> Alter:
+    """Serve an empty listing that says itself that it is none."""
+
+    def change(page: Page, call: Call) -> None:
+        _emptied(page, call)
+        page.update(fields)
+
+    return Alter(change)
+
+
+def _failed(code: object) -> Alter:
+    return _said_in_200(success=False, code=code, message="No.")
+
+
+def _without_list(code: str) -> Canned:
+    return Canned(b'{"code":"%b","message":"No."}' % code.encode())
+
+
+def _encoded(encoding: str, status: int = 200) -> Canned:
+    return Canned(b'{"sessions":[]}', status, headers=(("Content-Encoding", encoding),))
+
+
+def _in_charset(charset: str, body: bytes = b"{}") -> Canned:
+    return Canned(body, content_type=f"application/json; charset={charset}")
+
+
 KINDS: Mapping[str, Kind] = {
+    "failure_in_200": Kind(_failed("InternalError"), "server"),
+    "failure_in_200_in_pascal_case": Kind(_said_in_200(Code="ServiceUnavailable"), "server"),
+    "failure_in_200_without_code": Kind(_failed(None), "server"),
+    "failure_in_200_with_a_strange_code": Kind(_said_in_200(code="Whatever"), "server"),
+    "status_in_200": Kind(_failed(500), "server"),
+    "throttled_in_200": Kind(_failed("Throttling.User"), "throttled"),
+    "throttled_without_list": Kind(_without_list("Throttling.User"), "throttled"),
+    "forbidden_in_200": Kind(_without_list("NoPermission"), "permission"),
+    "clock_in_200": Kind(_failed("InvalidTimeStamp.Expired"), "clock"),
+    "internal_error_in_403": Kind(_refusal(403, "InternalError"), "server"),
+    "gzip_twice": Kind(_encoded("gzip, gzip"), "malformed"),
+    "brotli": Kind(_encoded("br"), "malformed"),
+    "brotli_503": Kind(_encoded("br", 503), "server"),
+    "charset_unknown": Kind(_in_charset("x-none"), "malformed"),
+    "charset_that_is_none": Kind(_in_charset("unicode_escape"), "malformed"),
+    "charset_wrong": Kind(_in_charset("gbk", b'{"sessions":"\xff\xff'), "malformed"),
+    "not_modified": Kind(Canned(b"", 304), "server"),
+    "accepted": Kind(Canned(b'{"sessions":[],"sessionClusters":[]}', 202), "malformed"),
+    "partial": Kind(Canned(b'{"sessions":[],"sessionClusters":[]}', 206), "malformed"),
     "throttled": Kind(faults.THROTTLED, "throttled"),
     "throttled_429": Kind(faults.THROTTLED_429, "throttled"),
     "throttled_without_code": Kind(_refusal(429, None), "throttled"),
@@ -92,6 +142,7 @@ KINDS: Mapping[str, Kind] = {
     "flood": Kind(Flood(4 * MAX_BYTES), "too_large"),
     "rows_held_back": Kind(faults.total_count(10_000), "incomplete", (LIVY,)),
     "endless_tokens": Kind(Alter(_endless), "paging", (CLUSTERS,)),
+    "token_too_long": Kind(Alter(_long_token), "malformed", (CLUSTERS,)),
 }
 
 LATER_KINDS: Mapping[str, Kind] = {**KINDS, "falsely_empty": Kind(Alter(_emptied), "incomplete")}

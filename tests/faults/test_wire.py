@@ -1,6 +1,7 @@
 """Connections that go wrong below HTTP, and answers that are too much: raw servers."""
 
 import asyncio
+import gzip
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -196,6 +197,27 @@ async def test_a_gigabyte_does_not_fill_the_memory(tmp_path: Path) -> None:
     assert code == 1
     assert most < MAX_RSS
     assert output.count(b'reason="too_large",source="session_clusters"} 1.0') == 1
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("status", [b"200 OK", b"500 Internal Server Error"])
+async def test_layers_of_compression_are_not_undone(tmp_path: Path, status: bytes) -> None:
+    """Two kilobytes that become gigabytes are refused as they are, in a failure as well."""
+    body = gzip.compress(gzip.compress(b" " * 200_000_000))
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 %b\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\n" % status
+        )
+        writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+    async with raw_server(answer) as url:
+        code, most, output = await most_memory_of_once(url, tmp_path)
+    assert code == 1
+    assert len(body) < 2000
+    assert most < MAX_RSS
+    assert b"content encoding 'gzip, gzip'" in output
 
 
 @pytest.mark.process

@@ -1,16 +1,15 @@
-"""What went wrong with a call: an HTTP answer or a foreign exception → one of our errors.
+"""Maps what went wrong with a call, an HTTP answer or an exception of a library, to our errors.
 
-This is the only place that classifies, and the only one that says what may be retried. Classified
-is by the service's code first, then by the HTTP status, because throttling comes as a 400.
-The service's message is shown only where it cannot quote a credential: with signature errors it
-echoes the string to sign and the key id.
+No other place classifies failures or says what may be retried. The service's code decides before
+the HTTP status does, because throttling comes as a 400, and failures come as a 200. The service's
+message is left out where it may quote a credential: with signature errors it echoes the string to
+sign and the key id.
 """
 
-import json
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -18,12 +17,12 @@ from typing import Final
 
 import httpx
 
-from exporter.api.values import text
+from exporter.api.decode import Envelope
+from exporter.api.redaction import redact
 from exporter.errors import (
     ApiError,
     ClockSkewError,
     CredentialError,
-    MalformedError,
     PermissionDeniedError,
     ServerError,
     ThrottledError,
@@ -33,7 +32,7 @@ from exporter.errors import (
 
 RAM_PRODUCT: Final = "emr-serverless-spark"
 
-FOREIGN_ERRORS: Final = (
+TRANSPORT_ERRORS: Final = (
     httpx.HTTPError,
     httpx.InvalidURL,
     httpx.CookieConflict,
@@ -53,6 +52,7 @@ _BY_CODE: Final[tuple[tuple[re.Pattern[str], type[ApiError]], ...]] = tuple(
         (r"InvalidSecurityToken|InvalidAccessKey|SignatureDoesNotMatch", CredentialError),
         (r"IncompleteSignature|MissingSecurityToken|InvalidCredential", CredentialError),
         (r"Forbidden|NoPermission", PermissionDeniedError),
+        (r"ServiceUnavailable|Internal(Server)?Error", ServerError),
     )
 )
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
@@ -68,69 +68,68 @@ _ADVICE: Final[Mapping[type[ApiError], str]] = {
     ClockSkewError: "Synchronise this machine's clock (NTP).",
 }
 _NONCE_USED: Final = "signaturenonceused"
-_RETRYABLE_CODE: Final = re.compile(
-    r"ServiceUnavailable|InternalError|InternalServerError", re.IGNORECASE
-)
+_RETRYABLE_CODE: Final = re.compile(r"ServiceUnavailable|Internal(Server)?Error", re.IGNORECASE)
 _QUOTES_CREDENTIALS: Final = re.compile(
     r"Signature|AccessKey|SecurityToken|Credential", re.IGNORECASE
 )
-_KEY_ID: Final = re.compile(r"\b(LTAI|STS\.|TMP\.)[A-Za-z0-9]+")
-_LONG_WORD: Final = re.compile(r"[A-Za-z0-9+/=_%-]{40,}")
+_STATUS_AS_CODE: Final = re.compile(r"[45]\d\d", re.ASCII)
+_SECONDS: Final = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
 _NOT_A_WORD: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of the service that says failure. `headers` looks up in any case."""
+    """An answer of the service that reports a failure. `headers` ignores case.
+
+    `note` says what of it could not be read.
+    """
 
     action: str
     status: int
     headers: Mapping[str, str]
-    code: str = ""
-    message: str = ""
-    request_id: str = ""
+    envelope: Envelope = field(default_factory=Envelope)
+    note: str = ""
 
+    @property
+    def code(self) -> str:
+        """The service's code; a bare HTTP status as code says nothing more."""
+        return "" if self._status_as_code else self.envelope.code
 
-def parse_answer(action: str, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Read an error body: camel or Pascal case, or HTML, or nothing at all."""
-    try:
-        loaded = json.loads(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        loaded = None
-    fields = loaded if isinstance(loaded, dict) else {}
+    @property
+    def true_status(self) -> int:
+        """The HTTP status that is meant: a failure may come as 200, with its status as code."""
+        return self._status_as_code or self.status
 
-    def find(name: str) -> str:
-        return text(fields.get(name)) or text(fields.get(name[0].lower() + name[1:]))
-
-    return Answer(action, status, headers, find("Code"), find("Message"), find("RequestId"))
+    @property
+    def _status_as_code(self) -> int:
+        is_status = _STATUS_AS_CODE.fullmatch(self.envelope.code)
+        return int(self.envelope.code) if is_status else 0
 
 
 def classify(answer: Answer, *, now: float) -> ApiError:
-    """Make our error of the service's; `now` is this machine's clock, seconds since 1970."""
+    """Return our error for the service's; `now` is this machine's clock, seconds since 1970."""
     kind = _kind(answer)
     message, advice = _explain(answer, kind, now)
     return kind(
         message,
         advice=advice,
-        status=answer.status,
-        code=_word(answer.code),
-        request_id=_word(answer.request_id),
+        status=answer.true_status,
+        code=_word(answer.envelope.code),
+        request_id=_word(answer.envelope.request_id),
         retry_after=retry_after(answer.headers, now=now),
     )
 
 
-def classify_foreign(action: str, error: Exception, *, timeout: float) -> ApiError:
-    """Make our error of a foreign one, which must be one of `FOREIGN_ERRORS`.
+def from_transport_error(action: str, error: Exception, *, timeout: float) -> ApiError:
+    """Return our error for one of `TRANSPORT_ERRORS`.
 
-    The foreign text is left out where it may quote a header: the signature is one.
+    Its text is left out where it may quote a header: the signature is one.
     """
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
         return TimedOutError(
             f"{action}: no complete answer within {timeout:g} s ({type(error).__name__})",
             advice="Check the network to the endpoint, or raise api.timeout.",
         )
-    if isinstance(error, httpx.DecodingError):
-        return MalformedError(f"{action}: the answer's content encoding is broken")
     if isinstance(error, (httpx.TransportError, OSError)) and not isinstance(
         error, (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
     ):
@@ -146,7 +145,7 @@ def classify_foreign(action: str, error: Exception, *, timeout: float) -> ApiErr
 
 
 def is_retryable(error: BaseException | None) -> bool:
-    """Tell whether the same request may succeed a little later."""
+    """Whether the same request may succeed a little later."""
     if isinstance(error, ThrottledError):
         return error.status > 0  # without an answer it was our own budget that refused
     if isinstance(error, (TimedOutError, UnreachableError)):
@@ -158,17 +157,17 @@ def is_retryable(error: BaseException | None) -> bool:
 
 
 def is_nonce_used(error: BaseException | None) -> bool:
-    """Tell whether a new nonce may help: a retry of a proxy may have used ours."""
+    """Whether a new nonce may help: a retry of a proxy may have used ours."""
     return isinstance(error, ApiError) and error.code.lower() == _NONCE_USED
 
 
 def is_token_refused(error: BaseException | None) -> bool:
-    """Tell whether a newer temporary credential may help."""
+    """Whether a newer temporary credential may help."""
     return isinstance(error, ApiError) and error.code.lower().startswith("invalidsecuritytoken")
 
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Give the seconds that the service asks us to wait, or `None`.
+    """Return the seconds that the service asks us to wait, or `None`.
 
     `x-acs-retry-after` is in milliseconds, `Retry-After` in seconds or an HTTP date.
     """
@@ -189,9 +188,7 @@ def _kind(answer: Answer) -> type[ApiError]:
     for pattern, kind in _BY_CODE:
         if pattern.match(answer.code):
             return kind
-    if answer.code and answer.status not in _BY_STATUS:
-        return ServerError
-    return _BY_STATUS.get(answer.status, ServerError)
+    return _BY_STATUS.get(answer.true_status, ServerError)
 
 
 def _explain(answer: Answer, kind: type[ApiError], now: float) -> tuple[str, str]:
@@ -209,31 +206,35 @@ def _explain(answer: Answer, kind: type[ApiError], now: float) -> tuple[str, str
 
 
 def _advise_on_status(answer: Answer) -> str:
-    if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
+    status = answer.true_status
+    if "location" in answer.headers and httpx.codes.is_redirect(status):
         return (
             "A redirect is not followed, because a signed request is never sent elsewhere. "
             "Check api.endpoint: it must be the API itself, not a login page or a gateway."
         )
+    if httpx.codes.is_informational(status) or httpx.codes.is_redirect(status):
+        return "The API never answers so. Check api.endpoint, and the proxies on the way to it."
     if answer.code.lower() == _NONCE_USED:
         return "Check that nothing between here and the service sends requests twice."
-    if answer.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return "A proxy asks for a password: give it in HTTPS_PROXY."
+    if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
         return "Check the ids of workspace and gateway, and that they are in this region."
     return ""
 
 
 def _said(answer: Answer) -> str:
+    envelope = answer.envelope
     parts = [f"the service answered HTTP {answer.status}"]
-    if answer.code:
-        parts.append(_word(answer.code))
-    if answer.message and not _QUOTES_CREDENTIALS.search(answer.code):
-        parts.append(f"({scrub(answer.message)})")
+    if envelope.code:
+        parts.append(_word(envelope.code))
+    elif not envelope.is_success:
+        parts.append("with success=false")
+    if envelope.message and not _QUOTES_CREDENTIALS.search(envelope.code):
+        parts.append(f"({envelope.message[:_MESSAGE_LENGTH]})")
+    if answer.note:
+        parts.append(f"({answer.note})")
     return " ".join(parts)
-
-
-def scrub(message: str) -> str:
-    """Make one short line of a service's message, without what might be a key or a token."""
-    line = " ".join(message.split())
-    return _LONG_WORD.sub("…", _KEY_ID.sub("…", line))[:_MESSAGE_LENGTH]
 
 
 def _skew(headers: Mapping[str, str], now: float) -> str:
@@ -250,8 +251,8 @@ def _describe(error: Exception) -> str:
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
     if cause is not None:
-        return f"its certificate is not trusted: {scrub(cause.verify_message)}"
-    return scrub(str(error)) or type(error).__name__
+        return f"its certificate is not trusted: {redact(cause.verify_message)}"
+    return redact(str(error))[:_MESSAGE_LENGTH] or type(error).__name__
 
 
 def _word(value: str) -> str:
@@ -259,7 +260,8 @@ def _word(value: str) -> str:
 
 
 def _positive(value: str | None) -> float | None:
-    return float(value) if value and re.fullmatch(r"\d{1,12}(\.\d{1,9})?", value.strip()) else None
+    number = (value or "").strip()
+    return float(number) if _SECONDS.fullmatch(number) else None
 
 
 def _date(value: str | None) -> float | None:

@@ -1,0 +1,112 @@
+"""Free texts and links of the service, without what may be a secret in them.
+
+Spark writes its configuration and its environment into error texts, and links carry tokens. What
+is replaced is named by what stands before it (`password=...`, `Authorization: ...`), or is a key
+id, a token or a long random word by its form. Identifiers and names are data and pass unchanged.
+"""
+
+import re
+from typing import Final
+from urllib.parse import unquote_plus, urlsplit, urlunsplit
+
+REDACTED: Final = "\u2026"
+
+_MAX_LENGTH: Final = 4096
+"""Characters of a text that are looked at; what follows is dropped."""
+
+_NAME: Final = (
+    r"(?:secret|passw|passphrase|pwd|token|credential|authori[sz]ation|signature|cookie"
+    r"|(?:access|api|account|private|security|encryption|shared)[-_. ]?key"
+    "|\u5bc6\u7801|\u53e3\u4ee4|\u5bc6\u94a5|\u4ee4\u724c)"  # password, passcode, key, token
+)
+_QUOTES: Final = r"[\"'\\]{0,4}"
+_SEPARATOR: Final = r"\s{0,8}(?:[:=\uff1a]+>?|->|%3[aAdD]|\bis\b|\s(?=[\"']))\s{0,8}"
+_SCHEME: Final = r"(?:Bearer|Basic|Digest|Negotiate|Token|ACS3-HMAC-SHA256)"
+_VALUE: Final = (
+    rf"(?:{_SCHEME}\s+)?"
+    r"(?:\\*\"(?:[^\"\\]|\\[^\"])*\\*\"?|'[^']*'?|[^\s,;&\"'<>(){}\[\]|\\]+)"
+)
+_PATTERNS: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"-----BEGIN [^-]{1,40}-----.*", REDACTED),
+        (r"((?:set-)?cookie\s{0,8}:)[^\"']+", rf"\1 {REDACTED}"),
+        (
+            r"(authori[sz]ation[\"'\\]{0,4}\s{0,8}[:=]\s{0,8}[\"'\\]{0,4})[^\"'\\]+",
+            rf"\1{REDACTED}",
+        ),
+        (rf"({_NAME}[\w.\-]{{0,40}}{_QUOTES}{_SEPARATOR}){_VALUE}", rf"\1{REDACTED}"),
+        (rf"(--?[\w\-.]{{0,40}}{_NAME}[\w\-]{{0,40}}\s{{1,8}})[^\s\-]\S*", rf"\1{REDACTED}"),
+        (rf"\b({_SCHEME}\s+)(?=\S*[\d=_])[\w.~+/=\-]{{8,}}", rf"\1{REDACTED}"),
+        (r"(?<=://)[^\s\"'<>@]{0,512}@", f"{REDACTED}@"),
+    )
+)
+_FORMS: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?<![A-Za-z0-9])(?:LTAI|STS\.|TMP\.|AKIA|ASIA)[A-Za-z0-9]+",
+        r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_\-]{5,}(?:\.[A-Za-z0-9_\-]*)*",
+    )
+)
+_MIXED: Final = r"(?=[A-Za-z0-9]*[a-z])(?=[A-Za-z0-9]*[A-Z])(?=[A-Za-z0-9]*\d)[A-Za-z0-9]{24,}"
+_RANDOM_WORDS: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{20,}={1,2}",
+        rf"(?<![A-Za-z0-9]){_MIXED}",
+        r"[A-Za-z0-9+=_%\-]{40,}",
+    )
+)
+_SECRET_PARAMETER: Final = re.compile(
+    rf"[^=]*(?:{_NAME}|auth|key|sig|ticket|jwt|pass|otp)[^=]*=", re.IGNORECASE
+)
+_PLAIN_LINK: Final = re.compile(r"[\w:/.,~\-]*", re.ASCII)
+
+
+def redact(text: str) -> str:
+    """Return a text on one line, with whatever may be a secret replaced."""
+    line = _replace_known(" ".join(text[:_MAX_LENGTH].split()))
+    for pattern in _RANDOM_WORDS:
+        line = pattern.sub(REDACTED, line)
+    return line
+
+
+def redact_link(link: str) -> str:
+    """Return an absolute URL without user info and without parameters that may be secrets.
+
+    `""` where its path holds one, or where it is no URL.
+    """
+    if _PLAIN_LINK.fullmatch(link) and _replace_known(link) == link:
+        return link
+    try:
+        parts = urlsplit(link)
+        is_sound = parts.port is None or parts.hostname is not None
+    except ValueError:
+        return ""
+    path = _unquote(parts.path)
+    if not is_sound or _replace_known(path) != path:
+        return ""
+    host = parts.netloc.rpartition("@")[2]
+    query = "&".join(part for part in re.split("[&;]", parts.query) if not _may_be_secret(part))
+    fragment = "" if _may_be_secret(parts.fragment) else parts.fragment
+    return urlunsplit((parts.scheme, host, parts.path, query, fragment))
+
+
+def _replace_known(line: str) -> str:
+    for pattern, replacement in _PATTERNS:
+        line = pattern.sub(replacement, line)
+    for pattern in _FORMS:
+        line = pattern.sub(REDACTED, line)
+    return line
+
+
+def _may_be_secret(parameter: str) -> bool:
+    plain = _unquote(parameter)
+    return _SECRET_PARAMETER.search(plain) is not None or redact(plain) != " ".join(plain.split())
+
+
+def _unquote(text: str) -> str:
+    """Undo percent-encoding, which may have been applied more than once."""
+    for _ in range(3):
+        text = unquote_plus(text)
+    return text
