@@ -232,7 +232,7 @@ class DemoSettings(Group):
 class Settings(BaseSettings):
     """All settings. `None` means that a setting without default was not given."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", case_sensitive=True)
 
     region_id: Annotated[RegionId | None, Unset("required where a target names none")] = Field(
         None, description="region to poll, such as `cn-hangzhou`"

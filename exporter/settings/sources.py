@@ -81,7 +81,9 @@ def from_environment(environ: Mapping[str, str], problems: list[str]) -> SourceV
             given[variable.lower()] = value
         elif variable.upper().startswith(PREFIX) and not _is_of_kubernetes(variable, value):
             problems.append(_unknown_variable(variable, known))
-    source = EnvSettingsSource(Settings, env_prefix=PREFIX, env_nested_delimiter="__")
+    source = EnvSettingsSource(
+        Settings, case_sensitive=False, env_prefix=PREFIX, env_nested_delimiter="__"
+    )
     source.env_vars = {variable: value for variable, value in given.items() if value}
     return SourceValues("environment", source())
 

@@ -97,6 +97,7 @@ def test_values_of_unknown_names_are_not_repeated(tmp_path: Path) -> None:
         ("poll: {stale-after: 5m}\n", "poll.stale-after", 1, "did you mean poll.stale_after?"),
         ("config: {file: x}\n", "config", 1, "only a flag or a variable names the file; remove it"),
         ("zzz: 1\n", "zzz", 1, "unknown key; remove it"),
+        ("log: {level: debug}\nLog: {level: info}\n", "Log", 2, "unknown key; did you mean log?"),
         ("log: 3\n", "log=3", 1, "give a mapping of keys such as log.level"),
         ("\npoll:\n  interval: soon\n", "poll.interval=soon", 3, "give a duration such as 30s"),
         ("api: {endpoint: 12}\n", "api.endpoint=12", 1, "give a URL such as"),

@@ -309,6 +309,7 @@ def locked() -> bytes:
         ),
         ("- a\n", "{path}: give a mapping of keys such as tls_server_config"),
         ("a: " + "[" * 3000, "{path}, line 1: it is nested more than 20 levels deep"),
+        ("rate_limit: {burst: 3.0}\n", "{path}: rate_limit.burst: give a whole number"),
         ("rate_limit: {burst: on}\n", "{path}: rate_limit.burst: give a whole number"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from exporter.settings import durations
+from exporter.settings.notation import WholeNumber
 
 ClientAuth = Literal[
     "NoClientCert",
@@ -100,7 +101,7 @@ class RateLimitSection(Section):
     """`rate_limit`: a bucket of `burst` requests, one more each `interval` (seconds, 0 = off)."""
 
     interval: Annotated[float, BeforeValidator(_interval)] = 0.0
-    burst: Annotated[int, Field(ge=0)] = 0
+    burst: Annotated[WholeNumber, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _lets_somebody_in(self) -> "RateLimitSection":
