@@ -10,9 +10,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol, TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -62,33 +61,6 @@ def configure(level: str, log_format: str | None, stream: TextIO | None = None) 
 def _log_uncaught(uncaught: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
     """Log what has ended a thread, or was raised where nobody can catch it, on one line too."""
     structlog.get_logger(PACKAGE).error(UNCAUGHT, exc_info=uncaught.exc_value)
-
-
-class Writable(Protocol):
-    """What log lines can be written to."""
-
-    def write(self, text: str, /) -> int:
-        """Write whole lines."""
-
-    def flush(self) -> None:
-        """Pass on what was written."""
-
-
-@contextmanager
-def written_through(stream: TextIO, above: Writable) -> Iterator[None]:
-    """Let what is logged to `stream` go through `above` while the block runs."""
-    handlers = [
-        each
-        for each in logging.getLogger().handlers
-        if isinstance(each, logging.StreamHandler) and each.stream is stream
-    ]
-    for handler in handlers:
-        handler.setStream(above)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            handler.setStream(stream)
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -51,6 +51,10 @@ def handle_from_start(*, is_daemon: bool) -> None:
         signal.signal(signal.SIGHUP, end)
 
 
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 @contextmanager
 def handled_by(handler: Handler) -> Iterator[None]:
     """Give `handler` what would end the process while the block runs."""
@@ -67,7 +71,7 @@ def handled_by(handler: Handler) -> Iterator[None]:
 
 
 @contextmanager
-def interrupting(cancel: Callable[[], object]) -> Iterator[None]:
+def interrupting(cancel: Callable[[], object] = _interrupt) -> Iterator[None]:
     """Call `cancel` on the first signal that ends the process; raise `Interrupted` after the block.
 
     The second signal ends the process at once, and so does the time that cleaning up may take.

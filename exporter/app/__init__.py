@@ -2,18 +2,18 @@
 
 from exporter.app.build import Exporter, build
 from exporter.app.check import Finding, check
-from exporter.app.commands import demo, once, serve
-from exporter.app.ledger_commands import back_up_ledger, forget_gateway
-from exporter.app.reconcile import reconcile
+from exporter.app.commands import DemoAccess, OncePage, demo, once, serve
+from exporter.app.reconcile import Reconciliation, reconcile
 
 __all__ = [
+    "DemoAccess",
     "Exporter",
     "Finding",
-    "back_up_ledger",
+    "OncePage",
+    "Reconciliation",
     "build",
     "check",
     "demo",
-    "forget_gateway",
     "once",
     "reconcile",
     "serve",

@@ -20,7 +20,6 @@ from exporter.exposition import Answers, OwnMetrics, RenderedBoard
 from exporter.ledger import Key, Ledger
 from exporter.model import Scope, Source, Target
 from exporter.poller import (
-    OnWalk,
     Polling,
     PollJob,
     PollSource,
@@ -49,6 +48,7 @@ class Exporter:
     """The parts of a running exporter that something outside has to start, stop or read."""
 
     ledger: Ledger
+    board: RenderedBoard
     telemetry: Telemetry
     own: OwnMetrics
     polling: Polling
@@ -76,14 +76,12 @@ def build(
     ledger_path: Path | None,
     birth_hold: float,
     web_config: Path | None = None,
-    on_walk: OnWalk = lambda *_: None,
 ) -> Exporter:
     """Build the exporter that `settings` describe.
 
-    `credentials` gives the source of credentials for a role to assume (`""` for none); `on_walk`
-    is told how far the reading of long histories has come. Raises `SettingsError` where there is
-    nothing to poll, `WebConfigError` where the file `web_config` is wrong, `LedgerError` where
-    the ledger is unusable.
+    `credentials` gives the source of credentials for a role to assume (`""` for none). Raises
+    `SettingsError` where there is nothing to poll, `WebConfigError` where the file `web_config` is
+    wrong, `LedgerError` where the ledger is unusable.
     """
     planned = plan(settings)
     registry = CollectorRegistry()
@@ -99,7 +97,7 @@ def build(
     )
     board = RenderedBoard(Snapshot())
     timing = Timing(settings.poll.interval, settings.poll.timeout, settings.poll.stale_after)
-    polling = Polling(board, ledger, telemetry, clock, timing, on_walk)
+    polling = Polling(board, ledger, telemetry, clock, timing)
     clients = Clients(
         settings.api,
         planned.places,
@@ -154,6 +152,7 @@ def build(
     )
     return Exporter(
         ledger=ledger,
+        board=board,
         telemetry=telemetry,
         own=own,
         polling=polling,

@@ -1,26 +1,24 @@
-"""What the commands do, from settings to exit code."""
+"""The daemons, and the command that polls once: from settings to what they return."""
 
 import asyncio
 import os
 import sys
-import tempfile
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from exporter.api import Credential, StaticCredentials, VendorCredentials
+from exporter.app import progress
 from exporter.app.build import Exporter, build
 from exporter.app.connections import open_http
 from exporter.app.demo_ledger import demo_ledger
 from exporter.app.life import run_until_signalled
 from exporter.app.notify import Notifier
-from exporter.app.progress import progress_on
 from exporter.app.threads import run
 from exporter.clock import SystemClock
-from exporter.errors import UsageError
 from exporter.exposition import Form, PageFormat
-from exporter.poller import OnWalk
 from exporter.settings import Settings
 
 _DEMO_POLL_SECONDS = 5.0
@@ -28,28 +26,49 @@ _DEMO_HOLD_SECONDS = 20.0
 """Longer than Prometheus' usual scrape interval of 15 s, which a demo has to be good for too."""
 
 
-def serve(settings: Settings) -> int:
+@dataclass(frozen=True, slots=True)
+class DemoAccess:
+    """Where the demo serves, and what other commands need to call its simulated cloud."""
+
+    url: str
+    endpoint: str
+    region_id: str
+    access_key_id: str
+    access_key_secret: str
+    ledger_path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class OncePage:
+    """The metrics after one poll of every target."""
+
+    text: bytes
+    is_complete: bool
+    """Whether every poll and discovery succeeded."""
+
+
+def serve(settings: Settings) -> None:
     """Run the daemon until a signal ends it."""
-    with progress_on(sys.stderr) as on_walk:
-        return run(_serve(settings, on_walk))
+    run(_serve(settings))
 
 
-def demo(settings: Settings) -> int:
-    """Run the daemon on an embedded simulated cloud until a signal ends it."""
-    with progress_on(sys.stderr) as on_walk:
-        return run(_demo(settings, on_walk))
+def demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> None:
+    """Run the daemon on an embedded simulated cloud until a signal ends it.
+
+    `announce` is called when it serves.
+    """
+    run(_demo(settings, announce))
 
 
-def once(settings: Settings, output: Path | None) -> int:
-    """Poll every target once and write the page to `output`, or to stdout; 1 if a poll failed.
+def once(settings: Settings) -> OncePage:
+    """Poll every target once.
 
     The page shows the true totals: nothing is held back, as there is no series of scrapes.
     """
-    with progress_on(sys.stderr) as on_walk:
-        return run(_once(settings, output, on_walk))
+    return run(_once(settings))
 
 
-async def _serve(settings: Settings, on_walk: OnWalk) -> int:
+async def _serve(settings: Settings) -> None:
     async with open_http() as http:
         exporter = build(
             settings,
@@ -59,13 +78,12 @@ async def _serve(settings: Settings, on_walk: OnWalk) -> int:
             ledger_path=settings.ledger.path,
             birth_hold=settings.ledger.birth_hold,
             web_config=settings.web.config.file,
-            on_walk=on_walk,
         )
-        await run_until_signalled(settings, exporter, Notifier.from_environment(os.environ))
-    return 0
+        with progress.watching(exporter.board, sys.stderr):
+            await run_until_signalled(settings, exporter, Notifier.from_environment(os.environ))
 
 
-async def _demo(settings: Settings, on_walk: OnWalk) -> int:
+async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> None:
     # Late: only this command needs the simulated cloud.
     from exporter.demo import start_demo  # noqa: PLC0415
 
@@ -88,13 +106,24 @@ async def _demo(settings: Settings, on_walk: OnWalk) -> int:
                 ledger_path=ledger_path,
                 birth_hold=simulated.ledger.birth_hold,
                 web_config=settings.web.config.file,
-                on_walk=on_walk,
             )
-            invite = partial(_invite, settings.web.telemetry_path)
-            await run_until_signalled(
-                simulated, exporter, Notifier.from_environment(os.environ), invite
-            )
-    return 0
+            notifier = Notifier.from_environment(os.environ)
+            with progress.watching(exporter.board, sys.stderr):
+                await run_until_signalled(
+                    simulated,
+                    exporter,
+                    notifier,
+                    lambda url: announce(
+                        DemoAccess(
+                            url,
+                            cloud.endpoint,
+                            cloud.region_id,
+                            cloud.guest_key_id,
+                            cloud.guest_key_secret,
+                            ledger_path,
+                        )
+                    ),
+                )
 
 
 def _hastened(settings: Settings) -> Settings:
@@ -107,12 +136,7 @@ def _hastened(settings: Settings) -> Settings:
     return settings.model_copy(update=update)
 
 
-def _invite(telemetry_path: str, url: str) -> None:
-    sys.stdout.write(f"The simulated cloud runs. Open {url}/ (metrics: {url}{telemetry_path})\n")
-    sys.stdout.flush()
-
-
-async def _once(settings: Settings, output: Path | None, on_walk: OnWalk) -> int:
+async def _once(settings: Settings) -> OncePage:
     async with open_http() as http:
         exporter = build(
             settings,
@@ -121,53 +145,22 @@ async def _once(settings: Settings, output: Path | None, on_walk: OnWalk) -> int
             credentials=vendor_credentials,
             ledger_path=settings.ledger.path if settings.ledger.is_given else None,
             birth_hold=0.0,
-            on_walk=on_walk,
         )
-        await poll_all(exporter)
+        with progress.watching(exporter.board, sys.stderr):
+            await poll_all(exporter)
         exporter.answers.catch_up()
         answer = exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
         exporter.ledger.close()
-        _write(answer.read(), output)
     snapshot = answer.page.snapshot
     ups = [view.up for view in snapshot.targets.values()]
     ups += [view.up for view in snapshot.discoveries.values()]
-    return 0 if all(ups) else 1
+    return OncePage(answer.read(), is_complete=all(ups))
 
 
 async def poll_all(exporter: Exporter) -> None:
     """Discover what there is, and poll all of it once."""
     await exporter.roster.discover_all()
     await asyncio.gather(*map(exporter.roster.run, exporter.roster.jobs))
-
-
-def _write(page: bytes, output: Path | None) -> None:
-    """Write the page; a file appears whole or not at all, for whoever reads it meanwhile."""
-    if output is None:
-        sys.stdout.buffer.write(page)
-        sys.stdout.buffer.flush()
-        return
-    place = output.resolve()  # a link stays, and what it leads to is replaced
-    if place.exists() and not place.is_file():
-        raise UsageError(
-            f"--output={output}: it is no file; without --output, stdout gets the page"
-        )
-    try:
-        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=place.name, delete=False) as file:
-            draft = Path(file.name)
-            try:
-                file.write(page)
-                file.flush()
-                os.fsync(file.fileno())
-                draft.chmod(0o644)
-                draft.replace(place)
-            except BaseException:
-                draft.unlink()
-                raise
-    except OSError as error:
-        raise UsageError(
-            f"--output={output}: {os.strerror(error.errno or 0)};"
-            " name a file in a folder that exists and can be written"
-        ) from error
 
 
 def vendor_credentials(role_arn: str) -> VendorCredentials:

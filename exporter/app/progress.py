@@ -1,37 +1,114 @@
-"""Shows on a terminal how far the reading of long Livy histories has come."""
+"""A bar on a terminal that shows how far the reading of long Livy histories has come."""
 
 import os
-from collections.abc import Iterator
+import select
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, TextIO
+from functools import partial
+from typing import TYPE_CHECKING, Final, TextIO
 
-from exporter import logs
 from exporter.model import Target
-from exporter.poller import OnWalk
-from exporter.snapshot import WalkProgress
-from exporter.terminal import ProgressLine, takes_redrawing
+from exporter.snapshot import Board, Snapshot, WalkProgress
+from exporter.terminal import takes_redrawing
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+Walks = Mapping[Target, WalkProgress]
+"""The histories that are being read now."""
 
 _SHORT_PAGES: Final = 3
-"""A walk of so many pages is over before anybody has read the line."""
+"""A history of so many pages is read before anybody has looked."""
+
+_FORMAT: Final = "Reading {desc} [{bar:30}] {n_fmt} of {total_fmt} pages, {remaining} left"
+_FORMAT_OF_NO_TOTAL: Final = "Reading {desc}: {n_fmt} pages"
 
 
 @contextmanager
-def progress_on(stream: TextIO) -> Iterator[OnWalk]:
-    """Draw on `stream` what is told, where that is a terminal; log lines go above it."""
+def watching(board: Board, stream: TextIO) -> Iterator[None]:
+    """Draw on `stream` how far histories have been read by the snapshots of `board`."""
+    with progress_on(stream) as update:
+        if takes_redrawing(stream, os.environ):  # each snapshot is searched, but not in vain
+            board.watch(lambda snapshot: update(_walks_of(snapshot)))
+        yield
+
+
+@contextmanager
+def progress_on(stream: TextIO) -> Iterator[Callable[[Walks], None]]:
+    """Draw on `stream` what the function is told, if that is a terminal; the log goes above it."""
     if not takes_redrawing(stream, os.environ):
-        yield lambda *_: None
+        yield lambda _: None
         return
-    line = ProgressLine(stream)
+    # Late: most processes run without a terminal.
+    from tqdm import tqdm  # noqa: PLC0415
+    from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
 
-    def on_walk(target: Target, walked: WalkProgress | None) -> None:
-        name = f"{target.workspace_id}/{target.livy_compute_id}"
-        if walked is None:
-            line.end(name)
-        elif max(walked.pages, walked.expected or 0) > _SHORT_PAGES:
-            line.show(name, walked.pages, walked.expected)
+    class Bar(tqdm):  # type: ignore[type-arg]  # only its types take one
+        monitor_interval = 0  # no thread that redraws
 
-    with logs.written_through(stream, line):
+    Bar.set_lock(threading.RLock())  # tqdm's own is shared between processes
+    shown = _Shown(partial(Bar, file=stream, leave=False, ascii=".#", dynamic_ncols=True), stream)
+    with logging_redirect_tqdm(tqdm_class=Bar):
         try:
-            yield on_walk
+            yield shown.update
         finally:
-            line.clear()
+            shown.update({})
+
+
+class _Shown:
+    """One bar for all histories; those that are done count until all of them are."""
+
+    def __init__(self, new_bar: "Callable[..., tqdm[None]]", stream: TextIO) -> None:
+        self._new_bar = new_bar
+        self._stream = stream
+        self._bar: tqdm[None] | None = None
+        self._walks: dict[Target, WalkProgress] = {}
+
+    def update(self, walks: Walks) -> None:
+        if not walks:
+            self._walks.clear()
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = None
+            return
+        self._walks |= walks
+        if _is_writable(self._stream):
+            self._draw()
+
+    def _draw(self) -> None:
+        pages = sum(walk.pages for walk in self._walks.values())
+        totals = [max(walk.pages, walk.expected or 0) for walk in self._walks.values()]
+        if max(totals) <= _SHORT_PAGES:
+            return
+        has_total = all(walk.expected for walk in self._walks.values())
+        total = sum(totals) if has_total else None
+        bar_format = _FORMAT if has_total else _FORMAT_OF_NO_TOTAL
+        if self._bar is None:
+            self._bar = self._new_bar(
+                desc=_names(self._walks), initial=pages, total=total, bar_format=bar_format
+            )
+            return
+        self._bar.n, self._bar.total, self._bar.bar_format = pages, total, bar_format
+        self._bar.set_description_str(_names(self._walks))
+
+
+def _walks_of(snapshot: Snapshot) -> Walks:
+    return {view.target: view.walk for view in snapshot.targets.values() if view.walk is not None}
+
+
+def _names(walks: Walks) -> str:
+    if len(walks) > 1:
+        return f"{len(walks)} histories"
+    target = next(iter(walks))
+    name = f"{target.workspace_id}/{target.livy_compute_id}"
+    # An id comes from the service: it must not move the cursor.
+    return "".join(char if char.isprintable() else "?" for char in name)
+
+
+def _is_writable(stream: TextIO) -> bool:
+    """Tell whether the terminal takes something now; Ctrl-S stops it, and nothing else."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except (OSError, ValueError):
+        return False

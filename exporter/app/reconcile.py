@@ -1,8 +1,9 @@
-"""The command `reconcile`: the ledger held against the full history."""
+"""The command `reconcile`: compares the ledger with the full history."""
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
@@ -13,24 +14,38 @@ from exporter.app.clients import Clients
 from exporter.app.commands import vendor_credentials
 from exporter.app.connections import open_http
 from exporter.app.plan import Plan, plan
-from exporter.app.progress import progress_on
+from exporter.app.progress import Walks, progress_on
 from exporter.clock import SystemClock
 from exporter.errors import PollError
 from exporter.ledger import Balance, read_gateway
-from exporter.model import NANO, Listing, LivySession, Scope, Source, Target
-from exporter.poller import OnWalk
+from exporter.model import Listing, LivySession, Scope, Source, Target
 from exporter.settings import Settings
 from exporter.snapshot import WalkProgress
 from exporter.sources import discover
 
 
-def reconcile(settings: Settings) -> int:
-    """Print a balance for each gateway and queue; 1 where one does not fit or cannot be read."""
-    with progress_on(sys.stderr) as on_walk:
-        return threads.run(_run(settings, on_walk))
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What the ledger and the history of one gateway come to."""
+
+    target: Target
+    balances: Sequence[Balance] = ()
+    """One for each queue."""
+    remark: str = ""
+    """Why there is no balance, where there is none."""
+    is_good: bool = True
+    """Whether every CU-hour is accounted for."""
 
 
-async def _run(settings: Settings, on_walk: OnWalk) -> int:
+def reconcile(settings: Settings) -> Sequence[Reconciliation]:
+    """Compare what the ledger holds of each gateway with all that the service lists of it."""
+    with progress_on(sys.stderr) as update:
+        return threads.run(_reconcile(settings, update))
+
+
+async def _reconcile(
+    settings: Settings, update: Callable[[Walks], None]
+) -> Sequence[Reconciliation]:
     planned, clock = plan(settings), SystemClock()
     async with open_http() as http:
         clients = Clients(
@@ -42,8 +57,7 @@ async def _run(settings: Settings, on_walk: OnWalk) -> int:
             patience=settings.poll.timeout,
         )
         gateways = await discovered(planned, clients)
-        outcomes = [await _of_gateway(settings, clients, each, on_walk) for each in gateways]
-    return 0 if all(outcomes) else 1
+        return [await _of_gateway(settings, clients, each, update) for each in gateways]
 
 
 async def discovered(planned: Plan, clients: Clients) -> list[Target]:
@@ -58,28 +72,28 @@ async def discovered(planned: Plan, clients: Clients) -> list[Target]:
 
 
 async def _of_gateway(
-    settings: Settings, clients: Clients, target: Target, on_walk: OnWalk
-) -> bool:
-    """Print the balances of one gateway; tell whether all of them fit."""
+    settings: Settings, clients: Clients, target: Target, update: Callable[[Walks], None]
+) -> Reconciliation:
     key = (target.workspace_id, target.livy_compute_id)
     # The ledger first: whatever the service reports after that is an advance.
     record = await asyncio.to_thread(read_gateway, settings.ledger.path, key)
-    sys.stdout.write(f"gateway {target.livy_compute_id} of workspace {target.workspace_id}\n")
     if not record.has_contact:
-        sys.stdout.write("  not counted yet: no complete listing of it has been committed\n")
-        return True
+        remark = "not counted yet: no complete listing of it has been committed"
+        return Reconciliation(target, remark=remark)
     client = clients.client(target.account, target.region_id, NullMeter())
     try:
-        listing = await _listed(client, target, on_walk)
+        listing = await _listed(client, target, update)
     except PollError as error:
-        sys.stdout.write(f"  cannot be listed: {error}; {error.advice}\n")
-        return False
+        remark = f"cannot be listed: {error}; {error.advice}"
+        return Reconciliation(target, remark=remark, is_good=False)
     balances = ledger.reconcile(record, listing.records)
-    sys.stdout.write(table(balances))
-    return all(balance.difference == 0 for balance in balances)
+    is_good = all(balance.difference == 0 for balance in balances)
+    return Reconciliation(target, balances, is_good=is_good)
 
 
-async def _listed(client: Client, target: Target, on_walk: OnWalk) -> Listing[LivySession]:
+async def _listed(
+    client: Client, target: Target, update: Callable[[Walks], None]
+) -> Listing[LivySession]:
     """Read the whole history of a gateway. Raises `PollError`."""
     numbers = count(1)
     try:
@@ -87,44 +101,9 @@ async def _listed(client: Client, target: Target, on_walk: OnWalk) -> Listing[Li
             partial(client.livy_sessions_page, target.workspace_id, target.livy_compute_id),
             size=PAGE_SIZE,
             key=lambda session: (session.session_id, session.created_ms),
-            on_page=lambda _page, _number, expected: on_walk(
-                target, WalkProgress(next(numbers), expected)
+            on_page=lambda _page, _number, expected: update(
+                {target: WalkProgress(next(numbers), expected)}
             ),
         )
     finally:
-        on_walk(target, None)
-
-
-_COLUMNS = (
-    "queue",
-    "exported",
-    "+ held back",
-    "+ advanced",
-    "= listed",
-    "+ overcounted",
-    "+ no longer listed",
-    "difference",
-)
-
-
-def table(balances: Sequence[Balance]) -> str:
-    """Give the balances as a table, in CU-hours with all nine digits."""
-    rows = [_COLUMNS, *((each.queue or '""', *_figures(each)) for each in balances)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "".join(f"  {line}\n" for line in lines)
-
-
-def _figures(balance: Balance) -> tuple[str, ...]:
-    return tuple(_cu_hours(nano) for nano in (*balance[1:], balance.difference))
-
-
-def _cu_hours(nano: int) -> str:
-    whole, rest = divmod(abs(nano), NANO)
-    return f"{'-' if nano < 0 else ''}{whole}.{rest:09d}"
+        update({})

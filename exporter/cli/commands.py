@@ -5,8 +5,10 @@ from pathlib import Path
 import click
 
 from exporter.cli import tables
+from exporter.cli.output import write_page
 from exporter.cli.program import PROGRAM, Group
 from exporter.settings import Loaded
+from exporter.signals import interrupting
 
 _TARGETS = (
     *("region-id", "workspace-ids", "livy-compute-ids", "targets", "config"),
@@ -46,7 +48,8 @@ def serve(loaded: Loaded) -> int:
     from exporter import app
 
     _log(loaded)
-    return app.serve(loaded.settings)
+    app.serve(loaded.settings)
+    return 0
 
 
 @program.command(uses=(*_DEMO, "demo"), needs_region=False, example="demo --demo.speed=60")
@@ -55,7 +58,9 @@ def demo(loaded: Loaded) -> int:
     from exporter import app
 
     _log(loaded)
-    return app.demo(loaded.settings)
+    path = loaded.settings.web.telemetry_path
+    app.demo(loaded.settings, lambda access: print(tables.invitation(access, path), flush=True))
+    return 0
 
 
 @program.command(
@@ -68,7 +73,9 @@ def once(loaded: Loaded, output: str | None) -> int:
     from exporter import app
 
     _log(loaded)
-    return app.once(loaded.settings, Path(output) if output is not None else None)
+    page = app.once(loaded.settings)
+    write_page(page.text, Path(output) if output is not None else None)
+    return 0 if page.is_complete else 1
 
 
 @program.command(
@@ -94,7 +101,9 @@ def reconcile(loaded: Loaded) -> int:
     from exporter import app
 
     _log(loaded)
-    return app.reconcile(loaded.settings)
+    found = app.reconcile(loaded.settings)
+    print(tables.reconciliations(found))
+    return 0 if all(each.is_good for each in found) else 1
 
 
 @program.group()
@@ -110,9 +119,12 @@ def ledger() -> None:
 @click.argument("path", metavar="PATH")
 def backup(loaded: Loaded, path: str) -> int:
     """Write a consistent copy of the ledger to PATH, also beside a running daemon."""
-    from exporter import app
+    from exporter.ledger import back_up
 
-    return app.back_up_ledger(loaded.settings, Path(path))
+    with interrupting():
+        back_up(loaded.settings.ledger.path, Path(path))
+    print(f"copied {loaded.settings.ledger.path} to {path}")
+    return 0
 
 
 @ledger.command(
@@ -123,9 +135,15 @@ def backup(loaded: Loaded, path: str) -> int:
 @click.option("--livy-compute-id", metavar="ID", required=True, help="the gateway to forget")
 def forget(loaded: Loaded, livy_compute_id: str) -> int:
     """End the counters of a Livy gateway that is gone; stop the daemon first."""
-    from exporter import app
+    from exporter.ledger import forget_gateway
 
-    return app.forget_gateway(loaded.settings, livy_compute_id)
+    with interrupting():
+        forgotten = forget_gateway(loaded.settings.ledger.path, livy_compute_id)
+    for workspace_id, _ in forgotten:
+        print(f"forgot gateway {livy_compute_id} of workspace {workspace_id}")
+    if not forgotten:
+        print(f"the ledger knows no gateway {livy_compute_id}")
+    return 0 if forgotten else 1
 
 
 @program.command(

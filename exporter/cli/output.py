@@ -3,8 +3,11 @@
 import io
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+from exporter.errors import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -47,3 +50,30 @@ def prepare() -> None:
 def give_up(stream: TextIO) -> None:
     """Let nothing be written to `stream` any more: Python would complain when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def write_page(page: bytes, path: Path | None) -> None:
+    """Write metrics to `path`, or to stdout; a file appears whole or not at all."""
+    if path is None:
+        sys.stdout.buffer.write(page)
+        return
+    place = path.resolve()  # a link stays, and what it leads to is replaced
+    if place.exists() and not place.is_file():
+        raise UsageError(f"--output={path}: not a regular file; omit --output to print to stdout")
+    try:
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=place.name, delete=False) as file:
+            draft = Path(file.name)
+            try:
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
+                draft.chmod(0o644)
+                draft.replace(place)
+            except BaseException:
+                draft.unlink()
+                raise
+    except OSError as error:
+        raise UsageError(
+            f"--output={path}: {os.strerror(error.errno or 0)};"
+            " name a file in a folder that exists and can be written"
+        ) from error

@@ -1,14 +1,21 @@
 """What the commands `config`, `metrics` and `check` print."""
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from exporter.catalog import CATALOG
+from exporter.cli.program import PROGRAM
+from exporter.model import NANO
 from exporter.settings import Loaded
 from exporter.settings.registry import Setting, all_settings
 
 if TYPE_CHECKING:
-    from exporter.app import Finding  # no more than its type: `config` needs none of the rest
+    from exporter.app import (  # no more than its type: `config` needs none of the rest
+        DemoAccess,
+        Finding,
+        Reconciliation,
+    )
 
 
 def settings(loaded: Loaded) -> str:
@@ -39,6 +46,54 @@ def findings(found: "Iterable[Finding]") -> str:
     return _columns(rows)
 
 
+def reconciliations(found: "Iterable[Reconciliation]") -> str:
+    """Write what `reconcile` has found out of each gateway."""
+    return "\n".join(line for each in found for line in _gateway(each))
+
+
+def _gateway(found: "Reconciliation") -> Iterator[str]:
+    target = found.target
+    yield f"gateway {target.livy_compute_id} of workspace {target.workspace_id}"
+    rows = [
+        (each.queue or '""', *map(_cu_hours, (*each[1:], each.difference)))
+        for each in found.balances
+    ]
+    text = found.remark or _columns([_BALANCE, *rows], right=range(1, len(_BALANCE)))
+    yield from (f"  {line}" for line in text.splitlines())
+
+
+_BALANCE = (
+    "queue",
+    "exported",
+    "+ held back",
+    "+ advanced",
+    "= listed",
+    "+ overcounted",
+    "+ no longer listed",
+    "difference",
+)
+
+
+def _cu_hours(nano: int) -> str:
+    """Write CU-hours with all nine digits."""
+    whole, rest = divmod(abs(nano), NANO)
+    return f"{'-' if nano < 0 else ''}{whole}.{rest:09d}"
+
+
+def invitation(access: "DemoAccess", telemetry_path: str) -> str:
+    """Write where to look at the demo, and how to try the other commands on it."""
+    return f"""\
+The simulated cloud runs. Open {access.url}/ (metrics: {access.url}{telemetry_path})
+To try other commands on it, in another terminal:
+  export ALIBABA_CLOUD_ACCESS_KEY_ID={access.access_key_id}
+  export ALIBABA_CLOUD_ACCESS_KEY_SECRET={access.access_key_secret}
+  export EMR_EXPORTER_API__ENDPOINT={access.endpoint}
+  export EMR_EXPORTER_REGION_ID={access.region_id}
+  {PROGRAM} check
+  {PROGRAM} once
+  {PROGRAM} reconcile --ledger.path={shlex.quote(str(access.ledger_path))}"""
+
+
 def _shown(setting: Setting, value: object) -> str:
     return "" if value in (None, ()) else setting.write(value)
 
@@ -50,10 +105,14 @@ def _origin(setting: Setting, loaded: Loaded) -> str:
     return f"default: {setting.default}" if is_unset else origin
 
 
-def _columns(rows: Sequence[tuple[str, ...]]) -> str:
+def _columns(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> str:
+    """Write a table, with the columns at the places `right` on the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)

@@ -21,6 +21,9 @@ from exporter.demo.world import World
 DEMO_KEY_ID: Final = "LTAI-demo-access-key"
 DEMO_KEY_SECRET: Final = "SENTINEL-access-key-secret-2e97d4"  # noqa: S105  opens only the demo
 
+GUEST_KEY_ID: Final = "LTAI-demo-guest"
+GUEST_KEY_SECRET: Final = "guest"  # noqa: S105  opens only the demo, and is printed
+
 SHUTDOWN_SECONDS = 5.0
 """How long a request may take to end after it was cancelled."""
 
@@ -132,6 +135,9 @@ class Demo:
     workspaces: tuple[tuple[str, tuple[str, ...]], ...]
     """Workspace ids, each with the ids of its Livy gateways."""
     cloud: Cloud
+    guest_key_id: str = GUEST_KEY_ID
+    guest_key_secret: str = GUEST_KEY_SECRET
+    """A second key, for whoever wants to call the cloud."""
 
 
 @contextlib.asynccontextmanager
@@ -146,7 +152,7 @@ async def start_demo(
     """Run a simulated cloud in which life goes on, `speed` times as fast as in reality."""
     world = World(seed=seed)
     fleet = Fleet(world, seed=seed, speed=speed, start=clock())
-    keys = {DEMO_KEY_ID: DEMO_KEY_SECRET}
+    keys = {DEMO_KEY_ID: DEMO_KEY_SECRET, GUEST_KEY_ID: GUEST_KEY_SECRET}
     cloud = Cloud(world, clock=clock, access_keys=keys, seed=seed, tick=fleet.advance)
     workspaces = tuple(
         (each.workspace_id, tuple(g.compute_id for g in world.gateways(each.workspace_id)))

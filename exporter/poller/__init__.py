@@ -1,12 +1,11 @@
 """When things happen: the scheduler, the deadlines, and the one failure boundary of polls."""
 
 from exporter.poller.health import problems_of_health, problems_of_readiness, summary
-from exporter.poller.polling import OnWalk, Polling, PollSource, Timing
+from exporter.poller.polling import Polling, PollSource, Timing
 from exporter.poller.roster import PollJob, Roster
 from exporter.poller.schedule import Schedule
 
 __all__ = [
-    "OnWalk",
     "PollJob",
     "PollSource",
     "Polling",

@@ -41,10 +41,6 @@ class CheckedSource(Protocol):
         """Read everything if that is due. Raises `PollError`."""
 
 
-OnWalk = Callable[[Target, WalkProgress | None], None]
-"""Is told how far the walk of a target has come, and with `None` that none goes on."""
-
-
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds: between polls, without a sign of life, and until gauges are withdrawn."""
@@ -68,7 +64,6 @@ class Polling:
         telemetry: Telemetry,
         clock: Clock,
         timing: Timing,
-        on_walk: OnWalk = lambda *_: None,
     ) -> None:
         self.timing = timing
         self._board = board
@@ -76,7 +71,6 @@ class Polling:
         self._totals = Totals(ledger)
         self._telemetry = telemetry
         self._clock = clock
-        self._on_walk = on_walk
         self._last_life = clock.monotonic()
         self._checked: set[Target] = set()
         self._walk_shown_at: dict[Target, float] = {}
@@ -142,7 +136,6 @@ class Polling:
             _, failure = await self._watched(target, source.check)
         finally:
             self._checked.discard(target)
-            self._on_walk(target, None)
         log_change(f"{target} (whole history)", None, failure)
         view = self._board.current.targets.get(target)
         if view is not None and view.walk is not None:
@@ -162,11 +155,7 @@ class Polling:
     async def _attempt(self, source: PollSource) -> tuple[PollResult | None, Failure | None]:
         """Poll within the deadline; the gauges may be good where the ledger is not."""
         target = source.target
-        try:
-            result, failure = await self._watched(target, source.poll)
-        finally:
-            if target not in self._checked:
-                self._on_walk(target, None)
+        result, failure = await self._watched(target, source.poll)
         if result is None:
             return None, failure
         return result, self._ledger_failure(result.ledger_error)
@@ -188,7 +177,6 @@ class Polling:
         view = self._board.current.targets.get(target)
         if walked is None or view is None:
             return
-        self._on_walk(target, walked)
         now = self._clock.monotonic()
         if view.walk is None or now - self._walk_shown_at[target] >= _WALK_SHOWN_SECONDS:
             self._walk_shown_at[target] = now
@@ -205,4 +193,4 @@ class Polling:
         self._board.publish(self._totals.onto(self._board.current.with_target(view)))
 
 
-_WALK_SHOWN_SECONDS = 5.0
+_WALK_SHOWN_SECONDS = 0.5

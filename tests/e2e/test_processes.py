@@ -5,12 +5,13 @@ import os
 import re
 import signal
 import socket
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from exporter.demo import faults, serve
+from exporter.demo import DEMO_KEY_SECRET, faults, serve
 from exporter.demo.faults import Delay, Hang
 from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_command
 from tests.support.pages import Page
@@ -210,7 +211,7 @@ async def test_once_replaces_files_only(tmp_path: Path) -> None:
         code, process = await run(command, tmp_path, CREDENTIAL)
     assert code == 2
     assert process.output.decode() == (
-        f"error: --output={pipe}: it is no file; without --output, stdout gets the page\n"
+        f"error: --output={pipe}: not a regular file; omit --output to print to stdout\n"
     )
     assert pipe.is_fifo()
 
@@ -248,6 +249,30 @@ async def seen(process: Process, labels: dict[str, str], expected: float) -> Non
         return list(found.values()) == [expected]
 
     await eventually(is_shown)
+
+
+async def test_other_commands_can_be_tried_on_the_demo(tmp_path: Path) -> None:
+    """The demo prints a key and the lines to type; each command then finds all well."""
+    async with start([*EXPORTER, "demo", ANY_PORT], tmp_path / "demo") as process:
+        url = await process.url()
+        await until(lambda: b"reconcile" in process.stdout.read_bytes(), "it invites", process)
+        page = await fetch(url)
+        while not page.has("livy_cu_hours_total"):
+            page = await fetch(url)
+        lines = [line.strip() for line in process.stdout.read_text().splitlines()]
+        exports = [line for line in lines if line.startswith("export ")]
+        typed = [line for line in lines if line.startswith("emr-serverless-spark-exporter ")]
+        assert [line.split()[1] for line in typed] == ["check", "once", "reconcile"]
+        exports.append(f"EMR_EXPORTER_WEB__LISTEN_ADDRESS={url.partition('://')[2]}")
+        program = f"{sys.executable} -m exporter"
+        for line in typed:
+            command = line.replace("emr-serverless-spark-exporter", program)
+            script = "\n".join(["set -a", *exports, command])
+            code, tried = await run(["sh", "-c", script], tmp_path / "tried")
+            assert (line, code, tried.stderr.read_text()) == (line, 0, "")
+            assert tried.stdout.read_text()
+        await process.end()
+    assert DEMO_KEY_SECRET.encode() not in process.output
 
 
 async def test_a_killed_demo_leaves_nothing_for_good(tmp_path: Path) -> None:
