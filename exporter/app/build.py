@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import httpx
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 import exporter
 from exporter.api import CredentialSource
-from exporter.app.clients import Clients
+from exporter.app.clients import ClientFactory
 from exporter.app.plan import Plan, plan
 from exporter.app.status import status_source
 from exporter.clock import Clock
@@ -98,23 +98,22 @@ def build(
     board = RenderedBoard(Snapshot())
     timing = Timing(settings.poll.interval, settings.poll.timeout, settings.poll.stale_after)
     polling = Polling(board, ledger, telemetry, clock, timing)
-    clients = Clients(
+    clients = ClientFactory(
         settings.api,
-        planned.places,
+        planned.shards,
         clock=clock,
         http=http,
         credentials=credentials,
         patience=settings.poll.timeout,
         on_budget=telemetry.watch_rate,
     )
-    workshop = _Workshop(settings, clock, clients, planned.directory, ledger, telemetry)
     roster = Roster(
         planned.directory,
         polling,
         board,
         clock,
-        new_job=workshop.job,
-        new_reader=workshop.discovery,
+        new_job=partial(_poll_job, settings, clock, clients, ledger, telemetry),
+        new_reader=partial(_discovery, clients, planned.directory, ledger, telemetry),
     )
     own = OwnMetrics(registry)
     answers = Answers(board, own)
@@ -165,46 +164,44 @@ def build(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Workshop:
-    """Makes what polls a target, and what discovers a scope."""
+def _poll_job(
+    settings: Settings,
+    clock: Clock,
+    clients: ClientFactory,
+    ledger: Ledger,
+    telemetry: Telemetry,
+    target: Target,
+) -> PollJob:
+    """Build what polls `target`."""
+    telemetry.expect_polls(target.account, target.region_id, target.source)
+    meter = telemetry.api_meter(target.account, target.region_id)
+    client = clients.client(target.account, target.region_id, meter)
+    source: PollSource
+    if target.source is Source.SESSION_CLUSTERS:
+        source = SessionClusters(target, client, ledger=ledger, telemetry=telemetry)
+    else:
+        sessions, livy = settings.sessions, settings.livy
+        source = LivySessions(
+            target,
+            client,
+            ledger=ledger,
+            telemetry=telemetry,
+            clock=clock,
+            limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
+            timing=WalkTiming(livy.full_walk_interval, livy.settle_after),
+        )
+    return PollJob(source, lambda: meter.requests)
 
-    settings: Settings
-    clock: Clock
-    clients: Clients
-    directory: Directory
-    ledger: Ledger
-    telemetry: Telemetry
 
-    def job(self, target: Target) -> PollJob:
-        """Give what polls `target`."""
-        self.telemetry.expect_polls(target.account, target.region_id, target.source)
-        meter = self.telemetry.api_meter(target.account, target.region_id)
-        client = self.clients.client(target.account, target.region_id, meter)
-        source: PollSource
-        if target.source is Source.SESSION_CLUSTERS:
-            source = SessionClusters(target, client, ledger=self.ledger, telemetry=self.telemetry)
-        else:
-            sessions = self.settings.sessions
-            source = LivySessions(
-                target,
-                client,
-                ledger=self.ledger,
-                telemetry=self.telemetry,
-                clock=self.clock,
-                limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
-                timing=WalkTiming(
-                    self.settings.livy.full_walk_interval, self.settings.livy.settle_after
-                ),
-            )
-        return PollJob(source, lambda: meter.requests)
-
-    def discovery(self, scope: Scope) -> Discovery:
-        """Give what discovers `scope`."""
-        self.telemetry.expect_discovery(scope)
-        meter = self.telemetry.api_meter(scope.account, scope.region_id)
-        client = self.clients.client(scope.account, scope.region_id, meter)
-        return Discovery(scope, client, self.directory, self.ledger)
+def _discovery(
+    clients: ClientFactory, directory: Directory, ledger: Ledger, telemetry: Telemetry, scope: Scope
+) -> Discovery:
+    """Build what discovers `scope`."""
+    telemetry.expect_discovery(scope)
+    meter = telemetry.api_meter(scope.account, scope.region_id)
+    return Discovery(
+        scope, clients.client(scope.account, scope.region_id, meter), directory, ledger
+    )
 
 
 def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:

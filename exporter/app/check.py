@@ -10,7 +10,7 @@ from typing import Final
 
 from exporter.api import Client, CredentialSource, NullMeter
 from exporter.app import threads
-from exporter.app.clients import Clients
+from exporter.app.clients import ClientFactory
 from exporter.app.commands import vendor_credentials
 from exporter.app.connections import open_http
 from exporter.app.plan import Plan, plan
@@ -103,9 +103,9 @@ async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:
     credentials = cache(vendor_credentials)
     update = {"timeout": min(settings.api.timeout, CALL_SECONDS), "max_attempts": 1}
     async with open_http() as http:
-        clients = Clients(
+        clients = ClientFactory(
             settings.api.model_copy(update=update),
-            planned.places,
+            planned.shards,
             clock=SystemClock(),
             http=http,
             credentials=credentials,
@@ -122,7 +122,7 @@ class _Inquiry:
     """Asks, and keeps the answers in the order of the questions."""
 
     def __init__(
-        self, planned: Plan, clients: Clients, credentials: Callable[[str], CredentialSource]
+        self, planned: Plan, clients: ClientFactory, credentials: Callable[[str], CredentialSource]
     ) -> None:
         self._planned = planned
         self._clients = clients
@@ -138,7 +138,7 @@ class _Inquiry:
 
     async def ask_all(self) -> None:
         """Ask for credentials, then each target, those too that come to light on the way."""
-        await asyncio.gather(*map(self._ask_credential, self._planned.places))
+        await asyncio.gather(*map(self._ask_credential, self._planned.shards))
         await self._ask_new()
 
     async def _ask_new(self) -> None:
@@ -149,7 +149,7 @@ class _Inquiry:
         await asyncio.gather(*map(self._ask_scope, scopes), *map(self._ask_target, targets))
 
     async def _ask_credential(self, place: tuple[str, str]) -> None:
-        role_arn = self._planned.places[place].role_arn
+        role_arn = self._planned.shards[place].role_arn
 
         async def ask() -> str:
             try:

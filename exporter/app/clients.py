@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from exporter.api import Budget, Client, CredentialSource, Meter
-from exporter.app.plan import Place
+from exporter.app.plan import Shard
 from exporter.clock import Clock
 from exporter.settings import ApiSettings
 
@@ -13,13 +13,13 @@ OnBudget = Callable[[str, str, Callable[[], float]], None]
 """Is told the account and region of a new budget, and what gives its rate at any time."""
 
 
-class Clients:
+class ClientFactory:
     """Makes the client for each target."""
 
     def __init__(
         self,
         api: ApiSettings,
-        places: Mapping[tuple[str, str], Place],
+        shards: Mapping[tuple[str, str], Shard],
         *,
         clock: Clock,
         http: httpx.AsyncClient,
@@ -35,7 +35,7 @@ class Clients:
         self._patience = patience
         self._on_budget = on_budget
         self._budgets: dict[tuple[str, str], Budget] = {}
-        self._places = places
+        self._shards = shards
         self._clock = clock
         self._http = http
         self._new_credentials = credentials
@@ -43,15 +43,15 @@ class Clients:
 
     def client(self, account: str, region_id: str, meter: Meter) -> Client:
         """Give a client that calls the API of an account and region, and counts on `meter`."""
-        place = self._places[account, region_id]
-        if place.role_arn not in self._credentials:
-            self._credentials[place.role_arn] = self._new_credentials(place.role_arn)
+        shard = self._shards[account, region_id]
+        if shard.role_arn not in self._credentials:
+            self._credentials[shard.role_arn] = self._new_credentials(shard.role_arn)
         return Client(
             self._http,
             account=account,
             region_id=region_id,
-            endpoint=place.endpoint,
-            credentials=self._credentials[place.role_arn],
+            endpoint=shard.endpoint,
+            credentials=self._credentials[shard.role_arn],
             budget=self._budget(account, region_id),
             meter=meter,
             clock=self._clock,

@@ -10,7 +10,7 @@ from exporter.sources import Directory, Selection, Wanted, by_patterns
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Shard:
     """One account in one region: the URL of its API, and the role to assume (or `""`)."""
 
     endpoint: str
@@ -19,9 +19,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the settings name: the places by account and region, and what to poll there."""
+    """What the settings name: the shards by account and region, and what to poll there."""
 
-    places: Mapping[tuple[str, str], Place]
+    shards: Mapping[tuple[str, str], Shard]
     directory: Directory
     sources: frozenset[Source]
 
@@ -37,7 +37,7 @@ def plan(settings: Settings) -> Plan:
     patterns = settings.discovery
     wanted = Wanted(sources, by_patterns(patterns.include, patterns.exclude))
     return Plan(
-        _places(settings, entries), Directory(list(map(_selection, entries)), wanted), sources
+        _shards(settings, entries), Directory(list(map(_selection, entries)), wanted), sources
     )
 
 
@@ -54,19 +54,19 @@ def _selection(entry: TargetSettings) -> Selection:
     )
 
 
-def _places(
+def _shards(
     settings: Settings, entries: tuple[TargetSettings, ...]
-) -> Mapping[tuple[str, str], Place]:
-    places: dict[tuple[str, str], Place] = {}
+) -> Mapping[tuple[str, str], Shard]:
+    shards: dict[tuple[str, str], Shard] = {}
     for entry in entries:
         where = (entry.account_name, entry.region_id or "")
-        place = Place(_endpoint(settings, where[1]), entry.role_arn or "")
-        if places.setdefault(where, place) != place:
+        shard = Shard(_endpoint(settings, where[1]), entry.role_arn or "")
+        if shards.setdefault(where, shard) != shard:
             raise SettingsError(
                 f"targets: account {where[0] or '(unnamed)'} in region {where[1]} is reached"
                 " through different roles; name an account for each"
             )
-    return places
+    return shards
 
 
 def _endpoint(settings: Settings, region_id: str) -> str:

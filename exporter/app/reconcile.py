@@ -10,7 +10,7 @@ from itertools import count
 from exporter import ledger
 from exporter.api import PAGE_SIZE, Client, NullMeter, walk_pages
 from exporter.app import threads
-from exporter.app.clients import Clients
+from exporter.app.clients import ClientFactory
 from exporter.app.commands import vendor_credentials
 from exporter.app.connections import open_http
 from exporter.app.plan import Plan, plan
@@ -48,9 +48,9 @@ async def _reconcile(
 ) -> Sequence[Reconciliation]:
     planned, clock = plan(settings), SystemClock()
     async with open_http() as http:
-        clients = Clients(
+        clients = ClientFactory(
             settings.api,
-            planned.places,
+            planned.shards,
             clock=clock,
             http=http,
             credentials=vendor_credentials,
@@ -60,7 +60,7 @@ async def _reconcile(
         return [await _of_gateway(settings, clients, each, update) for each in gateways]
 
 
-async def discovered(planned: Plan, clients: Clients) -> list[Target]:
+async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
     """Find the gateways that the settings do not name; a failure to do so is raised."""
     directory, done = planned.directory, set[Scope]()
     while open_scopes := [scope for scope in directory.scopes() if scope not in done]:
@@ -72,7 +72,7 @@ async def discovered(planned: Plan, clients: Clients) -> list[Target]:
 
 
 async def _of_gateway(
-    settings: Settings, clients: Clients, target: Target, update: Callable[[Walks], None]
+    settings: Settings, clients: ClientFactory, target: Target, update: Callable[[Walks], None]
 ) -> Reconciliation:
     key = (target.workspace_id, target.livy_compute_id)
     # The ledger first: whatever the service reports after that is an advance.
