@@ -27,6 +27,7 @@ from exporter.api.error_mapping import (
     from_transport_error,
 )
 from exporter.api.meter import Meter
+from exporter.api.regions import doubt_about
 from exporter.api.retry import PATIENCE, Retry
 from exporter.api.signing import Credential, Signer, canonical_query, encode_path
 from exporter.clock import Clock
@@ -217,7 +218,8 @@ class Client:
             async with asyncio.timeout(self._timeout):
                 return await self._exchange(call.action, request, credential)
         except TRANSPORT_ERRORS as error:
-            failure = from_transport_error(call.action, error, timeout=self._timeout)
+            doubt = doubt_about(self.region_id) if self.region_id in self._endpoint else ""
+            failure = from_transport_error(call.action, error, timeout=self._timeout, doubt=doubt)
         raise failure  # outside of `except`: a foreign text may quote a header
 
     def _build(self, call: _Call) -> httpx.Request:

@@ -120,10 +120,13 @@ def classify(answer: Answer, *, now: float) -> ApiError:
     )
 
 
-def from_transport_error(action: str, error: Exception, *, timeout: float) -> ApiError:
+def from_transport_error(
+    action: str, error: Exception, *, timeout: float, doubt: str = ""
+) -> ApiError:
     """Return our error for one of `TRANSPORT_ERRORS`.
 
-    Its text is left out where it may quote a header: the signature is one.
+    Its text is left out where it may quote a header: the signature is one. `doubt` ends the advice
+    where the service cannot be reached.
     """
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
         return TimedOutError(
@@ -136,7 +139,7 @@ def from_transport_error(action: str, error: Exception, *, timeout: float) -> Ap
         return UnreachableError(
             f"{action}: the service cannot be reached: {_describe(error)}",
             advice="Check the endpoint, DNS, HTTPS_PROXY and SSL_CERT_FILE; "
-            "inside a VPC set api.network to vpc.",
+            f"inside a VPC set api.network to vpc. {doubt}".rstrip(),
         )
     return ServerError(
         f"{action}: the request could not be made or followed ({type(error).__name__})",

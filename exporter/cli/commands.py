@@ -79,16 +79,21 @@ def once(loaded: Loaded, output: str | None) -> int:
 
 
 @program.command(
-    uses=(*_TARGETS, "api", "web.config", "log"), example="check --region-id=cn-hangzhou"
+    uses=(*_TARGETS, "api", "web.config", "web.listen-address", "ledger.path", "log"),
+    example="check --region-id=cn-hangzhou",
 )
-def check(loaded: Loaded) -> int:
-    """Try the web configuration, the credential and each API call; exit 1 if any fails."""
+@click.option("--verbose", is_flag=True, help="print every setting, also those left at default")
+def check(loaded: Loaded, *, verbose: bool) -> int:
+    """Try what a start needs, the credential and each API call; exit 1 if any fails."""
     from exporter import app
 
     _log(loaded)
-    print(tables.settings(loaded), flush=True)
     findings = app.check(loaded.settings)
-    print(f"\n{tables.findings(findings)}")
+    print(tables.findings(findings))
+    if verbose:
+        print(f"\nSettings:\n{tables.settings(loaded)}")
+    elif given := tables.settings(loaded, is_given=True):
+        print(f"\nSettings that were given (--verbose shows all):\n{given}")
     return 0 if all(finding.is_good for finding in findings) else 1
 
 

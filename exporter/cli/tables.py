@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     )
 
 
-def settings(loaded: Loaded) -> str:
-    """Write every setting as `name = value  (origin)`."""
+def settings(loaded: Loaded, *, is_given: bool = False) -> str:
+    """Write every setting, or each that was given, as `name = value  (origin)`."""
     return "\n".join(
         f"{setting.name} = {_shown(setting, setting.value_in(loaded.settings))}"
         f"  ({_origin(setting, loaded)})"
         for setting in all_settings().values()
+        if not is_given or loaded.origins[setting.name] != "default"
     )
 
 

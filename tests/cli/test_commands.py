@@ -236,7 +236,11 @@ def test_each_command_has_help_with_an_example(monkeypatch: pytest.MonkeyPatch, 
     assert "Exit codes" not in text
     assert "`" not in text
     flags = {flag.setting.flag for flag in command.flags if not flag.hidden}
-    own = {"once": {"--output"}, "ledger forget": {"--livy-compute-id"}}
+    own = {
+        "once": {"--output"},
+        "check": {"--verbose"},
+        "ledger forget": {"--livy-compute-id"},
+    }
     assert shown(text) == flags | own.get(name, set())
     assert text.count("(default:") == len(flags)
 
@@ -251,7 +255,7 @@ def test_each_command_has_help_with_an_example(monkeypatch: pytest.MonkeyPatch, 
         ),
         ("demo", "--demo.speed --poll.interval", "--region-id --api.endpoint --ledger.path"),
         ("once", "--region-id --ledger.path --sessions.max-series-sessions", "--poll.interval"),
-        ("check", "--web.config.file --api.timeout", "--ledger.path --poll.interval"),
+        ("check", "--web.config.file --ledger.path --api.timeout", "--poll.interval"),
         ("reconcile", "--ledger.path --poll.timeout", "--web.listen-address --usage.by-proxy-user"),
         ("ledger backup", "--ledger.path --config.file", "--region-id --api.timeout"),
         ("metrics", "", "--config.file --region-id"),

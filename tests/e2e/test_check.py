@@ -13,6 +13,7 @@ import trustme
 
 from exporter.demo import DEMO_KEY_SECRET, Cloud, faults, serve
 from exporter.demo.faults import Hang
+from exporter.settings.registry import all_settings
 from tests.support.exporters import ANY_PORT, cloud_of
 from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, free_port, run, start
@@ -36,8 +37,9 @@ async def check(
     output = process.output.decode()
     assert DEMO_KEY_SECRET not in output
     assert "Traceback" not in output
-    _, header, table = output.partition("RESULT")
-    findings = [" ".join(line.split()) for line in (header + table).splitlines()[1:]]
+    header, *rows = process.stdout.read_text().partition("\n\n")[0].splitlines()
+    assert header.startswith("RESULT")  # the answer comes first
+    findings = [" ".join(line.split()) for line in rows]
     return code, [line for line in findings if line != LISTENS], output
 
 
@@ -216,3 +218,28 @@ async def test_an_address_that_another_program_holds_fails(tmp_path: Path) -> No
     assert (code, served) == (1, 2)
     assert said.startswith(f"cannot listen on {address}: Address already in use")
     assert said in process.output.decode()
+
+
+async def test_settings_that_were_given_come_after_the_answer(tmp_path: Path) -> None:
+    """The others are shown to who asks for them."""
+    flags = ("--region-id=cn-hangzhou", "--poll.interval=1m")
+    for more, shown in (((), 4), (("--verbose",), len(all_settings()))):
+        _, _, output = await check(cloud_of(empty_world()), tmp_path, *flags, *more)
+        title, *settings = output.partition("\n\n")[2].splitlines()
+        assert title.startswith("Settings")
+        assert "region-id = cn-hangzhou  (flag)" in settings
+        assert "poll.interval = 1m  (flag)" in settings
+        assert len(settings) == shown
+
+
+async def test_a_misspelt_region_is_doubted(tmp_path: Path) -> None:
+    """Where nothing answers for a region that is not known, the nearest one is named."""
+    environment = {**CREDENTIAL, "HTTPS_PROXY": f"http://127.0.0.1:{free_port()}"}
+    failures = {}
+    for region in ("cn-hangzou", "cn-hangzhou"):
+        command = [*EXPORTER, "check", ANY_PORT, f"--region-id={region}"]
+        code, process = await run(command, tmp_path, environment)
+        assert code == 1
+        failures[region] = process.output.decode()
+    assert "Or is cn-hangzou no region? Did you mean cn-hangzhou?" in failures["cn-hangzou"]
+    assert "no region" not in failures["cn-hangzhou"]
