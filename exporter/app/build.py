@@ -142,7 +142,7 @@ def build(
             answer=answers.answer,
             unhealthy=unhealthy,
             unready=unready,
-            on_scrape=lambda page, is_prometheus: ledger.scraped(
+            on_scrape=lambda page, is_prometheus: ledger.note_scrape(
                 _ShownCounters(page.snapshot), is_prometheus=is_prometheus
             ),
             status=status.status,

@@ -1,28 +1,52 @@
-"""The ledger: durable counters that count every CU-hour exactly once."""
+"""The ledger: durable counters that count every CU-hour exactly once.
 
-from exporter.ledger.amounts import Amount
-from exporter.ledger.counting import Key
-from exporter.ledger.gateways import GatewayKey
-from exporter.ledger.ledger import Ledger, LedgerState
+    ledger         the one door: scans of gateways, listings of everything else, scrapes
+      gateways     one gateway: first contact, counting, leaving, forgetting, coming back
+        scans      from the records of a scan to the rows they change
+        matching   which remembered session a record belongs to: pure
+        counting   what a change of a row adds to which counter: pure
+        session_table   the rows of a gateway's sessions, in the file
+      clusters     one workspace: which states its session clusters entered
+      inventory    how much the last listing of each thing held; which gateways are new
+    store          one database, one writer: a transaction changes rows and counters together
+      counters     actual and published values
+      release_gate which series are held until Prometheus has seen them
+      file         opening, checking, migrating; `schema`, `integrity` (damaged values), `lock`
+    maintenance    the commands beside the daemon; `reconcile` compares with a listing
+
+A listing has one door: `open_scan`, `add` each batch, `finish`. Each of these is one transaction,
+durable before anything of it is published. A process that dies between two batches has counted
+what it added and concluded nothing; the next scan reads it all again, and counts nothing twice.
+
+The sessions are remembered twice: here, and in the memory of `sources.livy_sessions`, whose
+history knows which row stands where in the listing. They answer different questions (what was
+counted; what must be read again) and change at different times (once it is durable; once a page
+was read), and a poll must publish gauges also while the ledger cannot be written. So neither is
+a view of the other. A history can be rebuilt from the rows here, which is a start, not a mirror.
+"""
+
+from exporter.ledger.counters import CounterValue
+from exporter.ledger.counting import GatewayKey, Key
+from exporter.ledger.gateways import SessionKey
+from exporter.ledger.ledger import GatewayScan, Ledger
 from exporter.ledger.lock import Lock
+from exporter.ledger.maintenance import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.matching import TOLERANCE_MS
-from exporter.ledger.reader import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.reconcile import Balance, GatewayRecord, reconcile
-from exporter.ledger.sessions import SessionKey
-from exporter.ledger.walks import Walk
+from exporter.ledger.store import LedgerState
 
 __all__ = [
     "TOLERANCE_MS",
-    "Amount",
     "Balance",
+    "CounterValue",
     "GatewayKey",
     "GatewayRecord",
+    "GatewayScan",
     "Key",
     "Ledger",
     "LedgerState",
     "Lock",
     "SessionKey",
-    "Walk",
     "back_up",
     "check_ledger",
     "forget_gateway",

@@ -1,15 +1,11 @@
-"""Which states session clusters entered, by comparing complete listings.
+"""Which states session clusters entered, by comparing complete listings."""
 
-Everything here happens inside the caller's transaction.
-"""
-
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from exporter import catalog
-from exporter.ledger.amounts import Changes
 from exporter.ledger.counting import Key, is_created_after
+from exporter.ledger.store import Transaction
 from exporter.model import SESSION_CLUSTER_STATES, SessionCluster
 
 
@@ -33,60 +29,63 @@ _WRITE = f"""INSERT OR REPLACE INTO session_cluster (workspace_id, {_COLUMNS})
     VALUES (?, ?, ?, ?, ?, ?)"""  # noqa: S608 - constants
 _DROP = "DELETE FROM session_cluster WHERE workspace_id = ? AND unlisted_at < ?"
 _IS_KNOWN = "SELECT 1 FROM workspace WHERE workspace_id = ?"
-_SET_KNOWN = "INSERT INTO workspace (workspace_id) VALUES (?)"
+_SET_KNOWN = "INSERT INTO workspace (workspace_id) VALUES (?) ON CONFLICT DO NOTHING"
 
 
-class WorkspaceBook:
-    """What is known of the session clusters of one workspace."""
+class ClusterLedger:
+    """The session clusters of one workspace, inside one transaction."""
 
-    def __init__(self, db: sqlite3.Connection, workspace_id: str) -> None:
-        self._db = db
+    def __init__(self, transaction: Transaction, workspace_id: str) -> None:
+        self._transaction = transaction
+        self._db = transaction.db
         self._workspace_id = workspace_id
-        self._has_contact = db.execute(_IS_KNOWN, (workspace_id,)).fetchone() is not None
 
-    def apply(
-        self,
-        clusters: Sequence[SessionCluster],
-        at: float,
-        changes: Changes,
-        empty_at: float | None = None,
+    def record(
+        self, clusters: Sequence[SessionCluster], empty_at: float | None
     ) -> Mapping[str, float]:
-        """Take up a complete listing read at `at`; give since when each cluster is in its state.
+        """Count the states entered since the last complete listing; return since when each is.
 
         At the first contact nothing has been entered yet, as far as anybody saw; where an empty
         listing was read before it, `empty_at`, clusters created since then have.
         """
-        rows = {row.session_cluster_id: row for row in self._rows()}
+        where = (self._workspace_id,)
+        has_contact = self._db.execute(_IS_KNOWN, where).fetchone() is not None
+        rows = {values[0]: ClusterRow._make(values) for values in self._db.execute(_SELECT, where)}
         written: list[ClusterRow] = []
         since: dict[str, float] = {}
         for cluster in clusters:
             before = rows.pop(cluster.session_cluster_id, None)
-            after = read(before, cluster, at)
+            after = updated_row(before, cluster, self._transaction.at)
             since[cluster.session_cluster_id] = after.state_since
-            is_seen = self._has_contact or (
-                empty_at is not None and is_created_after(cluster, empty_at)
-            )
+            is_seen = has_contact or (empty_at is not None and is_created_after(cluster, empty_at))
             has_entered = is_seen and _has_entered(before, after)
-            changes.add(_entries(self._workspace_id, cluster, has_entered=has_entered))
+            self._transaction.counters.add(self._entries(cluster, has_entered=has_entered))
             if after != before:
                 written.append(after)
+        at = self._transaction.at
         written += (row._replace(unlisted_at=at) for row in rows.values() if not row.unlisted_at)
         self._db.executemany(_WRITE, [(self._workspace_id, *row) for row in written])
-        if not self._has_contact:
-            self._db.execute(_SET_KNOWN, (self._workspace_id,))
+        self._db.execute(_SET_KNOWN, where)
         return since
 
     def forget(self, *, unlisted_before: float) -> None:
         """Drop the rows of clusters that left before then (wall-clock seconds)."""
         self._db.execute(_DROP, (self._workspace_id, unlisted_before))
 
-    def _rows(self) -> list[ClusterRow]:
-        found = self._db.execute(_SELECT, (self._workspace_id,))
-        return [ClusterRow._make(values) for values in found]
+    def _entries(self, cluster: SessionCluster, *, has_entered: bool) -> list[tuple[Key, int]]:
+        """Return the series of all states, which exist at 0 before they are entered."""
+        labels = (self._workspace_id, cluster.kind, cluster.queue)
+        return [
+            (
+                Key(catalog.SESSION_CLUSTER_STATE_ENTRIES, (*labels, state)),
+                int(has_entered and state == cluster.state),
+            )
+            for state in SESSION_CLUSTER_STATES
+        ]
 
 
-def read(before: ClusterRow | None, cluster: SessionCluster, at: float) -> ClusterRow:
-    """Give the row of a cluster after a reading at `at`."""
+def updated_row(before: ClusterRow | None, cluster: SessionCluster, at: float) -> ClusterRow:
+    """Return the row of a cluster after a reading at `at`."""
     started_ms = cluster.started_ms
     if before is not None and started_ms is None:
         started_ms = before.started_ms
@@ -97,21 +96,7 @@ def read(before: ClusterRow | None, cluster: SessionCluster, at: float) -> Clust
 
 
 def _has_entered(before: ClusterRow | None, after: ClusterRow) -> bool:
-    """Tell an entry into a state: another state, or the same one after another start."""
+    """Whether a state was entered: another state, or the same one after another start."""
     if before is None or before.state != after.state:
         return True
     return before.started_ms is not None and before.started_ms != after.started_ms
-
-
-def _entries(
-    workspace_id: str, cluster: SessionCluster, *, has_entered: bool
-) -> list[tuple[Key, int]]:
-    """Give the series of all states, which exist at 0 before they are entered."""
-    labels = (workspace_id, cluster.kind, cluster.queue)
-    return [
-        (
-            Key(catalog.SESSION_CLUSTER_STATE_ENTRIES, (*labels, state)),
-            int(has_entered and state == cluster.state),
-        )
-        for state in SESSION_CLUSTER_STATES
-    ]

@@ -13,6 +13,12 @@ from exporter import catalog
 from exporter.catalog import Metric
 from exporter.model import UNKNOWN_STATE, Gateway, LivySession, SessionCluster
 
+GatewayKey = tuple[str, str]
+"""Workspace id and Livy compute id."""
+
+ENDED_STATES = ("terminated", "error", UNKNOWN_STATE)
+"""How a session can end; `unknown` is one that vanished while it was open."""
+
 _OF_GATEWAY = ("workspace_id", "livy_compute_id")
 
 
@@ -23,17 +29,12 @@ class Key(NamedTuple):
     labels: tuple[str, ...]
 
     @property
-    def gateway(self) -> tuple[str, ...] | None:
-        """Give workspace and gateway, where the series is of one."""
-        return self.labels[:2] if self.metric.labels[:2] == _OF_GATEWAY else None
-
-    @property
     def group(self) -> tuple[str, ...]:
-        """The workspace, and the gateway where there is one: their series change together."""
-        return self.gateway or self.labels[:1]
+        """Workspace and gateway, or the workspace alone: the series that change together."""
+        return self.labels[:2] if self.metric.labels[:2] == _OF_GATEWAY else self.labels[:1]
 
 
-class Row(NamedTuple):
+class SessionRow(NamedTuple):
     """What is remembered of one session.
 
     The three figures are the highest ever seen; `latest_nano_cu_hours` is the last one seen,
@@ -59,12 +60,17 @@ class Row(NamedTuple):
 
     @property
     def overcounted(self) -> int:
-        """Give how far the estimate has fallen below its highest, in nano-CU-hours."""
+        """How far the estimate has fallen below its highest, in nano-CU-hours."""
         return self.nano_cu_hours - self.latest_nano_cu_hours
 
+    @property
+    def figures(self) -> tuple[int, int, int]:
+        """The usage that is counted, in the order of the counters."""
+        return self.nano_cu_hours, self.vcore_seconds, self.mb_seconds
 
-class Sum(NamedTuple):
-    """What the sessions of one queue, proxy user and end (see `Row`) add up to."""
+
+class SessionSum(NamedTuple):
+    """What the sessions of one queue, proxy user and end (see `SessionRow`) add up to."""
 
     queue: str
     proxy_user: str
@@ -76,11 +82,11 @@ class Sum(NamedTuple):
     overcounted: int
 
 
-def open_row(record: LivySession, serial: int, at: float | None) -> Row:
-    """Give the row of a session that was not known, read at `at` (`None` at first contact)."""
+def new_row(record: LivySession, serial: int, at: float | None) -> SessionRow:
+    """Return the row of a new session, read at `at` (`None` before the first contact)."""
     usage = record.usage
     cu_hours = usage.nano_cu_hours or 0
-    return Row(
+    return SessionRow(
         record.session_id,
         serial,
         record.created_ms,
@@ -96,14 +102,14 @@ def open_row(record: LivySession, serial: int, at: float | None) -> Row:
     )
 
 
-def read_again(row: Row, record: LivySession, at: float | None) -> Row:
-    """Give the row after one more reading of its session, at `at` (`None` at first contact).
+def updated_row(row: SessionRow, record: LivySession, at: float | None) -> SessionRow:
+    """Return the row after one more reading, at `at` (`None` before the first contact).
 
     Queue, proxy user and create time are those of the first record that names them.
     """
     usage = record.usage
     latest = row.latest_nano_cu_hours if usage.nano_cu_hours is None else usage.nano_cu_hours
-    return Row(
+    return SessionRow(
         row.session_id,
         row.serial,
         record.created_ms if row.created_ms is None else row.created_ms,
@@ -118,7 +124,7 @@ def read_again(row: Row, record: LivySession, at: float | None) -> Row:
     )
 
 
-def _end(row: Row, record: LivySession, at: float | None) -> tuple[str, float | None]:
+def _end(row: SessionRow, record: LivySession, at: float | None) -> tuple[str, float | None]:
     """Return how and when the session ended, by one more reading of it at `at`.
 
     An end that was only concluded, because the session was missing from a listing, has no time
@@ -132,22 +138,29 @@ def _end(row: Row, record: LivySession, at: float | None) -> tuple[str, float | 
     return record.state, at if is_news else row.ended_at
 
 
-def leave(row: Row, at: float) -> Row:
-    """Give the row of a session that a complete listing lacks; an open one ends unseen."""
+def unlisted_row(row: SessionRow, at: float) -> SessionRow:
+    """Return the row of a session that a complete listing lacks; an open one has ended unseen."""
     if row.ended:
         return row._replace(unlisted_at=at)
     return row._replace(unlisted_at=at, ended=UNKNOWN_STATE, ended_at=at)
 
 
+def is_created_after(
+    listed: Gateway | LivySession | SessionCluster | SessionRow, at: float
+) -> bool:
+    """Whether what is listed was created after `at` (seconds since 1970), as far as is known."""
+    return listed.created_ms is not None and listed.created_ms > at * 1000
+
+
 def increments(
-    gateway: tuple[str, str], before: Row | None, after: Row
+    gateway: GatewayKey, before: SessionRow | None, after: SessionRow
 ) -> Iterator[tuple[Key, int]]:
     """Yield what the change from `before` to `after` adds to the counters of `gateway`.
 
     Usage goes to the queue and the proxy user that are known by now.
     """
-    had = _figures(before) if before else (0, 0, 0)
-    figures = [now - then for now, then in zip(_figures(after), had, strict=True)]
+    had = before.figures if before else (0, 0, 0)
+    figures = [now - then for now, then in zip(after.figures, had, strict=True)]
     overcounted = after.overcounted - (before.overcounted if before else 0)
     has_ended_now = _has_ended_now(before.ended if before else "", after.ended)
     is_revision = before is not None and after.latest_nano_cu_hours < before.latest_nano_cu_hours
@@ -168,7 +181,7 @@ def _has_ended_now(before: str, after: str) -> bool:
     return bool(after) and (not before or (before == UNKNOWN_STATE and after == "error"))
 
 
-def zeros(gateway: tuple[str, str], queue: str) -> Iterator[tuple[Key, int]]:
+def zeros(gateway: GatewayKey, queue: str) -> Iterator[tuple[Key, int]]:
     """Yield the series of a queue that has used nothing yet."""
     yield Key(catalog.USAGE_REVISIONS, gateway), 0
     yield Key(catalog.SESSIONS_READMITTED, gateway), 0
@@ -176,17 +189,12 @@ def zeros(gateway: tuple[str, str], queue: str) -> Iterator[tuple[Key, int]]:
     yield from _by_life((*gateway, queue), 0, {})
 
 
-def is_created_after(listed: Gateway | LivySession | SessionCluster | Row, at: float) -> bool:
-    """Whether a record tells that what it lists was created after `at` (seconds since 1970)."""
-    return listed.created_ms is not None and listed.created_ms > at * 1000
-
-
-def readmission(gateway: tuple[str, str]) -> Iterator[tuple[Key, int]]:
+def readmission(gateway: GatewayKey) -> Iterator[tuple[Key, int]]:
     """Yield what a session adds that was counted before its row was forgotten."""
     yield Key(catalog.SESSIONS_READMITTED, gateway), 1
 
 
-def starting_values(gateway: tuple[str, str], sums: Iterable[Sum]) -> Iterator[tuple[Key, int]]:
+def starting_values(gateway: GatewayKey, sums: Iterable[SessionSum]) -> Iterator[tuple[Key, int]]:
     """Yield what all sessions together add to the counters of `gateway`: one item a series.
 
     The same as the sum of `increments(gateway, None, row)`, without ten items for each row.
@@ -197,14 +205,14 @@ def starting_values(gateway: tuple[str, str], sums: Iterable[Sum]) -> Iterator[t
     overcounted: Counter[str] = Counter()
     users: dict[str, list[int]] = {}
     endings: dict[str, Counter[str]] = {}
-    for each in sums:
-        for group, name in ((queues, each.queue), (users, each.proxy_user)):
-            total = group.setdefault(name, [0, 0, 0])
-            total[0] += each.nano_cu_hours
-            total[1] += each.vcore_seconds
-            total[2] += each.mb_seconds
-        overcounted[each.queue] += each.overcounted
-        endings.setdefault(each.queue, Counter())[each.ended] += each.sessions
+    for group in sums:
+        for totals, name in ((queues, group.queue), (users, group.proxy_user)):
+            total = totals.setdefault(name, [0, 0, 0])
+            total[0] += group.nano_cu_hours
+            total[1] += group.vcore_seconds
+            total[2] += group.mb_seconds
+        overcounted[group.queue] += group.overcounted
+        endings.setdefault(group.queue, Counter())[group.ended] += group.sessions
     for queue, figures in queues.items():
         yield from _by_queue(gateway, queue, figures, overcounted[queue])
         yield from _by_life((*gateway, queue), endings[queue].total(), endings[queue])
@@ -212,12 +220,8 @@ def starting_values(gateway: tuple[str, str], sums: Iterable[Sum]) -> Iterator[t
         yield from _by_proxy_user(gateway, user, figures)
 
 
-def _figures(row: Row) -> tuple[int, int, int]:
-    return row.nano_cu_hours, row.vcore_seconds, row.mb_seconds
-
-
 def _by_queue(
-    gateway: tuple[str, str], queue: str, figures: Sequence[int], overcounted: int
+    gateway: GatewayKey, queue: str, figures: Sequence[int], overcounted: int
 ) -> Iterator[tuple[Key, int]]:
     labels = (*gateway, queue)
     yield Key(catalog.LIVY_OVERCOUNTED, labels), overcounted
@@ -227,7 +231,7 @@ def _by_queue(
 
 
 def _by_proxy_user(
-    gateway: tuple[str, str], proxy_user: str, figures: Sequence[int]
+    gateway: GatewayKey, proxy_user: str, figures: Sequence[int]
 ) -> Iterator[tuple[Key, int]]:
     labels = (*gateway, proxy_user)
     yield Key(catalog.LIVY_PROXY_USER_CU_HOURS, labels), figures[0]
@@ -241,7 +245,3 @@ def _by_life(
     yield Key(catalog.LIVY_SESSIONS_STARTED, labels), started
     for state in ENDED_STATES:
         yield Key(catalog.LIVY_SESSIONS_ENDED, (*labels, state)), ended.get(state, 0)
-
-
-ENDED_STATES = ("terminated", "error", UNKNOWN_STATE)
-"""How a session can end; `unknown` is one that vanished while it was open."""

@@ -1,145 +1,170 @@
-"""One gateway's part of the ledger: its sessions, and what they add to the counters.
+"""What the ledger knows of one gateway: its sessions, and what they add to the counters."""
 
-Everything here happens inside the caller's transaction.
-"""
+from collections.abc import Collection, Iterable, Sequence
+from typing import Self
 
-import sqlite3
-from collections.abc import Iterable, Sequence
+from exporter.ledger.counting import (
+    GatewayKey,
+    SessionRow,
+    increments,
+    readmission,
+    starting_values,
+    unlisted_row,
+    zeros,
+)
+from exporter.ledger.matching import TOLERANCE_MS, is_created_at
+from exporter.ledger.scans import (
+    RowChange,
+    ScanTracker,
+    rows_changed_by,
+    rows_gone,
+    rows_resolved,
+)
+from exporter.ledger.session_table import SessionTable
+from exporter.ledger.store import Transaction
+from exporter.model import UNKNOWN_STATE, LivySession
 
-from exporter.ledger.amounts import Changes
-from exporter.ledger.counting import Row, increments, readmission, starting_values, zeros
-from exporter.ledger.matching import TOLERANCE_MS
-from exporter.ledger.sessions import Change, Reading, SessionKey, Sessions
-from exporter.ledger.walks import Walk
-from exporter.model import UNKNOWN_STATE, Gateway, LivySession
-
-GatewayKey = tuple[str, str]
-"""Workspace id and Livy compute id."""
+SessionKey = tuple[str, int | None]
+"""Id and create time of a session, the time `None` where it is not known."""
 
 _FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
     WHERE workspace_id = ? AND livy_compute_id = ?"""
 _INSERT = "INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)"
 _SET_CONTACTED = "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?"
 _SET_DROPPED = "UPDATE gateway SET dropped_ms = ? WHERE gateway_id = ?"
-_IS_DISCOVERED = "SELECT 1 FROM discovered WHERE workspace_id = ?"
-_SET_DISCOVERED = "INSERT OR REPLACE INTO discovered (workspace_id, gateways) VALUES (?, ?)"
 _FORGOTTEN_AT = f"""SELECT max(created_ms) FROM forgotten
     WHERE gateway_id = ? AND session_id = ?
     AND (? IS NULL OR abs(created_ms - ?) <= {TOLERANCE_MS})"""  # noqa: S608 - a constant
-_SET_FORGOTTEN = """INSERT OR IGNORE INTO forgotten (gateway_id, session_id, created_ms)
-    VALUES (?, ?, ?)"""
+_SET_FORGOTTEN = """INSERT INTO forgotten (gateway_id, session_id, created_ms)
+    VALUES (?, ?, ?) ON CONFLICT DO NOTHING"""
 _GET_REMAINDER = "SELECT nano_cu_hours FROM remainder WHERE gateway_id = ? AND queue = ?"
 _SET_REMAINDER = """INSERT OR REPLACE INTO remainder (gateway_id, queue, nano_cu_hours)
     VALUES (?, ?, ?)"""
 
 
-class GatewayBook:
-    """What is known of one gateway."""
+class GatewayLedger:
+    """One gateway, inside one transaction."""
 
-    def __init__(self, db: sqlite3.Connection, key: GatewayKey) -> None:
-        """Find the gateway, or enter it as one that there was no contact with so far."""
-        self._db = db
+    def __init__(
+        self,
+        transaction: Transaction,
+        key: GatewayKey,
+        gateway_id: int,
+        *,
+        has_contact: bool,
+        dropped_ms: int | None,
+    ) -> None:
+        self.has_contact = has_contact
+        self._transaction = transaction
+        self._db = transaction.db
         self._key = key
-        found = db.execute(_FIND, key).fetchone()
+        self._gateway_id = gateway_id
+        self._dropped_ms = dropped_ms
+        self._sessions = SessionTable(transaction.db, gateway_id)
+
+    @classmethod
+    def entered(cls, transaction: Transaction, key: GatewayKey) -> Self:
+        """Return a gateway, which is entered in the file if it is new."""
+        found = transaction.db.execute(_FIND, key).fetchone()
         if found is None:
-            db.execute(_INSERT, key)
-            found = db.execute(_FIND, key).fetchone()
-        self._gateway_id: int = found[0]
-        self.has_contact = bool(found[1])
-        self._dropped_ms: int | None = found[2]
-        self._sessions = Sessions(db, self._gateway_id)
+            transaction.db.execute(_INSERT, key)
+            found = transaction.db.execute(_FIND, key).fetchone()
+        gateway_id, contacted, dropped_ms = found
+        return cls(transaction, key, gateway_id, has_contact=bool(contacted), dropped_ms=dropped_ms)
 
-    def apply(self, records: Sequence[LivySession], reading: Reading, changes: Changes) -> None:
-        """Take up what `records` say."""
-        self._take(list(self._sessions.changed(records, reading)), changes)
-        if reading.is_complete and not self.has_contact:
-            self._start(changes)
+    def add(self, records: Sequence[LivySession], tracker: ScanTracker) -> None:
+        """Count what a batch of records adds."""
+        self._count(rows_changed_by(records, self._sessions, tracker, self._event_at))
 
-    def stage(
-        self, records: Sequence[LivySession], walk: Walk, reading: Reading, changes: Changes
+    def conclude(
+        self, tracker: ScanTracker, *, unreadable: Collection[str], is_complete: bool
     ) -> None:
-        """Take up one piece of a walk."""
-        self._take(list(self._sessions.staged(records, reading, walk)), changes)
+        """Count what only a whole scan tells; sessions are gone only where it `is_complete`."""
+        self._count(rows_resolved(self._sessions, tracker, self._event_at))
+        if is_complete:
+            self._count(rows_gone(self._sessions, tracker, unreadable, self._transaction.at))
 
-    def finish(
-        self, walk: Walk, reading: Reading, changes: Changes, empty_at: float | None = None
-    ) -> None:
-        """Conclude what a walk tells that is complete now.
+    def note_left(self, keys: Iterable[SessionKey]) -> None:
+        """Count sessions that are known to have left the listing."""
+        self._count(
+            (row, unlisted_row(row, self._transaction.at))
+            for session_id, created_ms in keys
+            for row in self._sessions.rows_of(session_id)
+            if row.unlisted_at is None and is_created_at(row, created_ms)
+        )
 
-        Where an empty listing was read before the first contact, `empty_at`, sessions created
-        since then are increases.
+    def start(self, empty_at: float | None) -> None:
+        """Give the counters their starting values: all that is known of the gateway by now.
+
+        Where an empty listing was read before, `empty_at`, sessions created since are increases.
         """
-        self._take(list(self._sessions.finished(reading, walk)), changes)
-        if not self.has_contact:
-            self._start(changes, empty_at)
+        until = None if empty_at is None else int(empty_at * 1000)
+        counters = self._transaction.counters
+        counters.start(starting_values(self._key, self._sessions.sums(created_until=until)))
+        if until is not None:
+            later = self._sessions.created_after(until)
+            counters.add(*(increments(self._key, None, row) for row in later))
+        self._set_contact()
 
-    def note_left(self, keys: Iterable[SessionKey], reading: Reading, changes: Changes) -> None:
-        """Take note of sessions that are known to have left the listing."""
-        self._take(list(self._sessions.left(keys, reading)), changes)
+    def start_at_zero(self, queue: str) -> None:
+        """Note that the gateway is new, so that all it ever lists is an increase.
 
-    def _take(self, changed: Sequence[Change], changes: Changes) -> None:
-        changes.sessions += sum(before is None for before, _ in changed)
-        if not self.has_contact:
-            self._sessions.write(after for _, after in changed)
+        The series of `queue`, its own, exist from now on.
+        """
+        if self.has_contact:
             return
-        returned, news = [], []
-        for before, after in changed:
-            if before is None and self._was_forgotten(after):
-                returned.append(after)
-            else:
-                news.append((before, after))
-        self._sessions.write(after for _, after in news)
-        changes.add(*(increments(self._key, *change) for change in news))
-        for before, after in news:
-            if before is not None and before.queue != after.queue:
-                # What was counted before the queue was known stays where it was counted.
-                self._keep_remainder(before.queue, before.latest_nano_cu_hours)
-                self._keep_remainder(after.queue, -before.latest_nano_cu_hours)
-        for row in returned:
-            self._readmit(row, changes)
+        counters = self._transaction.counters
+        counters.add(zeros(self._key, queue))
+        counters.add(*(increments(self._key, None, row) for row in self._sessions.all()))
+        self._set_contact()
 
-    def forget(self, changes: Changes, *, unlisted_before: float) -> None:
+    def forget(self, *, unlisted_before: float) -> None:
         """Drop the rows of sessions that left before then (wall-clock seconds).
 
         What they added to the counters stays.
         """
         dropped = self._sessions.drop(unlisted_before=unlisted_before)
-        changes.sessions -= len(dropped)
+        self._transaction.sessions -= len(dropped)
         for row in dropped:
             self._keep_remainder(row.queue, row.latest_nano_cu_hours)
-        created = [(row, row.created_ms) for row in dropped if row.created_ms is not None]
-        self._db.executemany(
-            _SET_FORGOTTEN, ((self._gateway_id, row.session_id, at) for row, at in created)
-        )
-        if created:
-            # No session was created after it left, whatever its record says.
-            newest = max(min(at, int((row.unlisted_at or 0) * 1000)) for row, at in created)
-            newest = newest if self._dropped_ms is None else max(self._dropped_ms, newest)
+            self._db.execute(_SET_FORGOTTEN, (self._gateway_id, row.session_id, row.created_ms))
+        if dropped:
+            newest = max(self._dropped_ms or 0, *map(_created_at_most, dropped))
             self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
 
-    def start_at_zero(self, queue: str, changes: Changes) -> None:
-        """Note that the gateway is new, so that all it ever lists is an increase.
+    @property
+    def _event_at(self) -> float | None:
+        """The time of ends that are seen now, `None` where they may be older."""
+        return self._transaction.at if self.has_contact else None
 
-        The series of `queue`, its own, are there from now on.
-        """
-        if self.has_contact:
-            return
-        changes.add(zeros(self._key, queue))
-        for row in self._sessions.all():
-            changes.add(increments(self._key, None, row))
+    def _set_contact(self) -> None:
         self._db.execute(_SET_CONTACTED, (self._gateway_id,))
         self.has_contact = True
 
-    def _start(self, changes: Changes, empty_at: float | None = None) -> None:
-        """Give the series their starting values: all that is known of the gateway by now."""
-        until = None if empty_at is None else int(empty_at * 1000)
-        changes.start(starting_values(self._key, self._sessions.sums(created_until=until)))
-        if until is not None:
-            for row in self._sessions.created_after(until):
-                changes.add(increments(self._key, None, row))
-        self._db.execute(_SET_CONTACTED, (self._gateway_id,))
+    def _count(self, changes: Iterable[RowChange]) -> None:
+        """Write rows; from the first contact on, let the counters follow."""
+        returned: list[SessionRow] = []
+        written: list[RowChange] = []
+        for before, after in changes:
+            is_new = before is None
+            self._transaction.sessions += is_new
+            if is_new and self.has_contact and self._was_forgotten(after):
+                returned.append(after)
+            else:
+                written.append((before, after))
+        self._sessions.write(after for _, after in written)
+        if not self.has_contact:
+            return
+        self._transaction.counters.add(*(increments(self._key, *change) for change in written))
+        for before, after in written:
+            if before is not None and before.queue != after.queue:
+                # What was counted before the queue was known stays where it was counted.
+                self._keep_remainder(before.queue, before.latest_nano_cu_hours)
+                self._keep_remainder(after.queue, -before.latest_nano_cu_hours)
+        for row in returned:
+            self._readmit(row)
 
-    def _was_forgotten(self, row: Row) -> bool:
+    def _was_forgotten(self, row: SessionRow) -> bool:
         """Whether the row of a session, which is new, was dropped at some time."""
         if self._dropped_ms is None:
             return False
@@ -147,19 +172,19 @@ class GatewayBook:
             return True
         return self._forgotten_at(row) is not None
 
-    def _forgotten_at(self, row: Row) -> int | None:
+    def _forgotten_at(self, row: SessionRow) -> int | None:
         """Return the create time under which a session was forgotten."""
         values = (self._gateway_id, row.session_id, row.created_ms, row.created_ms)
         created_ms: int | None = self._db.execute(_FORGOTTEN_AT, values).fetchone()[0]
         return created_ms
 
-    def _readmit(self, row: Row, changes: Changes) -> None:
+    def _readmit(self, row: SessionRow) -> None:
         """Remember a session again that was counted, its end too, before it was forgotten."""
         created_ms = self._forgotten_at(row) if row.created_ms is None else row.created_ms
-        row = row._replace(created_ms=created_ms, ended=row.ended or UNKNOWN_STATE, ended_at=None)
-        self._sessions.write([row])
+        ended = row.ended or UNKNOWN_STATE
+        self._sessions.write([row._replace(created_ms=created_ms, ended=ended, ended_at=None)])
         self._keep_remainder(row.queue, -row.latest_nano_cu_hours)
-        changes.add(readmission(self._key))
+        self._transaction.counters.add(readmission(self._key))
 
     def _keep_remainder(self, queue: str, nano_cu_hours: int) -> None:
         found = self._db.execute(_GET_REMAINDER, (self._gateway_id, queue)).fetchone()
@@ -167,23 +192,6 @@ class GatewayBook:
         self._db.execute(_SET_REMAINDER, (self._gateway_id, queue, str(total)))
 
 
-class GatewayList:
-    """Which gateways of a workspace there are, by successful discoveries."""
-
-    def __init__(self, db: sqlite3.Connection, workspace_id: str) -> None:
-        self._db = db
-        self._workspace_id = workspace_id
-
-    def take(self, gateways: Iterable[Gateway]) -> list[Gateway]:
-        """Take note of a complete list; give those that an earlier one lacked."""
-        gateways = [*gateways]
-        unknown = [each for each in gateways if not self._is_known(each)]
-        is_first = self._db.execute(_IS_DISCOVERED, (self._workspace_id,)).fetchone() is None
-        for gateway in unknown:
-            self._db.execute(_INSERT, (self._workspace_id, gateway.livy_compute_id))
-        self._db.execute(_SET_DISCOVERED, (self._workspace_id, len(gateways)))
-        return [] if is_first else unknown
-
-    def _is_known(self, gateway: Gateway) -> bool:
-        key = (self._workspace_id, gateway.livy_compute_id)
-        return self._db.execute(_FIND, key).fetchone() is not None
+def _created_at_most(row: SessionRow) -> int:
+    """Return when a forgotten session was created: not after it left, whatever its record says."""
+    return min(row.created_ms or 0, int((row.unlisted_at or 0) * 1000))

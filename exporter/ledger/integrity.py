@@ -7,7 +7,7 @@ a ledger is used, by every command, and are relied on afterwards.
 import sqlite3
 from collections.abc import Iterator, Mapping
 
-from exporter.ledger.amounts import read_amounts
+from exporter.ledger.counters import read_counters
 from exporter.ledger.counting import ENDED_STATES
 from exporter.ledger.schema import MIGRATIONS
 
@@ -65,7 +65,7 @@ def damage(db: sqlite3.Connection, version: int) -> str:
     if db.execute("SELECT count(*) FROM ledger").fetchone() != (1,):
         return "the table ledger has not one row"
     try:
-        read_amounts(db)
+        read_counters(db)
         for (text,) in db.execute("SELECT nano_cu_hours FROM remainder"):
             int(text)
     except (ValueError, TypeError, RecursionError):

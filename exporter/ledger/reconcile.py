@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter import catalog
-from exporter.ledger.amounts import Amount
-from exporter.ledger.counting import Key, Row
+from exporter.ledger.counters import CounterValue
+from exporter.ledger.counting import Key, SessionRow
 from exporter.ledger.matching import TOLERANCE_MS, match
 from exporter.model import LivySession
 
@@ -28,9 +28,9 @@ class GatewayRecord:
     has_contact: bool = False
     dropped_ms: int | None = None
     forgotten: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    rows: tuple[Row, ...] = ()
+    rows: tuple[SessionRow, ...] = ()
     remainder: Mapping[str, int] = field(default_factory=dict)
-    amounts: Mapping[Key, Amount] = field(default_factory=dict)
+    counters: Mapping[Key, CounterValue] = field(default_factory=dict)
 
 
 class Balance(NamedTuple):
@@ -75,7 +75,7 @@ def reconcile(record: GatewayRecord, listing: Iterable[LivySession]) -> list[Bal
         else:
             advanced[queue] += now - was
             gone[queue] -= was
-    queues = {*listed, *gone, *(key.labels[-1] for key in record.amounts)}
+    queues = {*listed, *gone, *(key.labels[-1] for key in record.counters)}
     return [
         _balance(record, queue, listed[queue], advanced[queue], gone[queue])
         for queue in sorted(queues)
@@ -84,24 +84,24 @@ def reconcile(record: GatewayRecord, listing: Iterable[LivySession]) -> list[Bal
 
 def _balance(record: GatewayRecord, queue: str, listed: int, advanced: int, gone: int) -> Balance:
     labels = (*record.key, queue)
-    total = record.amounts.get(Key(catalog.LIVY_CU_HOURS, labels), Amount(0, 0))
-    overcounted = record.amounts.get(Key(catalog.LIVY_OVERCOUNTED, labels), Amount(0, 0))
+    total = record.counters.get(Key(catalog.LIVY_CU_HOURS, labels), CounterValue(0, 0))
+    overcounted = record.counters.get(Key(catalog.LIVY_OVERCOUNTED, labels), CounterValue(0, 0))
     return Balance(
         queue,
-        exported=total.shown,
-        held_back=total.value - total.shown,
+        exported=total.published,
+        held_back=total.actual - total.published,
         advanced=advanced,
         listed=listed,
-        overcounted=overcounted.value,
+        overcounted=overcounted.actual,
         no_longer_listed=gone,
     )
 
 
 def _matched(
-    rows: Iterable[Row], listing: Iterable[LivySession]
-) -> Iterable[tuple[Row | None, LivySession]]:
+    rows: Iterable[SessionRow], listing: Iterable[LivySession]
+) -> Iterable[tuple[SessionRow | None, LivySession]]:
     """Pair each listed session, as last read, with its row."""
-    rows_by_id: defaultdict[str, list[Row]] = defaultdict(list)
+    rows_by_id: defaultdict[str, list[SessionRow]] = defaultdict(list)
     for known in rows:
         rows_by_id[known.session_id].append(known)
     sessions_by_id: defaultdict[str, list[LivySession]] = defaultdict(list)

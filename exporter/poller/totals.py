@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from exporter import catalog
-from exporter.ledger import Amount, Key, Ledger, LedgerState
+from exporter.ledger import CounterValue, Key, Ledger, LedgerState
 from exporter.model import NANO
 from exporter.snapshot import GroupedSamples, Samples, SampleSet, Snapshot
 
@@ -17,7 +17,7 @@ class Totals:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._groups: dict[tuple[str, ...], tuple[Mapping[Key, Amount], Samples]] = {}
+        self._groups: dict[tuple[str, ...], tuple[Mapping[Key, CounterValue], Samples]] = {}
         self._state = ledger.state
         self._counters = self._samples()
 
@@ -34,19 +34,19 @@ class Totals:
         known = self._groups
         self._groups = {
             group: known[group]
-            if group in known and known[group][0] is amounts
-            else (amounts, _samples_of(amounts))
-            for group, amounts in self._state.amounts.groups.items()
+            if group in known and known[group][0] is values
+            else (values, _samples_of(values))
+            for group, values in self._state.counters.groups.items()
         }
         return GroupedSamples((_facts(self._state), *(made for _, made in self._groups.values())))
 
 
-def _samples_of(amounts: Mapping[Key, Amount]) -> Samples:
+def _samples_of(values: Mapping[Key, CounterValue]) -> Samples:
     """Return what the page may say of some counters."""
     found = SampleSet()
-    for key, amount in sorted(amounts.items(), key=lambda item: item[0].labels):
+    for key, value in sorted(values.items(), key=lambda item: item[0].labels):
         scale = NANO if key.metric in _IN_NANO else 1
-        found.add(key.metric, key.labels, amount.shown / scale)
+        found.add(key.metric, key.labels, value.published / scale)
     return found.freeze()
 
 

@@ -18,7 +18,7 @@ class Discovery:
         self._client = client
         self._directory = directory
         self._ledger = ledger
-        self._guard = DisappearanceGuard(partial(ledger.listed, scope))
+        self._guard = DisappearanceGuard(partial(ledger.listed_count, scope))
 
     async def run(self, progress: Progress) -> None:
         """Read everything there is; the directory changes only if that succeeds.
@@ -31,7 +31,7 @@ class Discovery:
         workspaces = await list_workspaces(self._client, progress)
         await self._guard.check(len(workspaces))
         self._directory.take_workspaces(self.scope, workspaces)
-        await asyncio.to_thread(self._ledger.note_workspaces, self.scope, len(workspaces))
+        await asyncio.to_thread(self._ledger.record_workspaces, self.scope, len(workspaces))
 
     async def _find_gateways(self, progress: Progress) -> None:
         workspace_id = self.scope.workspace_id
@@ -40,7 +40,7 @@ class Discovery:
         # First into the ledger: that a gateway was not there before, and so counts from 0,
         # must be known before its first listing is.
         await asyncio.to_thread(
-            self._ledger.note_gateways, workspace_id, gateways, is_confirmed=is_confirmed
+            self._ledger.record_gateways, workspace_id, gateways, is_confirmed=is_confirmed
         )
         self._directory.take_gateways(self.scope, gateways)
 

@@ -26,7 +26,7 @@ class SessionClusters:
         self._client = client
         self._ledger = ledger
         self._telemetry = telemetry
-        self._guard = DisappearanceGuard(partial(ledger.listed, target))
+        self._guard = DisappearanceGuard(partial(ledger.listed_count, target))
         self._kept = kept_series(target.workspace_id)
 
     async def poll(self, progress: Progress) -> PollResult:
@@ -47,7 +47,7 @@ class SessionClusters:
         trouble = None
         try:
             since = await asyncio.to_thread(
-                self._ledger.apply_session_clusters,
+                self._ledger.record_session_clusters,
                 workspace_id,
                 listing.records,
                 is_confirmed=is_confirmed,

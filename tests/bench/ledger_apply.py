@@ -18,6 +18,8 @@ from tests.bench.rows import Row
 SESSIONS = 100_000
 CHANGES = 50
 RUNS = 7
+BATCH_ROWS = 2000
+"""As many as the daemon counts in one transaction."""
 GATEWAY = ("w-7f3c5a1b9d2e4a60", "lc-etl4dzdiubu73w2y")
 
 
@@ -83,5 +85,8 @@ def _grown(usage: Usage) -> Usage:
 
 def _seconds(ledger: Ledger, listing: Sequence[LivySession]) -> float:
     begin = time.process_time()
-    ledger.apply_sessions(GATEWAY, listing, is_complete=True)
+    scan = ledger.open_scan(GATEWAY)
+    for start in range(0, len(listing), BATCH_ROWS):
+        scan.add(listing[start : start + BATCH_ROWS])
+    scan.finish()
     return time.process_time() - begin

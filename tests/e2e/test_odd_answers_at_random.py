@@ -247,7 +247,7 @@ class OddAnswers(RuleBasedStateMachine):
 
     def check(self, name: str, counted: Counted) -> None:
         """Compare the counters with what they have to be; as nobody scrapes, increases are held."""
-        amounts = self.harness.exporter.ledger.state.amounts
+        amounts = self.harness.exporter.ledger.state.counters
         labels = (WORKSPACE, name, "q")
         total = amounts.get(Key(catalog.LIVY_CU_HOURS, labels))
         if not counted.has_contact or not counted.highest:
@@ -255,7 +255,7 @@ class OddAnswers(RuleBasedStateMachine):
             return
         assert total == (sum(counted.highest.values()), counted.start)
         ends = {
-            state: amounts[Key(catalog.LIVY_SESSIONS_ENDED, (*labels, state))].value
+            state: amounts[Key(catalog.LIVY_SESSIONS_ENDED, (*labels, state))].actual
             for state in ("error", "terminated", "unknown")
         }
         assert {state: count for state, count in ends.items() if count} == +counted.ends

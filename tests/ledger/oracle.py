@@ -5,7 +5,7 @@ to conclude it from ids and create times, and it adds up whole numbers in a dict
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from exporter.model import LivySession
@@ -63,6 +63,8 @@ class GatewayOracle:
     totals: Counter[Series] = field(default_factory=Counter)
     ever: dict[Uid, int] = field(default_factory=dict)
     """The highest CU-hours that were ever read, of sessions that were counted."""
+    forgotten: dict[Uid, int] = field(default_factory=dict)
+    """The create times of sessions that were dropped."""
 
     def copy(self) -> "GatewayOracle":
         """Give one that can be changed."""
@@ -71,6 +73,7 @@ class GatewayOracle:
             sessions=dict(self.sessions),
             totals=Counter(self.totals),
             ever=dict(self.ever),
+            forgotten=dict(self.forgotten),
         )
 
     def start_at_zero(self) -> "GatewayOracle":
@@ -88,30 +91,59 @@ class GatewayOracle:
         unreadable: frozenset[str],
         now: float,
         forget_after: float,
+        seen: Collection[Uid] = (),
+        earlier: Iterable[tuple[Uid, LivySession]] = (),
     ) -> "GatewayOracle":
-        """Learn what a listing says."""
+        """Learn what a listing says, or the last part of one whose rest has `seen` sessions.
+
+        Readings that are `earlier` than those of the same session count no more than what is
+        higher in them.
+        """
         after = self.copy()
         grouped: dict[Uid, list[LivySession]] = {}
         for uid, record in readings:
             grouped.setdefault(uid, []).append(record)
         for uid, records in grouped.items():
             after.take_up(uid, records)
+        for uid, record in earlier:
+            latest = after.sessions[uid].latest
+            after.take_up(uid, [record], latest=latest)
         if is_complete:
-            after.miss(set(grouped), unreadable, now)
+            after.miss({*grouped, *seen}, unreadable, now)
             if after.has_contact:
                 after.forget(now - forget_after)
             else:
                 after.count_all()
         return after
 
-    def take_up(self, uid: Uid, records: list[LivySession]) -> None:
-        """Take up the readings of one session."""
+    def has_to_wait(
+        self, record: LivySession, seen: Collection[Uid], added: Collection[Uid]
+    ) -> bool:
+        """Tell whether the rest of a scan decides of which session a record is.
+
+        It is older than the newest session of its id that was known before the scan `added` any,
+        as far as anybody can tell, and that one was not `seen` so far.
+        """
+        same = {u: s for u, s in self.sessions.items() if s.session_id == record.session_id}
+        known = {u: s for u, s in same.items() if u not in added}
+        created = [each.created for each in same.values()]
+        if record.created_ms is None or not known or record.created_ms in created:
+            return False
+        uid = max(known, key=lambda each: (known[each].created is None, known[each].created or 0))
+        newest = known[uid].created
+        return uid not in seen and (newest is None or record.created_ms < newest)
+
+    def take_up(self, uid: Uid, records: list[LivySession], *, latest: int | None = None) -> None:
+        """Take up the readings of one session; `latest` is what was read of it later, if it was."""
         before = self.sessions.get(uid)
         after = before or Known(records[0].session_id)
         for record in records:
             after = after.read(record)
-        if before is None and self._may_be_dropped(after):
-            self.sessions[uid] = replace(after, ended=after.ended or "unknown")
+        if latest is not None:
+            after = replace(after, latest=latest)
+        if before is None and (uid in self.forgotten or self._may_be_dropped(after)):
+            created = self.forgotten.get(uid) if after.created is None else after.created
+            self.sessions[uid] = replace(after, created=created, ended=after.ended or "unknown")
             self.totals["exporter_sessions_readmitted_total", self.labels] += 1
             return
         self.sessions[uid] = after
@@ -142,6 +174,7 @@ class GatewayOracle:
             has_left = session.left_at is not None and session.left_at < left_before
             if has_left and session.created is not None:
                 del self.sessions[uid]
+                self.forgotten[uid] = session.created
                 self.dropped = max(self.dropped or 0, session.created)
 
     def count_all(self) -> None:

@@ -15,7 +15,7 @@ DAY = 86400.0
 
 def seen(ledger: Ledger, *clusters: SessionCluster) -> dict[str, float]:
     """Let the ledger read a listing; give since when, in seconds after the start of time."""
-    since = ledger.apply_session_clusters("w-1", clusters)
+    since = ledger.record_session_clusters("w-1", clusters)
     return {name: at - START for name, at in since.items()}
 
 
@@ -130,8 +130,8 @@ def test_entries_are_by_kind_and_queue_and_exist_at_zero(ledger: Ledger) -> None
     """Every state of a kind and queue has a series before anything enters it."""
     seen(ledger, cluster("a", started=1), cluster("b", "error", kind="THRIFT", queue="p"))
     found = {
-        key.labels[1:]: amount.value
-        for key, amount in ledger.state.amounts.items()
+        key.labels[1:]: amount.actual
+        for key, amount in ledger.state.counters.items()
         if key.metric is catalog.SESSION_CLUSTER_STATE_ENTRIES
     }
     assert found == {
@@ -142,7 +142,7 @@ def test_entries_are_by_kind_and_queue_and_exist_at_zero(ledger: Ledger) -> None
 
 def test_workspaces_are_met_one_by_one(ledger: Ledger) -> None:
     """The first contact with another workspace is its own."""
-    ledger.apply_session_clusters("w-2", [cluster("a", "error")])
+    ledger.record_session_clusters("w-2", [cluster("a", "error")])
     assert entries(ledger) == {}
 
 
@@ -152,7 +152,7 @@ def test_entries_are_held_as_other_counters_are(clock: ManualClock) -> None:
     seen(ledger, cluster("a"))
     seen(ledger, cluster("a", "error"))
     assert nonzero(shown(ledger, catalog.SESSION_CLUSTER_STATE_ENTRIES)) == {}
-    ledger.scraped(list(ledger.state.amounts), is_prometheus=True)
+    ledger.note_scrape(list(ledger.state.counters), is_prometheus=True)
     clock.advance(90)
     ledger.release()
     assert nonzero(shown(ledger, catalog.SESSION_CLUSTER_STATE_ENTRIES)) == {"error": 1}

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from exporter import catalog
 from exporter.ledger.counting import (
     Key,
-    Row,
-    Sum,
+    SessionRow,
+    SessionSum,
     increments,
-    leave,
-    open_row,
-    read_again,
+    new_row,
     starting_values,
+    unlisted_row,
+    updated_row,
 )
 from exporter.ledger.schema import create
-from exporter.ledger.sessions import Sessions
+from exporter.ledger.session_table import SessionTable
 from exporter.model import LivySession
 from tests.support.ledger_builders import GATEWAY, listed, memory, nonzero, record, row, values
 
@@ -39,15 +39,15 @@ records = st.builds(
 )
 
 
-def lives(readings: list[LivySession]) -> list[Row]:
+def lives(readings: list[LivySession]) -> list[SessionRow]:
     """Give the row of a session after each of its readings."""
-    rows = [open_row(readings[0], 0, 1.0)]
+    rows = [new_row(readings[0], 0, 1.0)]
     for reading in readings[1:]:
-        rows.append(read_again(rows[-1], reading, 2.0))
+        rows.append(updated_row(rows[-1], reading, 2.0))
     return rows
 
 
-def total(*parts: Row | None) -> Counter[Key]:
+def total(*parts: SessionRow | None) -> Counter[Key]:
     """Add up the increments of a session that went through these rows."""
     sums: Counter[Key] = Counter()
     for before, after in itertools.pairwise(parts):
@@ -57,11 +57,11 @@ def total(*parts: Row | None) -> Counter[Key]:
     return sums
 
 
-def sums(rows: list[Row]) -> list[Sum]:
+def sums(rows: list[SessionRow]) -> list[SessionSum]:
     """Have SQLite add up rows."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         create(db)
-        sessions = Sessions(db, 1)
+        sessions = SessionTable(db, 1)
         sessions.write(rows)
         return [*sessions.sums()]
 
@@ -78,7 +78,7 @@ def test_sums_beyond_what_sqlite_can_hold() -> None:
 @given(st.lists(records, min_size=1, max_size=6))
 def test_starting_values_equal_the_sum_of_increments(readings: list[LivySession]) -> None:
     """What a first listing starts with is what its sessions would have added one by one."""
-    rows = [open_row(each, serial, 1.0) for serial, each in enumerate(readings)]
+    rows = [new_row(each, serial, 1.0) for serial, each in enumerate(readings)]
     one_by_one: Counter[Key] = Counter()
     for each in rows:
         one_by_one += total(None, each)
@@ -107,7 +107,7 @@ def test_usage_adds_up_to_the_highest_figures(readings: list[LivySession]) -> No
 @given(st.lists(records, min_size=1, max_size=6))
 def test_no_counter_ever_goes_down(readings: list[LivySession]) -> None:
     """Every increment of a counter is at least 0; only the gauge of overcounting may fall."""
-    rows: list[Row | None] = [None, *lives(readings)]
+    rows: list[SessionRow | None] = [None, *lives(readings)]
     for before, after in itertools.pairwise(rows):
         assert after is not None
         for key, delta in increments(GATEWAY, before, after):
@@ -133,7 +133,7 @@ def test_a_session_ends_and_starts_once(readings: list[LivySession], leaves: boo
     """A session is counted as started once and as ended once, with the first end seen."""
     rows = lives(readings)
     if leaves:
-        rows.append(leave(rows[-1], 3.0))
+        rows.append(unlisted_row(rows[-1], 3.0))
     sums = total(None, *rows)
     by_metric: Counter[str] = Counter()
     for key, value in sums.items():

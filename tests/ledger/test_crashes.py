@@ -28,7 +28,7 @@ from exporter.catalog import PREFIX
 from exporter.ledger import GatewayKey, Key, Ledger
 from exporter.model import Gateway, LivySession, Usage
 from tests.ledger.crashes import Crash, Fuse
-from tests.ledger.oracle import GatewayOracle, Series, Uid
+from tests.ledger.oracle import GatewayOracle, Known, Series, Uid
 from tests.support.budgets import examples
 from tests.support.harness import ManualClock
 from tests.support.ledger_builders import MEMORY_DISK, cluster, record
@@ -89,6 +89,26 @@ class Holds:
                 self.first[key] = now
 
 
+Reading = tuple[Uid, LivySession]
+
+
+@dataclass
+class Scan:
+    """What one scan reads, and how far it has come."""
+
+    gateway: GatewayKey
+    readings: list[Reading]
+    unreadable: frozenset[str] = frozenset()
+    read: list[Reading] = field(default_factory=list)
+    seen: set[Uid] = field(default_factory=set)
+    added: set[Uid] = field(default_factory=set)
+    waiting: list[Reading] = field(default_factory=list)
+
+
+def _is_dated_as(known: Known | None, record: LivySession) -> bool:
+    return known is not None and known.created is not None and known.created == record.created_ms
+
+
 crash_points = st.none() | st.integers(1, 45)
 gateways = st.sampled_from(GATEWAYS)
 id_sets = st.frozensets(st.sampled_from(IDS))
@@ -110,6 +130,7 @@ class CountedOnce(RuleBasedStateMachine):
         self.service: dict[GatewayKey, list[Session]] = {key: [] for key in GATEWAYS}
         self.oracles = {key: GatewayOracle(key) for key in GATEWAYS}
         self.uid = 0
+        self.born: dict[GatewayKey, list[tuple[Uid, str]]] = {key: [] for key in GATEWAYS}
         self.last_prometheus = 0.0
         self.page: dict[Key, int] = {}
         """The highest that any page ever said."""
@@ -119,7 +140,7 @@ class CountedOnce(RuleBasedStateMachine):
         self.knows_prometheus: bool | None = False
         """`None` where a crash leaves it open whether that was written."""
         self.open()
-        self.ledger.note_gateways(GATEWAYS[1][0], [])
+        self.ledger.record_gateways(GATEWAYS[1][0], [])
 
     # The process
 
@@ -134,19 +155,20 @@ class CountedOnce(RuleBasedStateMachine):
             connect=self.fuse.connect(),
         )
         self.holds = Holds(
-            {k: None for k in self.ledger.state.amounts if k.metric.kind == "counter"}
+            {k: None for k in self.ledger.state.counters if k.metric.kind == "counter"}
         )
+        self.open_scan = self.ledger.open_scan(self.scanned)
         self.publish()
 
     def publish(self) -> None:
         """Publish the counters: none may ever be lower than on an earlier page."""
         self.fuse.burn()
-        amounts = self.ledger.state.amounts
+        amounts = self.ledger.state.counters
         assert self.page.keys() <= amounts.keys()
         for key, amount in amounts.items():
             if key.metric.kind == "counter":
-                assert self.page.get(key, 0) <= amount.shown <= amount.value
-                self.page[key] = amount.shown
+                assert self.page.get(key, 0) <= amount.published <= amount.actual
+                self.page[key] = amount.published
         self.on_page = list(amounts)
         self.fuse.burn()
 
@@ -155,7 +177,7 @@ class CountedOnce(RuleBasedStateMachine):
     ) -> None:
         """Do a transaction and publish it, or die on the way."""
         now = self.clock.monotonic()
-        before_keys = set(self.ledger.state.amounts)
+        before_keys = set(self.ledger.state.counters)
         expected = self.expected_after(after, now)
         self.fuse.arm(crash)
         try:
@@ -178,7 +200,7 @@ class CountedOnce(RuleBasedStateMachine):
         """Take note of a transaction that is committed."""
         for key in self.holds.due(now):
             del self.holds.first[key]
-        for key in self.ledger.state.amounts.keys() - before_keys:
+        for key in self.ledger.state.counters.keys() - before_keys:
             if key.metric.kind == "counter":
                 self.holds.first[key] = None
         self.oracles.update(after)
@@ -213,14 +235,14 @@ class CountedOnce(RuleBasedStateMachine):
     def actual(self) -> State:
         """Give what the ledger says."""
         return {
-            series(key): (amount.value, amount.shown)
-            for key, amount in self.ledger.state.amounts.items()
-            if amount.value or amount.shown
+            series(key): (amount.actual, amount.published)
+            for key, amount in self.ledger.state.counters.items()
+            if amount.actual or amount.published
         }
 
     def expected_after(self, after: dict[GatewayKey, GatewayOracle], now: float) -> State:
         """Give what the ledger has to say when the oracles are as they will be."""
-        known = {series(key): key for key in self.ledger.state.amounts}
+        known = {series(key): key for key in self.ledger.state.counters}
         due = self.holds.due(now)
         result: State = {}
         for gateway, oracle in {**self.oracles, **after}.items():
@@ -238,6 +260,7 @@ class CountedOnce(RuleBasedStateMachine):
                     result[each] = (value, shown)
         return result
 
+    scanned = GATEWAYS[0]
     is_met = False
     is_zero_start = False
     is_second_known = False
@@ -273,14 +296,21 @@ class CountedOnce(RuleBasedStateMachine):
         if not all(s.is_dated for s in same) or any(s.created is None for s in known):
             return  # nobody could tell them apart
         self.uid += 1
-        if same or known:
-            COUNTS["ids reused"] += 1
+        is_reused = bool(same or known) or session_id in {each for _, each in self.born[gateway]}
+        COUNTS["ids reused"] += is_reused
+        self.born[gateway].append((self.uid, session_id))
         created = 1_700_000_000_000 + 60_000 * self.uid
         figures = [cu, 2 * cu, 3 * cu]
-        is_dated = is_dated or bool(same or known)
+        is_dated = is_dated or is_reused
         self.service[gateway].append(
             Session(self.uid, session_id, created, figures, queue, user, is_dated=is_dated)
         )
+
+    @rule(gateway=gateways, ids=st.lists(st.sampled_from(IDS), min_size=2, max_size=5))
+    def create_several(self, gateway: GatewayKey, ids: list[str]) -> None:
+        """Create sessions, some with the same id; one may tell no create time."""
+        for session_id in ids:
+            self.create(gateway, session_id, "q", "", len(ids), is_dated=session_id != ids[-1])
 
     @rule(
         gateway=gateways,
@@ -316,6 +346,21 @@ class CountedOnce(RuleBasedStateMachine):
         """Let the oldest sessions leave the list for good."""
         del self.service[gateway][:count]
 
+    def undate(self, gateway: GatewayKey, ids: frozenset[str]) -> None:
+        """Tell no create time any more, where the id alone tells which session it is."""
+        oracle = self.oracles[gateway]
+        known = Counter(each.session_id for each in oracle.sessions.values())
+        for session in self.service[gateway]:
+            if session.uid in oracle.forgotten and session.session_id in ids:
+                is_alone = not known[session.session_id] and session.uid in self.alone(gateway)
+                session.is_dated = session.is_dated and not is_alone
+                COUNTS["undated"] += is_alone
+
+    def alone(self, gateway: GatewayKey) -> set[Uid]:
+        """Give the sessions whose id no other session has had."""
+        ids = Counter(session_id for _, session_id in self.born[gateway])
+        return {uid for uid, session_id in self.born[gateway] if ids[session_id] == 1}
+
     # The poller
 
     @rule(
@@ -325,6 +370,8 @@ class CountedOnce(RuleBasedStateMachine):
         twice=id_sets,
         unreadable=st.frozensets(st.sampled_from(IDS), max_size=1),
         crash=crash_points,
+        batch=st.sampled_from((1, 1, 2, 3, 9)),
+        newest_first=st.booleans(),
     )
     def read(
         self,
@@ -334,6 +381,8 @@ class CountedOnce(RuleBasedStateMachine):
         twice: frozenset[str],
         unreadable: frozenset[str],
         crash: int | None,
+        batch: int = 9,
+        newest_first: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
         """Read a listing: complete (maybe falsely short) or partial, some rows twice."""
         listed = [s for s in self.service[gateway] if s.session_id not in left_out | unreadable]
@@ -342,51 +391,122 @@ class CountedOnce(RuleBasedStateMachine):
             if session.session_id in twice and session.state == "running":
                 session.figures[0] += 1
         readings += [(s.uid, s.record()) for s in listed]
-        self.apply(gateway, readings, crash, is_complete=is_complete, unreadable=unreadable)
+        if newest_first:
+            readings.reverse()
+        scan = Scan(gateway, readings, unreadable)
+        self.scan(scan, crash, batch, is_finished=is_complete)
 
     @rule(
         gateway=gateways,
         left_out=st.frozensets(st.sampled_from(IDS), min_size=2),
         crash=crash_points,
+        undated=st.booleans(),
     )
-    def forget(self, gateway: GatewayKey, left_out: frozenset[str], crash: int | None) -> None:
+    def forget(
+        self,
+        gateway: GatewayKey,
+        left_out: frozenset[str],
+        crash: int | None,
+        undated: bool,  # noqa: FBT001
+    ) -> None:
         """Lack some sessions for longer than they are remembered; they may come back later."""
         nothing: frozenset[str] = frozenset()
         for at in (None, crash):
             self.read(gateway, True, left_out, nothing, nothing, at)
             self.clock.step(11 * DAYS)
+        if undated:
+            self.undate(gateway, left_out)
         self.read(gateway, True, nothing, nothing, nothing, crash)
 
-    def apply(
+    @rule(gateway=gateways, ids=st.lists(st.sampled_from(IDS), max_size=3), crash=crash_points)
+    def turn(self, gateway: GatewayKey, ids: list[str], crash: int | None) -> None:
+        """Abandon a scan from the newest session on, then scan from the oldest one on."""
+        self.create_several(gateway, ids)
+        nothing: frozenset[str] = frozenset()
+        self.read(gateway, False, nothing, nothing, nothing, None, 1, newest_first=True)
+        self.read(gateway, True, nothing, nothing, nothing, crash, 1)
+
+    def scan(self, scan: "Scan", crash: int | None, batch: int, *, is_finished: bool) -> None:
+        """Scan a gateway in batches, one of which the process may not survive."""
+        lives, last = self.fuse.crashes, len(scan.readings)
+        self.is_second_known = self.is_second_known or scan.gateway == GATEWAYS[1]
+        self.scanned = scan.gateway
+        self.open_scan = self.ledger.open_scan(self.scanned)
+        for start in range(0, last, batch):
+            stop = start + batch
+            if is_finished and stop >= last:
+                break
+            self.add(scan, scan.readings[start:stop], crash)
+            if self.fuse.crashes > lives or not is_finished:
+                return  # the scan is gone with its process, or was abandoned
+        if is_finished:
+            self.finish(scan, crash)
+
+    def add(self, scan: "Scan", readings: list[Reading], crash: int | None) -> None:
+        """Add a batch; what cannot be told yet waits for the end."""
+        told = self.told(scan, readings)
+        after = self.learned(scan, told, is_complete=False)
+        records = [record for _, record in readings]
+        self.run(crash, lambda: self.open_scan.add(records), {scan.gateway: after})
+        scan.seen |= {uid for uid, _ in told}
+        scan.read += readings
+
+    def finish(self, scan: "Scan", crash: int | None) -> None:
+        """Add the last batch and finish; who begins again on the way reads all of it again."""
+        rest = scan.readings[len(scan.read) :]
+        lives = self.fuse.crashes
+
+        def finish() -> None:
+            is_same = self.fuse.crashes == lives
+            records = [record for _, record in (rest if is_same else scan.readings)]
+            self.open_scan.finish(records, unreadable=scan.unreadable)
+
+        told = self.told(scan, rest)
+        scan.seen |= {uid for uid, _ in told}
+        earlier = [each for each in scan.waiting if each[0] in scan.seen]
+        told += [each for each in scan.waiting if each not in earlier]
+        after = self.learned(scan, told, is_complete=True, earlier=earlier)
+        self.run(crash, finish, {scan.gateway: after})
+
+    def told(self, scan: "Scan", readings: list[Reading]) -> list[Reading]:
+        """Give the readings of which it can be told whose they are; the others wait."""
+        oracle = self.oracles[scan.gateway]
+        claimed = scan.seen | {
+            uid for uid, record in readings if _is_dated_as(oracle.sessions.get(uid), record)
+        }
+        told = []
+        for uid, reading in readings:
+            if oracle.has_to_wait(reading, claimed, scan.added):
+                scan.waiting.append((uid, reading))
+                COUNTS["deferred"] += 1
+            else:
+                told.append((uid, reading))
+        scan.added |= {uid for uid, _ in told if uid not in oracle.sessions}
+        return told
+
+    def learned(
         self,
-        gateway: GatewayKey,
-        readings: list[tuple[Uid, LivySession]],
-        crash: int | None,
+        scan: "Scan",
+        readings: list[Reading],
         *,
         is_complete: bool,
-        unreadable: frozenset[str] = frozenset(),
-    ) -> None:
-        """Apply a listing to the ledger and to the oracle."""
-        self.is_second_known = self.is_second_known or gateway == GATEWAYS[1]
-        before = self.oracles[gateway]
+        earlier: Iterable[Reading] = (),
+    ) -> GatewayOracle:
+        """Give what is known after readings of a scan."""
+        before = self.oracles[scan.gateway]
         after = before.read(
             readings,
             is_complete=is_complete,
-            unreadable=unreadable,
+            unreadable=scan.unreadable,
             now=self.clock.now(),
             forget_after=FORGET_AFTER,
+            seen=scan.seen,
+            earlier=earlier,
         )
-        readmitted = ("exporter_sessions_readmitted_total", gateway)
+        readmitted = ("exporter_sessions_readmitted_total", scan.gateway)
         COUNTS["readmitted"] += after.totals[readmitted] - before.totals[readmitted]
         COUNTS["forgotten"] += len(before.sessions.keys() - after.sessions.keys())
-        records = [record for _, record in readings]
-        self.run(
-            crash,
-            lambda: self.ledger.apply_sessions(
-                gateway, records, is_complete=is_complete, unreadable=unreadable
-            ),
-            {gateway: after},
-        )
+        return after
 
     @precondition(lambda self: not self.is_second_known)
     @rule(crash=crash_points)
@@ -396,8 +516,8 @@ class CountedOnce(RuleBasedStateMachine):
         self.is_second_known = self.is_zero_start = True
         after = {gateway: self.oracles[gateway].start_at_zero()}
         found = [Gateway(gateway[1], queue="q")]
-        self.run(crash, lambda: self.ledger.note_gateways(gateway[0], found), after)
-        self.run(None, lambda: self.ledger.note_gateways(gateway[0], found), after)
+        self.run(crash, lambda: self.ledger.record_gateways(gateway[0], found), after)
+        self.run(None, lambda: self.ledger.record_gateways(gateway[0], found), after)
         self.is_zero_start = False
 
     @rule(crash=crash_points)
@@ -415,7 +535,7 @@ class CountedOnce(RuleBasedStateMachine):
     def scrape(self) -> None:
         """Scrape as Prometheus does."""
         now = self.clock.monotonic()
-        self.ledger.scraped(self.on_page, is_prometheus=True)
+        self.ledger.note_scrape(self.on_page, is_prometheus=True)
         if not self.knows_prometheus or now - self.last_prometheus > PATIENCE:
             self.holds.first = dict.fromkeys(self.holds.first)
         self.knows_prometheus = self.is_met = True
@@ -427,7 +547,7 @@ class CountedOnce(RuleBasedStateMachine):
     def meddle(self) -> None:
         """Read the page as a person with curl does."""
         now = self.clock.monotonic()
-        self.ledger.scraped(self.on_page, is_prometheus=False)
+        self.ledger.note_scrape(self.on_page, is_prometheus=False)
         if not self.knows_prometheus or now - self.last_prometheus > PATIENCE:
             self.holds.scraped(self.on_page, now)
 
@@ -487,7 +607,7 @@ class CountedOnce(RuleBasedStateMachine):
         """In the end, when all was read and released, the page says the truth."""
         for gateway in GATEWAYS:
             readings = [(s.uid, s.record()) for s in self.service[gateway]]
-            self.apply(gateway, readings, None, is_complete=True)
+            self.scan(Scan(gateway, readings), None, 3, is_finished=True)
         self.restart()
         self.scrape()
         self.clock.advance(HOLD)
@@ -502,37 +622,42 @@ def rows_of(oracles: dict[GatewayKey, GatewayOracle]) -> int:
     return sum(len(oracle.sessions) for oracle in oracles.values())
 
 
+MET = ("ids reused", "readmitted", "forgotten", "deferred", "undated")
+
+
 def test_what_is_used_is_counted_once_whatever_crashes() -> None:
     """In hundreds of crashes, and through all that makes counting hard."""
     COUNTS.clear()
     run_state_machine_as_test(CountedOnce, settings=settings(examples(1), stateful_step_count=50))
     assert COUNTS["crashes"] >= 300
-    assert min(COUNTS["ids reused"], COUNTS["readmitted"], COUNTS["forgotten"]) > 0
+    assert min(COUNTS[each] for each in MET) > 0
 
 
 def read_partly(ledger: Ledger, _: ManualClock) -> None:
     """Stage a session."""
-    ledger.apply_sessions(("w", "g"), [record("a", 1)], is_complete=False)
+    ledger.open_scan(("w", "g")).add([record("a", 1)])
 
 
 def meet(ledger: Ledger, _: ManualClock) -> None:
     """Read the first complete listing."""
-    ledger.apply_sessions(("w", "g"), [record("a", 2), record("b", 5)], is_complete=True)
+    scan = ledger.open_scan(("w", "g"))
+    scan.add([record("a", 2)])
+    scan.finish([record("b", 5)])
 
 
 def read_clusters(ledger: Ledger, _: ManualClock) -> None:
     """Read the first session clusters."""
-    ledger.apply_session_clusters("w", [cluster("c")])
+    ledger.record_session_clusters("w", [cluster("c")])
 
 
 def read_clusters_again(ledger: Ledger, _: ManualClock) -> None:
     """Read that a cluster failed."""
-    ledger.apply_session_clusters("w", [cluster("c", "error")])
+    ledger.record_session_clusters("w", [cluster("c", "error")])
 
 
 def scrape_and_wait(ledger: Ledger, clock: ManualClock) -> None:
     """Scrape all there is, and let the hold pass."""
-    ledger.scraped(list(ledger.state.amounts), is_prometheus=True)
+    ledger.note_scrape(list(ledger.state.counters), is_prometheus=True)
     clock.advance(HOLD)
     ledger.release()
 
@@ -540,19 +665,19 @@ def scrape_and_wait(ledger: Ledger, clock: ManualClock) -> None:
 def read_news(ledger: Ledger, _: ManualClock) -> None:
     """Read growth, a new session in a new queue, and that one has left."""
     records = [record("a", 7, queue="p"), record("n", 3, queue="new")]
-    ledger.apply_sessions(("w", "g"), records, is_complete=True)
+    ledger.open_scan(("w", "g")).finish(records)
 
 
 def forget(ledger: Ledger, clock: ManualClock) -> None:
     """Forget who left, much later."""
     clock.step(11 * DAYS)
-    ledger.apply_sessions(("w", "g"), [record("a", 8)], is_complete=True)
+    ledger.open_scan(("w", "g")).finish([record("a", 8)])
 
 
 def readmit(ledger: Ledger, _: ManualClock) -> None:
     """Read a session again that was forgotten."""
     records = [record("a", 8), record("b", 5)]
-    ledger.apply_sessions(("w", "g"), records, is_complete=True)
+    ledger.open_scan(("w", "g")).finish(records)
 
 
 SCRIPT = (
@@ -588,12 +713,12 @@ def play(fuse: Fuse, instants: int | None) -> tuple[dict[Key, int], bool]:
             )
             todo[0](ledger, clock)
             fuse.burn()
-            amounts = ledger.state.amounts
+            amounts = ledger.state.counters
             assert page.keys() <= amounts.keys()
             for key, amount in amounts.items():
                 if key.metric.kind == "counter":
-                    assert page.get(key, 0) <= amount.shown <= amount.value
-                    page[key] = amount.shown
+                    assert page.get(key, 0) <= amount.published <= amount.actual
+                    page[key] = amount.published
             fuse.burn()
             todo.pop(0)
         except Crash:
@@ -602,7 +727,7 @@ def play(fuse: Fuse, instants: int | None) -> tuple[dict[Key, int], bool]:
             ledger = None
             fuse.revive()
     assert ledger is not None
-    values = {key: amount.value for key, amount in ledger.state.amounts.items()}
+    values = {key: amount.actual for key, amount in ledger.state.counters.items()}
     ledger.close()
     fuse.arm(None)
     return values, fuse.crashes > crashes

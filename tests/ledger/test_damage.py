@@ -52,7 +52,7 @@ OPENINGS: dict[str, Callable[[Path], object]] = {
 def path(tmp_path: Path) -> Path:
     """Give the path of a ledger that counted something."""
     made = opened(tmp_path / "ledger.db", hold=90)
-    made.apply_session_clusters(GATEWAY[0], [cluster()])
+    made.record_session_clusters(GATEWAY[0], [cluster()])
     listed(made, record(cu=5))
     listed(made, record(cu=4))
     made.close()

@@ -278,10 +278,10 @@ def test_a_file_of_version_1_is_taken_over(path: Path) -> None:
     db.close()
     ledger = opened(old)
     assert values(ledger) == {"q": 12, "dev": 7}
-    assert ledger.listed(Scope("", "cn-hangzhou", "w-1")) == 1
-    assert ledger.listed(Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", "w-1", "lc-1")) == 3
-    assert ledger.listed(Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")) == 1
-    assert ledger.listed(Scope("", "cn-hangzhou")) == 0
+    assert ledger.listed_count(Scope("", "cn-hangzhou", "w-1")) == 1
+    assert ledger.listed_count(Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", "w-1", "lc-1")) == 3
+    assert ledger.listed_count(Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")) == 1
+    assert ledger.listed_count(Scope("", "cn-hangzhou")) == 0
     later = record("later", 100, created=3_356_700_000_000)  # before that of the forgotten one
     listed(ledger, record("a", 9), later, complete=False)
     assert values(ledger) == {"q": 112, "dev": 7}

@@ -55,7 +55,7 @@ def test_a_partial_walk_starts_no_counters() -> None:
     """What a partial walk brings before first contact is staged, without any series."""
     ledger = memory()
     listed(ledger, record("a", 5), complete=False)
-    assert ledger.state.amounts == {}
+    assert ledger.state.counters == {}
     assert ledger.state.sessions == 1
 
 
@@ -66,7 +66,7 @@ def test_what_is_staged_survives_a_restart_and_adds_nothing(tmp_path: Path) -> N
     listed(first, record("a", 5), record("gone", 2), complete=False)
     first.close()
     second = opened(path)
-    assert second.state.amounts == {}
+    assert second.state.counters == {}
     assert second.state.sessions == 2
     listed(second, record("a", 6), record("b", 1))
     assert values(second) == {"q": 9}
@@ -131,7 +131,7 @@ def test_an_unreadable_record_does_not_leave() -> None:
     """A session whose record cannot be read is still listed."""
     ledger = memory()
     listed(ledger, record("a", 5), record("b", 5))
-    ledger.apply_sessions(GATEWAY, [record("a", 5)], is_complete=True, unreadable=frozenset("b"))
+    listed(ledger, record("a", 5), unreadable="b")
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 0
     listed(ledger, record("a", 5))
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 1
@@ -289,15 +289,15 @@ def test_a_clock_that_steps_changes_no_total(step: float) -> None:
 
 def born(ledger: Ledger) -> None:
     """Let a gateway appear in a discovery that an earlier one lacked."""
-    ledger.note_gateways(GATEWAY[0], [])
-    ledger.note_gateways(GATEWAY[0], [Gateway(GATEWAY[1], queue="own")])
+    ledger.record_gateways(GATEWAY[0], [])
+    ledger.record_gateways(GATEWAY[0], [Gateway(GATEWAY[1], queue="own")])
 
 
 def test_a_gateway_that_is_born_meanwhile_starts_at_zero() -> None:
     """All that a gateway lists that an earlier discovery lacked is an increase."""
     ledger = memory(hold=90)
-    ledger.note_gateways("w-1", [])
-    ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
+    ledger.record_gateways("w-1", [])
+    ledger.record_gateways("w-1", [Gateway("lc-1", queue="q")])
     assert values(ledger) == {"q": 0}
     listed(ledger, record(cu=5))
     assert values(ledger) == {"q": 5}
@@ -308,7 +308,7 @@ def test_the_gateways_of_a_first_discovery_have_a_past() -> None:
     """A gateway that the first discovery found starts with what it lists, also when seen again."""
     ledger = memory(hold=90)
     for _ in range(2):
-        ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
+        ledger.record_gateways("w-1", [Gateway("lc-1", queue="q")])
     assert values(ledger) == {}
     listed(ledger, record(cu=5))
     assert shown(ledger) == {"q": 5}
@@ -319,7 +319,7 @@ def test_a_gateway_that_was_forgotten_but_is_not_gone_has_a_past(tmp_path: Path)
     path = tmp_path / "ledger.db"
     for hold in (0.0, 90.0):
         ledger = opened(path, hold=hold)
-        ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
+        ledger.record_gateways("w-1", [Gateway("lc-1", queue="q")])
         listed(ledger, record(cu=5))
         assert values(ledger) == shown(ledger) == {"q": 5}
         ledger.close()
@@ -329,9 +329,9 @@ def test_a_gateway_that_was_forgotten_but_is_not_gone_has_a_past(tmp_path: Path)
 def test_a_gateway_that_is_counted_already_is_not_new() -> None:
     """A discovery does not touch a gateway that was polled without being discovered."""
     ledger = memory(hold=90)
-    ledger.note_gateways("w-1", [])
+    ledger.record_gateways("w-1", [])
     listed(ledger, record(cu=5))
-    ledger.note_gateways("w-1", [Gateway("lc-1", queue="q")])
+    ledger.record_gateways("w-1", [Gateway("lc-1", queue="q")])
     listed(ledger, record(cu=5))
     assert values(ledger) == shown(ledger) == {"q": 5}
 
@@ -340,7 +340,7 @@ def test_a_gateway_added_later_starts_with_what_it_lists() -> None:
     """First contact is per gateway: one that is configured months later has a past of its own."""
     ledger = memory(hold=90)
     listed(ledger, record(cu=5))
-    ledger.apply_sessions(("w-1", "lc-2"), [record(cu=1000, queue="other")], is_complete=True)
+    listed(ledger, record(cu=1000, queue="other"), gateway=("w-1", "lc-2"))
     assert values(ledger) == {"q": 5, "other": 1000}
     assert shown(ledger) == {"q": 5, "other": 1000}
 
@@ -389,4 +389,4 @@ def test_a_listing_that_says_nothing_new_writes_no_row(tmp_path: Path) -> None:
     before = ledger.state
     listed(ledger, *rows)
     assert wal.stat().st_size == size
-    assert ledger.state.amounts == before.amounts
+    assert ledger.state.counters == before.counters

@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.catalog import LIVY_CU_HOURS
-from exporter.ledger.counting import Row
+from exporter.ledger.counting import SessionRow
 from exporter.ledger.matching import match
 from exporter.model import LivySession
 from tests.support.ledger_builders import listed, memory, record, row, values
@@ -12,7 +12,9 @@ A = 1_000_000
 """A create time."""
 
 
-def matched(rows: list[Row], records: list[LivySession]) -> list[tuple[int | None, list[int]]]:
+def matched(
+    rows: list[SessionRow], records: list[LivySession]
+) -> list[tuple[int | None, list[int]]]:
     """Give serial (`None` for a new session) and places of the records, for each session."""
     found = [
         (
@@ -141,9 +143,9 @@ def test_the_same_id_at_two_gateways_is_two_sessions() -> None:
     ledger = memory()
     gateways = (("w-1", "a"), ("w-1", "b"), ("w-2", "a"))
     for gateway in gateways:
-        ledger.apply_sessions(gateway, [record(cu=5)], is_complete=True)
+        listed(ledger, record(cu=5), gateway=gateway)
     assert {
-        key.labels: amount.value
-        for key, amount in ledger.state.amounts.items()
+        key.labels: amount.actual
+        for key, amount in ledger.state.counters.items()
         if key.metric is LIVY_CU_HOURS
     } == {(*gateway, "q"): 5 for gateway in gateways}

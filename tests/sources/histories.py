@@ -1,5 +1,6 @@
 """A gateway with a long history, the source that reads it, and what a whole reading would say."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -134,6 +135,7 @@ class Long:
         is_open: Callable[[int], bool] = lambda _: False,
         behaviour: Behaviour | None = None,
         timing: WalkTiming = WalkTiming(),  # noqa: B008 - frozen
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         """Row n is older than row n + 1; `is_open` tells which of them still run."""
         self.clock = ManualClock()
@@ -150,7 +152,7 @@ class Long:
             access_keys=keys,
             behaviour=behaviour or Behaviour(),
         )
-        self.ledger = Ledger(None, clock=self.clock)
+        self.ledger = Ledger(None, clock=self.clock, connect=connect)
         self.source = self.reader(timing)
 
     def reader(self, timing: WalkTiming) -> LivySessions:
@@ -194,9 +196,9 @@ class Long:
     def totals(self) -> dict[tuple[str, tuple[str, ...]], int]:
         """Give what the ledger has counted."""
         return {
-            (key.metric.name, key.labels): amount.value
-            for key, amount in self.ledger.state.amounts.items()
-            if key.metric in _COUNTED and amount.value
+            (key.metric.name, key.labels): amount.actual
+            for key, amount in self.ledger.state.counters.items()
+            if key.metric in _COUNTED and amount.actual
         }
 
     def expected(

@@ -1,9 +1,10 @@
 """Short polls say what complete walks would say, whatever happens while pages are read."""
 
 import asyncio
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
-from itertools import count
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,9 +31,7 @@ from exporter.demo import (
 )
 from exporter.demo.calls import Call
 from exporter.demo.faults import FORBIDDEN, Alter, Hang, Page
-from exporter.errors import LedgerError, PollError
-from exporter.ledger import GatewayKey
-from exporter.ledger import Walk as LedgerWalk
+from exporter.errors import PollError
 from exporter.model import LivySession
 from exporter.sources.livy_sessions.history import HistoryBuilder, Row
 from tests.sources.histories import KEY, Long, Model, flat, polled
@@ -282,22 +281,24 @@ async def test_a_walk_goes_on_where_it_failed() -> None:
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 
 
-async def test_a_walk_of_which_something_was_not_counted_begins_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+class FullOnce(sqlite3.Connection):
+    """A connection to a disk that is full when sessions are written for the first time."""
+
+    has_room = False
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """Execute a statement for many rows."""
+        if "INTO session " in sql and not self.has_room:
+            self.has_room = True
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().executemany(sql, parameters)
+
+
+async def test_a_walk_of_which_something_was_not_counted_begins_anew() -> None:
     """The disk was full for a moment, and then the service fell silent: nothing is left out."""
-    long = Long(HistoryOrder.NEWEST_FIRST, 2990)
+    connect = partial(sqlite3.connect, factory=FullOnce)
+    long = Long(HistoryOrder.NEWEST_FIRST, 2990, connect=connect)
     fault = long.cloud.faults.add(Hang(), page=25)
-    stage, pieces = long.ledger.stage_sessions, count(1)
-
-    def stage_but_one(
-        gateway: GatewayKey, records: Sequence[LivySession], walk: LedgerWalk
-    ) -> None:
-        if next(pieces) == 1:
-            raise LedgerError("the disk is full")
-        stage(gateway, records, walk)
-
-    monkeypatch.setattr(long.ledger, "stage_sessions", stage_but_one)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(polled(long), 1.0)
     long.cloud.faults.remove(fault)

@@ -104,4 +104,4 @@ async def test_a_service_that_counts_sessions_but_shows_none_starts_no_counters(
     for _ in range(4):
         with pytest.raises(IncompleteError):
             await polled(long)
-    assert long.ledger.state.amounts == {}
+    assert long.ledger.state.counters == {}

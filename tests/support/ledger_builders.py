@@ -1,14 +1,14 @@
 """Short words for what tests of the ledger say all the time."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.ledger import GatewayKey, Ledger
-from exporter.ledger.counting import Row
+from exporter.ledger.counting import SessionRow
 from exporter.model import LivySession, SessionCluster, Usage
 from tests.support.harness import ManualClock
 
@@ -36,9 +36,9 @@ def record(
     )
 
 
-def row(serial: int = 0, *, created: int | None = 1_000_000, **fields: Any) -> Row:  # noqa: ANN401
+def row(serial: int = 0, *, created: int | None = 1_000_000, **fields: Any) -> SessionRow:  # noqa: ANN401
     """Make a row of session "s" that used nothing."""
-    made = Row("s", serial, created, QUEUE, USER, 0, 0, 0, 0, "", None, None)
+    made = SessionRow("s", serial, created, QUEUE, USER, 0, 0, 0, 0, "", None, None)
     return made._replace(**fields)
 
 
@@ -81,16 +81,26 @@ def opened(
     )
 
 
-def listed(ledger: Ledger, *records: LivySession, complete: bool = True) -> None:
-    """Let the ledger read a listing of the gateway."""
-    ledger.apply_sessions(GATEWAY, records, is_complete=complete)
+def listed(
+    ledger: Ledger,
+    *records: LivySession,
+    complete: bool = True,
+    unreadable: Collection[str] = (),
+    gateway: GatewayKey = GATEWAY,
+) -> None:
+    """Let the ledger read a whole scan of a gateway, or a batch of one that is not finished."""
+    scan = ledger.open_scan(gateway)
+    if complete:
+        scan.finish(records, unreadable=unreadable)
+    else:
+        scan.add(records)
 
 
 def values(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, int]:
     """Give the exact values of a metric by its last label (the gateway, where it has no other)."""
     return {
-        key.labels[-1]: amount.value
-        for key, amount in ledger.state.amounts.items()
+        key.labels[-1]: amount.actual
+        for key, amount in ledger.state.counters.items()
         if key.metric is metric
     }
 
@@ -98,8 +108,8 @@ def values(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, 
 def shown(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, int]:
     """Give what the page may say of a metric, likewise."""
     return {
-        key.labels[-1]: amount.shown
-        for key, amount in ledger.state.amounts.items()
+        key.labels[-1]: amount.published
+        for key, amount in ledger.state.counters.items()
         if key.metric is metric
     }
 

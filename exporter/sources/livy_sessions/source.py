@@ -11,7 +11,7 @@ from exporter import catalog
 from exporter.api import PAGE_SIZE, Client
 from exporter.clock import Clock
 from exporter.errors import ApiError, IncompleteError, LedgerError, PollError, ServerError
-from exporter.ledger import GatewayKey, Ledger, SessionKey, Walk
+from exporter.ledger import GatewayKey, GatewayScan, Ledger, SessionKey
 from exporter.model import LivySession, Page, Source, Target
 from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet, WalkProgress, groups_of
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
@@ -97,7 +97,7 @@ class LivySessions:
         self._limits = limits
         self._timing = timing
         self._kept = kept_series(self._gateway)
-        self._guard = DisappearanceGuard(partial(ledger.listed, target))
+        self._guard = DisappearanceGuard(partial(ledger.listed_count, target))
         self._lock = asyncio.Lock()
         self._history: History | None = None
         """`None` until a walk is complete, the first one or one that became necessary."""
@@ -108,7 +108,7 @@ class LivySessions:
         self._walk: CompleteWalk | None = None
         self._read_at = 0.0
         """When a page arrived last, of the walk or the check that goes on."""
-        self._staged = Walk()
+        self._scan: GatewayScan | None = None
         self._surprises = 0
         self._gave_up_at = 0.0
         self._depths: list[int] = []
@@ -298,7 +298,7 @@ class LivySessions:
         # Until a walk is complete nothing else is read: it would not know, where it goes on,
         # what was found and counted since it read its first pages.
         self._history = self._check = None
-        self._staged = Walk()
+        self._scan = self._ledger.open_scan(self._gateway)
         self._walk = CompleteWalk(self._watched, self._stage)
         return self._walk
 
@@ -371,30 +371,25 @@ class LivySessions:
             )
 
     async def _stage(self, records: Sequence[LivySession]) -> Watch:
-        staged = self._staged
-        await self._write(lambda: self._ledger.stage_sessions(self._gateway, records, staged))
+        scan = self._scan
+        await self._write(lambda: scan.add(records) if scan else None)
         if self._trouble is not None:
             self._walk = None  # what was not counted now would be missing at its end
         return self._watch()
 
     async def _count(self, records: Sequence[LivySession], left: Sequence[SessionKey] = ()) -> None:
         if records or left:
-            await self._write(
-                lambda: self._ledger.apply_sessions(
-                    self._gateway, records, is_complete=False, left=left
-                )
-            )
+            scan = self._ledger.open_scan(self._gateway)
+            await self._write(lambda: scan.finish(records, left=left, is_complete=False))
 
     async def _finish(self, walk: CompleteWalk, *, is_truncated: bool, is_confirmed: bool) -> None:
-        staged, unreadable = self._staged, frozenset(walk.unreadable)
-        may_miss_some = is_truncated or walk.is_blurred
+        scan, unreadable = self._scan, frozenset(walk.unreadable)
+        if scan is None:
+            return
+        is_complete = not (is_truncated or walk.is_blurred)
         await self._write(
-            lambda: self._ledger.finish_walk(
-                self._gateway,
-                staged,
-                unreadable,
-                is_truncated=may_miss_some,
-                is_confirmed=is_confirmed,
+            lambda: scan.finish(
+                unreadable=unreadable, is_complete=is_complete, is_confirmed=is_confirmed
             )
         )
 

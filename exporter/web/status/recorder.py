@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from exporter import catalog
 from exporter.clock import Clock
-from exporter.ledger import Amount, Key, LedgerState
+from exporter.ledger import CounterValue, Key, LedgerState
 from exporter.model import Scope, Target
 from exporter.snapshot import Failure, Snapshot, TargetView
 
@@ -50,7 +50,7 @@ class Recorder:
         self._read_ledger = state
         self._state = state()
         self._starts = {
-            key: amount.value for key, amount in self._state.amounts.items() if key.metric in _USAGE
+            key: value.actual for key, value in self._state.counters.items() if key.metric in _USAGE
         }
         self._targets: Mapping[Target, TargetView] = {}
         self._failures: dict[Target | Scope, Seen] = {}
@@ -109,19 +109,21 @@ class Recorder:
             return 0
         self._state = state
         return sum(
-            self._burned_by(before.amounts.groups.get(group), amounts)
-            for group, amounts in state.amounts.groups.items()
+            self._burned_by(before.counters.groups.get(group), counters)
+            for group, counters in state.counters.groups.items()
         )
 
-    def _burned_by(self, before: Mapping[Key, Amount] | None, amounts: Mapping[Key, Amount]) -> int:
+    def _burned_by(
+        self, before: Mapping[Key, CounterValue] | None, counters: Mapping[Key, CounterValue]
+    ) -> int:
         """Give what one gateway has burned; of one that is new, nothing is known to be new."""
-        if amounts is before:
+        if counters is before:
             return 0
         burned = 0
-        for key, amount in amounts.items():
+        for key, value in counters.items():
             if key.metric in _USAGE and key not in self._starts:
-                self._starts[key] = amount.value if before is None else 0
+                self._starts[key] = value.actual if before is None else 0
             if key.metric is catalog.LIVY_CU_HOURS:
                 known = before.get(key) if before else None
-                burned += amount.value - (self._starts[key] if known is None else known.value)
+                burned += value.actual - (self._starts[key] if known is None else known.actual)
         return burned

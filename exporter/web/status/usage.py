@@ -25,9 +25,11 @@ def usage(state: LedgerState, recorder: Recorder, names: Names) -> Usage:
     users = _summed(
         state, recorder, catalog.LIVY_PROXY_USER_CU_HOURS, lambda labels: ("", labels[-1])
     )
-    amounts = state.amounts.items()
-    held = sum(each.value - each.shown for key, each in amounts if _is(key, catalog.LIVY_CU_HOURS))
-    over = sum(each.value for key, each in amounts if _is(key, catalog.LIVY_OVERCOUNTED))
+    counters = state.counters.items()
+    held = sum(
+        each.actual - each.published for key, each in counters if _is(key, catalog.LIVY_CU_HOURS)
+    )
+    over = sum(each.actual for key, each in counters if _is(key, catalog.LIVY_OVERCOUNTED))
     return Usage(
         cu_hours_since_start=sum(since for since, _ in queues.values()) / NANO,
         cu_hours=sum(total for _, total in queues.values()) / NANO,
@@ -73,11 +75,11 @@ def _summed(
     owner_of: Callable[[tuple[str, ...]], _Owner],
 ) -> _Sums:
     sums: defaultdict[_Owner, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for key, amount in state.amounts.items():
+    for key, amount in state.counters.items():
         if _is(key, metric):
             owner = owner_of(key.labels)
             since, total = sums[owner]
-            sums[owner] = since + amount.value - recorder.start_of(key), total + amount.value
+            sums[owner] = since + amount.actual - recorder.start_of(key), total + amount.actual
     return dict(sums)
 
 

@@ -10,12 +10,12 @@ from tempfile import mkstemp
 
 from exporter import catalog
 from exporter.errors import LedgerError
-from exporter.ledger.amounts import delete_amounts, read_amounts
+from exporter.ledger.counters import delete_counters, read_counters
+from exporter.ledger.counting import GatewayKey
 from exporter.ledger.file import LedgerFile, check_health, check_owner, is_up_to_date, translated
-from exporter.ledger.gateways import GatewayKey
 from exporter.ledger.reconcile import GatewayRecord
 from exporter.ledger.schema import APPLICATION_ID
-from exporter.ledger.sessions import Sessions
+from exporter.ledger.session_table import SessionTable
 
 _FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
     WHERE workspace_id = ? AND livy_compute_id = ?"""
@@ -42,19 +42,19 @@ def read_gateway(path: Path, gateway: GatewayKey) -> GatewayRecord:
         if found is None:
             return GatewayRecord(gateway)
         gateway_id, contacted, dropped_ms = found
-        amounts = {
-            key: amount
-            for key, amount in read_amounts(db).items()
-            if key.metric in _BY_QUEUE and key.gateway == gateway
+        counters = {
+            key: value
+            for key, value in read_counters(db).items()
+            if key.metric in _BY_QUEUE and key.group == gateway
         }
         return GatewayRecord(
             gateway,
             has_contact=bool(contacted),
             dropped_ms=dropped_ms,
             forgotten=_forgotten(db, gateway_id),
-            rows=tuple(Sessions(db, gateway_id).all()),
+            rows=tuple(SessionTable(db, gateway_id).all()),
             remainder={queue: int(text) for queue, text in db.execute(_REMAINDER, (gateway_id,))},
-            amounts=amounts,
+            counters=counters,
         )
 
 
@@ -156,8 +156,8 @@ def _forget(db: sqlite3.Connection, livy_compute_id: str) -> list[GatewayKey]:
             db.execute(f"DELETE FROM {table} WHERE gateway_id = ?", (gateway_id,))  # noqa: S608
         # The gateway itself stays known: should it still be listed, it is not a new one.
         db.execute(_RESET, (gateway_id,))
-    is_ended = [key for key in read_amounts(db) if key.gateway in gateways]
-    delete_amounts(db, is_ended)
+    is_ended = [key for key in read_counters(db) if key.group in gateways]
+    delete_counters(db, is_ended)
     db.execute("COMMIT")
     return gateways
 

@@ -2,7 +2,7 @@
 
 Prometheus ignores the first sample of a series in `rate()` and `increase()`, and a window
 shorter than a gap does not see what happened in the gap. So a series is held at what was
-last published (or at its starting value) from its birth, or from the start of the process,
+last published (or at its starting value) from its creation, or from the start of the process,
 until some time has passed since the first scrape that showed it.
 """
 
@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 3600.0
 was replaced by a collector that does not name itself, and any reader of the page counts."""
 
 
-class Holding:
+class ReleaseGate:
     """The held series of this process, and when each was first scraped.
 
     All times are monotonic seconds. Scrapes are noted on one thread while another writes.
@@ -28,7 +28,7 @@ class Holding:
     ) -> None:
         """Hold `keys`, each for `hold` seconds from its first scrape; at 0 hold nothing.
 
-        `knows_prometheus` says that it has scraped before, maybe an earlier process.
+        `knows_prometheus` tells that it has scraped before, maybe an earlier process.
         """
         self.is_active = hold > 0
         self._hold = hold
@@ -41,14 +41,14 @@ class Holding:
         self._last_prometheus = started_at
 
     def __len__(self) -> int:
-        """Count the series that are held."""
+        """Return the number of series that are held."""
         return len(self._waiting) + len(self._scraped) if self.is_active else 0
 
     def is_held(self, key: Key) -> bool:
-        """Tell whether the increases of `key` must not show yet."""
+        """Whether the increases of `key` must not be published yet."""
         return self.is_active and (key in self._waiting or key in self._scraped)
 
-    def scraped(self, keys: Container[Key], at: float, *, is_prometheus: bool) -> None:
+    def note_scrape(self, keys: Container[Key], at: float, *, is_prometheus: bool) -> None:
         """Note that a scrape at `at` showed `keys`; only the first one of each counts.
 
         Once Prometheus was seen, other readers of the page do not count as scrapes; nor does
@@ -69,25 +69,25 @@ class Holding:
                 self._scraped[key] = at
 
     def due(self, now: float) -> list[Key]:
-        """Give the series whose hold is over at `now`."""
+        """Return the series whose hold is over at `now`."""
         with self._lock:
             if not self.is_active:
                 return [*self._waiting, *self._scraped]
             over = takewhile(lambda item: now - item[1] >= self._hold, self._scraped.items())
             return [key for key, _ in over]
 
-    def settle(self, *, born: Iterable[Key], released: Iterable[Key]) -> None:
-        """Take up what a committed transaction did: hold what is new, let go what was due."""
+    def settle(self, *, new: Iterable[Key], released: Iterable[Key]) -> None:
+        """Follow a committed transaction: hold new series, and let those go that were released."""
         with self._lock:
             for key in released:
                 self._waiting.pop(key, None)
                 self._scraped.pop(key, None)
             if self.is_active:
-                for key in filter(_can_be_held, born):
+                for key in filter(_can_be_held, new):
                     if key not in self._scraped:
                         self._waiting[key] = None
 
 
 def _can_be_held(key: Key) -> bool:
-    """Tell whether a series has increases that Prometheus could miss; a gauge has none."""
+    """Whether a series has increases that Prometheus could miss; a gauge has none."""
     return key.metric.kind == "counter"

@@ -1,10 +1,10 @@
-"""A walk that is staged piece by piece counts what one complete listing counts."""
+"""A scan that is added in batches counts what one batch of all records counts."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import catalog
-from exporter.ledger import Ledger, Walk
+from exporter.ledger import Ledger
 from exporter.model import LivySession, Usage
 from tests.support.harness import ManualClock
 
@@ -56,12 +56,12 @@ LISTINGS = st.lists(
 def rows_of(ledger: Ledger) -> list[tuple[object, ...]]:
     """Give what the ledger remembers; the serial numbers of an id's sessions are its own affair."""
     columns = "session_id, created_ms, nano_cu_hours, latest_nano_cu_hours, ended, unlisted_at"
-    found = ledger._db.execute(f"SELECT {columns} FROM session")  # noqa: S608, SLF001
-    return sorted(found.fetchall(), key=repr)
+    with ledger._store.reading() as db:  # noqa: SLF001
+        return sorted(db.execute(f"SELECT {columns} FROM session"), key=repr)  # noqa: S608
 
 
 @given(listings=LISTINGS, size=st.integers(1, 4), unreadable=st.sampled_from(["", "a", "b"]))
-def test_a_walk_in_pieces_counts_like_one_listing(
+def test_a_scan_in_batches_counts_like_one_batch(
     listings: list[list[LivySession]], size: int, unreadable: str
 ) -> None:
     """Whatever order the records come in, also where ids are used again."""
@@ -70,27 +70,27 @@ def test_a_walk_in_pieces_counts_like_one_listing(
     for listing in listings:
         clock.advance(60)
         names = frozenset(filter(None, [unreadable]))
-        whole.apply_sessions(GATEWAY, listing, is_complete=True, unreadable=names)
-        walk = Walk()
+        whole.open_scan(GATEWAY).finish(listing, unreadable=names)
+        scan = pieces.open_scan(GATEWAY)
         for start in range(0, len(listing), size):
-            pieces.stage_sessions(GATEWAY, listing[start : start + size], walk)
-        pieces.finish_walk(GATEWAY, walk, names)
+            scan.add(listing[start : start + size])
+        scan.finish(unreadable=names)
         assert rows_of(pieces) == rows_of(whole)
         assert pieces.state.sessions == whole.state.sessions == len(rows_of(whole))
-        assert dict(pieces.state.amounts) == dict(whole.state.amounts)
+        assert dict(pieces.state.counters) == dict(whole.state.counters)
 
 
-def test_before_the_end_of_the_first_walk_there_are_no_series() -> None:
-    """What was staged survives a walk that breaks off, and is part of the start then."""
+def test_before_the_end_of_the_first_scan_there_are_no_series() -> None:
+    """What was added to an abandoned scan is part of the starting values later."""
     ledger = Ledger(None, clock=ManualClock())
-    ledger.stage_sessions(GATEWAY, [record("a", 1, 5, "terminated")], Walk())
-    assert ledger.state.amounts == {}
+    ledger.open_scan(GATEWAY).add([record("a", 1, 5, "terminated")])
+    assert ledger.state.counters == {}
     assert ledger.state.sessions == 1
-    walk = Walk()
-    ledger.stage_sessions(GATEWAY, [record("a", 1, 5, "terminated")], walk)
-    ledger.stage_sessions(GATEWAY, [record("b", 2, 5, "terminated")], walk)
-    ledger.finish_walk(GATEWAY, walk)
-    values = {key.metric: amount.value for key, amount in ledger.state.amounts.items()}
+    scan = ledger.open_scan(GATEWAY)
+    scan.add([record("a", 1, 5, "terminated")])
+    scan.add([record("b", 2, 5, "terminated")])
+    scan.finish()
+    values = {key.metric: amount.actual for key, amount in ledger.state.counters.items()}
     assert values[catalog.LIVY_CU_HOURS] == 10
 
 
@@ -99,7 +99,7 @@ def test_sessions_that_are_known_to_have_left() -> None:
     clock = ManualClock()
     ledger = Ledger(None, clock=clock)
     listing = [record("a", 1, 5, "running"), record("a", 2, 5, "running")]
-    ledger.apply_sessions(GATEWAY, listing, is_complete=True)
-    ledger.apply_sessions(GATEWAY, [], is_complete=False, left=[("a", 10_000)])
+    ledger.open_scan(GATEWAY).finish(listing)
+    ledger.open_scan(GATEWAY).finish(left=[("a", 10_000)], is_complete=False)
     ended = {row[1]: (row[4], row[5]) for row in rows_of(ledger)}
     assert ended == {10_000: ("unknown", clock.now()), 20_000: ("", None)}

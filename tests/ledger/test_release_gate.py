@@ -6,7 +6,7 @@ import pytest
 
 from exporter import catalog
 from exporter.ledger import Ledger
-from exporter.ledger.holding import PATIENCE_SECONDS
+from exporter.ledger.release_gate import PATIENCE_SECONDS
 from tests.support.harness import ManualClock
 from tests.support.ledger_builders import listed, memory, opened, record, shown, values
 
@@ -15,7 +15,7 @@ HOLD = 90.0
 
 def scrape(ledger: Ledger, *, is_prometheus: bool = True) -> None:
     """Scrape the page as it is."""
-    ledger.scraped(list(ledger.state.amounts), is_prometheus=is_prometheus)
+    ledger.note_scrape(list(ledger.state.counters), is_prometheus=is_prometheus)
 
 
 @pytest.fixture
@@ -89,9 +89,9 @@ def test_each_series_has_a_hold_of_its_own(ledger: Ledger, clock: ManualClock) -
 
 def test_a_scrape_counts_for_what_it_showed(ledger: Ledger, clock: ManualClock) -> None:
     """A scrape of an older page says nothing of a series that came since."""
-    page = list(ledger.state.amounts)
+    page = list(ledger.state.counters)
     listed(ledger, record(cu=8), record("new", 4, queue="later"))
-    ledger.scraped(page, is_prometheus=True)
+    ledger.note_scrape(page, is_prometheus=True)
     clock.advance(HOLD)
     ledger.release()
     assert shown(ledger) == {"q": 8, "later": 0}
@@ -259,7 +259,7 @@ def test_a_hold_that_is_switched_off_shows_all_with_the_next_transaction(
 
 def test_the_number_of_held_series_is_known(ledger: Ledger, clock: ManualClock) -> None:
     """Only counters are held, and as many as are not released yet."""
-    counters = [key for key in ledger.state.amounts if key.metric.kind == "counter"]
+    counters = [key for key in ledger.state.counters if key.metric.kind == "counter"]
     assert ledger.state.held_series == len(counters)
     scrape(ledger)
     clock.advance(HOLD)

@@ -1,0 +1,67 @@
+"""How much the last recorded listing of each thing held, and which gateways are new since then."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from exporter.ledger.counting import is_created_after
+from exporter.ledger.store import Transaction
+from exporter.model import Gateway, Scope, Source, Target
+
+_SESSIONS = """SELECT count(*) FROM session JOIN gateway USING (gateway_id)
+    WHERE workspace_id = ? AND livy_compute_id = ? AND unlisted_at IS NULL"""
+_CLUSTERS = """SELECT count(*) FROM session_cluster
+    WHERE workspace_id = ? AND unlisted_at IS NULL"""
+_GATEWAYS = "SELECT coalesce(sum(gateways), 0) FROM discovered WHERE workspace_id = ?"
+_WORKSPACES = """SELECT coalesce(sum(workspaces), 0) FROM region
+    WHERE account = ? AND region_id = ?"""
+_SET_WORKSPACES = """INSERT OR REPLACE INTO region (account, region_id, workspaces)
+    VALUES (?, ?, ?)"""
+_SET_GATEWAYS = "INSERT OR REPLACE INTO discovered (workspace_id, gateways) VALUES (?, ?)"
+_IS_DISCOVERED = "SELECT 1 FROM discovered WHERE workspace_id = ?"
+_KNOWN = "SELECT livy_compute_id FROM gateway WHERE workspace_id = ?"
+_ENTER = """INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)
+    ON CONFLICT DO NOTHING"""
+
+
+def listed_count(db: sqlite3.Connection, work: Target | Scope) -> int:
+    """Return how many records the last recorded listing of `work` held."""
+    values: tuple[str, ...]
+    match work:
+        case Scope(account, region_id, ""):
+            query, values = _WORKSPACES, (account, region_id)
+        case Scope():
+            query, values = _GATEWAYS, (work.workspace_id,)
+        case Target(Source.SESSION_CLUSTERS):
+            query, values = _CLUSTERS, (work.workspace_id,)
+        case _:
+            query, values = _SESSIONS, (work.workspace_id, work.livy_compute_id)
+    count: int = db.execute(query, values).fetchone()[0]
+    return count
+
+
+def record_workspaces(transaction: Transaction, scope: Scope, count: int) -> None:
+    """Record how many workspaces a complete list of an account and region holds."""
+    values = (scope.account, scope.region_id, count)
+    transaction.db.execute(_SET_WORKSPACES, values)
+
+
+def record_gateways(
+    transaction: Transaction,
+    workspace_id: str,
+    gateways: Sequence[Gateway],
+    empty_at: float | None,
+) -> list[Gateway]:
+    """Record a complete list, and return the gateways that an earlier one lacked.
+
+    Where the earlier one was an unconfirmed empty list read at `empty_at`, these are the
+    gateways that were created after it.
+    """
+    db, where = transaction.db, (workspace_id,)
+    known = {livy_compute_id for (livy_compute_id,) in db.execute(_KNOWN, where)}
+    new = [gateway for gateway in gateways if gateway.livy_compute_id not in known]
+    is_first = db.execute(_IS_DISCOVERED, where).fetchone() is None
+    db.executemany(_ENTER, [(workspace_id, gateway.livy_compute_id) for gateway in new])
+    db.execute(_SET_GATEWAYS, (workspace_id, len(gateways)))
+    if not is_first:
+        return new
+    return [each for each in new if empty_at is not None and is_created_after(each, empty_at)]
