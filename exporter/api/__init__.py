@@ -4,7 +4,8 @@ from exporter.api.budget import Budget, OnWait, ignore_waiting
 from exporter.api.client import PAGE_SIZE, Client
 from exporter.api.credentials import CredentialSource, StaticCredentials, VendorCredentials
 from exporter.api.meter import Meter, NullMeter
-from exporter.api.paging import walk_pages, walk_tokens
+from exporter.api.numbered_scan import NumberedScan, PageSteps, ReadRows
+from exporter.api.paging import fetch_page, walk_pages, walk_tokens
 from exporter.api.signing import Credential
 
 __all__ = [
@@ -15,9 +16,13 @@ __all__ = [
     "CredentialSource",
     "Meter",
     "NullMeter",
+    "NumberedScan",
     "OnWait",
+    "PageSteps",
+    "ReadRows",
     "StaticCredentials",
     "VendorCredentials",
+    "fetch_page",
     "ignore_waiting",
     "walk_pages",
     "walk_tokens",

@@ -8,13 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from exporter.api.paging import (
-    MAX_PASSES,
-    MAX_ROWS,
-    MAX_STALE_PAGES,
-    walk_pages,
-    walk_tokens,
-)
+from exporter.api.numbered_scan import MAX_PASSES, MAX_ROWS, MAX_STALE_PAGES
+from exporter.api.paging import walk_pages, walk_tokens
 from exporter.errors import IncompleteError, PagingError, ServerError
 from exporter.model import Listing, Page
 

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.demo import Call, HistoryOrder, SessionKey, World, faults
 from tests.support.harness import Harness
-from tests.support.worlds import empty_world, key, session
+from tests.support.worlds import GATEWAY, WORKSPACE, empty_world, key, session
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +89,29 @@ async def test_what_was_read_before_an_outage_is_not_shown_as_new(rows: int, cam
     assert page.value("livy_session_state", session_id="livy-0", state="error") == 1
     assert page.value("livy_sessions", state="running") == 2 + came
     assert page.has("livy_session_info", session_id="new-0") == bool(came)
+
+
+async def test_sessions_that_slipped_past_the_first_reading_do_not_empty_the_list() -> None:
+    """As many left as came while it was read, so no count told; then they are the oldest."""
+    world = world_with(950, order=HistoryOrder.OLDEST_FIRST)
+
+    def shift(call: Call) -> None:
+        if call.page == 2:
+            h.cloud.before_page = None
+            world.trim_oldest(WORKSPACE, GATEWAY, 40)
+            for number in range(40):
+                world.put_session(session(f"new-{number}", 1, age=-number))
+
+    async with Harness(world) as h:
+        h.cloud.before_page = shift
+        await h.poll()
+        world.trim_oldest(WORKSPACE, GATEWAY, 60)
+        await h.poll()
+        page = h.peek()
+    assert page.value("exporter_target_up", **LIVY) == 1
+    assert sum(page.values("livy_sessions").values()) == 950 - 60
+    assert page.value("livy_sessions", state="running") == 3 + 40
+    assert page.value("livy_sessions_ended_total", state="unknown") == 0
 
 
 async def test_an_interrupted_history_without_an_order_is_counted_and_read_again() -> None:

@@ -108,45 +108,8 @@ INCREASES = Case(
     step=300,
 )
 
-_DIP = "_@5 {}@2 {}@{}"
-"""The daemon is stopped, begins with the totals of its backup, and catches up after the hold."""
-
-RESTORED = Case(
-    "a restored backup that catches up is neither usage nor failures",
-    {
-        **alive("1@1600"),
-        **livy_up("1@1600"),
-        **ledger("1000@60 _@5 1000@1535"),
-        at(CU, QUEUE): f"100@60 {_DIP.format(80, 100, 1533)}",
-        at(ENDED, f"{QUEUE},{BAD}"): f"9@60 {_DIP.format(7, 9, 1533)}",
-    },
-    fires={minute: [] for minute in (59, 66, 70, 82, 84, 100)},
-    values={
-        (minute, f"queue:{PREFIX}livy_cu_hours:{window}"): 0
-        for window, minutes in (("increase15m", 15), ("increase1h", 60), ("increase1d", 1440))
-        for minute in (66 + minutes, 68 + minutes)
-    },
-    only=FAILED,
-)
-
-RESTORED_AT_MIDNIGHT = Case(
-    "a border that is crossed while a restored backup catches up",
-    {
-        **ledger("1000@1434 _@5 1000@1461"),
-        at(CU, QUEUE): f"100@1434 {_DIP.format(80, 100, 1459)}",
-        at(USER_CU, f'{GATEWAY},proxy_user="ann"'): f"7@1434 {_DIP.format(5, 7, 1459)}",
-    },
-    values={
-        (minute, f"{by}_cu_hours:day"): 0
-        for by in (f"queue:{PREFIX}livy", f"user:{PREFIX}livy_proxy_user")
-        for minute in (1430, 1443, 2800)
-    },
-)
-
 GAP_CASES = (
     *gap_cases(),
-    (RESTORED, (FAILED,)),
-    (RESTORED_AT_MIDNIGHT, ()),
     (INCREASES, ()),
     (
         Case(

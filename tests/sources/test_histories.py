@@ -33,7 +33,9 @@ from exporter.demo.calls import Call
 from exporter.demo.faults import FORBIDDEN, Alter, Hang, Page
 from exporter.errors import PollError
 from exporter.model import LivySession
-from exporter.sources.livy_sessions.history import HistoryBuilder, Row
+from exporter.model import Page as ListedPage
+from exporter.sources.livy_sessions.full_scan import HistoryBuilder
+from exporter.sources.livy_sessions.rows import rows_of
 from tests.sources.histories import KEY, Long, Model, flat, polled
 from tests.support.worlds import GATEWAY, WORKSPACE
 
@@ -103,7 +105,7 @@ class Histories(RuleBasedStateMachine):
         requests = long.requests
         with capture_logs() as logs:
             result = self.runner.run(long.source.poll(lambda *_: None))
-        surprises = [each for each in logs if each["event"] == "history_surprised"]
+        surprises = [each for each in logs if each["event"] == "history_diverged"]
         assert surprises == []
         assert result.ledger_error is None
         after = long.listing()
@@ -121,6 +123,25 @@ class Histories(RuleBasedStateMachine):
         assert fitting, "neither the listing before the poll nor the one after it"
         self.model = fitting[0]
         self.check_requests(long.requests - requests, before)
+
+    @rule(actions=st.lists(st.tuples(ACTIONS, CHOICE), max_size=6))
+    def verify(self, actions: list[tuple[str, int]]) -> None:
+        """Verify the whole history when that is due, while things happen; then poll."""
+        long = self.long
+        long.clock.advance(6 * 3600)
+
+        def happen(_call: Call) -> None:
+            if actions:
+                action, choice = actions.pop()
+                act(long, action, self.one_thing(action, choice))
+
+        long.cloud.before_page = happen
+        with capture_logs() as logs:
+            self.runner.run(long.source.check(lambda *_: None))
+        assert [each for each in logs if each["event"] == "history_diverged"] == []
+        for action, choice in actions:
+            act(long, action, self.one_thing(action, choice))
+        self.poll(None)
 
     def one_thing(self, action: str, choice: int) -> int:
         """Let one session leave where there is no order: several would leave in several places."""
@@ -210,7 +231,7 @@ async def test_the_order_may_change_in_the_middle_of_life(order: HistoryOrder) -
     found, requests, events = await polled(long)
     assert found == long.expected(Model(), long.listing())
     assert requests <= 6 + 3
-    assert events == ["history_surprised"]
+    assert events == ["history_diverged"]
     long.create()
     found, requests, events = await polled(long)
     assert found == long.expected(Model(), long.listing())
@@ -228,7 +249,7 @@ async def test_a_violation_that_changes_the_count_is_noticed_within_one_poll(
     long.world.remove_session(long.rows[456].key)
     found, _, events = await polled(long)
     assert found == long.expected(Model(), long.listing())
-    assert events == ["history_surprised"]
+    assert events == ["history_diverged"]
 
 
 @pytest.mark.parametrize("order", ORDERED)
@@ -262,7 +283,7 @@ async def test_any_other_violation_is_noticed_at_the_next_complete_walk(
 async def test_without_a_usable_order_every_poll_is_a_complete_walk() -> None:
     """And a warning says so, once."""
     long = Long(HistoryOrder.SHUFFLED, 590)
-    assert (await polled(long))[1:] == (6, ["no_usable_order"])
+    assert (await polled(long))[1:] == (6, ["listing_order_unknown"])
     assert (await polled(long))[1:] == (6, [])
 
 
@@ -388,5 +409,5 @@ def test_as_many_queues_as_sessions() -> None:
     count = 2**16 + 1
     builder = HistoryBuilder()
     sessions = (LivySession(f"s{each}", "running", queue=f"q{each}") for each in range(count))
-    builder.add(map(Row.of, sessions), is_late=False)
+    builder.add(rows_of(ListedPage(tuple(sessions))), is_late=False)
     assert len(builder.build({}).counts()) == count

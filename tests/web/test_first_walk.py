@@ -69,7 +69,7 @@ async def test_the_log_has_a_line_about_it_now_and_then() -> None:
     with capture_logs() as logs:
         async with first_walk() as (_, end):
             await end()
-    lines = [each for each in logs if each["event"] == "walk_goes_on"]
+    lines = [each for each in logs if each["event"] == "scan_progress"]
     assert [(each["pages"], each["expected"]) for each in lines] == [
         (4, PAGES),
         (7, PAGES),

@@ -12,15 +12,26 @@ the next polls be short. What holds:
 Settled is a session that ended and did not change for `livy.settle-after`. One in a state
 outside the documented vocabulary is open until it has an end time, and settles from then on.
 
-    planner      which page a short poll reads next (with `front` and `aligning`): pure
-    history      what is remembered, in columns; `watching`: what must be read again: pure
-    checking     a complete walk beside the polls, against what is remembered: pure
-    walking      a complete walk from nothing: staged in the ledger as it goes
-    source       who asks which of them, and does the I/O
-    series       from sessions to samples: pure
+
+    source            chooses the scan, drives it, and publishes
+    driver            the I/O of a scan: reads its pages, records in the ledger what they report
+
+    full_scan         all pages from nothing
+    incremental_scan  the pages that may have changed: with `head_scan`, `alignment`
+    verification      an incremental scan of everything, beside the polls
+
+    history           what is remembered, in columns (`columns`)
+    rows              what makes a row of a page the row of a session
+    settling          which rows have to be read again
+    trust             whether the order of the listing is believed, and its end
+    series            from sessions to samples
+
+A scan is a value without I/O: `next_page()` is the number of the page to read, or `None` at the
+end; `take(number, page)` takes it; then comes the result. A scan that fails is kept, and goes
+on where it was. Whatever disproves the order is a `ListingDiverged`, and a full scan follows.
 """
 
-from exporter.sources.livy_sessions.series import kept_series, samples
-from exporter.sources.livy_sessions.source import LivySessions, SeriesLimits, WalkTiming
+from exporter.sources.livy_sessions.series import SeriesLimits, kept_series, samples
+from exporter.sources.livy_sessions.source import LivySessions, WalkTiming
 
 __all__ = ["LivySessions", "SeriesLimits", "WalkTiming", "kept_series", "samples"]

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 
 class Texts(Sequence[str]):
@@ -16,36 +17,40 @@ class Texts(Sequence[str]):
         self._skipped = skipped
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> "Texts":
-        """Pack texts."""
+    def of(cls, texts: Iterable[bytes]) -> "Texts":
+        """Pack texts, each encoded by `encoded`."""
         return cls(*_packed(texts, 0))
 
     def __len__(self) -> int:
-        """Count the texts."""
         return len(self._ends) - self._skipped
 
     def __getitem__(self, index: int) -> str:  # type: ignore[override]  # no slices: see spliced
-        """Give the text at `index`, from 0."""
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        at = index + self._skipped
-        start = self._ends[at - 1] if at else 0
-        return self._data[start : self._ends[at]].decode("utf-8", "surrogatepass")
+        return self._piece(index).decode("utf-8", "surrogatepass")
 
-    def spliced(self, gone: int, kept: int, more: Iterable[str]) -> "Texts":
-        """Give the texts from `gone` up to `kept`, and then `more`."""
+    def spliced(self, gone: int, kept: int, more: Iterable[bytes]) -> "Texts":
+        """Return the texts from `gone` up to `kept`, and then `more`."""
         first, stop = self._skipped + gone, self._skipped + max(kept, gone)
         if first > len(self._ends) // 2:  # what was skipped costs more than a copy
-            return Texts.of([*(self[index] for index in range(gone, kept)), *more])
+            return Texts.of([*map(self._piece, range(gone, kept)), *more])
         end = self._ends[stop - 1] if stop else 0
         data, ends = _packed(more, end)
         return Texts(self._data[:end] + data, self._ends[:stop] + ends, first)
 
+    def _piece(self, index: int) -> bytes:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        at = index + self._skipped
+        start = self._ends[at - 1] if at else 0
+        return self._data[start : self._ends[at]]
 
-def _packed(texts: Iterable[str], start: int) -> tuple[bytes, "array[int]"]:
-    pieces = [text.encode("utf-8", "surrogatepass") for text in texts]
-    ends = array("Q")
-    for piece in pieces:
-        start += len(piece)
-        ends.append(start)
+
+def encoded(text: str) -> bytes:
+    """Return a text as it is packed; it may hold what is not valid Unicode."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _packed(texts: Iterable[bytes], start: int) -> tuple[bytes, "array[int]"]:
+    pieces = [*texts]
+    ends = array("Q", accumulate(map(len, pieces), initial=start))
+    del ends[0]
     return b"".join(pieces), ends

@@ -2,13 +2,53 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from exporter import catalog
 from exporter.ledger import GatewayKey
 from exporter.model import LIVY_SESSION_STATES, NANO, LivySession
-from exporter.snapshot import GroupedSamples, Samples, SampleSet
+from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet, groups_of
 from exporter.sources.kept import KeptSeries
+from exporter.sources.livy_sessions.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLimits:
+    """Which sessions get series of their own.
+
+    `ended_retention` is in seconds from the moment a session's end was first seen.
+    """
+
+    ended_retention: float
+    max_sessions: int
+
+
+class Gauges:
+    """Turns a history into what is published; series that do not change are built once."""
+
+    def __init__(self, gateway: GatewayKey, max_sessions: int) -> None:
+        self._gateway = gateway
+        self._max_sessions = max_sessions
+        self._kept = kept_series(gateway)
+
+    @property
+    def records(self) -> Records:
+        """The sessions that have series of their own."""
+        return Records(sessions=self._kept.shown)
+
+    def of(
+        self, history: History, recently_ended: Collection[str], *, is_truncated: bool
+    ) -> Samples:
+        """Return the gauges of a history, of which the end may not be shown."""
+        more = SampleSet()
+        more.add(catalog.HISTORY_TRUNCATED, self._gateway, float(is_truncated))
+        counts = {} if is_truncated else history.counts()
+        records = [*history.records()]
+        found = samples(
+            self._gateway, records, recently_ended, self._max_sessions, self._kept, counts
+        )
+        return GroupedSamples((more.freeze(), *groups_of(found)))
 
 
 def kept_series(gateway: GatewayKey) -> KeptSeries[LivySession]:

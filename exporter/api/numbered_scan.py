@@ -1,0 +1,234 @@
+"""Which numbered page to read next, until a listing is complete. Pure.
+
+Numbered pages shift while they are read. Rows that move to later pages (new rows before them)
+are only read twice. Rows that move to earlier pages (rows before them are gone) can slip past a
+scan that goes up, but then the service's count falls, and such a row cannot slip past a scan that
+goes *down*: so from the page before each fall on, pages are read again downwards, as far as the
+fall can have moved a row.
+
+A row that goes after it was read stays in the listing: the next scan lacks it.
+
+What cannot be noticed: rows that go and rows that come in equal number between two pages, in an
+order with the oldest first (the count stays, while rows move to earlier pages); rows that move
+among the others; and any of it where the service tells no count. The next scan finds such a row.
+"""
+
+from collections.abc import Generator, Hashable
+from contextlib import suppress
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+from exporter.errors import IncompleteError, PagingError
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+MAX_ROWS: Final = 250_000
+"""Rows of one listing: two and a half times the longest history that is known. A session in memory
+takes some 700 bytes, and the process should stay below 256 MB."""
+
+MAX_PAGES: Final = 10_000
+"""Pages on the way from the first to the last."""
+
+MAX_STALE_PAGES: Final = 10
+"""Full pages in a row that bring nothing new, before the scan stops believing in an end."""
+
+MAX_PASSES: Final = 3
+"""How often a listing with missing rows is read again before it counts as incomplete."""
+
+REREAD_PASS: Final = 2
+"""The pass that reads everything again, where the first one did not find what came in."""
+
+
+class PageSteps(Generic[P]):
+    """Reads pages in the order of a generator, which yields their numbers and is sent the pages.
+
+    It does no I/O: whoever drives it reads the pages. To go on after an interruption, keep it.
+    """
+
+    def __init__(self, steps: Generator[int, P, None]) -> None:
+        self._steps = steps
+        self._next: int | None = next(steps)
+
+    def next_page(self) -> int | None:
+        """Return the number of the page to read; `None` at the end, or after an error."""
+        return self._next
+
+    def take(self, page: P) -> None:
+        """Take the page that was asked for. Raise what the generator raises."""
+        self._next = None
+        with suppress(StopIteration):
+            self._next = self._steps.send(page)
+
+
+class ReadRows(NamedTuple):
+    """The rows of a page, as far as they matter here: their keys, and how many are new.
+
+    `total` is the count of all rows that the page tells, if it tells one.
+    """
+
+    keys: tuple[Hashable, ...]
+    fresh: int
+    is_first_known: bool
+    total: int | None
+
+
+_Steps: TypeAlias = Generator[int, ReadRows | None, R]
+
+
+class NumberedScan(PageSteps[ReadRows | None]):
+    """One scan over numbered pages. What it takes is `None` for a page refused as past the end.
+
+    `take` raises `IncompleteError` where rows stay missing by the service's count, `PagingError`
+    where the pages do not end. It ends: the way up stops at `max_pages`, or after
+    `MAX_STALE_PAGES` that bring nothing new; the way down and the `MAX_PASSES` over what is
+    missing read no page of theirs twice.
+    """
+
+    def __init__(self, size: int, max_pages: int = MAX_PAGES) -> None:
+        """`size` is the number of rows asked for."""
+        self._size = size
+        self._max_pages = max_pages
+        self.pages = 0
+        """The number of pages that were read."""
+        self.count: int | None = None
+        """The last count that the service told."""
+        self._found = 0
+        self._last = 0
+        self._falls: dict[int, int] = {}
+        """Page after which the count was seen to have fallen → the count as of that page."""
+        self._rose = False
+        super().__init__(self._scan())
+
+    def take(self, page: ReadRows | None) -> None:
+        """Take the page that was asked for."""
+        if page is not None:
+            self.pages += 1
+            self._found += page.fresh
+            self.count = self.count if page.total is None else page.total
+            if self._found > MAX_ROWS:
+                self._next = None
+                raise endless(self.pages, self._found, self.count)
+        super().take(page)
+
+    @property
+    def expected_pages(self) -> int | None:
+        """The number of pages by the service's count."""
+        return None if self.count is None else max(1, -(-self.count // self._size))
+
+    @property
+    def _is_short(self) -> bool:
+        return self.count is not None and self._found < self.count
+
+    def _scan(self) -> _Steps[None]:
+        yield from self._go_up()
+        yield from self._go_down()
+        for number in range(1, MAX_PASSES + 1):
+            if not self._is_short:
+                return
+            if number == REREAD_PASS and self._rose:  # new rows came in, but not at the ends
+                yield from self._go_up()
+                yield from self._go_down()
+            else:
+                yield from self._read_ends()
+        if self._is_short:
+            raise IncompleteError(
+                f"The service counts {self.count} rows, but its {self._last} pages hold "
+                f"{self._found} ({self.pages} readings)",
+                advice="The next poll tries again; if it stays, the service does not show all of "
+                "it.",
+            )
+
+    def _go_up(self) -> _Steps[None]:
+        """Read from page 1 to the end, noting after which pages the count fell."""
+        stale = number = 0
+        edges: list[tuple[Hashable, ...]] = []
+        while stale < MAX_STALE_PAGES:
+            number += 1
+            before = self.count
+            page = yield number
+            if page is None:
+                number -= 1
+                if self._is_short and before is not None:  # so it must have fallen since
+                    self._falls[number] = before
+                break
+            self._note_change(number - 1, before)
+            if self._is_end(page, repeats=page.keys in edges):
+                break
+            if number >= self._max_pages:
+                raise endless(self.pages, self._found, self.count)
+            edges = [*edges[:1], page.keys]
+            stale = 0 if page.fresh else stale + 1
+        self._last = number
+
+    def _note_change(self, after: int, before: int | None) -> None:
+        now = self.count
+        if before is None or now is None:
+            return
+        if now < before:
+            self._falls[after] = max(before, self._falls.get(after, 0))
+        self._rose = self._rose or now > before
+
+    def _is_end(self, page: ReadRows, *, repeats: bool) -> bool:
+        """Whether this page is the end.
+
+        What a page past the end holds is not documented: nothing, the last page, the first.
+        """
+        if len(page.keys) < self._size:
+            return True
+        if page.fresh:
+            return False
+        return repeats if self.count is None else not self._is_short
+
+    def _go_down(self) -> _Steps[None]:
+        """Read the pages again that rows may have slipped to, from the last to the first.
+
+        Rows skipped after page n lay right behind it. Since then they moved to the front by at
+        most what the count has fallen by; going down, no further fall can hide them.
+        """
+        falls, self._falls = self._falls, {}
+        goes_on = False
+        for number in range(max(falls, default=0), 0, -1):
+            if goes_on or any(
+                min(after, self._lowest(after, count)) <= number <= after
+                for after, count in falls.items()
+            ):
+                page = yield number
+                # Where a page begins with news, the rows above it may be news, too.
+                goes_on = page is None or not page.is_first_known
+
+    def _lowest(self, after: int, count: int) -> int:
+        fallen = count - (self.count or 0)
+        return (after * self._size - fallen) // self._size + 1
+
+    def _read_ends(self) -> _Steps[None]:
+        """Read both ends again, where new rows come in, until nothing is new there."""
+        number, at = 0, self._last
+        fresh = 1
+        while fresh and number < self._last and self._is_short:
+            number += 1
+            page = yield number
+            fresh = page.fresh if page else 0
+        while number < at <= self._max_pages and self._is_short:
+            page = yield at
+            if page is None or not page.fresh:
+                break
+            self._last = at
+            at += 1
+
+
+ADVICE: Final = "Nothing of this listing is used. If this stays, report it to the service."
+
+
+def endless(pages: int, rows: int, count: int | None) -> PagingError:
+    """Return the error of a list that goes on and on."""
+    return PagingError(
+        f"The list does not end: {read_so_far(pages, rows, count)}, and no more than"
+        f" {MAX_ROWS:,} rows of one list are read",
+        advice=ADVICE,
+    )
+
+
+def read_so_far(pages: int, rows: int, count: int | None) -> str:
+    """Return how much of a list was read, of a `count` of rows."""
+    counted = "an unknown number" if count is None else count
+    return f"{pages} pages with {rows} rows of {counted} were read"

@@ -1,0 +1,187 @@
+"""Drives scans: the one place where pages are read, and what they report goes to the ledger."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from exporter.api import Client, fetch_page
+from exporter.clock import Clock
+from exporter.errors import LedgerError, PollError
+from exporter.ledger import GatewayScan, Ledger, SessionKey
+from exporter.model import LivySession, Page, Source, Target
+from exporter.sources.listing import Progress, count_oddities
+from exporter.sources.livy_sessions.alignment import ListingDiverged
+from exporter.sources.livy_sessions.full_scan import FullScan
+from exporter.sources.livy_sessions.incremental_scan import IncrementalScan
+from exporter.sources.livy_sessions.settling import SettlePolicy, presume_ended
+from exporter.telemetry import Telemetry
+
+_log = structlog.get_logger(__name__)
+
+SCAN_PROGRESS = "scan_progress"
+
+BATCH_ROWS = 2000
+"""Rows that are counted in one transaction, and held until then."""
+
+LOG_SECONDS = 15.0
+"""Between two lines about how far a scan has come."""
+
+Scan = FullScan | IncrementalScan
+
+
+@dataclass(slots=True)
+class Recording:
+    """What the ledger takes of one scan.
+
+    Where it fails, `error` says so. The scan goes on, since what it reads is true; but what it
+    has read is not counted, so all of it must be read again.
+    """
+
+    scan: GatewayScan
+    began_at: float
+    error: LedgerError | None = None
+
+
+class Driver:
+    """Reads the pages that the scans of one gateway ask for, and records what they report."""
+
+    def __init__(
+        self,
+        target: Target,
+        client: Client,
+        ledger: Ledger,
+        telemetry: Telemetry,
+        clock: Clock,
+        *,
+        retention: float,
+        settle_after: float,
+    ) -> None:
+        """`retention` is in seconds from the moment a session's end was first seen."""
+        self._target = target
+        self._gateway = (target.workspace_id, target.livy_compute_id)
+        self._client = client
+        self._ledger = ledger
+        self._telemetry = telemetry
+        self._clock = clock
+        self._retention = retention
+        self._settle_after = settle_after
+        self._read_at = self._logged_at = clock.monotonic()
+        self.recently_ended: Collection[str] = frozenset()
+        """The ids of the sessions whose end was first seen less than `retention` ago."""
+
+    @property
+    def pause(self) -> float:
+        """The seconds since a page arrived last."""
+        return self._clock.monotonic() - self._read_at
+
+    @property
+    def policy(self) -> SettlePolicy:
+        """How rows are judged now."""
+        clock = self._clock
+        return SettlePolicy(self._settle_after, clock.now(), clock.monotonic(), self.recently_ended)
+
+    def open_recording(self) -> Recording:
+        """Begin to record a scan."""
+        return Recording(self._ledger.open_scan(self._gateway), self._clock.monotonic())
+
+    def age(self, recording: Recording) -> float:
+        """Return the seconds since a recording was begun."""
+        return self._clock.monotonic() - recording.began_at
+
+    async def run(
+        self,
+        scan: Scan,
+        recording: Recording,
+        progress: Progress,
+        lock: asyncio.Lock | None = None,
+    ) -> None:
+        """Read what `scan` asks for, to its end; its last batch is left to `finish`.
+
+        Raises `PollError` or `ListingDiverged`. What was read until then is counted all the same:
+        usage that was reported is true whether or not the rest could be read. The `lock` is held
+        while a batch is counted.
+        """
+        try:
+            while (number := scan.next_page()) is not None:
+                scan.take(number, await self._page(scan, number, progress))
+                self._tell(scan, progress)
+                if len(scan.uncounted) >= BATCH_ROWS:
+                    await self._count(scan, recording, lock)
+        except (PollError, ListingDiverged):
+            await self._count(scan, recording, lock)
+            raise
+
+    async def finish(
+        self,
+        scan: Scan,
+        recording: Recording,
+        *,
+        left: Sequence[SessionKey] = (),
+        unreadable: Collection[str] = (),
+        is_complete: bool = False,
+        is_confirmed: bool = True,
+    ) -> None:
+        """Count the last batch of a scan, and what only its end tells: which sessions are gone.
+
+        Those that `left` are, and where it `is_complete`, all that were not in it.
+        """
+        finish = partial(
+            recording.scan.finish,
+            [*scan.uncounted],
+            left=left,
+            unreadable=unreadable,
+            is_complete=is_complete,
+            is_confirmed=is_confirmed,
+        )
+        await self._write(recording, finish)
+        scan.settle(self.policy)
+
+    async def _page(self, scan: Scan, number: int, progress: Progress) -> Page[LivySession] | None:
+        read = partial(
+            self._client.livy_sessions_page,
+            *self._gateway,
+            in_bulk=scan.is_long,
+            on_wait=progress,
+        )
+        page = await fetch_page(read, number, scan.count)
+        progress()
+        self._read_at = self._clock.monotonic()
+        if page is None:
+            return None
+        count_oddities(self._telemetry, Source.LIVY_SESSIONS, page)
+        return presume_ended(page, self._clock.now() - self._settle_after)
+
+    def _tell(self, scan: Scan, progress: Progress) -> None:
+        pages, expected = scan.progress
+        if pages == 1:
+            self._logged_at = self._read_at
+        if not scan.is_long:
+            return
+        progress(scan.progress)
+        if self._read_at - self._logged_at >= LOG_SECONDS:
+            self._logged_at = self._read_at
+            _log.info(SCAN_PROGRESS, target=str(self._target), pages=pages, expected=expected)
+
+    async def _count(self, scan: Scan, recording: Recording, lock: asyncio.Lock | None) -> None:
+        if scan.uncounted:
+            async with lock or nullcontext():
+                await self._write(recording, partial(recording.scan.add, [*scan.uncounted]))
+        scan.settle(self.policy)
+
+    async def _write(self, recording: Recording, write: Callable[[], None]) -> None:
+        if recording.error is not None:
+            return
+        since = self._clock.now() - self._retention
+
+        def work() -> frozenset[str]:
+            write()
+            return self._ledger.ended_since(self._gateway, since)
+
+        try:
+            self.recently_ended = await asyncio.to_thread(work)
+        except LedgerError as error:
+            recording.error = error

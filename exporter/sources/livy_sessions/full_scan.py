@@ -1,0 +1,200 @@
+"""Reads the whole of a listing from nothing. Pure."""
+
+from array import array
+from collections.abc import Mapping, Sequence
+
+from exporter.api import NumberedScan, ReadRows
+from exporter.model import NAMELESS, LivySession, Page
+from exporter.snapshot import WalkProgress
+from exporter.sources.livy_sessions.columns import Texts, encoded
+from exporter.sources.livy_sessions.history import (
+    History,
+    Legend,
+    Order,
+    newest_of_repeated,
+    observe,
+)
+from exporter.sources.livy_sessions.rows import NO_TIME, Identities, Row, rows_of
+from exporter.sources.livy_sessions.settling import SettlePolicy, Watched
+
+SMALL_PAGES = 3
+"""A history of so many pages is read completely in every poll: that is as cheap."""
+
+
+class FullScan:
+    """One scan; ask `next_page`, `take` the page, until it is `None`.
+
+    It may pause: a scan with a pause in it is a slow scan, and as complete as any. It ends as a
+    `NumberedScan` does.
+    """
+
+    def __init__(self, known: Mapping[int, Watched], *, size: int) -> None:
+        """`known` are the rows that were watched so far, by their keys."""
+        self._known = known
+        self._size = size
+        self._pages = NumberedScan(size)
+        self._identities = Identities()
+        self._rows = HistoryBuilder()
+        self._nameless: set[tuple[int, int]] = set()
+        self._unjudged: list[Row] = []
+        self._watched: dict[int, Watched] = {}
+        self.uncounted: list[LivySession] = []
+        self.unreadable: set[str] = set()
+        self.deepest = 0
+        """The last page that had rows."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it reads more than a few pages: then it is worth to go on after a failure."""
+        return max(self.progress.pages, self.progress.expected or 0) > SMALL_PAGES
+
+    @property
+    def count(self) -> int | None:
+        """The number of rows, by what the service said last."""
+        return self._pages.count
+
+    @property
+    def progress(self) -> WalkProgress:
+        """How far it has come; it may need a page more than were expected."""
+        pages, expected = self._pages.pages, self._pages.expected_pages
+        return WalkProgress(pages, expected and max(expected, pages))
+
+    @property
+    def is_blurred(self) -> bool:
+        """Whether rows were listed that may be of any session."""
+        return any(name.startswith(NAMELESS) for name in self.unreadable)
+
+    @property
+    def found(self) -> int:
+        """The number of rows; 0 if the service says at the end that there are none any more."""
+        return 0 if self.count == 0 else len(self._rows)
+
+    def next_page(self) -> int | None:
+        """Return the number of the page to read; `None` when the scan is over or has failed."""
+        return self._pages.next_page()
+
+    def take(self, number: int, page: Page[LivySession] | None) -> None:
+        """Take a page, `None` if it was refused as one past the end. Raises `PollError`."""
+        if page is None:
+            self._pages.take(None)
+            return
+        rows = self._identities.of(rows_of(page))
+        self._identities.add_undated(rows)
+        self.unreadable.update(page.malformed)
+        self.uncounted += page.records
+        self._unjudged += rows
+        is_first_known = not rows or rows[0].key in self._rows
+        fresh = self._fresh_nameless(rows, number, page.total_count) if page.malformed else 0
+        fresh += self._rows.add(rows, is_late=number <= self.deepest)
+        self.deepest = max(self.deepest, number) if rows else self.deepest
+        keys = tuple(row.key for row in rows)
+        self._pages.take(ReadRows(keys, fresh, is_first_known, page.total_count))
+
+    def _fresh_nameless(self, rows: Sequence[Row], number: int, count: int | None) -> int:
+        """Count the rows without an id that are the same as others, to the last byte, as `null` is.
+
+        Each is a row all the same, where rows are held against the service's own count; but for
+        those of a page past the end, which shows rows of another page again.
+        """
+        count = self.count if count is None else count
+        if count is None or (number - 1) * self._size >= count:
+            return 0
+        nameless = {(row.key, number) for row in rows if row.name.startswith(NAMELESS)}
+        again = [each for each in nameless - self._nameless if each[0] in self._rows]
+        self._nameless |= nameless
+        return len(again)
+
+    def settle(self, policy: SettlePolicy) -> None:
+        """Judge the rows that were counted."""
+        for row in self._unjudged:
+            before = self._watched.pop(row.key, None) or self._known.get(row.key)
+            found = policy.judge(before, row)
+            if found is not None:
+                self._watched[row.key] = found
+        self._unjudged.clear()
+        self.uncounted.clear()
+
+    def result(self) -> History:
+        """Return the history that was found."""
+        return self._rows.build(self._watched)
+
+
+class HistoryBuilder:
+    """Gathers the rows of a listing in the order in which they are first seen."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self._created = array("q")
+        self._kinds = array("I")
+        self._names: list[bytes] = []
+        self._legend = Legend()
+        self._late: set[int] = set()
+        self._redated: list[Row] = []
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._places)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._places
+
+    def add(self, rows: Sequence[Row], *, is_late: bool) -> int:
+        """Add the rows of a page, or read them again; return how many are new.
+
+        `is_late` tells that the page is not the deepest.
+        """
+        places, kinds, place_of = self._places, self._kinds, self._legend.place
+        before = len(places)
+        for row in rows:
+            next_place = len(kinds)
+            place = places.setdefault(row.key, next_place)
+            if place < next_place:
+                kinds[place] = place_of(row.kind)
+                if row.created_ms not in {NO_TIME, self._created[place]}:
+                    self._created[place] = row.created_ms
+                    self._redated.append(row)
+                continue
+            kinds.append(place_of(row.kind))
+            self._created.append(row.created_ms)
+            self._names.append(encoded(row.name))
+            if is_late:
+                self._late.add(place)
+        return len(places) - before
+
+    def build(self, watched: Mapping[int, Watched]) -> History:
+        """Return the history that was found."""
+        on_time: Sequence[int] = range(len(self._kinds))
+        if self._late:
+            on_time = [at for at in on_time if at not in self._late]
+        order = observe(map(self._created.__getitem__, on_time))
+        places = self._from_old_to_new(on_time, order)
+        keys = array("q", self._places)
+        created = array("q", map(self._created.__getitem__, places))
+        names = Texts.of(map(self._names.__getitem__, places))
+        is_repeated = len(set(self._names)) < len(self._names)
+        index_of = {self._places[key]: 0 for key in watched}
+        index_of.update((at, index) for index, at in enumerate(places) if at in index_of)
+        return History(
+            order,
+            array("q", map(keys.__getitem__, places)),
+            created,
+            array("I", map(self._kinds.__getitem__, places)),
+            names,
+            self._legend.kinds,
+            watched,
+            {key: index_of[self._places[key]] for key in watched},
+            newest_of_repeated(zip(names, created, strict=True)) if is_repeated else {},
+        ).renamed(self._redated)
+
+    def _from_old_to_new(self, on_time: Sequence[int], order: Order | None) -> Sequence[int]:
+        """Put rows that were found late where their create time says; they are few."""
+        places = on_time[::-1] if order is Order.NEWEST_FIRST else on_time
+        if order is None:
+            return [*places, *sorted(self._late)]
+        late = sorted(self._late, key=self._created.__getitem__)
+        merged: list[int] = []
+        for at in places:
+            while late and self._created[late[0]] < self._created[at]:
+                merged.append(late.pop(0))
+            merged.append(at)
+        return [*merged, *late]

@@ -1,0 +1,89 @@
+"""The new end of a listing: which rows came in since it was last read. Pure.
+
+Pages are read from the new end inwards until the known part begins. Read in this direction
+no row can slip past: with the newest row first, what comes in meanwhile pushes rows towards
+the pages still to be read; with the oldest first, what leaves meanwhile pulls them there.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from exporter.sources.livy_sessions.alignment import ListingDiverged, ReadPage
+from exporter.sources.livy_sessions.history import History, Order
+from exporter.sources.livy_sessions.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What was found: the first `kept` known rows were not read, and `tail` was, from old to new.
+
+    The count of the `first` page, which has the newest row, belongs to what is found here; the
+    `last` page is the one where the known part begins.
+    """
+
+    kept: int
+    tail: Sequence[Row]
+    first: ReadPage
+    last: ReadPage
+
+
+def read_head(order: Order, history: History, size: int) -> Generator[int, ReadPage, Head]:
+    """Read the new end. Raises `ListingDiverged`.
+
+    Each page leads one further inwards, so it ends at the other end of the listing at the latest.
+    """
+    is_newest_first = order is Order.NEWEST_FIRST
+    keys, kept = history.keys, len(history)
+    read: dict[int, Row] = {}
+    page = (yield 1) if is_newest_first else (yield from _last_page((kept - 1) // size + 1))
+    first = page
+    while True:
+        if page.is_past_end:
+            raise ListingDiverged("the listing ends where known sessions were expected")
+        rows = page.rows if is_newest_first else page.rows[::-1]
+        kept = _read_on(rows, read, history, kept)
+        if kept < len(keys) and keys[kept] == rows[-1].key:
+            return Head(kept, [*reversed(read.values())], first, page)
+        if page.is_last if is_newest_first else page.number == 1:
+            raise ListingDiverged("no known session is where it was")
+        page = yield page.number + (1 if is_newest_first else -1)
+
+
+def _read_on(rows: Sequence[Row], read: dict[int, Row], history: History, kept: int) -> int:
+    """Add rows, from new to old, to those that were read; return how many known ones are not."""
+    keys = history.keys
+    fresh: set[int] = set()
+    # What is newer than the first reading came in since, and is left to the next poll.
+    overlap = next((at for at, row in enumerate(rows) if row.key in read), 0)
+    for row in rows[overlap:]:
+        if kept and keys[kept - 1] == row.key:
+            kept -= 1
+        elif row.key not in read:
+            fresh.add(row.key)
+        read[row.key] = row
+    if fresh and not fresh.isdisjoint(keys):
+        raise ListingDiverged("known sessions are listed in another order")
+    return kept
+
+
+def _last_page(number: int) -> Generator[int, ReadPage, ReadPage]:
+    """Find the last page, from where it is expected.
+
+    Where no count tells, it is one before an empty one, read after that: rows may have moved
+    there meanwhile.
+    """
+    before, void = None, 0
+    while number:
+        page = yield number
+        page.refuse_repeated(before)
+        before = page
+        is_before_void = page.count is None and page.number + 1 == void
+        if not page.is_past_end and (page.is_last or is_before_void):
+            return page
+        if page.count is not None:
+            number = (page.count - 1) // page.size + 1
+        elif page.is_past_end:
+            void, number = number, number - 1
+        else:
+            number += 1
+    raise ListingDiverged("the listing is empty")

@@ -1,0 +1,210 @@
+"""Reads what may have changed since the history was read, until all is accounted for. Pure.
+
+It goes from the new end to the old one: the new rows, then the pages where the wanted rows are
+expected (their known rank plus the drift observed so far), and, where the count is lower than
+what is known explains, the old end.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Generator, Iterable, Sequence
+
+from exporter.api import PageSteps
+from exporter.ledger import SessionKey
+from exporter.model import LivySession, Page
+from exporter.snapshot import WalkProgress
+from exporter.sources.livy_sessions.alignment import Aligned, Line, ListingDiverged, ReadPage
+from exporter.sources.livy_sessions.head_scan import Head, read_head
+from exporter.sources.livy_sessions.history import Change, History, Order
+from exporter.sources.livy_sessions.rows import Identities, Row, rows_of
+from exporter.sources.livy_sessions.settling import SettlePolicy
+
+SPARE_PAGES = 12
+"""Pages beyond those that are planned that a scan may read before it gives up."""
+
+
+class IncrementalScan:
+    """One scan of a history whose order is known.
+
+    Rows move in one direction only, so each page accounts for rows or shows how far they have
+    moved. What moves faster than it is read ends at a limit, as `ListingDiverged`.
+    """
+
+    is_long = False
+
+    def __init__(
+        self, order: Order, history: History, wanted: Iterable[int] | None = None, *, size: int
+    ) -> None:
+        """`wanted` are the indices of the rows to be seen, those that are unsettled by default."""
+        self._order = order
+        self._history = history
+        self._size = size
+        self._wanted = sorted(history.unsettled() if wanted is None else wanted)
+        self._identities = Identities((key, row.record) for key, row in history.watched.items())
+        self._settled: list[Row] = []
+        """The rows of the page that was read last that were settled before."""
+        self._change: Change | None = None
+        planned = len({index // size for index in self._wanted})
+        self._limit = 2 * planned + SPARE_PAGES + len(history) // size // 2
+        self._steps = PageSteps(self._scan())
+        self.progress = WalkProgress(0, None)
+        self.count: int | None = None
+        self.uncounted: list[LivySession] = []
+
+    def next_page(self) -> int | None:
+        """Return the number of the page to read, `None` when all is accounted for."""
+        return self._steps.next_page()
+
+    def take(self, number: int, page: Page[LivySession] | None) -> None:
+        """Take a page, `None` if there is none. Raises `ListingDiverged`."""
+        page = page or Page()
+        pages, expected = self.progress
+        if pages >= self._limit:
+            raise ListingDiverged("too many pages were needed")
+        self.progress = WalkProgress(pages + 1, expected and max(expected, pages + 1))
+        self.count = self.count if page.total_count is None else page.total_count
+        rows = {row.key: row for row in self._identities.of(rows_of(page))}
+        self._settled.clear()
+        self._steps.take(ReadPage(number, self._size, [*rows.values()], page.total_count))
+        self.uncounted += self._to_count(page)
+
+    def settle(self, _policy: SettlePolicy) -> None:
+        """Forget what is counted by now: it is judged at the end."""
+        self.uncounted.clear()
+
+    def left(self) -> list[SessionKey]:
+        """Return the sessions that are no longer listed, once all is accounted for."""
+        return self._history.left(self._outcome())
+
+    def result(self, policy: SettlePolicy) -> History:
+        """Return the history of now, once all is accounted for."""
+        return self._history.advanced(self._outcome(), policy)
+
+    def _outcome(self) -> Change:
+        if self._change is None:
+            raise ListingDiverged("not all is accounted for")
+        return self._change
+
+    def _to_count(self, page: Page[LivySession]) -> Iterable[LivySession]:
+        return page.records
+
+    def _scan(self) -> Generator[int, ReadPage, None]:
+        head = yield from read_head(self._order, self._history, self._size)
+        rest = _Rest(self._order, self._history, head, self._wanted)
+        tail, found = [*head.tail], dict[int, Row]()
+        while (number := rest.next_page()) is not None:
+            aligned = rest.take((yield number))
+            for index, row in enumerate(aligned.rows, aligned.first):
+                if index >= head.kept:
+                    tail[index - head.kept] = row
+                elif self._may_have_changed(index, row):
+                    found[index] = row
+        self._change = Change(rest.old_end or 0, head.kept, tail, found)
+
+    def _may_have_changed(self, index: int, row: Row) -> bool:
+        if row.key in self._history.watched:
+            return True
+        self._settled.append(row)
+        return self._history.kind(index) != row.kind
+
+
+class _Rest:
+    """What is behind the new end."""
+
+    def __init__(self, order: Order, history: History, head: Head, wanted: Sequence[int]) -> None:
+        first, last = head.first, head.last
+        tail = array("q", (row.key for row in head.tail))
+        self._line = Line(order, history.keys[: head.kept] + tail)
+        self._wanted = [*wanted[: bisect_left(wanted, head.kept)]]
+        self._size = first.size
+        self._drift = 0 if self._line.is_newest_first else head.kept - last.start
+        self._missing = None if first.count is None else len(self._line) - first.count
+        """How many of the line were gone by the count when the newest row was read."""
+        self.old_end: int | None = None
+        """Index of the oldest row that is still listed, once it was seen at the old end."""
+        self._probe: int | None = None
+        self._end: int | None = last.count
+        """No row is at this place or behind it, as far as it is known."""
+        self._before: ReadPage | None = None
+        self._lowest = head.kept
+        self._check_count(is_one_page=first is last)
+        if last.is_last if self._line.is_newest_first else last.number == 1:
+            self.old_end = head.kept
+
+    def _check_count(self, *, is_one_page: bool) -> None:
+        if self._missing is not None and self._missing < 0:
+            raise ListingDiverged("the service counts more sessions than are accounted for")
+        if self._line.is_newest_first:
+            return
+        missing = self._missing or 0
+        is_off = is_one_page and self._missing is not None and self._drift != missing
+        if self._drift < missing or is_off:
+            raise ListingDiverged("the count does not fit the places of the sessions")
+
+    def next_page(self) -> int | None:
+        """Return the number of the page to read next, `None` when all is accounted for."""
+        if self.old_end is not None:
+            del self._wanted[: bisect_left(self._wanted, self.old_end)]
+        if self._wanted:
+            place = self._line.place(self._wanted[-1], self._drift)
+            is_past_end = self._end is not None and place >= self._end
+            return self._old_page() if place < 0 or is_past_end else place // self._size + 1
+        if self.old_end is None:
+            return None if self._missing == 0 else self._old_page()
+        if self.old_end < (self._missing or 0):
+            raise ListingDiverged("sessions are missing that are not the oldest")
+        return None
+
+    def take(self, page: ReadPage) -> Aligned:
+        """Take a page; return where its rows are in the line. Past the end there are none."""
+        self._end = self._end if page.count is None else page.count
+        page.refuse_repeated(self._before)
+        if page.is_past_end:
+            self._take_void(page)
+            return Aligned(0, (), self._drift)
+        self._before = page
+        aligned = self._line.align(page, self._drift)
+        self._drift, self._lowest = aligned.drift, aligned.first
+        if page.count is None and not page.is_last:
+            # What was void may hold rows by now that came in meanwhile pushed there.
+            is_probe = page.number == self._probe or page.start + page.size == self._end
+            self._probe = page.number + 1 if is_probe else self._probe
+            self._end = None if is_probe else self._end
+        stop = bisect_left(self._wanted, aligned.first + len(aligned.rows))
+        del self._wanted[bisect_left(self._wanted, aligned.first) : stop]
+        self._look_for_old_end(page, aligned)
+        return aligned
+
+    def _old_page(self) -> int:
+        """Return the page where the old end is to be seen."""
+        if not self._line.is_newest_first:
+            return 1
+        if self._end is not None:
+            if self._end <= 0:
+                raise ListingDiverged("the listing is empty")
+            return (self._end - 1) // self._size + 1
+        if self._probe is None:
+            self._probe = self._line.place(0, self._drift) // self._size + 1
+        return self._probe
+
+    def _take_void(self, page: ReadPage) -> None:
+        """Take a page past the end: without a count, the one before it is looked at."""
+        if not self._line.is_newest_first:
+            raise ListingDiverged("the listing ends where known sessions were expected")
+        if page.count is None:
+            self._end = page.start
+            if self._before is not None and self._before.number == page.number - 1:
+                self.old_end = max(self.old_end or 0, self._lowest)
+
+    def _look_for_old_end(self, page: ReadPage, aligned: Aligned) -> None:
+        if self._line.is_newest_first:
+            is_end = page.is_last
+            listed = len(self._line) + aligned.drift - aligned.first
+            if is_end and page.count is not None and listed != page.count:
+                raise ListingDiverged("the count does not fit the places of the sessions")
+        else:
+            is_end = page.number == 1
+        if is_end and not aligned.rows:
+            raise ListingDiverged("the oldest sessions are not known")
+        if is_end:
+            self.old_end = max(self.old_end or 0, aligned.first)

@@ -1,0 +1,105 @@
+"""The rows of a listing, and what tells one from another. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import structs
+
+from exporter.ledger import TOLERANCE_MS
+from exporter.model import LivySession, Page
+
+NO_TIME = -1
+"""Stands for a create time that is not known."""
+
+Kind = tuple[str, str] | None
+"""Queue and state; `None` for a row that could not be read."""
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """A row of a page. One that could not be read has a name of the parser's instead of an id.
+
+    `created_ms` is `NO_TIME` where it is not known, `kind` what the row is counted under.
+    """
+
+    name: str
+    record: LivySession | None
+    created_ms: int
+    kind: Kind
+    key: int
+    """The hash of id and create time: ids may be reused by sessions created later."""
+
+
+def rows_of(page: Page[LivySession]) -> list[Row]:
+    """Return the rows of a page in order of listing, including those that could not be read."""
+    rows = [*map(_row, page.records)]
+    unplaced = len(page.malformed) - len(page.malformed_at)
+    places = [*page.malformed_at, *([len(rows) + len(page.malformed)] * unplaced)]
+    for at, name in zip(places, page.malformed, strict=True):
+        rows.insert(at, Row(name, None, NO_TIME, None, hash((name, NO_TIME, True))))
+    return rows
+
+
+def _row(record: LivySession) -> Row:
+    name = record.session_id
+    created = NO_TIME if record.created_ms is None else record.created_ms
+    return Row(name, record, created, (record.queue, record.state), row_key(name, created))
+
+
+def row_key(name: str, created_ms: int) -> int:
+    """Return the key of a readable row."""
+    return hash((name, created_ms, False))
+
+
+class Identities:
+    """Recognises sessions whose create time is told late, or not every time.
+
+    As in the ledger, a row without it is one of the newest session of its id, and a second more
+    or less makes no difference.
+    """
+
+    def __init__(self, known: Iterable[tuple[int, LivySession | None]] = ()) -> None:
+        """`known` are the keys and records of sessions that may still change."""
+        self._known: dict[str, list[tuple[float, int]]] = {}
+        """By id: the create time, infinite where it is not known, and the key."""
+        for key, record in known:
+            if record is not None:
+                self._add(record.session_id, record.created_ms, key)
+
+    def add_undated(self, rows: Iterable[Row]) -> None:
+        """Remember those of `rows` that have no create time."""
+        for row in rows:
+            if row.created_ms == NO_TIME and row.record is not None:
+                self._add(row.name, None, row.key)
+
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """Return `rows` with the keys that they are known by."""
+        if self._known.keys().isdisjoint(row.name for row in rows):
+            return [*rows]
+        present = {row.key for row in rows}
+        return [self._of(row, present) if row.name in self._known else row for row in rows]
+
+    def _add(self, name: str, created_ms: int | None, key: int) -> None:
+        created = float("inf") if created_ms is None else created_ms
+        self._known.setdefault(name, []).append((created, key))
+
+    def _of(self, row: Row, present: Collection[int]) -> Row:
+        known = sorted(self._known[row.name], reverse=True)
+        if row.record is None or any(key == row.key for _, key in known):
+            return row
+        for created, key in known:
+            is_undated = row.created_ms == NO_TIME or created == float("inf")
+            is_same = is_undated or abs(row.created_ms - created) <= TOLERANCE_MS
+            if is_same and key not in present:
+                return structs.replace(row, key=key)
+        return row
+
+
+def changed_keys(rows: Iterable[Row]) -> Mapping[int, int]:
+    """Return the key of now for each row that is known by another create time."""
+    return {
+        row.key: key
+        for row in rows
+        if row.record is not None
+        and row.created_ms != NO_TIME
+        and row.key != (key := row_key(row.name, row.created_ms))
+    }

@@ -1,0 +1,373 @@
+"""Scans as values, driven in a plain loop, while the listing changes between any two pages."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from exporter.errors import IncompleteError
+from exporter.model import LivySession, Page
+from exporter.sources.livy_sessions.alignment import ListingDiverged
+from exporter.sources.livy_sessions.driver import Scan
+from exporter.sources.livy_sessions.full_scan import FullScan
+from exporter.sources.livy_sessions.history import History, Order
+from exporter.sources.livy_sessions.incremental_scan import SPARE_PAGES, IncrementalScan
+from exporter.sources.livy_sessions.settling import SettlePolicy
+from exporter.sources.livy_sessions.verification import Verification
+from tests.support.budgets import examples
+
+ORDERS = st.sampled_from(Order)
+PAST_END = st.sampled_from(["empty", "repeat"])
+POLICY = SettlePolicy(settle_after=1800.0, now=1e9, monotonic=1e6, recently_ended=())
+
+
+@dataclass
+class Service:
+    """A history of rows 0, 1, 2 …, of which the listing shows those from `start` to `stop`."""
+
+    order: Order
+    size: int
+    stop: int
+    start: int = 0
+    has_count: bool = True
+    past_end: str = "empty"
+    requests: int = 0
+    read: set[int] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def place(self, row: int) -> int:
+        """Return the place of a row in the listing, from 0."""
+        is_newest_first = self.order is Order.NEWEST_FIRST
+        return self.stop - 1 - row if is_newest_first else row - self.start
+
+    def page(self, number: int) -> Page[LivySession]:
+        """Serve a page."""
+        self.requests += 1
+        first = (number - 1) * self.size
+        if first >= len(self) and self.past_end == "repeat":
+            first = max(len(self) - 1, 0) // self.size * self.size
+        places = range(first, min(first + self.size, len(self)))
+        is_newest_first = self.order is Order.NEWEST_FIRST
+        rows = [self.stop - 1 - at if is_newest_first else self.start + at for at in places]
+        self.read.update(rows)
+        return page_of(rows, len(self) if self.has_count else None)
+
+
+def page_of(rows: list[int], count: int | None) -> Page[LivySession]:
+    """Return a page of ended sessions; a row of a lower number was created earlier."""
+    sessions = (LivySession(str(row), "terminated", created_ms=10_000 * (row + 9)) for row in rows)
+    return Page(tuple(sessions), total_count=count)
+
+
+def drive(
+    scan: Scan,
+    page: Callable[[int], Page[LivySession]],
+    between: Callable[[], None] = lambda: None,
+) -> int:
+    """Read what a scan asks for; return how many pages that were."""
+    pages = 0
+    while (number := scan.next_page()) is not None:
+        pages += 1
+        scan.take(number, page(number))
+        scan.settle(POLICY)
+        between()
+    return pages
+
+
+def history_of(order: Order, rows: int, size: int) -> History:
+    """Return the history of rows 0 up to `rows`."""
+    scan = FullScan({}, size=size)
+    drive(scan, Service(order, size, rows).page)
+    return scan.result()
+
+
+def listed(history: History) -> list[int]:
+    """Return the rows of a history, from old to new."""
+    return [int(name) for name in history.names]
+
+
+MOVES = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=30)
+
+
+def moving(service: Service, moves: list[tuple[int, int]], most: int) -> Callable[[], None]:
+    """Let up to `most` rows come and go at each call, as long as there are `moves`."""
+
+    def move() -> None:
+        if moves:
+            came, went = moves.pop()
+            service.stop += came % (most + 1)
+            service.start += went % (most + 1)
+
+    return move
+
+
+@examples(4)
+@given(
+    order=ORDERS,
+    size=st.integers(2, 5),
+    count=st.integers(60, 90),
+    wanted=st.one_of(st.none(), st.sets(st.integers(0, 59), max_size=12)),
+    before=st.tuples(st.integers(0, 12), st.integers(0, 12)),
+    moves=MOVES,
+    has_count=st.booleans(),
+    past_end=PAST_END,
+)
+def test_a_history_that_moves_at_its_ends_is_accounted_for(
+    order: Order,
+    size: int,
+    count: int,
+    wanted: set[int] | None,
+    before: tuple[int, int],
+    moves: list[tuple[int, int]],
+    has_count: bool,  # noqa: FBT001
+    past_end: str,
+) -> None:
+    """What is found was listed at an instant, and every wanted row in it was read.
+
+    A verification wants all of them.
+    """
+    history = history_of(order, count, size)
+    service = Service(order, size, count, has_count=has_count, past_end=past_end)
+    # Without a count, a page past the end that repeats the last one cannot be told from it.
+    assume(has_count or past_end == "empty" or order is Order.NEWEST_FIRST)
+    service.stop += before[0]
+    service.start += before[1]
+    at_start = (service.start, service.stop)
+    scan: IncrementalScan
+    if wanted is None:
+        scan = Verification(order, history, size=size)
+    else:
+        scan = IncrementalScan(order, history, wanted, size=size)
+    may_give_up = not has_count and (bool(moves) or past_end == "repeat")
+    try:
+        drive(scan, service.page, moving(service, moves, most=min(2, size - 1)))
+    except ListingDiverged:
+        # Then a full scan follows: dearer, but never wrong.
+        assert may_give_up
+        return
+    found = listed(scan.result(POLICY))
+    assert found == [*range(found[0], found[-1] + 1)]
+    assert at_start[0] <= found[0] <= service.start
+    assert at_start[1] <= found[-1] + 1 <= service.stop
+    expected = range(count) if wanted is None else wanted
+    assert {row for row in expected if row >= found[0]} <= service.read
+    assert [name for name, _ in scan.left()] == [str(row) for row in range(found[0])]
+
+
+@examples(2)
+@given(
+    order=ORDERS,
+    size=st.integers(2, 5),
+    is_verification=st.booleans(),
+    data=st.data(),
+)
+def test_every_scan_ends(
+    order: Order,
+    size: int,
+    is_verification: bool,  # noqa: FBT001
+    data: st.DataObject,
+) -> None:
+    """Whatever a service answers, a scan ends within a number of pages known beforehand."""
+    history = history_of(order, 60, size)
+    rows = st.lists(st.integers(0, 70), max_size=size, unique=True)
+    if is_verification:
+        scan: IncrementalScan = Verification(order, history, size=size)
+    else:
+        scan = IncrementalScan(order, history, {0, 30}, size=size)
+    pages = 2 * (60 // size + 1) + SPARE_PAGES + 60 // size // 2
+
+    def answer(number: int) -> Page[LivySession]:
+        places = range((number - 1) * size, min(number * size, 60))
+        usual = [59 - at if order is Order.NEWEST_FIRST else at for at in places]
+        count = data.draw(st.one_of(st.none(), st.sampled_from([60, 60, 61, 900])))
+        return page_of(data.draw(st.one_of(st.just(usual), rows)), count)
+
+    requests: list[int] = []
+    with pytest.raises(ListingDiverged):  # noqa: PT012
+        while (number := scan.next_page()) is not None:
+            requests.append(number)
+            assert len(requests) <= pages + 1
+            scan.take(number, answer(number))
+        raise ListingDiverged("it was as it was expected")
+
+
+@given(order=ORDERS, came=st.integers(4, 9))
+def test_a_listing_that_grows_faster_than_it_is_read_is_given_up(order: Order, came: int) -> None:
+    """More rows come in with each page than are on it."""
+    history = history_of(order, 60, 3)
+    service = Service(order, 3, 60)
+    scan = Verification(order, history, size=3)
+
+    def grow() -> None:
+        service.stop += came
+
+    if order is Order.OLDEST_FIRST:
+        drive(scan, service.page, grow)  # which moves no row that it has to read
+        assert listed(scan.result(POLICY))[:60] == [*range(60)]
+        return
+    with pytest.raises(ListingDiverged, match="too many pages"):
+        drive(scan, service.page, grow)
+
+
+@given(order=ORDERS, data=st.data())
+def test_a_change_of_the_count_that_the_ends_do_not_explain_diverges(
+    order: Order, data: st.DataObject
+) -> None:
+    """A row that is gone from, or that came into, the middle of the history is noticed."""
+    size, count = data.draw(st.integers(2, 5)), 60
+    history = history_of(order, count, size)
+    middle = data.draw(st.integers(1, count - 2))
+    is_loss = data.draw(st.booleans())
+    came = data.draw(st.integers(0, 6))
+    # One that left and one that came into the middle leave the count as it was.
+    went = data.draw(st.integers(0, 6)) if is_loss else 0
+    current = [*range(went, count + came)]
+    if is_loss:
+        assume(middle > went)
+        current.remove(middle)
+    else:
+        current.insert(max(1, min(middle, count - 2 * size)), -7)
+    if order is Order.NEWEST_FIRST:
+        current.reverse()
+    wanted = data.draw(st.sets(st.integers(0, count - 1), max_size=5))
+    scan = IncrementalScan(order, history, wanted, size=size)
+    with pytest.raises(ListingDiverged):  # noqa: PT012
+        drive(scan, lambda number: page_of(current[(number - 1) * size :][:size], len(current)))
+        # Near the new end a loss is seen as what it is not: then nothing was believed wrongly.
+        if listed(scan.result(POLICY)) == sorted(current):
+            raise ListingDiverged("nothing was believed wrongly")
+
+
+@given(
+    order=ORDERS,
+    has_count=st.booleans(),
+    gap=st.tuples(st.integers(0, 50), st.integers(1, 20)),
+    gone=st.integers(0, 50),
+)
+def test_a_history_with_a_gap_is_never_taken_for_empty(
+    order: Order,
+    has_count: bool,  # noqa: FBT001
+    gap: tuple[int, int],
+    gone: int,
+) -> None:
+    """Rows that slipped past the full scan are listed, and perhaps at the old end by now."""
+    first, rows = gap
+    known = [row for row in range(60) if not first <= row < first + rows]
+    assume(len(known) > 5)
+    full, listed_now = FullScan({}, size=5), [*range(gone, 60)]
+    if order is Order.NEWEST_FIRST:
+        known.reverse()
+        listed_now.reverse()
+    drive(full, lambda number: page_of(known[(number - 1) * 5 :][:5], len(known)))
+    scan = IncrementalScan(order, full.result(), {1}, size=5)
+    count = len(listed_now) if has_count else None
+    with suppress(ListingDiverged):
+        drive(scan, lambda number: page_of(listed_now[(number - 1) * 5 :][:5], count))
+        assert {*listed(scan.result(POLICY))} <= {*listed_now}
+        assert scan.result(POLICY)
+
+
+@given(order=ORDERS, extra=st.integers(0, 5))
+def test_another_order_is_noticed_at_once(order: Order, extra: int) -> None:
+    """When the listing turns round, an incremental scan says so."""
+    history = history_of(order, 60, 5)
+    other = next(each for each in Order if each is not order)
+    service = Service(other, 5, 60 + extra)
+    with pytest.raises(ListingDiverged):
+        drive(IncrementalScan(order, history, {30}, size=5), service.page)
+
+
+@pytest.fixture(scope="module", params=Order)
+def long_history(request: pytest.FixtureRequest) -> History:
+    """Return a history of 100,000 rows."""
+    return history_of(request.param, 100_000, 100)
+
+
+@pytest.mark.parametrize("has_count", [True, False])
+def test_rolling_retention_costs_the_ends_and_the_open_pages(
+    long_history: History, *, has_count: bool
+) -> None:
+    """100,000 rows with 50 open among the newest 300: at most 6 requests."""
+    order = long_history.order
+    assert order is not None
+    for came in range(0, 120, 7):
+        service = Service(order, 100, 100_000 + came, start=came, has_count=has_count)
+        scan = IncrementalScan(order, long_history, range(99_700, 100_000, 6), size=100)
+        drive(scan, service.page)
+        found = scan.result(POLICY)
+        assert (int(found.names[0]), len(found)) == (came, 100_000)
+        assert service.requests <= 6 + (0 if has_count else 3)
+
+
+@given(order=ORDERS, wanted=st.sets(st.integers(0, 9_999), max_size=50))
+def test_scattered_rows_cost_their_pages_and_four(order: Order, wanted: set[int]) -> None:
+    """However rows are scattered, no more is read than their pages and four others."""
+    service = Service(order, 100, 10_007, start=7)
+    scan = IncrementalScan(order, SCATTERED[order], wanted, size=100)
+    drive(scan, service.page)
+    pages = {service.place(row) // 100 for row in wanted if row >= 7}
+    assert service.requests <= len(pages) + 4 <= len(pages) + SPARE_PAGES
+
+
+SCATTERED = {order: history_of(order, 10_000, 100) for order in Order}
+
+
+def test_late_comers_near_the_new_end_are_taken_up() -> None:
+    """A row that is listed a little behind newer ones is found all the same."""
+    history = history_of(Order.NEWEST_FIRST, 60, 5)
+    current = [60, 59, -1, 58, -2, 57, *range(56, -1, -1)]
+    scan = IncrementalScan(Order.NEWEST_FIRST, history, {20}, size=5)
+    drive(scan, lambda number: page_of(current[(number - 1) * 5 :][:5], len(current)))
+    assert listed(scan.result(POLICY)) == current[::-1]
+
+
+@examples(2)
+@given(order=ORDERS, size=st.integers(2, 5), rows=st.integers(0, 60), moves=MOVES)
+def test_a_full_scan_holds_every_row_that_was_listed_all_the_time(
+    order: Order, size: int, rows: int, moves: list[tuple[int, int]]
+) -> None:
+    """While rows come and go at the ends, but by turns; what came in is at its place, too."""
+    service = Service(order, size, rows)
+    scan = FullScan({}, size=size)
+    turns = iter([moves[at : at + 1] for at in range(len(moves))])
+
+    def move() -> None:
+        (came, went), *_ = next(turns, None) or [(0, 0)]
+        if came % 2:
+            service.stop += min(came, size - 1) // 2
+        elif len(service) > 1:
+            service.start += min(went, size - 1) // 2
+
+    try:
+        drive(scan, service.page, move)
+    except IncompleteError:
+        return  # rows kept slipping past it
+    found = listed(scan.result())
+    assert found == sorted(found)
+    assert {*range(service.start, rows)} <= {*found}
+    assert {*found} <= {*range(service.stop)}
+
+
+def numbers(scan: Scan) -> Iterator[int]:
+    """Yield the numbers that a scan asks for."""
+    while (number := scan.next_page()) is not None:
+        yield number
+
+
+def test_a_full_scan_that_is_kept_goes_on_where_it_was() -> None:
+    """It asks for the same page until it is given one."""
+    service = Service(Order.NEWEST_FIRST, 5, 32)
+    scan = FullScan({}, size=5)
+    asked = []
+    for turn, number in enumerate(numbers(scan)):
+        asked.append(number)
+        if turn % 3:
+            scan.take(number, service.page(number))
+            scan.settle(POLICY)
+    assert asked == [1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7]
+    assert listed(scan.result()) == [*range(32)]
