@@ -278,6 +278,12 @@ DISCOVERY_UP = _metric(
     "Whether the last discovery succeeded: of workspaces (empty workspace_id), or of the gateways "
     "of a workspace. Refreshed every discovery.interval.",
 )
+DISCOVERY_ERROR_INFO = _metric(
+    "exporter_discovery_error_info",
+    "gauge",
+    "account region_id workspace_id reason",
+    "Why the last discovery failed; only while it fails.",
+)
 DISCOVERY_LAST_SUCCESS = _metric(
     "exporter_discovery_last_success_timestamp_seconds",
     "gauge",
@@ -347,6 +353,12 @@ MALFORMED_RECORDS = _metric(
     "counter",
     "source",
     "Readings of records that could not be understood and were left out.",
+)
+MALFORMED_RECORD_IDS = _metric(
+    "exporter_malformed_record_ids",
+    "gauge",
+    "source",
+    "Different records that could not be understood since the exporter started.",
 )
 UNKNOWN_STATES = _metric(
     "exporter_unknown_states_total",

@@ -4,7 +4,7 @@ Every label set that can be known beforehand exists at 0 from the start, so that
 event of its kind is an increase that Prometheus can see.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,7 +19,7 @@ from prometheus_client import (
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.errors import LedgerFailure, Reason
-from exporter.model import Scope, Source
+from exporter.model import Scope, Source, Target
 
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -46,16 +46,13 @@ class Telemetry:
             registry=registry,
             buckets=_REQUEST_SECONDS,
         )
-        self._rate_limit = Gauge(
-            catalog.API_RATE_LIMIT.name,
-            catalog.API_RATE_LIMIT.help,
-            catalog.API_RATE_LIMIT.labels,
-            registry=registry,
-        )
+        self._rate_limit = self._gauge(catalog.API_RATE_LIMIT)
         self._polls = self._counter(catalog.POLLS)
         self._poll_failures = self._counter(catalog.POLL_FAILURES)
         self._skipped = self._counter(catalog.POLLS_SKIPPED)
         self._malformed = self._counter(catalog.MALFORMED_RECORDS)
+        self._malformed_ids = self._gauge(catalog.MALFORMED_RECORD_IDS)
+        self._malformed_seen: set[tuple[Target, str]] = set()
         self._unknown_states = self._counter(catalog.UNKNOWN_STATES)
         self._ledger_failures = self._counter(catalog.LEDGER_FAILURES)
         self._web_config: Gauge | None = None
@@ -63,11 +60,15 @@ class Telemetry:
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self._registry)
 
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+
     def expect_sources(self, sources: Iterable[Source]) -> None:
         """Bring the label sets of `sources` into being, at 0, in an order of their own."""
         for source in sorted(sources):
             for counter in (self._polls, self._skipped, self._malformed, self._unknown_states):
                 counter.labels(source)
+            self._malformed_ids.labels(source)
             for reason in Reason:
                 self._poll_failures.labels(source, reason)
         for kind in LedgerFailure:
@@ -92,9 +93,8 @@ class Telemetry:
 
     def build_info(self, *, version: str, revision: str, python_version: str) -> None:
         """Say what is running."""
-        metric = catalog.BUILD_INFO
-        gauge = Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
-        gauge.labels(version, revision, python_version).set(1)
+        info = self._gauge(catalog.BUILD_INFO)
+        info.labels(version, revision, python_version).set(1)
 
     def describe_process(self) -> None:
         """Show what the process uses, by the names that all exporters use."""
@@ -111,10 +111,18 @@ class Telemetry:
         """Count a poll that did not start because the one before was still running."""
         self._skipped.labels(source).inc()
 
-    def records_read(self, source: Source, *, malformed: int, unknown_states: int) -> None:
-        """Count the readings of records of which something was not understood."""
-        self._malformed.labels(source).inc(malformed)
-        self._unknown_states.labels(source).inc(unknown_states)
+    def records_read(
+        self, target: Target, *, malformed: Collection[str], unknown_states: int
+    ) -> None:
+        """Count the readings of records of which something was not understood.
+
+        `malformed` are the ids of those that were left out.
+        """
+        self._malformed.labels(target.source).inc(len(malformed))
+        self._unknown_states.labels(target.source).inc(unknown_states)
+        news = {(target, record_id) for record_id in malformed} - self._malformed_seen
+        self._malformed_seen |= news
+        self._malformed_ids.labels(target.source).inc(len(news))
 
     def ledger_failed(self, reason: LedgerFailure) -> None:
         """Count a write of the ledger that failed."""
@@ -127,8 +135,7 @@ class Telemetry:
     def web_config_read(self, *, is_good: bool) -> None:
         """Note how the last reading of the web configuration went; no file, no series."""
         if self._web_config is None:
-            metric = catalog.WEB_CONFIG_RELOADED
-            self._web_config = Gauge(metric.name, metric.help, registry=self._registry)
+            self._web_config = self._gauge(catalog.WEB_CONFIG_RELOADED)
         self._web_config.set(is_good)
 
     def api_meter(self, account: str, region_id: str) -> "ApiMeter":

@@ -165,5 +165,7 @@ class Roster:
         for scope, view in sorted(discoveries.items()):
             labels = (scope.account, scope.region_id, scope.workspace_id)
             found.add(catalog.DISCOVERY_UP, labels, view.up)
+            if view.failure is not None:
+                found.add(catalog.DISCOVERY_ERROR_INFO, (*labels, view.failure.reason), 1)
             found.add(catalog.DISCOVERY_LAST_SUCCESS, labels, view.last_success_at)
         return {**self._directory.infos(), **found.freeze()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.errors import IncompleteError, LedgerError
-from exporter.model import LivySession, Page, SessionCluster, Source
+from exporter.model import LivySession, Page, SessionCluster, Target
 from exporter.snapshot import NO_RECORDS, Records, Samples, WalkProgress
 from exporter.telemetry import Telemetry
 
@@ -70,13 +70,11 @@ class DisappearanceGuard:
 
 
 def count_oddities(
-    telemetry: Telemetry, source: Source, page: Page[LivySession] | Page[SessionCluster]
+    telemetry: Telemetry, target: Target, page: Page[LivySession] | Page[SessionCluster]
 ) -> None:
     """Count what could not be understood on a page."""
     telemetry.records_read(
-        source,
-        malformed=len(page.malformed),
-        unknown_states=_unknown_states(page.records),
+        target, malformed=page.malformed, unknown_states=_unknown_states(page.records)
     )
 
 

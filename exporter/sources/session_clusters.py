@@ -9,7 +9,7 @@ from exporter import catalog
 from exporter.api import Client, walk_tokens
 from exporter.errors import LedgerError
 from exporter.ledger import Ledger
-from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Source, Target
+from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Target
 from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet
 from exporter.sources.kept import KeptSeries
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
@@ -33,7 +33,7 @@ class SessionClusters:
         """Read the complete listing and note the states it shows. Raises `PollError`."""
 
         def on_page(page: Page[SessionCluster], *_: object) -> None:
-            count_oddities(self._telemetry, Source.SESSION_CLUSTERS, page)
+            count_oddities(self._telemetry, self.target, page)
             progress()
 
         workspace_id = self.target.workspace_id

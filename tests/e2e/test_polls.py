@@ -219,11 +219,13 @@ async def test_one_malformed_record_costs_only_itself() -> None:
     world.put_session(session("livy-bad", 1, age=1, raw={"cuHours": "many"}))
     world.put_session(session("livy-nan", 1, age=2, raw='{"sessionId":"livy-nan","cuHours":NaN}'))
     async with Harness(world) as h:
-        await h.poll()
+        for _ in range(3):
+            await h.poll()
         page = await h.page()
     assert page.value("exporter_target_up", **target("livy_sessions")) == 1
     assert page.value("livy_cu_hours_total") == 1
-    assert page.value("exporter_malformed_records_total", source="livy_sessions") == 2
+    assert page.value("exporter_malformed_records_total", source="livy_sessions") == 6
+    assert page.value("exporter_malformed_record_ids", source="livy_sessions") == 2
 
 
 async def test_over_the_limit_the_failed_keep_their_series_first() -> None:

@@ -32,6 +32,11 @@ def verdicts(page: Page) -> dict[str, float]:
     return {workspace_id: value for (workspace_id,), value in up.items()}
 
 
+def reasons(page: Page) -> set[tuple[str, ...]]:
+    """Return which discoveries fail, by workspace id (empty: that of workspaces), and why."""
+    return {*page.values("exporter_discovery_error_info", "workspace_id", "reason")}
+
+
 def assert_all_well(page: Page) -> None:
     """Check that everything is found, polled and counted."""
     assert verdicts(page) == {"": 1, WORKSPACE: 1}
@@ -51,6 +56,8 @@ async def test_a_fault_at_the_first_discovery(kind: Kind, action: str) -> None:
         await h.discover_and_poll()
         recovered = await h.page()
     assert verdicts(failing)[SCOPES[action]] == 0
+    assert reasons(failing) == {(SCOPES[action], kind.reason)}
+    assert reasons(recovered) == set()
     assert not failing.has("livy_sessions")
     assert failing.has("session_clusters") == (action == "ListLivyCompute")
     assert_all_well(recovered)
@@ -68,6 +75,8 @@ async def test_a_fault_at_a_later_discovery(kind: Kind, action: str) -> None:
         await h.discover_and_poll()
         recovered = await h.page()
     scope = SCOPES[action]
+    assert reasons(failing) == {(scope, kind.reason)}
+    assert reasons(recovered) == set()
     assert verdicts(failing) == {"": 1, WORKSPACE: 1, scope: 0}
     assert set(failing.values("exporter_target_up", "source").values()) == {1}
     assert failing.values("livy_cu_hours_total", "queue") == {("root_queue",): 1.0}

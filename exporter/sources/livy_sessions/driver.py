@@ -12,7 +12,7 @@ from exporter.api import Client, fetch_page
 from exporter.clock import Clock
 from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayScan, Ledger, SessionKey
-from exporter.model import LivySession, Page, Source, Target
+from exporter.model import LivySession, Page, Target
 from exporter.sources.listing import Progress, count_oddities
 from exporter.sources.livy_sessions.alignment import ListingDiverged
 from exporter.sources.livy_sessions.full_scan import FullScan
@@ -152,7 +152,7 @@ class Driver:
         self._read_at = self._clock.monotonic()
         if page is None:
             return None
-        count_oddities(self._telemetry, Source.LIVY_SESSIONS, page)
+        count_oddities(self._telemetry, self._target, page)
         return presume_ended(page, self._clock.now() - self._settle_after)
 
     def _tell(self, scan: Scan, progress: Progress) -> None:
