@@ -2,7 +2,7 @@
 # Another interpreter: make PYTHON=/path/to/python3 demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench soak golden dashboards pictures venv lock clean FORCE
+.PHONY: help demo test unit lint bench soak golden dashboards pictures chart venv lock clean FORCE
 
 # No Python process here ever asks a cloud's metadata service for a credential.
 export ALIBABA_CLOUD_ECS_METADATA_DISABLED := true
@@ -45,6 +45,15 @@ pictures: $(VENV)/.dev .home ## grafana/pictures anew; RENDER=... is the program
 	@test -n '$(RENDER)' || { echo 'Give a program that draws: make pictures RENDER="program"; it is' \
 		'called with a dashboard, the URL of a Prometheus and the picture to write.' >&2; exit 1; }
 	@exec $(VENV)/bin/python -m tests.dashboards.pictures $(RENDER)
+
+chart: ## the Helm chart as a package in dist, with rules and dashboards inside instead of links to them
+	@rm -rf build/chart && mkdir -p build/chart
+	@cp -RL deploy/helm/emr-serverless-spark-exporter build/chart
+	@$(HELM) package build/chart/emr-serverless-spark-exporter --destination '$(TO)' \
+		$(if $(VERSION),--version '$(VERSION)' --app-version '$(VERSION)')
+
+HELM = helm
+TO = dist
 
 bench: $(VENV)/.dev .home ## benchmarks
 	@exec env MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=524288 $(RUN) -m tests.bench

@@ -18,6 +18,15 @@ SCRAPED = frozenset({"job", "instance", "pod"})
 PROCESS = frozenset(
     {"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"}
 )
+WRITTEN = {
+    "scope:emr_serverless_spark_livy_cu_hours:budget": frozenset(
+        {"scope", "period", "workspace_id", "queue", "proxy_user"}
+    ),
+    "session_cluster:emr_serverless_spark_session_cluster_public_endpoint_enabled:accepted": (
+        frozenset({"session_cluster_id"})
+    ),
+}
+"""What users record in budgets.yml, with its labels."""
 _VARIABLES = {
     "$__rate_interval": "1m",
     "$__range": "1h",
@@ -49,6 +58,7 @@ class Labels:
         self._known["ALERTS"] = frozenset(
             {"alertname", "alertstate", "workspace_id", "livy_compute_id", "queue"}
         )
+        self._known |= WRITTEN
         for metric in catalog:
             own = frozenset(metric.labels) | SCRAPED
             self._known[metric.name] = own
@@ -164,10 +174,14 @@ def named_labels(template: str) -> set[str]:
     """Give the labels that a legend or an annotation speaks of."""
     in_legend = re.findall(r"{{ *(\w+) *}}", template)
     in_annotation = re.findall(r"\$labels\.(\w+)", template)
-    return {*in_legend, *in_annotation} - {"end"}
+    return {*in_legend, *in_annotation} - {"end", "else"}
 
 
 def template_queries(annotation: str) -> list[str]:
     """Give the queries inside an annotation, with something where it puts labels."""
     found = re.findall(r'printf "((?:[^"\\]|\\.)*)"', annotation)
-    return [each.replace('\\"', '"').replace("%q", '"x"') for each in found]
+    return [
+        each.replace('\\"', '"').replace("%q", '"x"').replace("%v", "1")
+        for each in found
+        if "{" in each
+    ]

@@ -133,9 +133,10 @@ async def test_an_error_in_the_cloud_reaches_the_pager_and_so_does_its_end(
         assert alert["labels"]["name"] == NAME
         assert alert["labels"]["severity"] == "critical"
         assert alert["annotations"]["summary"] == f'Session cluster "{NAME}" is in error.'
-        assert alert["annotations"]["description"].endswith(
-            f"of workspace {WORKSPACE} is in state Error, code OutOfMemory."
-        )
+        told, do = alert["annotations"]["description"].split(" Do: ")
+        assert told.endswith(f"of workspace {WORKSPACE} is in state Error, code OutOfMemory.")
+        assert do.startswith("restart the cluster")
+        assert alert["annotations"]["status_url"].endswith(f"#cluster-{CLUSTER}")
         it.world.change_cluster(WORKSPACE, CLUSTER, state="Running", reason_code="")
         await it.pager.until("firing", "resolved")
 

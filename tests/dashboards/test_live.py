@@ -33,6 +33,10 @@ EXPECTED_EMPTY = {
     f"user:{P}livy_proxy_user_cu_hours:yesterday": "there was no day before",
     f"workspace:{P}workspace_info:gone": "no workspace is deleted",
     f"gateway:{P}livy_gateway_info:gone": "no gateway is deleted",
+    "scope:emr_serverless_spark_livy_cu_hours:budget": "there is none until one is set",
+    "scope:emr_serverless_spark_livy_cu_hours:applied_budget": "there is none until one is set",
+    f"session_cluster:{P}session_cluster_public_endpoint_enabled:accepted": "none is accepted",
+    f"{P}exporter_discovery_error_info": "only while a discovery fails",
     "ALERTS": "nothing fires while an alert has not fired",
     f"{P}exporter_target_error_info": "only while a poll fails",
 }

@@ -116,7 +116,29 @@ MATRIX: Mapping[str, Values] = {
     "rules": {**KEY, "prometheusRule": {"enabled": True}},
     "budgets": {
         **KEY,
-        "prometheusRule": {"enabled": True, "budgets": {"*": 1000, "root_queue": 2500.5}},
+        "prometheusRule": {
+            "enabled": True,
+            "budgets": [
+                {"workspace": "w-1", "month": 40000},
+                {"workspace": "w-1", "queue": "root_queue", "day": 2500.5, "month": 50000},
+                {"queue": "*", "day": 1000},
+                {"user": "ann", "month": 300},
+            ],
+            "acceptedPublicEndpoints": ["sc-1"],
+        },
+    },
+    "alerts": {
+        **KEY,
+        "prometheusRule": {
+            "enabled": True,
+            "grafanaUrl": "https://grafana.example/",
+            "exporterUrl": "",
+            "extraLabels": {"team": "data", "severity": "never"},
+            "disabled": ["EmrSparkSessionClusterPublicEndpoint"],
+            "for": {"EmrSparkExporterTargetDown": "30m", "EmrSparkLivySessionFailed": "1m"},
+            "severities": {"EmrSparkLivyBudgetExceeded": "critical"},
+            "thresholds": {"clusterStuckSeconds": 3600, "failureRatio": 0.5},
+        },
     },
     "dashboards": {**KEY, "dashboards": {"enabled": True}},
     "network policy": {**KEY, "networkPolicy": {"enabled": True}},

@@ -1,5 +1,6 @@
 """What the chart hands to prometheus-operator and to Grafana."""
 
+import json
 from typing import Any
 
 import promql_parser
@@ -7,7 +8,8 @@ import pytest
 import yaml
 
 from tests.deploy.installations import EVERY_SETTING, MATRIX, TLS
-from tests.support.charts import Helm, exporter_pod, find
+from tests.support.charts import CHART, Helm, exporter_pod, find
+from tests.support.promtool import rules
 from tests.support.repository import ROOT
 
 
@@ -56,19 +58,121 @@ def test_the_rules_are_those_of_the_files(helm: Helm) -> None:
     assert rules_of(helm.render(MATRIX["rules"])) == files
 
 
+BUDGET = "scope:emr_serverless_spark_livy_cu_hours:budget"
+ACCEPTED = "session_cluster:emr_serverless_spark_session_cluster_public_endpoint_enabled:accepted"
+
+
 @pytest.mark.real
 def test_budgets_can_be_given(helm: Helm) -> None:
-    """In the shape of the file, the other rules unchanged."""
+    """For workspaces, queues and users, a day and a month; the other rules are unchanged."""
     usual, given = rules_of(helm.render(MATRIX["rules"])), rules_of(helm.render(MATRIX["budgets"]))
     assert [given[name] == usual[name] for name in RULES] == [True, False, True]
     (group,), (usual_group,) = given["budgets"]["groups"], usual["budgets"]["groups"]
-    (usual_rule,) = usual_group["rules"]
     assert group["name"] == usual_group["name"]
-    assert [promql_parser.parse(rule["expr"]) for rule in group["rules"]]
-    assert group["rules"] == [
-        {**usual_rule, "expr": "vector(1000)", "labels": {"queue": "*"}},
-        {**usual_rule, "expr": "vector(2500.5)", "labels": {"queue": "root_queue"}},
+    *budgets, accepted = group["rules"]
+    root_queue = {"scope": "queue", "workspace_id": "w-1", "queue": "root_queue"}
+    assert [(rule["expr"], rule["labels"]) for rule in budgets] == [
+        ("vector(40000)", {"scope": "workspace", "period": "month", "workspace_id": "w-1"}),
+        ("vector(2500.5)", {**root_queue, "period": "day"}),
+        ("vector(50000)", {**root_queue, "period": "month"}),
+        ("vector(1000)", {"scope": "queue", "period": "day", "queue": "*"}),
+        ("vector(300)", {"scope": "user", "period": "month", "proxy_user": "ann"}),
     ]
+    assert {rule["record"] for rule in budgets} == {BUDGET}
+    assert accepted == {
+        "record": ACCEPTED,
+        "expr": "vector(1)",
+        "labels": {"session_cluster_id": "sc-1"},
+    }
+
+
+@pytest.mark.real
+def test_budgets_of_queues_for_a_day_have_a_short_form(helm: Helm) -> None:
+    """Hours by queue, the one for all others among them."""
+    chosen = {"enabled": True, "budgets": {"*": 1000, "root_queue": 2500}}
+    spec = rules_of(helm.render({**MATRIX["rules"], "prometheusRule": chosen}))["budgets"]
+    assert [(rule["expr"], rule["labels"]["queue"]) for rule in spec["groups"][0]["rules"]] == [
+        ("vector(1000)", "*"),
+        ("vector(2500)", "root_queue"),
+    ]
+
+
+def alerts_of(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the alerting rules by name."""
+    return {
+        rule["alert"]: rule
+        for group in rules_of(manifests)["alerts"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+
+
+@pytest.mark.real
+def test_alerts_can_be_changed(helm: Helm) -> None:
+    """Disabled, slower, more severe, with labels and links of one's own; the rest stays."""
+    usual, given = alerts_of(helm.render(MATRIX["rules"])), alerts_of(helm.render(MATRIX["alerts"]))
+    assert usual.keys() - given.keys() == {"EmrSparkSessionClusterPublicEndpoint"}
+    changed = {"EmrSparkExporterTargetDown": "30m", "EmrSparkLivySessionFailed": "1m"}
+    for name, rule in given.items():
+        severity = "critical" if name == "EmrSparkLivyBudgetExceeded" else None
+        before = usual[name]["labels"]["severity"]
+        assert rule["labels"] == {"severity": severity or before, "team": "data"}
+        assert rule.get("for") == changed.get(name, usual[name].get("for"))
+        assert rule["annotations"]["dashboard_url"].startswith("https://grafana.example/d/")
+        assert "status_url" not in rule["annotations"]
+
+
+THRESHOLDS = {
+    "clusterStuckSeconds": "EmrSparkSessionClusterStuck",
+    "clusterRunsSeconds": "EmrSparkSessionClusterRunsForDays",
+    "failureRatio": "EmrSparkLivyFailureRatioHigh",
+    "failureSessions": "EmrSparkLivyFailureRatioHigh",
+    "burnFactor": "EmrSparkLivyBurnHigh",
+    "burnCuHours": "EmrSparkLivyBurnHigh",
+    "throttledRatio": "EmrSparkExporterThrottled",
+}
+
+
+@pytest.mark.real
+def test_each_threshold_changes_its_alert_and_no_other(helm: Helm) -> None:
+    """A number that occurs nowhere else arrives in the one expression that it belongs to."""
+    usual = alerts_of(helm.render(MATRIX["rules"]))
+    known = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))["prometheusRule"]
+    assert known["thresholds"].keys() == THRESHOLDS.keys()
+    for threshold, alert in THRESHOLDS.items():
+        chosen = {"enabled": True, "thresholds": {threshold: 0.123}}
+        given = alerts_of(helm.render({**MATRIX["rules"], "prometheusRule": chosen}))
+        assert {name for name in given if given[name] != usual[name]} == {alert}
+        promql_parser.parse(given[alert]["expr"])
+        assert "0.123" in given[alert]["expr"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"disabled": ["EmrSparkNoSuchAlert"]},
+        {"for": {"EmrSparkExporterTargetDown": "soon"}},
+        {"severities": {"EmrSparkNoSuchAlert": "critical"}},
+        {"thresholds": {"burnFactr": 3}},
+        {"budgets": [{"queue": "q"}]},
+        {"budgets": [{"queue": "q", "user": "ann", "day": 1}]},
+        {"budgets": [{"queue": "q", "day": 0}]},
+    ],
+)
+def test_what_is_not_understood_is_refused(helm: Helm, wrong: dict[str, Any]) -> None:
+    """A misspelt alert, a time without a unit, a budget of nothing."""
+    chosen = {"enabled": True, **wrong}
+    assert "prometheusRule" in helm.refusal({**MATRIX["rules"], "prometheusRule": chosen})
+
+
+def test_the_schema_knows_every_alert() -> None:
+    """As `disabled`, `for` and `severities` name them."""
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    given = schema["$defs"]
+    assert schema["$defs"]["alert"]["enum"] == [*rules("alert")]
+    assert [*given["alertTimes"]["properties"]] == [*rules("alert")]
+    assert [*given["alertSeverities"]["properties"]] == [*rules("alert")]
 
 
 PREFIX = "emr-serverless-spark-"

@@ -32,6 +32,7 @@ ABSENT = "EmrSparkExporterAbsent"
 DOWN = "EmrSparkExporterTargetDown"
 NEVER_UP = "EmrSparkExporterTargetNeverUp"
 STALE = "EmrSparkExporterTargetStale"
+NOTHING = "EmrSparkExporterNothingPolled"
 DISCOVERY = "EmrSparkExporterDiscoveryFailing"
 THROTTLED = "EmrSparkExporterThrottled"
 REFUSED = "EmrSparkExporterAccessRefused"
@@ -42,6 +43,8 @@ TRUNCATED = "EmrSparkExporterHistoryTruncated"
 NOT_PERSISTENT = "EmrSparkExporterLedgerNotPersistent"
 LEDGER = "EmrSparkExporterLedgerFailing"
 WEB_CONFIG = "EmrSparkExporterWebConfigBad"
+
+ACCEPTED = f"session_cluster:{PREFIX}session_cluster_public_endpoint_enabled:accepted"
 
 SESSION_CLUSTER_CASES = (
     Case(
@@ -295,6 +298,24 @@ SESSION_CLUSTER_CASES = (
         },
         {4: [], 9: [], 11: [PUBLIC], 45: [PUBLIC, DOWN], 58: [PUBLIC], 62: []},
     ),
+    Case(
+        "a public endpoint that was accepted, and one of another cluster",
+        {
+            **alive(),
+            **up("1@60"),
+            **cluster("running", "1@60"),
+            at("session_cluster_public_endpoint_enabled", CLUSTER): "1@60",
+            **{
+                at(metric, f'{W},session_cluster_id="other"{more}'): "1@60"
+                for metric, more in (
+                    ("session_cluster_public_endpoint_enabled", ""),
+                    ("session_cluster_info", ',name="n",kind="SQL",queue="q"'),
+                )
+            },
+            f'{ACCEPTED}{{session_cluster_id="sc"}}': "1@60",
+        },
+        {4: [], 11: [PUBLIC], 50: [PUBLIC]},
+    ),
 )
 
 
@@ -308,6 +329,15 @@ def livy_up(values: str, instance: str = "a") -> dict[str, str]:
     return up(values, instance, "livy_sessions")
 
 
+QUEUE_OF_W = 'workspace_id="w",queue="q"'
+
+
+def budget(values: str, scope: str, period: str, labels: str) -> dict[str, str]:
+    """Set a budget, as a rule of budgets.yml would."""
+    inner = ",".join(filter(None, (f'scope="{scope}",period="{period}"', labels)))
+    return {f"scope:{PREFIX}livy_cu_hours:budget{{{inner}}}": values}
+
+
 ENDED = "livy_sessions_ended_total"
 BAD, GOOD = 'state="error"', 'state="terminated"'
 
@@ -319,7 +349,11 @@ LIVY_CASES = (
             **ledger(),
             **livy_up("1@90"),
             **livy(ENDED, "7@30 8@60", BAD),
-            **livy("livy_session_info", "_@30 1@15 stale", 'session_id="s-1",name="etl"'),
+            **livy(
+                "livy_session_info",
+                "_@30 1@15 stale",
+                'session_id="s-1",name="etl",proxy_user="ann"',
+            ),
             **livy("livy_session_info", "1@90", 'session_id="s-2",name="good"'),
             at("livy_session_state", f'{GATEWAY},session_id="s-1",{BAD}'): "_@30 1@15 stale",
             at("livy_session_state", f'{GATEWAY},session_id="s-2",{BAD}'): "0@90",
@@ -449,37 +483,10 @@ LIVY_CASES = (
         step=300,
     ),
     Case(
-        "a queue burns its budget of the day, and the next day begins",
-        {
-            **alive("1@2000"),
-            **ledger("1000@2000"),
-            **livy_up("1@2000"),
-            **livy("livy_cu_hours_total", "5000+10@600 6190@1400"),
-        },
-        {400: [], 520: [BUDGET], 1430: [BUDGET], 1460: []},
-        only=BUDGET,
-        step=300,
-    ),
-    Case(
-        "two exporters in two namespaces burn two thirds of a budget each",
-        {
-            **{
-                f'{metric}{{{labels}namespace="{each}",instance="{each}",job="emr"}}': values
-                for each in ("a", "b")
-                for metric, labels, values in (
-                    ("exporter_ledger_created_timestamp_seconds", "", "1000@700"),
-                    ("livy_cu_hours_total", f"{QUEUE},", "5000+5@600 5600@100"),
-                )
-            },
-        },
-        {400: [], 690: []},
-        only=BUDGET,
-        step=300,
-    ),
-    Case(
         "neither a first contact nor a replaced pod nor a lost ledger burns a budget",
         {
             **alive("1@2000"),
+            **budget("1000@2000", "queue", "day", QUEUE_OF_W),
             **ledger("1000@300 stale"),
             **ledger("_@305 1000@300 7000@600", "b"),
             **livy("livy_cu_hours_total", "5000@300 stale"),
@@ -493,6 +500,8 @@ LIVY_CASES = (
 
 
 WHERE = 'region_id="cn-hangzhou"'
+NOWHERE = 'region_id="cn-beijing",account="a",workspace_id=""'
+KNOWN = 'region_id="known",account="a",workspace_id=""'
 
 EXPORTER_CASES = (
     Case(
@@ -561,7 +570,7 @@ EXPORTER_CASES = (
             **target(LAST, "0+30@10 600@10 stale _@30 3000+30@10"),
             **target(LIMIT, "300@120"),
         },
-        {9: [], 14: [], 17: [STALE], 30: [STALE], 49: [STALE], 52: []},
+        {9: [], 17: [], 29: [], 32: [STALE], 49: [STALE], 52: []},
         only=STALE,
     ),
     Case(
@@ -571,9 +580,20 @@ EXPORTER_CASES = (
             **target(LAST, "0+300@20 1200@10 stale"),
             **target(LIMIT, "300@1500 stale 300@1500"),
         },
-        {15: [], 40: [STALE], 1430: [STALE], 1500: [STALE], 2900: [STALE]},
+        {25: [], 50: [STALE], 1430: [STALE], 1500: [STALE], 2900: [STALE]},
         only=STALE,
         step=300,
+    ),
+    Case(
+        "an outage of the API: first a warning, then what wakes somebody, and neither at first",
+        {
+            **alive("1@200"),
+            at("workspace_info", f'{W},region_id="r",account=""'): "1@200",
+            **up("1@20 0@6 1@34 0@60 1@30"),
+            **target(LAST, "0+30@20 1200@6 1560+30@34 3600@60 7200+30@30"),
+            **target(LIMIT, "300@200"),
+        },
+        {27: [], 74: [], 77: [DOWN], 79: [DOWN], 82: [DOWN, STALE], 119: [DOWN, STALE], 122: []},
     ),
     Case(
         "a target that was removed is not stale",
@@ -590,6 +610,40 @@ EXPORTER_CASES = (
         },
         {30: [], 34: [], 36: [DISCOVERY], 49: [DISCOVERY], 51: []},
         only=DISCOVERY,
+    ),
+    Case(
+        "there is no credential, so nothing is discovered, from one pod to the next",
+        {
+            **alive(),
+            at("exporter_discovery_up", NOWHERE): "0@40 1@20",
+            at("exporter_discovery_error_info", f'{NOWHERE},reason="credential"'): "1@20 stale",
+            at(
+                "exporter_discovery_error_info", f'{NOWHERE},reason="credential"', "b"
+            ): "_@20.5 1@19.5 stale",
+            # Another region, in which a workspace is known.
+            at("workspace_info", f'{W},region_id="known",account="a"'): "1@60",
+            at("exporter_discovery_up", KNOWN): "0@60",
+            at("exporter_discovery_error_info", f'{KNOWN},reason="network"'): "1@60",
+        },
+        {
+            4: [],
+            6: [NOTHING, REFUSED],
+            21: [NOTHING, REFUSED],
+            39: [NOTHING, REFUSED, DISCOVERY],
+            44: [DISCOVERY],
+        },
+    ),
+    Case(
+        "the gateways of a workspace may not be listed",
+        {
+            **alive(),
+            at("workspace_info", f'{W},region_id="known",account="a"'): "1@60",
+            at(
+                "exporter_discovery_error_info",
+                'region_id="known",account="a",workspace_id="w",reason="permission"',
+            ): "1@20 stale",
+        },
+        {4: [], 6: [REFUSED], 24: []},
     ),
     Case(
         "discovery fails, and some scrapes do too",
@@ -680,6 +734,8 @@ EXPORTER_CASES = (
             **alive(),
             at("exporter_malformed_records_total", 'source="livy_sessions"'): "0@20 0+1@10 20@90",
             at("exporter_malformed_records_total", 'source="session_clusters"'): "3@120",
+            at("exporter_malformed_record_ids", 'source="livy_sessions"'): "0@20 2@100",
+            at("exporter_malformed_record_ids", 'source="session_clusters"'): "1@120",
         },
         {19: [], 27: [MALFORMED], 50: [MALFORMED], 90: []},
         only=MALFORMED,
@@ -766,7 +822,11 @@ EXPORTER_CASES = (
     ),
     Case(
         "a bad web configuration, and a scrape that fails",
-        {**alive(), at("exporter_web_config_last_reload_successful"): "1@10 0@3 stale 0@7 1@10"},
+        {
+            **alive(),
+            at("exporter_web_config_last_reload_successful"): "1@10 0@3 stale 0@7 1@10",
+            at("exporter_web_config_last_reload_successful", instance="b"): "1@40",
+        },
         {9: [], 14: [], 16: [WEB_CONFIG], 21: []},
         only=WEB_CONFIG,
     ),
@@ -920,10 +980,12 @@ USAGE_CASES = (
     ),
 )
 
+EXPORTER_ALERTS = (DOWN, STALE, NOTHING, DISCOVERY, REFUSED, ABSENT)
+
 CASES = (
     *((case, (IN_ERROR, STUCK, DAYS, PUBLIC, DOWN, ABSENT)) for case in SESSION_CLUSTER_CASES),
     *((case, (case.only,)) for case in LIVY_CASES),
-    *((case, (case.only or ABSENT,)) for case in EXPORTER_CASES),
+    *((case, (case.only,) if case.only else EXPORTER_ALERTS) for case in EXPORTER_CASES),
     *((case, ()) for case in USAGE_CASES),
 )
 """Each with the alerts that are looked at; all of them in each case would take minutes."""

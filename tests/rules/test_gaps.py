@@ -18,7 +18,7 @@ CASES = (*GAP_CASES, *REPLACEMENT_CASES)
 
 
 @pytest.mark.parametrize(("case", "alerts"), CASES, ids=[case.name for case, _ in CASES])
-def test_gaps_and_replacements_neither_hide_nor_fake_what_alerts_are_about(
+def test_alerts_over_gaps_and_replacements(
     case: Case, alerts: Sequence[str], tmp_path: Path, real_tool: Callable[[str], Path]
 ) -> None:
     """What promtool's own test runner says of a case."""

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.rules.cases import CASES
+from grafana.generate import dashboards
+from tests.rules import cases
+from tests.rules.budget_cases import BUDGET_CASES
+from tests.rules.cases import BAD, ENDED, FAILED, livy, livy_up
 from tests.support.golden_files import assert_golden
 from tests.support.promtool import FILES, RULES, Case, rules, run_case, texts_of
+from tests.support.rule_series import GATEWAY, QUEUE, alive, at, ledger
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 
 ALERTS = rules("alert")
+CASES = (*cases.CASES, *BUDGET_CASES)
 RUNBOOKS = (
     "https://github.com/emr-serverless-spark-exporter/emr-serverless-spark-exporter"
     "/blob/main/deploy/prometheus/RUNBOOKS.md"
@@ -60,7 +65,12 @@ def test_an_alert_tells_who_is_woken_why_and_what_to_do(name: str) -> None:
     assert "for" in rule or "keep_firing_for" in rule
     assert rule["labels"]["severity"] in {"critical", "warning"}
     texts = rule["annotations"]
-    assert set(texts) == {"summary", "description", "runbook_url"}
+    assert set(texts) == {"summary", "description", "dashboard_url", "status_url", "runbook_url"}
+    assert len(re.findall(r"\nDo: |(?<!\w)Do: ", texts["description"])) == 1
+    assert re.search(r" Do: [^.]+(\.[^. ][^.]*)*\.$", texts["description"])
+    assert texts["status_url"].startswith("http://127.0.0.1:9825/")
+    uid = texts["dashboard_url"].removeprefix("http://127.0.0.1:3000/d/")
+    assert uid in {document["uid"] for document in dashboards().values()}
     assert "$value" in texts["description"] or "$labels.name" in texts["description"]
     headings = re.findall(r"^## (\w+)$", (RULES / "RUNBOOKS.md").read_text("utf-8"), re.MULTILINE)
     assert texts["runbook_url"] == f"{RUNBOOKS}#{name.lower()}"
@@ -83,6 +93,27 @@ def test_the_texts_of_the_alerts_are_golden(
         texts = texts_of(real_tool("promtool"), tmp_path, case, name, minute)
         lines += [name, *texts, ""]
     assert_golden("alerts.txt", "\n".join(lines))
+
+
+def test_failed_sessions_are_counted_once_and_the_latest_ten_named(
+    tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
+    """With the user of each, also where two exporters see them; older failures are not named."""
+    series = {**alive(), **ledger(), **livy_up("1@90")}
+    for instance in ("a", "b"):
+        series |= {**livy(ENDED, "7@30 22@60", BAD, instance), **ledger(instance=instance)}
+        for number in range(20):
+            session = f'session_id="s-{number}"'
+            series[at("livy_session_state", f"{GATEWAY},{session},{BAD}", instance)] = "1@90"
+            named = f'{QUEUE},{session},name="etl",proxy_user="u{number}"'
+            series[at("livy_session_info", named, instance)] = "1@90"
+            end = at("livy_session_end_timestamp_seconds", f"{GATEWAY},{session}", instance)
+            series[end] = f"{1000 + number}@90"
+    case = Case("fifteen sessions fail, five did before", series)
+    _, text = texts_of(real_tool("promtool"), tmp_path, case, FAILED, 33)
+    assert "15 Livy session(s) ended in error" in text
+    latest = re.findall(r'"etl" of (u\d+) \((s-\d+)\)', text)
+    assert latest == [(f"u{number}", f"s-{number}") for number in range(19, 9, -1)]
 
 
 def test_every_record_is_named_level_metric_operation() -> None:

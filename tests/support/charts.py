@@ -35,12 +35,16 @@ class Helm:
     folder: Path
     _rendered: dict[tuple[Path, str, str, str], str] = field(default_factory=dict)
 
+    @property
+    def folders(self) -> dict[str, str]:
+        """The environment variables that keep helm out of the home folder."""
+        return {f"HELM_{kind}_HOME": str(self.folder) for kind in ("CACHE", "CONFIG", "DATA")}
+
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, whatever its exit code."""
-        folders = {f"HELM_{each}_HOME": str(self.folder) for each in ("CACHE", "CONFIG", "DATA")}
         return subprocess.run(
             [self.program, *arguments],
-            env=os.environ | folders,
+            env=os.environ | self.folders,
             check=False,
             capture_output=True,
             text=True,

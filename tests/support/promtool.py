@@ -26,8 +26,13 @@ def groups() -> list[dict[str, Any]]:
 
 
 def rules(kind: str) -> dict[str, dict[str, Any]]:
-    """Give the rules of a kind (`alert` or `record`) by name."""
-    return {each[kind]: each for group in groups() for each in group["rules"] if kind in each}
+    """Return the rules of a kind (`alert` or `record`) by name; those of one name as one rule."""
+    found: dict[str, dict[str, Any]] = {}
+    for rule in (rule for group in groups() for rule in group["rules"] if kind in rule):
+        before = found.get(rule[kind])
+        expr = f"({before['expr']}) or ({rule['expr']})" if before else rule["expr"]
+        found[rule[kind]] = {**rule, "expr": expr}
+    return found
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ def gated(chosen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _full(name: str) -> str:
-    return name if name.startswith("up{") or name == GATE else PREFIX + name
+    is_whole = name.startswith(("up{", GATE)) or ":" in name.partition("{")[0]
+    return name if is_whole else PREFIX + name
 
 
 def notation(text: str, step: int) -> str:
