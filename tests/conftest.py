@@ -85,6 +85,7 @@ def neutralize_environment() -> None:
         os.environ[name] = "127.0.0.1,::1,localhost"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Run more workers than there are cores: tests wait for processes, timeouts and each other."""
     return 3 * len(os.sched_getaffinity(0))
