@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from exporter.demo.jsontext import dump
@@ -73,6 +73,13 @@ class SessionKey(NamedTuple):
     compute_id: str
     session_id: str
     create_time_ms: int
+
+
+@lru_cache(maxsize=1024)
+def _spark_conf(proxy_user: str | None) -> str:
+    user = {} if proxy_user is None else {"proxyUser": proxy_user}
+    conf = {"spark.driver.cores": 1, "spark.demo.password": SPARK_CONF_SECRET}
+    return json.dumps({**user, "conf": conf}, indent=4, ensure_ascii=False)
 
 
 def _overlaid(fields: dict[str, object], raw: Raw) -> str:
@@ -282,7 +289,9 @@ class Session:
             "name": self.name,
             "computeId": self.compute_id,
             "sessionId": self.session_id,
-            "sparkConf": self._spark_conf() if self.spark_conf is None else self.spark_conf,
+            "sparkConf": _spark_conf(self.proxy_user)
+            if self.spark_conf is None
+            else self.spark_conf,
             "state": self.state,
             "info": self.info,
             "createTime": self.create_time_ms,
@@ -293,11 +302,6 @@ class Session:
             "vcoreSeconds": self.usage.vcore_seconds,
             "mbSeconds": self.usage.mb_seconds,
         }
-
-    def _spark_conf(self) -> str:
-        user = {} if self.proxy_user is None else {"proxyUser": self.proxy_user}
-        conf = {"spark.driver.cores": 1, "spark.demo.password": SPARK_CONF_SECRET}
-        return json.dumps({**user, "conf": conf}, indent=4, ensure_ascii=False)
 
     @cached_property
     def text(self) -> str:

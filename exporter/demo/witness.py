@@ -62,10 +62,11 @@ class Delivered:
         """Note a page."""
         for session in sessions:
             if session.shows_figures:
-                before = self.highest.get(session.key, session.usage)
-                self.highest[session.key] = before.highest(session.usage)
-                self.latest[session.key] = session.usage
-                self.sessions[session.key] = session
+                key = session.key
+                before = self.highest.get(key, session.usage)
+                self.highest[key] = before.highest(session.usage)
+                self.latest[key] = session.usage
+                self.sessions[key] = session
 
     def by_gateway(self) -> Mapping[GatewayKey, Usage]:
         """Add up the highest figures by gateway."""
