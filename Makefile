@@ -23,10 +23,10 @@ demo: $(VENV)/.runtime .home ## the exporter against a simulated cloud; Ctrl-C e
 	@exec $(RUN) -m exporter demo
 
 test: lint ## linters, types, import contracts and all tests; SHUFFLE=7 takes another order
-	@$(RUN) -m pytest -n auto --dist loadgroup $(if $(SHUFFLE),--shuffle=$(SHUFFLE))
+	@$(RUN) -m pytest -n auto $(if $(SHUFFLE),--shuffle=$(SHUFFLE))
 
 unit: lint ## the same without the tests that start a process or use a system tool: a minute
-	@$(RUN) -m pytest -n auto --dist loadgroup -m 'not real and not process and not soak'
+	@$(RUN) -m pytest -n auto -m 'not real and not process and not soak'
 
 lint: $(VENV)/.dev .home ## the linters, types and import contracts alone
 	@$(RUN) -m ruff check --quiet

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
 
 from tests.guard import sitecustomize as guard
+from tests.support.scheduling import Scheduling, is_outside, longest_first
 from tests.support.tools import find_tool
 
 METADATA_VARIABLE = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
@@ -91,22 +93,18 @@ def pytest_xdist_auto_num_workers() -> int:
     return 3 * len(os.sched_getaffinity(0))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Let no worker wait while another has tests left."""
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start with those that may take longest, so that none of them is left alone at the end."""
+    """Put them in order, or in a random one where that was asked for."""
     seed = config.getoption("shuffle")
     if seed is not None:
         random.Random(seed).shuffle(items)
-    items.sort(key=_longest_first)
-
-
-def _longest_first(item: pytest.Item) -> tuple[float, bool]:
-    marker = item.get_closest_marker("timeout")
-    return -float(marker.args[0]) if marker else 0.0, not is_outside(item)
-
-
-def is_outside(item: pytest.Item) -> bool:
-    """Whether a test runs more than its own process."""
-    return any(item.get_closest_marker(name) for name in ("process", "real"))
+    items.sort(key=longest_first)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -158,7 +158,6 @@ def test_the_configurations_are_valid(tmp_path: Path, real_tool: Callable[[str],
 
 @pytest.mark.real
 @pytest.mark.timeout(containers.BUILD_SECONDS + 60)
-@pytest.mark.xdist_group("image")
 async def test_the_exporter_runs_with_the_options_of_its_service() -> None:
     """As locked down as the Compose file says, the demo serves its sessions."""
     image = containers.build()

@@ -24,7 +24,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.process,
     pytest.mark.timeout(240),
-    pytest.mark.xdist_group("package"),  # built once, not by every worker
 ]
 
 NAME = f"emr_serverless_spark_exporter-{exporter.__version__}"
@@ -94,13 +93,17 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pip(environment: Path, *arguments: str | Path) -> str:
-    """Run pip on an environment. Without the guard: it may ask the package index."""
+    """Run pip on an environment. Without the guard: it may ask the package index.
+
+    With a home of its own, in which it leaves a cache.
+    """
+    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, "-m", "pip", f"--python={environment}", *arguments],
         check=False,
         capture_output=True,
         text=True,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        env={**inherited, "HOME": str(environment.parent)},
     )
     if done.returncode and "connection broken" in done.stderr:
         lacking("the package index cannot be reached from here")

@@ -30,7 +30,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.real,
     pytest.mark.timeout(containers.BUILD_SECONDS + 60),  # the first test builds
-    pytest.mark.xdist_group("image"),
 ]
 
 

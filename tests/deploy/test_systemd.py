@@ -197,7 +197,6 @@ def members(real_tool: Callable[[str], Path], group: str) -> set[str]:
 @pytest.mark.real
 @pytest.mark.anyio
 @pytest.mark.timeout(containers.BUILD_SECONDS + 60)  # the first test builds
-@pytest.mark.xdist_group("image")
 async def test_the_exporter_runs_under_what_the_unit_forbids(
     real_tool: Callable[[str], Path], tmp_path: Path
 ) -> None:
