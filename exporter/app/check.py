@@ -127,14 +127,14 @@ class _Inquiry:
         self._planned = planned
         self._clients = clients
         self._credentials = credentials
-        self._answers: dict[tuple[str, str], tuple[bool, str]] = {}
+        self._findings: dict[tuple[object, str], Finding] = {}
+        """By what was asked: names may be equal, since ids may hold slashes."""
         self._barred: set[tuple[str, str]] = set()
         self._asked: set[Scope | Target] = set()
 
     def findings(self) -> Iterator[Finding]:
         """Give what has been found out so far."""
-        for (where, what), (is_good, said) in self._answers.items():
-            yield Finding(where, what, is_good, said)
+        yield from self._findings.values()
 
     async def ask_all(self) -> None:
         """Ask for credentials, then each target, those too that come to light on the way."""
@@ -160,7 +160,7 @@ class _Inquiry:
             life = "temporary" if found.security_token else "lasting"
             return f"{masked(found.access_key_id)}, {life}, from {found.provider or 'unknown'}"
 
-        if not await self._note(_place_name(*place), "credential", ask):
+        if not await self._note(place, _place_name(*place), "credential", ask):
             self._barred.add(place)
 
     async def _ask_scope(self, scope: Scope) -> None:
@@ -196,17 +196,22 @@ class _Inquiry:
     ) -> None:
         if (asked.account, asked.region_id) not in self._barred:
             place = _place_name(asked.account, asked.region_id)
-            await self._note("/".join(filter(None, (place, name))), action, ask)
+            await self._note(asked, "/".join(filter(None, (place, name))), action, ask)
 
-    async def _note(self, where: str, what: str, ask: Callable[[], Awaitable[str]]) -> bool:
-        """Ask one question and keep the answer; tell whether it went well."""
-        self._answers[where, what] = False, NO_TIME
+    async def _note(
+        self, asked: object, where: str, what: str, ask: Callable[[], Awaitable[str]]
+    ) -> bool:
+        """Ask one question and keep the answer; return whether it went well."""
+        self._findings[asked, what] = Finding(where, what, is_good=False, said=NO_TIME)
         try:
-            answer = True, await ask()
+            is_good, said = True, await ask()
         except PollError as error:
-            answer = False, "; ".join(filter(None, (f"{error.reason}: {error}", error.advice)))
-        self._answers[where, what] = answer
-        return answer[0]
+            is_good, said = (
+                False,
+                "; ".join(filter(None, (f"{error.reason}: {error}", error.advice))),
+            )
+        self._findings[asked, what] = Finding(where, what, is_good, said)
+        return is_good
 
     def _client(self, asked: Scope | Target) -> Client:
         return self._clients.client(asked.account, asked.region_id, NullMeter())

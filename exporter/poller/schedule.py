@@ -92,11 +92,11 @@ class Schedule:
     def add(self, work: Work) -> None:
         """Run `work` on its interval, for the first time at once."""
         interval = self._poll_interval if isinstance(work, Target) else self._discovery_interval
-        self._works[str(work)] = work
+        self._works[_job_id(work)] = work
         self._scheduler.add_job(
             partial(self._run, work),
             _EveryInterval(interval, jitter=interval * _JITTER),
-            id=str(work),
+            id=_job_id(work),
             next_run_time=datetime.now(UTC),
         )
         if isinstance(work, Target):
@@ -108,8 +108,8 @@ class Schedule:
 
     def remove(self, work: Work) -> None:
         """Run `work` no more; what is under way goes on."""
-        del self._works[str(work)]
-        self._scheduler.remove_job(str(work))
+        del self._works[_job_id(work)]
+        self._scheduler.remove_job(_job_id(work))
         if isinstance(work, Target):
             self._scheduler.remove_job(_check_id(work))
 
@@ -166,10 +166,15 @@ class Schedule:
     def _skipped(self, event: JobEvent) -> None:
         work = self._works.get(event.job_id)
         if work is not None:
-            _log.info(POLL_SKIPPED, target=event.job_id)
+            _log.info(POLL_SKIPPED, target=str(work))
         if isinstance(work, Target):
             self._on_skip(work.source)
 
 
+def _job_id(work: Work) -> str:
+    """Return an id that no other work has; names may be equal, since ids may hold slashes."""
+    return repr(work)
+
+
 def _check_id(target: Target) -> str:
-    return f"{target} (whole history)"
+    return f"{_job_id(target)} (whole history)"

@@ -65,3 +65,37 @@ async def test_polls_go_on_when_the_wall_clock_is_set(wall: Wall, step: float) -
             await ticks.acquire()
             await polls.acquire()
     await schedule.stop(1.0)
+
+
+SLASHED = (
+    Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", "w1", "a/g"),
+    Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", "w1/a", "g"),
+    Target(Source.LIVY_SESSIONS, "", "cn-shanghai", "w1", "a/g"),
+)
+
+
+async def test_targets_with_equal_names_are_all_polled() -> None:
+    """An id may hold a slash, and a gateway id may occur in two regions: each has its own job."""
+    assert len({str(target) for target in SLASHED}) == 1
+    polled: set[object] = set()
+    done = asyncio.Event()
+
+    async def run(work: object) -> None:
+        polled.add(work)
+        if len(polled) == len(SLASHED):
+            done.set()
+
+    async def idle(_work: object = None) -> None:
+        """Do nothing."""
+
+    schedule = Schedule(
+        run, idle, poll_interval=60, discovery_interval=60, on_skip=lambda _source: None
+    )
+    for target in SLASHED:
+        schedule.add(target)
+    schedule.start(idle)
+    async with asyncio.timeout(20):
+        await done.wait()
+    schedule.remove(SLASHED[0])
+    await schedule.stop(1.0)
+    assert polled == set(SLASHED)
