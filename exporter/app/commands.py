@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from exporter.api import Credential, StaticCredentials, VendorCredentials
 from exporter.app import progress
 from exporter.app.build import Exporter, build
-from exporter.app.connections import open_http
+from exporter.app.connections import open_http, open_loopback_http
 from exporter.app.demo_ledger import demo_ledger
 from exporter.app.life import run_until_signalled
 from exporter.app.notify import Notifier
@@ -87,9 +85,7 @@ async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> N
     # Late: only this command needs the simulated cloud.
     from exporter.demo import start_demo  # noqa: PLC0415
 
-    # To itself it speaks plain HTTP: proxies and certificates of the environment are not its own.
-    http = httpx.AsyncClient(trust_env=False)
-    async with start_demo(speed=settings.demo.speed) as cloud, http:
+    async with start_demo(speed=settings.demo.speed) as cloud, open_loopback_http() as http:
         api = settings.api.model_copy(update={"endpoint": cloud.endpoint})
         # Without workspaces and gateways: the demo shows discovery too.
         unnamed = {"targets": (), "workspace_ids": (), "livy_compute_ids": ()}
