@@ -2,7 +2,12 @@
 
 from exporter.api.budget import Budget, OnWait, ignore_waiting
 from exporter.api.client import PAGE_SIZE, Client
-from exporter.api.credentials import CredentialSource, StaticCredentials, VendorCredentials
+from exporter.api.credentials import (
+    CredentialSource,
+    StaticCredentials,
+    VendorCredentials,
+    connect_library,
+)
 from exporter.api.meter import Meter, NullMeter
 from exporter.api.numbered_scan import NumberedScan, PageSteps, ReadRows
 from exporter.api.paging import fetch_page, walk_pages, walk_tokens
@@ -22,6 +27,7 @@ __all__ = [
     "ReadRows",
     "StaticCredentials",
     "VendorCredentials",
+    "connect_library",
     "fetch_page",
     "ignore_waiting",
     "walk_pages",

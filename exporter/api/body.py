@@ -18,11 +18,10 @@ _CHARSETS: Final = frozenset(
 _NAME_LENGTH: Final = 40
 
 
-async def read_body(action: str, response: httpx.Response, limit: int) -> bytes:
-    """Read a body of at most `limit` bytes. Raises `MalformedError` or `TooLargeError`.
+def refuse_encoding(action: str, response: httpx.Response) -> None:
+    """Raise `MalformedError` where an answer is encoded, before that is undone.
 
-    A content encoding is refused before it is undone: 2 KB of layered gzip become 3 GB, and the
-    client asks for none.
+    2 KB of layered gzip become 3 GB; and nothing but plain answers was asked for.
     """
     encoding = response.headers.get("content-encoding", "")
     if any(part.strip().lower() not in {"", "identity"} for part in encoding.split(",")):
@@ -32,6 +31,11 @@ async def read_body(action: str, response: httpx.Response, limit: int) -> bytes:
             advice="Check what stands between here and the service: a proxy compresses answers.",
             status=response.status_code,
         )
+
+
+async def read_body(action: str, response: httpx.Response, limit: int) -> bytes:
+    """Read a body of at most `limit` bytes. Raises `MalformedError` or `TooLargeError`."""
+    refuse_encoding(action, response)
     body = bytearray()  # as it was sent: there is no encoding to undo
     async for chunk in response.aiter_bytes():
         body += chunk

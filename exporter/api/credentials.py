@@ -1,42 +1,31 @@
-"""Where credentials come from.
+"""Where credentials come from: static ones, or the vendor's library in a thread.
 
-Traps of the vendor's library, each seen by running it (`alibabacloud-credentials` 1.0):
-it reads the environment once, when imported, which takes 0.3 s; its async API blocks the event
-loop when two callers refresh at once, so its synchronous one runs in a thread, one caller at a
-time; near expiry a failed refresh raises although the credential in hand is still valid; it
-prints tracebacks through handlers of its own. It caches a role's credential until it deems it
-stale, and an access key for good, so a credential that was rejected, and every access key once a
-minute, is replaced by asking a new client.
+Traps of that library, each seen by running it (`alibabacloud-credentials` 1.0): it reads the
+environment once, when imported, which takes 0.3 s; its async API blocks the event loop when two
+callers refresh at once, so its synchronous one runs in a thread, one caller at a time; near expiry
+a failed refresh raises although the credential in hand is still valid; it prints tracebacks through
+handlers of its own. It caches a role's credential until it deems it stale, and an access key for
+good, so a credential that was rejected, and every access key once a minute, is replaced by building
+its providers again.
 """
 
 import asyncio
 import contextlib
 import logging
-import re
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from exporter.api.credential_errors import ADVICE, NONE_FOUND, ROLE_ADVICE, describe
 from exporter.api.signing import Credential
 from exporter.clock import Clock
 from exporter.errors import CredentialError, ThreadLimitError
 
+if TYPE_CHECKING:
+    from exporter.api.credential_chain import OpenHttp  # importing it reads the environment
+
 _FRESH_SECONDS: Final = 60.0
 """The library is asked again after so long. It renews 15 minutes before an expiry."""
-
-_SESSION_NAME: Final = "emr-serverless-spark-exporter"
-_CODE: Final = re.compile(r"\"?\bCode\"?\s*[:=]\s*\"?([A-Za-z][A-Za-z.]{2,63})\b")
-
-ADVICE: Final = (
-    "Set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (and "
-    "ALIBABA_CLOUD_SECURITY_TOKEN for a temporary credential); in ACK use RRSA: "
-    "ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN, ALIBABA_CLOUD_OIDC_TOKEN_FILE; "
-    "or use a profile of the Alibaba Cloud CLI, or an ECS RAM role."
-)
-_ROLE_ADVICE: Final = (
-    "Allow sts:AssumeRole on {role_arn} to the credential that is found, name that identity in "
-    "the role's trust policy, and let STS be reached. Where there is no credential: "
-)
 
 
 class CredentialSource(Protocol):
@@ -70,32 +59,27 @@ Load = Callable[[], Credential]
 """Blocks until it has a credential; raises anything."""
 
 
-def connect_library(role_arn: str = "") -> Load:
-    """Make a fresh client of the vendor's library; call it in a thread only.
+def connect_library(role_arn: str = "", open_http: "OpenHttp | None" = None) -> Load:
+    """Build the library's providers anew; call it in a thread only.
 
-    With `role_arn`, that role is assumed with what the default chain finds.
+    With `role_arn`, that role is assumed with what the default chain finds. `open_http` opens a
+    client for a request of the library; without it, the library sends them as it likes.
     """
-    from alibabacloud_credentials.client import Client  # noqa: PLC0415 (0.3 s, and it reads the environment when imported)
-    from alibabacloud_credentials.provider import (  # noqa: PLC0415
-        DefaultCredentialsProvider,
-        RamRoleArnCredentialsProvider,
-    )
+    from exporter.api import credential_chain as chain  # noqa: PLC0415 (0.3 s, and the library reads the environment when imported)
 
     silence_library()
-    provider = DefaultCredentialsProvider()
-    if role_arn:
-        provider = RamRoleArnCredentialsProvider(
-            credentials_provider=provider, role_arn=role_arn, role_session_name=_SESSION_NAME
-        )
-    client = Client(provider=provider)
+    if open_http is not None:
+        chain.send_through(open_http)
+    default = chain.Chain()
+    provider = chain.assume(default, role_arn) if role_arn else default
 
     def load() -> Credential:
-        found = client.get_credential()
+        found = provider.get_credentials()
         return Credential(
-            access_key_id=found.access_key_id or "",
-            access_key_secret=found.access_key_secret or "",
-            security_token=found.security_token or "",
-            provider=found.provider_name or "",
+            access_key_id=found.get_access_key_id() or "",
+            access_key_secret=found.get_access_key_secret() or "",
+            security_token=found.get_security_token() or "",
+            provider=f"default/{found.get_provider_name()}",
         )
 
     return load
@@ -126,7 +110,7 @@ class VendorCredentials:
     ) -> None:
         self._clock = clock
         self._role_arn = role_arn
-        self._advice = (_ROLE_ADVICE.format(role_arn=role_arn) if role_arn else "") + ADVICE
+        self._advice = (ROLE_ADVICE.format(role_arn=role_arn) if role_arn else "") + ADVICE
         self._connect = connect
         self._load: Load | None = None
         self._good: Credential | None = None
@@ -224,18 +208,14 @@ def _run_in_thread(
 
 
 def _attempt(load: Load, advice: str) -> Credential | CredentialError:
-    """Give the credential or our error. The library's text may quote an answer: it is dropped."""
+    """Return the credential or our error."""
     try:
         return load()
-    except CredentialError as error:
-        return error
     except Exception as error:  # noqa: BLE001 (the library's errors have no common root)
-        code = _CODE.search(str(error))
-        said = f"; the service said {code[1]}" if code else ""
-        return CredentialError(
-            f"No credential could be found or renewed ({type(error).__name__}{said})",
-            advice=advice,
-        )
+        if isinstance(error, CredentialError):
+            error.advice = error.advice or advice
+            return error
+        return CredentialError(f"{NONE_FOUND} ({describe(error)})", advice=advice)
 
 
 def _nothing_newer() -> CredentialError:

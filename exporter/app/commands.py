@@ -5,12 +5,13 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from exporter.api import Credential, StaticCredentials, VendorCredentials
+from exporter.api import Credential, StaticCredentials, VendorCredentials, connect_library
 from exporter.app import progress
 from exporter.app.build import Exporter, build
-from exporter.app.connections import open_http, open_loopback_http
+from exporter.app.connections import open_blocking_http, open_http, open_loopback_http
 from exporter.app.demo_ledger import demo_ledger
 from exporter.app.life import run_until_signalled
 from exporter.app.notify import Notifier
@@ -160,5 +161,6 @@ async def poll_all(exporter: Exporter) -> None:
 
 
 def vendor_credentials(role_arn: str) -> VendorCredentials:
-    """Give the vendor's default chain, and a role to assume with it unless it is `""`."""
-    return VendorCredentials(SystemClock(), role_arn=role_arn)
+    """Return the vendor's default chain, and a role to assume with it unless it is `""`."""
+    connect = partial(connect_library, open_http=open_blocking_http)
+    return VendorCredentials(SystemClock(), role_arn=role_arn, connect=connect)
