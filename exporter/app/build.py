@@ -40,7 +40,7 @@ from exporter.sources import (
     WalkTiming,
 )
 from exporter.telemetry import Telemetry
-from exporter.web import HEALTH_PATHS, Access, Guard, Site, site
+from exporter.web import ReloadingWebConfig, build_app
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Exporter:
     polling: Polling
     roster: Roster
     answers: Answers
-    access: Access
+    access: ReloadingWebConfig
     web: ASGIApp
     unhealthy: Callable[[], Sequence[str]]
     """Says what is wrong with the process, in sentences; nothing where all is well."""
@@ -86,7 +86,7 @@ def build(
     planned = plan(settings)
     registry = CollectorRegistry()
     telemetry = _telemetry(registry, planned)
-    access = Access(web_config, telemetry.web_config_read)
+    access = ReloadingWebConfig(web_config, telemetry.web_config_read)
     ledger = Ledger(
         ledger_path,
         clock=clock,
@@ -137,17 +137,17 @@ def build(
         clock,
         sentences=lambda: [*unhealthy(), *unready()],
     )
-    pages = site(
-        Site(
-            answer=answers.answer,
-            unhealthy=unhealthy,
-            unready=unready,
-            on_scrape=lambda page, is_prometheus: ledger.note_scrape(
-                _ShownCounters(page.snapshot), is_prometheus=is_prometheus
-            ),
-            status=status.status,
-            telemetry_path=settings.web.telemetry_path,
-        )
+    web = build_app(
+        answer=answers.answer,
+        unhealthy=unhealthy,
+        unready=unready,
+        on_scrape=lambda page, is_prometheus: ledger.note_scrape(
+            _ShownCounters(page.snapshot), is_prometheus=is_prometheus
+        ),
+        status=status.status,
+        config=lambda: access.current,
+        telemetry_path=settings.web.telemetry_path,
+        health_auth=settings.web.health_auth,
     )
     return Exporter(
         ledger=ledger,
@@ -158,7 +158,7 @@ def build(
         roster=roster,
         answers=answers,
         access=access,
-        web=Guard(pages, lambda: access.current, () if settings.web.health_auth else HEALTH_PATHS),
+        web=web,
         unhealthy=unhealthy,
         summary=lambda: summary(board.current),
     )

@@ -21,7 +21,7 @@ from exporter.ledger import check_ledger
 from exporter.model import Scope, Source, Target
 from exporter.settings import Settings
 from exporter.sources import discover
-from exporter.web import Access, bind
+from exporter.web import ReloadingWebConfig, bind
 
 DEADLINE: Final = 8.0
 """Seconds for all calls together; the answer is there in 10, the start of the process included."""
@@ -62,7 +62,7 @@ def _web_config(path: Path | None) -> Iterator[Finding]:
     if path is None:
         return
     try:
-        config = Access(path).current
+        config = ReloadingWebConfig(path).current
     except WebConfigError as error:
         said = "; ".join(each.removeprefix(f"{path}: ") for each in error.problems)
         yield Finding(str(path), _WEB_CONFIG, is_good=False, said=said)

@@ -53,10 +53,14 @@ async def run_until_signalled(
     with (
         bind(address.host, address.port) as listener,
         _every(_PULSE_SECONDS, exporter.own.refresh),
-        _every(_PULSE_SECONDS, exporter.access.refresh),
     ):
         server = Server(exporter.web, lambda: exporter.access.current.tls)
-        async with _signals() as stop, server.serving(listener), _polling(settings, exporter):
+        async with (
+            _signals() as stop,
+            exporter.access.watched(_PULSE_SECONDS),
+            server.serving(listener),
+            _polling(settings, exporter),
+        ):
             port = listener.getsockname()[1]
             scheme = "https" if exporter.access.current.tls else "http"
             url = f"{scheme}://{_reachable(address.host)}:{port}"

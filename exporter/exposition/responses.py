@@ -1,8 +1,8 @@
 """The bytes that answer a scrape: the page, joined with the exporter's own live metrics."""
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.metrics_core import Metric as Family
@@ -13,6 +13,9 @@ from exporter.exposition.board import RenderedBoard
 from exporter.exposition.gzip_chunks import Chunk, ChunkSequence, gzip_member
 from exporter.exposition.negotiation import Form, PageFormat
 from exporter.exposition.renderer import Page
+
+_PART_BYTES = 1 << 16
+"""Of an uncompressed page, that are put together at least: more would wait for a slow client."""
 
 OwnPart = Mapping[PageFormat, ChunkSequence]
 """The end of the page in each format: compressed as the last of its member."""
@@ -85,22 +88,27 @@ def filtered(answer: Answer, names: Collection[str]) -> Iterator[bytes]:
     As in prometheus-client, it is the name in the line that counts, `x_total` or `x_bucket`; and
     a family is described where at least one of its samples is there.
     """
-    wanted = "|".join(map(re.escape, names)).encode()
-    lines = re.compile(rb"^(?:#.*|(?:" + wanted + rb")[{ ].*)\n", re.MULTILINE)
+    wanted = frozenset(name.encode() for name in names)
     headers: list[bytes] = []
     for part in answer.parts:
-        kept: list[bytes] = []
-        for line in lines.findall(part):
-            if not line.startswith(b"#"):
+        yield _kept(part, wanted, headers)
+
+
+def _kept(part: bytes, wanted: Collection[bytes], headers: list[bytes]) -> bytes:
+    """Return the wanted lines; `headers` are those of the family in which the part begins."""
+    kept: list[bytes] = []
+    for line in part.split(b"\n"):
+        if not line.startswith(b"#"):
+            if line.partition(b"{")[0].partition(b" ")[0] in wanted:
                 kept += (*headers, line)
-                headers = []
-            elif line == b"# EOF\n":
-                kept.append(line)
-            elif headers and not _is_same_family(headers[-1], line):
-                headers = [line]
-            else:
-                headers.append(line)
-        yield b"".join(kept)
+                headers.clear()
+        elif line == b"# EOF":
+            kept.append(line)
+        else:
+            if headers and not _is_same_family(headers[-1], line):
+                headers.clear()
+            headers.append(line)
+    return b"".join(line + b"\n" for line in kept)
 
 
 def encoded(registry: CollectorRegistry, form: PageFormat) -> bytes:
@@ -141,6 +149,13 @@ class _Plain:
         self._sequences = tuple(sequences)
 
     def __iter__(self) -> Iterator[bytes]:
+        part: list[bytes] = []
+        size = 0
         for sequence in self._sequences:
-            for chunk in sequence.chunks:
-                yield b"".join(chunk.pieces)
+            for piece in chain.from_iterable(chunk.pieces for chunk in sequence.chunks):
+                part.append(piece)
+                size += len(piece)
+                if size >= _PART_BYTES:
+                    yield b"".join(part)
+                    part, size = [], 0
+        yield b"".join(part)

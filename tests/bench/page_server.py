@@ -16,9 +16,10 @@ from collections.abc import AsyncIterator
 from prometheus_client import CollectorRegistry, ProcessCollector, make_asgi_app
 from starlette.types import ASGIApp
 
+from exporter import logs
 from exporter.app.life import tune_gc
 from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
-from exporter.web import Server, Site, StatusView, bind, site
+from exporter.web import Server, StatusView, bind, build_app
 from tests.bench.pages import ManySessions
 from tests.support.long_gateway import exporter, poll
 from tests.support.reference_pages import families, registry_of
@@ -28,6 +29,7 @@ _PUBLISH_SECONDS = 0.5
 
 
 async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
+    logs.configure("info", "logfmt")
     tune_gc()  # as the daemon does when it starts
     sessions = ManySessions()
     board = RenderedBoard(sessions.picture())
@@ -98,14 +100,12 @@ def _registry() -> CollectorRegistry:
 
 
 def _ours(answers: Answers) -> ASGIApp:
-    return site(
-        Site(
-            answer=answers.answer,
-            unhealthy=list,
-            unready=list,
-            on_scrape=lambda *_: None,
-            status=_untold,
-        )
+    return build_app(
+        answer=answers.answer,
+        unhealthy=list,
+        unready=list,
+        on_scrape=lambda *_: None,
+        status=_untold,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.web import Access
+from exporter.web import ReloadingWebConfig
 from tests.support.harness import Harness
 from tests.support.processes import free_port, run
 from tests.support.web_server import ALICE, served, write_ca, write_certificate, write_config
@@ -75,7 +75,7 @@ async def test_it_does_not_wait_for_long(tmp_path: Path) -> None:
 async def test_it_speaks_tls_where_the_exporter_does(tmp_path: Path) -> None:
     """No authority has to be known to ask oneself."""
     pair = write_certificate(tmp_path, CA)
-    access = Access(write_config(tmp_path, {"tls_server_config": pair}))
+    access = ReloadingWebConfig(write_config(tmp_path, {"tls_server_config": pair}))
     async with served(access) as at:
         assert await probe(tmp_path, f":{at.port}") == (0, "hello")
 
@@ -87,7 +87,7 @@ async def test_a_port_that_asks_for_a_certificate_is_alive(tmp_path: Path, versi
     mutual = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "ca.crt"}
     pair = write_certificate(tmp_path, CA)
     config = {"tls_server_config": {**pair, **mutual, "max_version": version}}
-    access = Access(write_config(tmp_path, config))
+    access = ReloadingWebConfig(write_config(tmp_path, config))
     async with served(access) as at:
         assert await probe(tmp_path, f":{at.port}") == (0, "It asks for a certificate.")
 

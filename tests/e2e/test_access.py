@@ -1,6 +1,7 @@
 """The real process with a web configuration: what it says, whom it serves, what it survives."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -92,9 +93,96 @@ async def test_a_reload_shows_on_the_page(tmp_path: Path) -> None:
     assert ALICE.encode() not in process.output
 
 
+@pytest.mark.process
+async def test_connections_are_accepted_as_far_as_there_are_files(tmp_path: Path) -> None:
+    """A burst of them with few files left is one line in the log, and scrapes go on after it."""
+    limited = ["sh", "-c", 'ulimit -n 48; exec "$@"', "sh", *EXPORTER, "demo", ANY_PORT]
+    async with start(limited, tmp_path / "e") as process:
+        url = await process.url()
+        port = int(url.rpartition(":")[2])
+        for _ in range(5):
+            clients = [
+                await asyncio.open_connection("127.0.0.1", port, limit=1000) for _ in range(100)
+            ]
+            async with httpx.AsyncClient(base_url=url) as http:
+                assert (await http.get("/metrics")).is_success
+            for _, writer in clients:
+                writer.transport.abort()
+        code, _ = await process.end()
+    assert code == 0
+    lines = process.output.decode().splitlines()
+    assert [line for line in lines if "level=error" in line] == []
+    assert len([line for line in lines if "level=warning" in line]) <= 1
+
+
 async def shows(http: httpx.AsyncClient, line: str) -> bool:
     """Tell whether a line stands on the page."""
     return line in (await http.get("/metrics")).text.splitlines()
+
+
+def fifo(path: Path) -> None:
+    """Put a FIFO in place of a file, into which nobody writes."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def folder(path: Path) -> None:
+    """Put a folder in place of a file."""
+    path.unlink()
+    path.mkdir()
+
+
+MANY_ALIASES = "a0: &a0 [x]\n" + "".join(
+    f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 9)}]\n" for n in range(9)
+)
+BAD_FILES: dict[str, Callable[[Path], object]] = {
+    "nested": lambda path: path.write_text("rate_limit: " + "[" * 3000),
+    "number": lambda path: path.write_text("rate_limit: {burst: " + "9" * 5000 + "}"),
+    "float": lambda path: path.write_text("rate_limit: {burst: 1e999}"),
+    "duration": lambda path: path.write_text(
+        "rate_limit: {burst: 1, interval: " + "9" * 5000 + "s}"
+    ),
+    "large": lambda path: path.write_text("#" * (2**20 + 1)),
+    "binary": lambda path: path.write_bytes(bytes(range(256))),
+    "aliases": lambda path: path.write_text(MANY_ALIASES),
+    "fifo": fifo,
+    "folder": folder,
+    "gone": lambda path: path.unlink(),
+    "certificate is a fifo": lambda path: fifo(path.with_name("server.crt")),
+}
+
+
+def mend(place: Path) -> None:
+    """Put back what was there."""
+    for path in (place / "web.yml", place / "server.crt"):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+    configured(place)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", BAD_FILES)
+async def test_whatever_the_file_becomes_the_last_good_one_stays(tmp_path: Path, kind: str) -> None:
+    """The page says so, who gets in stays the same, and each bad file is logged once."""
+    path = configured(tmp_path)
+    command = [*EXPORTER, "demo", ANY_PORT, f"--web.config.file={path}"]
+    async with start(command, tmp_path / "e") as process:
+        url = await process.url()
+        login = httpx.BasicAuth("alice", SECRET)
+        async with httpx.AsyncClient(base_url=url, verify=trusting(CA), auth=login) as http:
+            await eventually(partial(shows, http, f"{METRIC} 1.0"))
+            await asyncio.to_thread(BAD_FILES[kind], path)
+            await eventually(partial(shows, http, f"{METRIC} 0.0"), seconds=5)
+            await stranger_gets_nothing(url, process)
+            await asyncio.to_thread(mend, tmp_path)
+            await eventually(partial(shows, http, f"{METRIC} 1.0"))
+        code, _ = await process.end()
+    assert code == 0
+    assert b"Traceback" not in process.output
+    # Where the file is put back in two steps, the half of it may be seen and logged, too.
+    assert 1 <= process.output.count(b"event=web_config_refused") <= 3
 
 
 async def stranger_gets_nothing(url: str, process: Process) -> None:

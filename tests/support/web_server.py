@@ -19,8 +19,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from exporter.web import Access, Guard, Server, bind
-from exporter.web.connections import Connections
+from exporter.web import ReloadingWebConfig, Server, bind
+from exporter.web.access import AccessMiddleware
+from exporter.web.http import Connections, SlicedAnswers
 
 ALICE = "$2b$04$aQTMCXd.jYTtihCMaJA.Ael98nlCqcfkc3SBrdW31iEw6VeG3hi26"
 """The hash of `SECRET`, cheap enough for tests."""
@@ -52,14 +53,16 @@ class Address:
 
 @asynccontextmanager
 async def served(
-    access: Access | None = None,
+    access: ReloadingWebConfig | None = None,
     site: ASGIApp | None = None,
     connections: Connections | None = None,
 ) -> AsyncIterator[Address]:
     """Serve a site on the loopback inside the block."""
-    access = access or Access(None)
-    guard = Guard(site or hello(), lambda: access.current, ("/-/healthy", "/-/ready"))
-    server = Server(guard, lambda: access.current.tls, connections)
+    access = access or ReloadingWebConfig(None)
+    app = AccessMiddleware(
+        SlicedAnswers(site or hello()), lambda: access.current, ("/-/healthy", "/-/ready")
+    )
+    server = Server(app, lambda: access.current.tls, connections)
     with bind("127.0.0.1", 0) as listener:
         address = Address(*listener.getsockname())
         async with server.serving(listener):

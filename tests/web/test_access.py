@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 import trustme
 from starlette.types import ASGIApp
 
-from exporter.web import Access, Guard
-from exporter.web.access.limit import Bucket
-from exporter.web.access.passwords import Passwords, TooManyChecksError
+from exporter.web import ReloadingWebConfig
+from exporter.web.access import AccessMiddleware
+from exporter.web.access.passwords import NotCheckedError, Passwords
+from exporter.web.access.token_bucket import TokenBucket
+from exporter.web.access.turns import PushedOutError, Turns
 from tests.support.harness import NO_TLS
 from tests.support.web_server import ALICE, SECRET, hello, write_certificate, write_config
 
@@ -37,11 +40,13 @@ def client(app: ASGIApp) -> httpx.AsyncClient:
     )
 
 
-def guarded(folder: Path, content: dict[str, Any], *, are_open: bool = True) -> httpx.AsyncClient:
+def guarded(
+    folder: Path, content: dict[str, Any], *, health_auth: bool = False
+) -> httpx.AsyncClient:
     """Give a client of a site behind a web configuration."""
-    access = Access(write_config(folder, content))
-    paths = ("/-/healthy", "/-/ready") if are_open else ()
-    return client(Guard(hello(), lambda: access.current, paths))
+    access = ReloadingWebConfig(write_config(folder, content))
+    paths = ("/-/healthy", "/-/ready")
+    return client(AccessMiddleware(hello(), lambda: access.current, paths, health_auth=health_auth))
 
 
 @pytest.mark.parametrize(
@@ -72,23 +77,23 @@ async def test_a_password_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("path", "are_open", "status"),
+    ("path", "health_auth", "status"),
     [
-        ("/-/healthy", True, 200),
-        ("/-/ready", True, 200),
-        ("/-/healthy", False, 401),
-        ("/-/ready/", True, 401),
-        ("/%2d/healthy", True, 200),
-        ("//-/healthy", True, 401),
-        ("/nothing", True, 401),
+        ("/-/healthy", False, 200),
+        ("/-/ready", False, 200),
+        ("/-/healthy", True, 401),
+        ("/-/ready/", False, 401),
+        ("/%2d/healthy", False, 200),
+        ("//-/healthy", False, 401),
+        ("/nothing", False, 401),
     ],
 )
 async def test_health_is_open_unless_asked_otherwise(
-    tmp_path: Path, path: str, are_open: object, status: int
+    tmp_path: Path, path: str, health_auth: object, status: int
 ) -> None:
     """An orchestrator needs no password, and no other path slips through with the health."""
     content = {"basic_auth_users": {"alice": ALICE}}
-    async with guarded(tmp_path, content, are_open=bool(are_open)) as http:
+    async with guarded(tmp_path, content, health_auth=bool(health_auth)) as http:
         assert (await http.get(path)).status_code == status
 
 
@@ -146,17 +151,102 @@ async def test_nobody_takes_as_long_as_somebody() -> None:
 
 
 async def test_a_flood_of_guesses_is_bounded() -> None:
-    """Only so many wait for their check; who is known gets in meanwhile."""
+    """Only so many wait for their check; a remembered password gets in meanwhile."""
     passwords = Passwords()
     right = basic("alice", SECRET)["Authorization"]
     assert await passwords.admit(USERS, right)
-    guesses = [passwords.admit(USERS, basic("alice", str(n))["Authorization"]) for n in range(50)]
+    guesses = [passwords.admit(USERS, basic("alice", str(n))["Authorization"]) for n in range(100)]
     results, admitted = await asyncio.gather(
         asyncio.gather(*guesses, return_exceptions=True), passwords.admit(USERS, right)
     )
     assert admitted
-    assert results.count(False) == 16
-    assert sum(isinstance(each, TooManyChecksError) for each in results) == 34
+    assert results.count(False) == 65
+    assert sum(isinstance(result, NotCheckedError) for result in results) == 35
+
+
+@pytest.mark.parametrize("name", ["alice", "mallory", "{number}"])
+async def test_a_right_password_gets_in_through_a_flood_of_wrong_ones(name: str) -> None:
+    """Also the first one after a start, from the same address, and whatever names are guessed."""
+    passwords = Passwords()
+    users = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(6))}
+    guesses = 0
+
+    async def guess(guesser: int) -> None:
+        nonlocal guesses
+        while True:
+            guesses += 1
+            user = name.format(number=guesses)
+            login = basic(user, f"{guesser}-{guesses}")["Authorization"]
+            with contextlib.suppress(NotCheckedError):
+                assert not await passwords.admit(users, login, "192.0.2.1")
+            await asyncio.sleep(0)
+
+    guessers = [asyncio.create_task(guess(number)) for number in range(60)]
+    await asyncio.sleep(0)
+    before = guesses
+    login = basic("alice", SECRET)["Authorization"]
+    assert await passwords.admit(users, login, "192.0.2.1")
+    for task in guessers:
+        task.cancel()
+    await asyncio.gather(*guessers, return_exceptions=True)
+    assert guesses - before < 5
+
+
+async def turns_of(peers: list[str], most: int = 64) -> list[str]:
+    """Let some wait for their turns at the same time; give the order in which they have them."""
+    turns, order = Turns(most), list[str]()
+
+    async def wait(name: str, peer: str) -> None:
+        try:
+            async with turns.turn(peer):
+                order.append(name)
+                await asyncio.sleep(0)
+        except PushedOutError:
+            order.append(f"{name} pushed out")
+
+    names = [f"{peer}{number}" for number, peer in enumerate(peers)]
+    await asyncio.gather(*map(wait, names, peers))
+    return order
+
+
+async def test_peers_take_turns_and_the_newest_of_each_is_first() -> None:
+    """A flood from one address does not delay another one."""
+    assert await turns_of(["a", "a", "a", "b", "a"]) == ["a0", "a4", "b3", "a2", "a1"]
+
+
+async def test_the_oldest_of_a_flood_is_pushed_out() -> None:
+    """Where too many wait, the address with the most loses the one that has waited longest."""
+    order = await turns_of(["a", "b", "a", "a", "a"], 3)
+    assert order == ["a0", "a2 pushed out", "b1", "a4", "a3"]
+
+
+async def test_turns_go_on_when_who_waits_is_cancelled() -> None:
+    """Neither a turn that was waited for is lost, nor one that was just given."""
+    turns = Turns()
+
+    async def wait() -> None:
+        async with turns.turn(""):
+            pass
+
+    async with turns.turn(""):
+        waiting = [asyncio.create_task(wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+    waiting[2].cancel()  # it was given the turn, and does not know it yet
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert [task.cancelled() for task in waiting] == [False, True, True]
+    async with asyncio.timeout(1):
+        await wait()
+
+
+async def test_a_client_that_has_gone_is_not_checked() -> None:
+    """Its place goes to the next one at once."""
+    passwords = Passwords()
+    slow = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(12))}
+    login = basic("alice", SECRET)["Authorization"]
+    start = time.perf_counter()
+    assert not await passwords.admit(slow, login, is_gone=lambda: True)
+    assert time.perf_counter() - start < 0.1
 
 
 async def test_headers_of_the_file_stand_on_every_answer(tmp_path: Path) -> None:
@@ -178,15 +268,30 @@ async def test_requests_over_the_limit_are_turned_away(tmp_path: Path) -> None:
     assert codes == [200, 200, 429]
 
 
+@pytest.mark.parametrize("health_auth", [False, True])
+async def test_the_rate_limit_does_not_hold_for_probes(tmp_path: Path, health_auth: object) -> None:
+    """Health is answered whatever scrapes take, or the exporter would be restarted."""
+    content = {
+        "rate_limit": {"interval": "1h", "burst": 1},
+        "basic_auth_users": {"alice": ALICE},
+    }
+    async with guarded(tmp_path, content, health_auth=bool(health_auth)) as http:
+        http.auth = httpx.BasicAuth("alice", SECRET)
+        codes = [(await http.get(path)).status_code for path in ("/metrics", "/metrics")]
+        probes = [(await http.get(path)).status_code for path in ("/-/healthy", "/-/ready") * 5]
+    assert codes == [200, 429]
+    assert set(probes) == {200}
+
+
 def test_a_bucket_fills_with_time() -> None:
     """One token each interval, and never more than the burst."""
     now = [0.0]
-    bucket = Bucket(2.0, 2, lambda: now[0])
-    assert [bucket.takes() for _ in range(3)] == [True, True, False]
+    bucket = TokenBucket(2.0, 2, lambda: now[0])
+    assert [bucket.try_acquire() for _ in range(3)] == [True, True, False]
     now[0] = 2.0
-    assert [bucket.takes() for _ in range(2)] == [True, False]
+    assert [bucket.try_acquire() for _ in range(2)] == [True, False]
     now[0] = 1000.0
-    assert [bucket.takes() for _ in range(3)] == [True, True, False]
+    assert [bucket.try_acquire() for _ in range(3)] == [True, True, False]
 
 
 class Watched:
@@ -195,7 +300,7 @@ class Watched:
     def __init__(self, folder: Path, content: dict[str, Any]) -> None:
         self.folder = folder
         self.said: list[bool] = []
-        self.access = Access(write_config(folder, content), self._say)
+        self.access = ReloadingWebConfig(write_config(folder, content), self._say)
 
     def _say(self, *, is_good: bool) -> None:
         self.said.append(is_good)
@@ -205,56 +310,56 @@ class Watched:
         draft = write_config(self.folder, content, "draft.yml")
         draft.replace(self.folder / "web.yml")
 
-    def refresh(self) -> list[bool]:
+    async def refresh(self) -> list[bool]:
         """Look for changes; give what was said."""
         self.said.clear()
-        self.access.refresh()
+        await self.access.refresh()
         return list(self.said)
 
 
 TWO = {"alice": ALICE, "bob": ALICE}
 
 
-def test_a_changed_file_is_read(tmp_path: Path) -> None:
+async def test_a_changed_file_is_read(tmp_path: Path) -> None:
     """What is unchanged is not read again."""
     watched = Watched(tmp_path, {"basic_auth_users": {"alice": ALICE}})
     assert watched.said == [True]
-    assert watched.refresh() == []
+    assert await watched.refresh() == []
     watched.write({"basic_auth_users": TWO})
-    assert watched.refresh() == [True]
+    assert await watched.refresh() == [True]
     assert watched.access.current.users.keys() == TWO.keys()
-    assert watched.refresh() == []
+    assert await watched.refresh() == []
 
 
-def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path) -> None:
+async def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path) -> None:
     """It is said once, and again when it is mended."""
     watched = Watched(tmp_path, {"basic_auth_users": {"alice": ALICE}})
     watched.write({"basic_auth_userz": TWO})
-    assert watched.refresh() == [False]
+    assert await watched.refresh() == [False]
     assert watched.access.current.users.keys() == {"alice"}
-    assert watched.refresh() == []
+    assert await watched.refresh() == []
     (tmp_path / "web.yml").unlink()
-    assert watched.refresh() == [False]
+    assert await watched.refresh() == [False]
     watched.write({"basic_auth_users": TWO})
-    assert watched.refresh() == [True]
+    assert await watched.refresh() == [True]
     assert watched.access.current.users.keys() == TWO.keys()
 
 
 @pytest.mark.parametrize("section", ["basic_auth_users", "tls_server_config"])
-def test_a_reading_never_opens_the_door(tmp_path: Path, section: str) -> None:
+async def test_a_reading_never_opens_the_door(tmp_path: Path, section: str) -> None:
     """Half a file, or an empty one, does not take passwords or TLS away."""
     pair = write_certificate(tmp_path, trustme.CA())
     content = {"basic_auth_users": TWO, "tls_server_config": pair}
     watched = Watched(tmp_path, content)
     watched.write({name: value for name, value in content.items() if name != section})
-    assert watched.refresh() == [False]
+    assert await watched.refresh() == [False]
     (tmp_path / "web.yml").write_text("")
-    assert watched.refresh() == [False]
+    assert await watched.refresh() == [False]
     assert watched.access.current.tls is not None
     assert watched.access.current.users.keys() == TWO.keys()
 
 
-def test_a_changed_certificate_is_read(tmp_path: Path) -> None:
+async def test_a_changed_certificate_is_read(tmp_path: Path) -> None:
     """Also where it is behind a link that is swapped, as Kubernetes does; half a pair waits."""
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
@@ -265,20 +370,20 @@ def test_a_changed_certificate_is_read(tmp_path: Path) -> None:
     before = watched.access.current.tls
     (tmp_path / "next").symlink_to("new")
     (tmp_path / "next").replace(tmp_path / "now")
-    assert watched.refresh() == [True]
+    assert await watched.refresh() == [True]
     assert watched.access.current.tls is not before
     os.replace(tmp_path / "old" / "server.key", tmp_path / "new" / "server.key")  # noqa: PTH105
-    assert watched.refresh() == [False]
+    assert await watched.refresh() == [False]
     os.replace(tmp_path / "old" / "server.crt", tmp_path / "new" / "server.crt")  # noqa: PTH105
-    assert watched.refresh() == [True]
+    assert await watched.refresh() == [True]
 
 
-def test_a_certificate_that_comes_later_is_found(tmp_path: Path) -> None:
+async def test_a_certificate_that_comes_later_is_found(tmp_path: Path) -> None:
     """A file that names what is not there yet is good as soon as it is there."""
     watched = Watched(tmp_path, {"basic_auth_users": TWO})
     pair = {"cert_file": "server.crt", "key_file": "server.key"}
     watched.write({"basic_auth_users": TWO, "tls_server_config": pair})
-    assert watched.refresh() == [False]
+    assert await watched.refresh() == [False]
     write_certificate(tmp_path, trustme.CA())
-    assert watched.refresh() == [True]
+    assert await watched.refresh() == [True]
     assert watched.access.current.tls is not None

@@ -6,7 +6,7 @@ from exporter.ledger import Ledger
 from exporter.snapshot import Snapshot
 from exporter.web.status import notation
 from exporter.web.status.chart import HEIGHT, WIDTH, burn_chart, poll_chart
-from exporter.web.status.names import Anchors, web_address
+from exporter.web.status.display_names import Anchors, web_address
 from exporter.web.status.recorder import BUCKETS, Recorder
 from exporter.web.status.usage import history
 from exporter.web.status.verdict import verdict

@@ -1,12 +1,11 @@
 """Who gets in: the file of Prometheus' exporter-toolkit, as `--web.config.file` names it.
 
-The file's form is that of the toolkit's `docs/web-configuration.md`. What this server cannot do
-as the toolkit does it is refused with a reason, never passed over.
+The file's form is that of the toolkit's `docs/web-configuration.md`. What hardly anybody sets, or
+this server cannot do as the toolkit does it, is refused with a reason.
 """
 
 from exporter.web.access.file import WebConfig
-from exporter.web.access.guard import Guard
-from exporter.web.access.tls import Tls
-from exporter.web.access.watched import Access
+from exporter.web.access.middleware import AccessMiddleware
+from exporter.web.access.reloading import ReloadingWebConfig
 
-__all__ = ["Access", "Guard", "Tls", "WebConfig"]
+__all__ = ["AccessMiddleware", "ReloadingWebConfig", "WebConfig"]

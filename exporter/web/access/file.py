@@ -1,5 +1,6 @@
 """From the file to what is in force."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,9 @@ from exporter.errors import UsageError, WebConfigError
 from exporter.settings.documents import dotted, read_yaml
 from exporter.settings.registry import fields
 from exporter.settings.validation_errors import advice
-from exporter.web.access.limit import Bucket
-from exporter.web.access.schema import TlsSection, WebFile
-from exporter.web.access.tls import Tls, TlsProblem, tls
+from exporter.web.access.schema import WebFile
+from exporter.web.access.tls import TlsProblem, server_context
+from exporter.web.access.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -25,11 +26,11 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class WebConfig:
     """What is in force: all of it empty where there is no file."""
 
-    tls: Tls | None = None
+    tls: ssl.SSLContext | None = None
     users: Mapping[str, bytes] = field(default_factory=dict)
     """Their bcrypt hashes by name."""
     headers: Headers = ()
-    bucket: Bucket | None = None
+    bucket: TokenBucket | None = None
 
 
 def read(path: Path, consulted: set[Path]) -> WebConfig:
@@ -40,25 +41,22 @@ def read(path: Path, consulted: set[Path]) -> WebConfig:
     consulted.add(path)
     parsed = _parse(path)
     section, limit = parsed.tls_server_config, parsed.rate_limit
+    tls = None
     try:
-        secured = tls(section, path.parent, consulted) if section and _is_given(section) else None
+        if section and section.model_fields_set:  # `tls_server_config: {}` asks for nothing
+            tls = server_context(section, path.parent, consulted)
     except TlsProblem as problem:
         raise WebConfigError(f"{path}: tls_server_config: {problem}") from None
     return WebConfig(
-        tls=secured,
+        tls=tls,
         users={name: text.encode() for name, text in parsed.basic_auth_users.items()},
         headers=tuple(
             (name.lower().encode(), value.encode())
             for name, value in parsed.http_server_config.headers.items()
-            if value
+            if value and name != "X-Content-Type-Options"  # which every answer has
         ),
-        bucket=Bucket(limit.interval, limit.burst) if limit.interval else None,
+        bucket=TokenBucket(limit.interval, limit.burst) if limit.interval else None,
     )
-
-
-def _is_given(section: TlsSection) -> bool:
-    """Tell whether the section asks for anything: `tls_server_config: {}` is no TLS."""
-    return bool(section.model_dump(exclude_defaults=True))
 
 
 def _parse(path: Path) -> WebFile:
@@ -76,14 +74,22 @@ def _parse(path: Path) -> WebFile:
 def _line(details: "ErrorDetails") -> str:
     """Say what is wrong, without repeating a value: it may be a key or the hash of a password."""
     name = dotted(step for step in details["loc"] if step != "[key]")
-    reason = (
-        _NOT_HERE.get(str(details["loc"][-1])) if details["type"] == "extra_forbidden" else None
-    )
+    key = str(details["loc"][-1]) if details["type"] == "extra_forbidden" else ""
+    reason = _NOT_HERE.get(key, "").format(key)
     names = [dotted(steps) for steps, _ in fields(WebFile)]
     return ": ".join(filter(None, (name, reason or advice(details, name, names))))
 
 
 _NOT_HERE = {
+    **dict.fromkeys(
+        ("cert", "key", "client_ca"), "PEM in this file is not supported; name a file with {}_file"
+    ),
+    "cipher_suites": "the suites cannot be chosen (all that are offered have AEAD); remove it",
+    "curve_preferences": "the curves cannot be chosen; remove it",
+    "client_allowed_sans": (
+        "names are not checked; sign the clients that may get in with an authority of their own,"
+        " and name it with client_ca_file"
+    ),
     "basic_auth_excluded_paths": (
         "this key is of an unpublished toolkit; the health endpoints ask for no password"
         " unless web.health-auth is set"

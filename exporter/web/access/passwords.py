@@ -6,19 +6,20 @@ import binascii
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 import bcrypt
 
-_REMEMBERED = 100
-_MOST_WAITING = 16
-_BCRYPT_BYTES = 72
+from exporter.web.access.turns import PushedOutError, Turns
+
+_REMEMBERED: Final = 100
+_BCRYPT_BYTES: Final = 72
 """bcrypt sees no more of a password, and other implementations silently cut it there."""
 
 
-class TooManyChecksError(Exception):
-    """So many passwords wait for their check that another one would wait too long."""
+class NotCheckedError(Exception):
+    """The password could not be checked: too many others are, or there is no thread for it."""
 
 
 class _Login(NamedTuple):
@@ -30,20 +31,25 @@ class Passwords:
     """Tells whose password is right.
 
     A user who does not exist takes as long to refuse as one who does. A right password is
-    remembered by a salted digest of it and of the hash it fits, so a changed file asks anew;
+    remembered by a salted digest of it and of the hash it fits, so a changed file asks again;
     a wrong one is never remembered.
     """
 
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._turns = Turns()
 
-    async def admit(self, users: Mapping[str, bytes], authorization: str) -> bool:
-        """Check an `Authorization` header against the hashes of `users`.
+    async def admit(
+        self,
+        users: Mapping[str, bytes],
+        authorization: str,
+        peer: str = "",
+        is_gone: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Return whether an `Authorization` header fits one of the hashes of `users`.
 
-        Raises `TooManyChecksError`.
+        A client that `is_gone` by its turn is not checked. Raises `NotCheckedError`.
         """
         login = _login(authorization)
         if login is None:
@@ -53,16 +59,15 @@ class Passwords:
         digest = self._digest(login, hashed)
         if known and self._is_remembered(digest):
             return True
-        if self._waiting >= _MOST_WAITING:
-            raise TooManyChecksError
-        self._waiting += 1
         try:
-            async with self._turn:
+            async with self._turns.turn(peer):
                 if known and self._is_remembered(digest):
-                    return True  # somebody with the same password was before us
+                    return True  # another client with the same password was first
+                if is_gone():
+                    return False
                 is_right = await asyncio.to_thread(_fits, login.password, hashed)
-        finally:
-            self._waiting -= 1
+        except (PushedOutError, RuntimeError):  # the latter: no thread can be started
+            raise NotCheckedError from None
         if known is None or not is_right:
             return False
         self._remember(digest)
@@ -100,8 +105,8 @@ def _login(authorization: str) -> _Login | None:
 
 
 def _nobody(users: Mapping[str, bytes]) -> bytes:
-    """Give a hash that nothing fits, as slow as the slowest of `users`."""
-    cost = max(hashed[4:6] for hashed in users.values())
+    """Return a hash that nothing fits, of the one cost that those of `users` have."""
+    cost = next(iter(users.values()))[4:6]
     return b"$2b$%s$%s" % (cost, b"." * 53)
 
 

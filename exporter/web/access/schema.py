@@ -8,16 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from exporter.settings import durations
 from exporter.settings.notation import WholeNumber
 
-ClientAuth = Literal[
-    "NoClientCert",
-    "RequestClientCert",
-    "RequireClientCert",
-    "RequireAnyClientCert",
-    "VerifyClientCertIfGiven",
-    "RequireAndVerifyClientCert",
-]
-Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
-Curve = Literal["CurveP256", "CurveP384", "CurveP521", "X25519"]
+ClientAuth = Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"]
+Version = Literal["TLS12", "TLS13"]
 
 _HASH = re.compile(r"\$2[abxy]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
 _LEAST_COST, _HIGHEST_COST = 4, 16
@@ -41,6 +33,13 @@ def _bcrypt(value: str) -> str:
     if not _LEAST_COST <= int(match["cost"]) <= _HIGHEST_COST:
         raise ValueError(f"give a hash of a cost from {_LEAST_COST} to {_HIGHEST_COST}")
     return value
+
+
+def _same_cost(users: dict[str, str]) -> dict[str, str]:
+    """Refuse hashes of mixed cost: the time of a refusal would tell which users there are."""
+    if len({hashed[4:6] for hashed in users.values()}) > 1:
+        raise ValueError("give all hashes the same cost, such as `htpasswd -nBC 10 NAME` does")
+    return users
 
 
 def _headers(values: dict[str, str]) -> dict[str, str]:
@@ -75,19 +74,14 @@ class Section(BaseModel):
 class TlsSection(Section):
     """`tls_server_config`; an empty text counts as not given."""
 
-    cert: str = ""
-    key: str = Field("", repr=False)
-    client_ca: str = ""
     cert_file: str = ""
     key_file: str = ""
     client_auth_type: ClientAuth = "NoClientCert"
     client_ca_file: str = ""
-    client_allowed_sans: tuple[str, ...] | None = None
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
-    cipher_suites: tuple[str, ...] = ()
     prefer_server_cipher_suites: bool = True
-    curve_preferences: tuple[Curve, ...] = ()
+    """Has no effect, as in the toolkit."""
 
 
 class HttpSection(Section):
@@ -115,5 +109,7 @@ class WebFile(Section):
 
     tls_server_config: TlsSection | None = None
     http_server_config: HttpSection = HttpSection()
-    basic_auth_users: dict[str, Annotated[str, AfterValidator(_bcrypt)]] = {}
+    basic_auth_users: Annotated[
+        dict[str, Annotated[str, AfterValidator(_bcrypt)]], AfterValidator(_same_cost)
+    ] = {}
     rate_limit: RateLimitSection = RateLimitSection()

@@ -14,6 +14,8 @@ from exporter.web.status.recorder import BUCKETS
 from exporter.web.status.view import StatusView
 
 _FOLDER: Final = files("exporter.web.status") / "templates"
+_REFRESH: Final = b"<!--refresh-->"
+"""Where the page says how often it refreshes; texts of the API are escaped, so none is this."""
 _FILTERS: Final = (
     notation.duration,
     notation.span,
@@ -26,17 +28,23 @@ _FILTERS: Final = (
 )
 
 
-def render(view: StatusView, refresh: int) -> str:
-    """Write the page; it says that it refreshes every `refresh` seconds (0: not at all)."""
-    return _template().render(
+def render(view: StatusView) -> bytes:
+    """Write the page, but for how often it refreshes: rendering takes longer than a scrape may."""
+    page = _template("status.html.j2").render(
         view=view,
-        refresh=refresh,
         polls=chart.poll_chart(view.history.buckets, BUCKETS),
         burn=chart.burn_chart(view.history.buckets, BUCKETS),
         chart_width=chart.WIDTH,
         chart_height=chart.HEIGHT,
         nothing=notation.NOTHING,
     )
+    return page.encode("utf-8", "replace")
+
+
+def with_refresh(page: bytes, seconds: int) -> bytes:
+    """Complete a rendered page; it refreshes every so many seconds (0: not at all)."""
+    line = _template("refresh.html.j2").render(refresh=seconds)
+    return page.replace(_REFRESH, line.encode(), 1)
 
 
 @cache
@@ -61,7 +69,7 @@ def _style() -> str:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -71,7 +79,7 @@ def _template() -> Template:
     )
     environment.filters |= {each.__name__: each for each in _FILTERS}
     environment.globals["style"] = Markup(_style())  # noqa: S704 - a file of the package
-    return environment.get_template("status.html.j2")
+    return environment.get_template(name)
 
 
 def _read(name: str) -> str:

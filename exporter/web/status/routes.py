@@ -20,7 +20,6 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -34,44 +33,44 @@ class StatusPages:
         self._status = status
         self._lock = asyncio.Lock()
         self._of: StatusView | None = None
-        self._written: dict[int | None, bytes] = {}
+        self._written: dict[Callable[[StatusView], bytes], bytes] = {}
 
     def routes(self) -> list[Route]:
-        """Give the routes of both forms."""
+        """Return the routes of both forms."""
         return [Route("/", self._page), Route("/api/v1/status", self._json)]
 
     async def _page(self, request: Request) -> Response:
         from exporter.web.status import page  # noqa: PLC0415 - late: a start must not wait for it
 
         refresh = _refresh(request.query_params)
-        body = await self._write(refresh, lambda view: page.render(view, refresh))
+        body = page.with_refresh(await self._write(page.render), refresh)
         headers = {**_HEADERS, "Content-Security-Policy": page.policy()}
         if refresh:
             headers["Refresh"] = str(refresh)
         return Response(body, headers=headers, media_type="text/html")
 
     async def _json(self, _: Request) -> Response:
-        body = await self._write(None, as_json)
+        body = await self._write(as_json)
         return Response(body, headers=_HEADERS, media_type="application/json")
 
-    async def _write(self, form: int | None, write: Callable[[StatusView], str]) -> bytes:
+    async def _write(self, write: Callable[[StatusView], bytes]) -> bytes:
         async with self._lock:
             view = self._status()
             if view is not self._of:
                 self._of, self._written = view, {}
-            if form not in self._written:
-                text = await asyncio.to_thread(write, view)
-                self._written[form] = text.encode("utf-8", "replace")
-            return self._written[form]
+            if write not in self._written:
+                self._written[write] = await asyncio.to_thread(write, view)
+            return self._written[write]
 
 
-def as_json(view: StatusView) -> str:
+def as_json(view: StatusView) -> bytes:
     """Write the facts as JSON; they follow `schema.json`."""
-    return json.dumps(asdict(view), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(asdict(view), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
 
 
 def _refresh(asked: Mapping[str, str]) -> int:
-    """Give the seconds between refreshes: as asked for, none for `off`, else the usual."""
+    """Return the seconds between refreshes: as asked for, none for `off`, else the usual."""
     wanted = asked.get("refresh", "")
     if wanted == "off":
         return 0

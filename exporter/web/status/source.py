@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 from exporter.clock import Clock
 from exporter.ledger import LedgerState
 from exporter.snapshot import Snapshot
-from exporter.web.status import counted, fleet, usage
-from exporter.web.status.names import Names
+from exporter.web.status import sessions_view, telemetry_view, usage
+from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import BUCKETS, Recorder
 from exporter.web.status.targets import Moment, discoveries, targets
 from exporter.web.status.verdict import verdict
@@ -59,8 +59,8 @@ class StatusSource:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         moment = Moment(snapshot, recorder, Names.of(snapshot), now, monotonic)
         found, scopes = targets(moment), discoveries(moment)
-        clusters, sessions = fleet.clusters(moment), fleet.sessions(moment)
-        calls = counted.calls(parts.registry, parts.configured_rate)
+        clusters, sessions = sessions_view.clusters(moment), sessions_view.sessions(moment)
+        calls = telemetry_view.calls(parts.registry, parts.configured_rate)
         return StatusView(
             schema=1,
             generated_at=now,
@@ -79,7 +79,7 @@ class StatusSource:
             usage=usage.usage(state, recorder, moment.names),
             history=usage.history(recorder, monotonic=monotonic, now=now, buckets=BUCKETS),
             calls=calls,
-            polls=counted.polls(parts.registry),
+            polls=telemetry_view.polls(parts.registry),
             discoveries=scopes,
             ledger=usage.ledger(state),
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from exporter.model import Scope, Target
 from exporter.snapshot import Snapshot, TargetView, WalkProgress
-from exporter.web.status.names import Names
+from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder, Seen
 from exporter.web.status.view import (
     DiscoveryStatus,

@@ -7,7 +7,7 @@ from typing import Final
 from exporter import catalog
 from exporter.ledger import Key, LedgerState
 from exporter.model import NANO
-from exporter.web.status.names import Names
+from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder, Tally
 from exporter.web.status.view import Bucket, History, Ledger, Usage, UsageRow
 

@@ -8,7 +8,7 @@ from exporter import catalog
 from exporter.catalog import Metric
 from exporter.model import NANO, LivySession, SessionCluster, Source, Target
 from exporter.snapshot import TargetView
-from exporter.web.status.names import Anchors, web_address
+from exporter.web.status.display_names import Anchors, web_address
 from exporter.web.status.targets import Moment
 from exporter.web.status.view import Clusters, FailedCluster, Sessions, SessionStatus
 

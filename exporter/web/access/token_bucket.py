@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-class Bucket:
+class TokenBucket:
     """Lets `burst` requests through at once, and one more each `interval` (seconds)."""
 
     def __init__(
@@ -16,8 +16,8 @@ class Bucket:
         self._tokens = float(burst)
         self._at = now()
 
-    def takes(self) -> bool:
-        """Take a token; false where there is none."""
+    def try_acquire(self) -> bool:
+        """Take a token; return whether there was one."""
         now = self._now()
         self._tokens = min(self._burst, self._tokens + (now - self._at) / self._interval)
         self._at = now

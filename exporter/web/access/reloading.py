@@ -1,6 +1,8 @@
-"""What is in force, kept up with the file and the certificates that it names."""
+"""The configuration in force, kept up with the file and the certificates that it names."""
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -17,7 +19,7 @@ _Look = tuple[int, int, int] | None
 """Time of change in ns, inode and size of a file; `None` where there is none."""
 
 
-class Access:
+class ReloadingWebConfig:
     """The configuration of the web server, the last good one."""
 
     def __init__(self, path: Path | None, on_read: Callable[..., None] = lambda **_: None) -> None:
@@ -35,27 +37,59 @@ class Access:
 
     @property
     def current(self) -> WebConfig:
-        """Give what is in force now."""
+        """What is in force now."""
         return self._current
 
-    def refresh(self) -> None:
-        """Read the file anew if it, or a file that it names, is another one than before.
+    @asynccontextmanager
+    async def watched(self, seconds: float) -> AsyncIterator[None]:
+        """Look for changes every so many seconds inside the block."""
+        task = asyncio.create_task(self._watch(seconds))
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def refresh(self) -> None:
+        """Read the file again if it, or a file that it names, has changed.
 
         What is bad is logged, and what was in force stays so. A file may also not take TLS or
-        all passwords away: half a file that is being written would look like that.
+        all passwords away: half a file that is being written would look like that. Files are
+        touched in a thread only: the disk may be a network.
         """
-        if self._path is None or _looks(self._looks) == self._looks:
+        if self._path is None:
             return
         try:
-            fresh = self._read(self._path)
-            self._check(fresh)
+            fresh = await asyncio.to_thread(self._read_if_changed, self._path)
         except WebConfigError as error:
             self._on_read(is_good=False)
             _log.error(REFUSED, problem="; ".join(error.problems))
-        else:
+            return
+        if fresh is not None:
             self._current = fresh
             self._on_read(is_good=True)
             _log.info(RELOADED, file=str(self._path))
+
+    async def _watch(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.refresh()
+            except RuntimeError as error:  # no thread can be started
+                _log.warning(REFUSED, problem=str(error))
+
+    def _read_if_changed(self, path: Path) -> WebConfig | None:
+        if _looks(self._looks) == self._looks:
+            return None
+        fresh = self._read(path)
+        for what, is_lost in (
+            ("tls_server_config", self._current.tls and not fresh.tls),
+            ("basic_auth_users", self._current.users and not fresh.users),
+        ):
+            if is_lost:
+                raise WebConfigError(
+                    f"{path}: {what} is gone; restart the exporter to serve without it"
+                )
+        return fresh
 
     def _read(self, path: Path) -> WebConfig:
         """Read the file, and remember how each file looked before: a change meanwhile is new."""
@@ -68,16 +102,6 @@ class Access:
             raise
         self._looks = {each: before.get(each) or _look(each) for each in consulted}
         return fresh
-
-    def _check(self, fresh: WebConfig) -> None:
-        for what, is_lost in (
-            ("tls_server_config", self._current.tls and not fresh.tls),
-            ("basic_auth_users", self._current.users and not fresh.users),
-        ):
-            if is_lost:
-                raise WebConfigError(
-                    f"{self._path}: {what} is gone; restart the exporter to serve without it"
-                )
 
 
 def _looks(paths: Iterable[Path]) -> dict[Path, _Look]:

@@ -1,0 +1,32 @@
+"""The HTTP server, and all that bounds what its clients may cost.
+
+`server` accepts connections and secures them, `connections` knows how many there are and which one
+has to go, `protocol` reads one bounded request at a time, `slices` hands over long answers.
+
+Transports and timeouts are asyncio's, by its documented interface. Parsing of requests is
+httptools', and the way from a request to the ASGI application and back is uvicorn's. uvicorn has no
+documented interface below its `Server`, which accepts without a bound, limits heads only in the
+time that they take, and pipelines without end. So these of its internals are used:
+
+- `HttpToolsProtocol(config, server_state, app_state)`, one for each connection, and its attributes
+  `app`, `transport`, `parser`, `headers`, `client`, `cycle` and `cycle.keep_alive`.
+- `connection_made`, `connection_lost` and `on_headers_complete`, which are extended; the last one
+  creates `cycle` and starts `app` in a task of its own.
+- `data_received` and `on_response_complete`, which are replaced: they parse what comes as it comes,
+  queue what is pipelined, and keep a timer for each connection.
+- `shutdown`, which closes a connection after the answer under way.
+- `ServerState`: `connections`, `tasks` and `default_headers`.
+
+TLS is `asyncio.sslproto.SSLProtocol`, which `create_server(ssl=...)` uses too, but there before a
+connection is known here, with one context for good, and with 256 KiB of buffer for each connection.
+Its constructor and its `max_size` are used. The context is chosen when a connection comes, so
+certificates, authorities and versions change without a restart.
+
+`tests/web/test_uvicorn.py` fails when one of them changes.
+"""
+
+from exporter.web.http.connections import Connections, peer_of
+from exporter.web.http.server import Server, bind
+from exporter.web.http.slices import SlicedAnswers
+
+__all__ = ["Connections", "Server", "SlicedAnswers", "bind", "peer_of"]

@@ -1,0 +1,118 @@
+"""Which connections there are: by time and address, without a network."""
+
+import resource
+
+import pytest
+
+from exporter.web.http.connections import (
+    MAX_CONNECTIONS,
+    SECONDS,
+    Connection,
+    Connections,
+    Phase,
+    max_connections,
+    peer_of,
+)
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Give the time."""
+        return self.now
+
+
+class Door:
+    """Connections that are named, and the names of those that were dropped."""
+
+    def __init__(self, most: int) -> None:
+        self.clock = Clock()
+        self.connections = Connections(most, now=self.clock)
+        self.dropped: list[str] = []
+
+    def enter(self, name: str, peer: str = "a") -> Connection:
+        """Let one in, a second after the one before."""
+        self.clock.now += 1
+        return self.connections.enter(peer, lambda: self.dropped.append(name))
+
+
+def test_the_one_without_progress_for_longest_has_to_go() -> None:
+    """Neither its age counts, nor what it waits for."""
+    door = Door(3)
+    old, answered, _ = door.enter("old"), door.enter("answered"), door.enter("silent")
+    door.clock.now += 1
+    door.connections.begin(answered, Phase.ANSWER)
+    door.connections.progress(old)
+    door.enter("new")
+    assert door.dropped == ["answered"]
+    door.enter("newer")
+    assert door.dropped == ["answered", "silent"]
+    assert len(door.connections) == 3
+
+
+def test_the_address_with_the_most_connections_loses_one() -> None:
+    """A flood pushes out itself, and no other address."""
+    door = Door(4)
+    door.enter("prometheus", "b")
+    for number in range(20):
+        door.enter(f"flood {number}")
+    assert door.dropped == [f"flood {number}" for number in range(17)]
+    door.enter("another", "c")
+    assert door.dropped[-1] == "flood 17"
+
+
+def test_a_connection_that_has_left_makes_room() -> None:
+    """It is not dropped any more, and nobody else has to be."""
+    door = Door(1)
+    first = door.enter("first")
+    door.connections.leave(first)
+    door.connections.leave(first)
+    door.enter("second")
+    assert door.dropped == []
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_every_phase_has_its_time(phase: Phase) -> None:
+    """Progress does not prolong it: a byte now and then is no reason to wait for ever."""
+    door = Door(9)
+    slow = door.enter("slow")
+    door.connections.begin(slow, phase)
+    door.clock.now += SECONDS[phase]
+    door.connections.progress(slow)
+    door.connections.sweep()
+    assert door.dropped == []
+    door.clock.now += 0.1
+    door.connections.sweep()
+    assert door.dropped == ["slow"]
+
+
+@pytest.mark.parametrize(
+    ("host", "peer"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3::4", "2001:0db8:0001:0002"),
+        ("2001:db8:1:2::5", "2001:0db8:0001:0002"),
+        ("fe80::1%eth0", "fe80:0000:0000:0000"),
+        ("::1", "0000:0000:0000:0000"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_a_peer_is_an_address_or_a_network(host: str, peer: str) -> None:
+    """Whoever has a network of IPv6 has more addresses than there can be connections."""
+    assert peer_of(host) == peer
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [(20_000, MAX_CONNECTIONS), (100, 50), (1, 1), (resource.RLIM_INFINITY, 128)]
+)
+def test_half_of_the_files_are_for_connections(
+    monkeypatch: pytest.MonkeyPatch, files: int, most: int
+) -> None:
+    """The others are for the ledger, the API and what comes between."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    assert max_connections() == most
