@@ -19,7 +19,7 @@ from exporter.ledger.scans import ScanTracker
 from exporter.ledger.store import LedgerState, Store
 from exporter.model import Gateway, LivySession, Scope, SessionCluster, Source, Target
 
-_ENDED_SINCE = """SELECT session_id FROM session JOIN gateway USING (gateway_id)
+_ENDED_SINCE = """SELECT session_id, ended FROM session JOIN gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
 
 Listing = tuple[str, ...]
@@ -120,10 +120,10 @@ class Ledger:
         with self._store.reading() as db:
             return listed_count(db, work)
 
-    def ended_since(self, gateway: GatewayKey, at: float) -> frozenset[str]:
-        """Return the ids of sessions whose end was first seen after `at` (seconds since 1970)."""
+    def ended_since(self, gateway: GatewayKey, at: float) -> Mapping[str, str]:
+        """Return how sessions ended, by id, whose end was first seen after `at` (since 1970)."""
         with self._store.reading() as db:
-            return frozenset(row[0] for row in db.execute(_ENDED_SINCE, (*gateway, at)))
+            return dict(db.execute(_ENDED_SINCE, (*gateway, at)).fetchall())
 
     def note_scrape(self, keys: Container[Key], *, is_prometheus: bool) -> None:
         """Note that a scrape showed the series `keys`: their hold runs from now on."""

@@ -10,6 +10,7 @@ from exporter import catalog
 from exporter.clock import Clock
 from exporter.model import Scope, Target
 from exporter.poller.boundary import attempt, log_change
+from exporter.poller.discovered import DiscoveryLog
 from exporter.poller.polling import Polling, PollSource
 from exporter.snapshot import Board, DiscoveryView, Samples, SampleSet, Snapshot
 from exporter.sources import Directory, Progress
@@ -62,6 +63,7 @@ class Roster:
         self._jobs: dict[Target, PollJob] = {}
         self._readers: dict[Scope, ScopeReader] = {}
         self._timetable: Timetable | None = None
+        self._discovery_log = DiscoveryLog()
         self._sync()
 
     @property
@@ -115,6 +117,8 @@ class Roster:
         views = {**self._board.current.discoveries, scope: view}
         self._board.publish(self._board.current.with_discoveries(views))
         self._sync()
+        if all(view.up is not None for view in self._board.current.discoveries.values()):
+            self._discovery_log.note(self._jobs)
 
     async def discover_all(self) -> None:
         """Discover every scope once, those too that come to light on the way."""

@@ -1,7 +1,7 @@
 """Drives scans: the one place where pages are read, and what they report goes to the ledger."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from exporter.ledger import GatewayScan, Ledger, SessionKey
 from exporter.model import LivySession, Page, Target
 from exporter.sources.listing import Progress, count_oddities
 from exporter.sources.livy_sessions.alignment import ListingDiverged
+from exporter.sources.livy_sessions.failures import log_failures
 from exporter.sources.livy_sessions.full_scan import FullScan
 from exporter.sources.livy_sessions.incremental_scan import IncrementalScan
 from exporter.sources.livy_sessions.settling import SettlePolicy, presume_ended
@@ -129,15 +130,16 @@ class Driver:
 
         Those that `left` are, and where it `is_complete`, all that were not in it.
         """
+        records = [*scan.uncounted]
         finish = partial(
             recording.scan.finish,
-            [*scan.uncounted],
+            records,
             left=left,
             unreadable=unreadable,
             is_complete=is_complete,
             is_confirmed=is_confirmed,
         )
-        await self._write(recording, finish)
+        await self._write(recording, finish, records)
         scan.settle(self.policy)
 
     async def _page(self, scan: Scan, number: int, progress: Progress) -> Page[LivySession] | None:
@@ -168,20 +170,28 @@ class Driver:
 
     async def _count(self, scan: Scan, recording: Recording, lock: asyncio.Lock | None) -> None:
         if scan.uncounted:
+            records = [*scan.uncounted]
             async with lock or nullcontext():
-                await self._write(recording, partial(recording.scan.add, [*scan.uncounted]))
+                await self._write(recording, partial(recording.scan.add, records), records)
         scan.settle(self.policy)
 
-    async def _write(self, recording: Recording, write: Callable[[], None]) -> None:
+    async def _write(
+        self, recording: Recording, write: Callable[[], None], records: Sequence[LivySession]
+    ) -> None:
+        """Write `records`, and learn which sessions ended lately and which of these failed."""
         if recording.error is not None:
             return
         since = self._clock.now() - self._retention
 
-        def work() -> frozenset[str]:
+        def work() -> tuple[Mapping[str, str], Mapping[str, str]]:
+            before = self._ledger.ended_since(self._gateway, since)
             write()
-            return self._ledger.ended_since(self._gateway, since)
+            return before, self._ledger.ended_since(self._gateway, since)
 
         try:
-            self.recently_ended = await asyncio.to_thread(work)
+            before, after = await asyncio.to_thread(work)
         except LedgerError as error:
             recording.error = error
+            return
+        self.recently_ended = frozenset(after)
+        log_failures(self._target, records, before, after)
