@@ -172,13 +172,15 @@ def decode_envelope(body: bytes) -> Envelope:
         raw = _ENVELOPE.decode(body)
     except _DECODING_ERRORS:
         raw = _slow_envelope(body)
-    code = (text(raw.code) or text(raw.pascal_code)).strip()
+    codes = [text(raw.code).strip(), text(raw.pascal_code).strip()]
+    failed = [code for code in codes if code.lower() not in _SUCCESS_CODES]
+    code = failed[0] if failed else codes[0] or codes[1]
     flags = {flag(raw.success), flag(raw.pascal_success)}
     return Envelope(
         code=code,
         message=free_text(raw.message) or free_text(raw.pascal_message),
         request_id=text(raw.request_id) or text(raw.pascal_request_id),
-        is_success=False not in flags and code.lower() in _SUCCESS_CODES,
+        is_success=not failed and False not in flags,
     )
 
 

@@ -57,6 +57,16 @@ _RANDOM_WORDS: Final = tuple(
         r"[A-Za-z0-9+=_%\-]{40,}",
     )
 )
+_TRIGGERS: Final = (
+    *("secret", "passw", "passphrase", "pwd", "token", "credential", "authori", "signature"),
+    *("cookie", "key", "bearer", "basic", "digest", "negotiate", "acs3-hmac", "-----begin", "@"),
+    *("ltai", "sts.", "tmp.", "akia", "asia", "eyj"),
+)
+"""In lower case: an ASCII text without any of them matches none of `_PATTERNS` and `_FORMS`."""
+
+_LONG_WORD: Final = re.compile(r"[A-Za-z0-9+/=_%\-]{20}")
+"""A part of whatever `_RANDOM_WORDS` match."""
+
 _SECRET_PARAMETER: Final = re.compile(
     rf"[^=]*(?:{_NAME}|auth|key|sig|ticket|jwt|pass|otp)[^=]*=", re.IGNORECASE
 )
@@ -66,8 +76,9 @@ _PLAIN_LINK: Final = re.compile(r"[\w:/.,~\-]*", re.ASCII)
 def redact(text: str) -> str:
     """Return a text on one line, with whatever may be a secret replaced."""
     line = _replace_known(" ".join(text[:_MAX_LENGTH].split()))
-    for pattern in _RANDOM_WORDS:
-        line = pattern.sub(REDACTED, line)
+    if _LONG_WORD.search(line):
+        for pattern in _RANDOM_WORDS:
+            line = pattern.sub(REDACTED, line)
     return line
 
 
@@ -93,6 +104,10 @@ def redact_link(link: str) -> str:
 
 
 def _replace_known(line: str) -> str:
+    if line.isascii():  # as nearly all texts and links, of which a history has a million
+        lowered = line.lower()
+        if not any(word in lowered for word in _TRIGGERS):
+            return line
     for pattern, replacement in _PATTERNS:
         line = pattern.sub(replacement, line)
     for pattern in _FORMS:
