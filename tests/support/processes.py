@@ -27,7 +27,7 @@ CREDENTIAL: Mapping[str, str] = {
 }
 """The variables that give the exporter the credential of the simulated cloud."""
 
-_STARTED = re.compile(rb"\bstarted\b.*?(https?://\S+?:[0-9]+)(?=\s)")
+_STARTED = re.compile(rb'\bstarted\b.*?(https?://\S+?:[0-9]+)(?=[\s"])')
 
 
 @dataclass(frozen=True)
