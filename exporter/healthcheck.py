@@ -37,7 +37,8 @@ def main(address: str) -> int:
         is_healthy, said = _ask(*_parted(address))
     except (OSError, HTTPException, ValueError) as error:
         is_healthy, said = False, f"{address} does not answer: {error!r}"
-    print(said.strip())  # noqa: T201 - what `docker inspect` shows
+    lines = ("".join(filter(str.isprintable, line)) for line in said.strip().split("\n"))
+    print("\n".join(lines))  # noqa: T201 - what `docker inspect` shows
     return 0 if is_healthy else 1
 
 

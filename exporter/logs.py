@@ -10,11 +10,12 @@ import os
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from exporter import terminal
 
@@ -28,10 +29,6 @@ _SECRET_NAME = re.compile(
     r"secret|passw|token|authorization|signature|access_?key|private_?key|cookie", re.IGNORECASE
 )
 _FIRST = ("timestamp", "level", "event")
-_CONTROL = {
-    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
-} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""Characters that would let a logged text move the cursor or begin a line of its own."""
 
 
 def configure(level: str, log_format: str | None, stream: TextIO | None = None) -> None:
@@ -84,7 +81,7 @@ def _flatten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 def _plain(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
-    return str(value).translate(_CONTROL)
+    return terminal.printable(str(value))
 
 
 def _shared() -> list[Processor]:
@@ -115,7 +112,10 @@ def _logfmt(_stream: TextIO) -> list[Processor]:
 def _json(_stream: TextIO) -> list[Processor]:
     def dumps(event: dict[str, Any], **_options: object) -> str:
         first = {name: event[name] for name in _FIRST if name in event}
-        return json.dumps(first | event, default=str, ensure_ascii=False)
+        line = json.dumps(first | event, default=str, ensure_ascii=False)
+        if line.isprintable():
+            return line
+        return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
 
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(dumps)]
 
@@ -123,9 +123,17 @@ def _json(_stream: TextIO) -> list[Processor]:
 def _console(stream: TextIO) -> list[Processor]:
     renderer = structlog.dev.ConsoleRenderer(
         colors=terminal.takes_colour(stream, os.environ),
-        exception_formatter=structlog.dev.plain_traceback,
+        exception_formatter=_write_traceback,
     )
     return [_flatten_but_exceptions, renderer]
+
+
+def _write_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback, indented, so that no line of an exception's text looks like an event."""
+    lines = traceback.format_exception(*exc_info)
+    stream.write(
+        "\n".join(f"  {terminal.printable(line)}" for line in "".join(lines).split("\n")).rstrip()
+    )
 
 
 def _flatten_but_exceptions(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

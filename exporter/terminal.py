@@ -1,4 +1,4 @@
-"""What a terminal can show that a file cannot: colour, and a line that is written over."""
+"""What a terminal can show that a file cannot, and what must not reach either."""
 
 from collections.abc import Mapping
 from typing import TextIO
@@ -12,3 +12,21 @@ def takes_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
 def takes_redrawing(stream: TextIO, environ: Mapping[str, str]) -> bool:
     """Whether a line on `stream` can be written over."""
     return stream.isatty() and environ.get("TERM") != "dumb"
+
+
+def printable(text: str) -> str:
+    """Return a text without characters that move a cursor, begin a line or change its direction.
+
+    Names come from the service, and from whoever may create a session there. What Python calls not
+    printable is written as an escape; all the rest, in any script, stays.
+    """
+    return text if text.isprintable() else "".join(map(escape, text))
+
+
+def escape(character: str) -> str:
+    """Return a character as itself, or as an escape where it is not printable."""
+    if character.isprintable():
+        return character
+    if character == "\r":  # as all others but line feed and tab, in digits
+        return "\\x0d"
+    return character.encode("unicode_escape").decode("ascii")

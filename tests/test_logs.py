@@ -60,6 +60,39 @@ def test_logfmt_keeps_every_value_on_its_line(value: object, written: str) -> No
     assert line.count("\n") == 1
 
 
+ODD = "a\x1b[2J\rb\nc\x85d\u2028e\u2029f\u202eg\u2066h\x9bi\x7fj\U000e0001k\ud800l"
+"""Moves the cursor, begins lines, and turns the text around."""
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json", "console"])
+@pytest.mark.parametrize("way", ["field", "list", "library", "exception"])
+def test_no_text_moves_the_cursor_or_forges_a_line(log_format: str, way: str) -> None:
+    """Names from outside are written as escapes, whoever logs them and in whatever form."""
+    stream = io.StringIO()
+    logs.configure("info", log_format, stream)
+    log = structlog.get_logger("exporter.x")
+    if way == "field":
+        log.info("poll_done", field=ODD)
+    elif way == "list":
+        log.info("poll_done", field=[ODD], other={"name": ODD})
+    elif way == "library":
+        logging.getLogger("httpx").warning("said %s", ODD)
+    else:
+        log.error("poll_broke", exc_info=ValueError(ODD))
+    text = stream.getvalue()
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "202e" in text
+    assert not any(line.startswith("c") for line in text.splitlines())
+    if way != "exception" or log_format != "console":
+        assert text.count("\n") == 1
+
+
+def test_json_holds_odd_texts_as_they_are() -> None:
+    """What is escaped in a line of JSON reads as it was."""
+    assert json.loads(logged("json", field=ODD))["field"] == ODD
+    assert "\u961f\u5217" in logged("json", field="\u961f\u5217")
+
+
 def test_times_are_utc_in_iso_form() -> None:
     """Every line begins with its time in UTC."""
     begin, _, _ = logged("logfmt").partition(" ")

@@ -12,6 +12,7 @@ from typing import Final
 
 from exporter.api.redaction import redact, redact_link
 from exporter.model import NANO, UNKNOWN_STATE
+from exporter.terminal import escape
 
 LABEL_LENGTH: Final = 256
 """Characters that are kept of a text."""
@@ -51,7 +52,7 @@ def text(value: object, *, limit: int = LABEL_LENGTH) -> str:
         # Nearly all texts are short and plain: 100,000 sessions have a million of them.
         if len(value) <= limit and value.isascii() and value.isprintable():
             return value
-        return _CONTROLS.sub(_escape, _valid(value))[:limit]
+        return _CONTROLS.sub(lambda control: escape(control[0]), _valid(value))[:limit]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _digits(value)[:limit]
     return ""
@@ -149,10 +150,6 @@ def _valid(value: str) -> str:
     except UnicodeEncodeError:
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
-
-
-def _escape(control: re.Match[str]) -> str:
-    return control[0].encode("unicode_escape").decode()
 
 
 def _digits(value: float) -> str:

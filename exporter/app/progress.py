@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from exporter.model import Target
 from exporter.snapshot import Board, Snapshot, WalkProgress
-from exporter.terminal import takes_redrawing
+from exporter.terminal import printable, takes_redrawing
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -101,9 +101,7 @@ def _names(walks: Walks) -> str:
     if len(walks) > 1:
         return f"{len(walks)} histories"
     target = next(iter(walks))
-    name = f"{target.workspace_id}/{target.livy_compute_id}"
-    # An id comes from the service: it must not move the cursor.
-    return "".join(char if char.isprintable() else "?" for char in name)
+    return printable(f"{target.workspace_id}/{target.livy_compute_id}")
 
 
 def _is_writable(stream: TextIO) -> bool:

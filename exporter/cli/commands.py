@@ -9,6 +9,7 @@ from exporter.cli.output import write_page
 from exporter.cli.program import PROGRAM, Group
 from exporter.settings import Loaded
 from exporter.signals import interrupting
+from exporter.terminal import printable
 
 _TARGETS = (
     *("region-id", "workspace-ids", "livy-compute-ids", "targets", "config"),
@@ -128,7 +129,7 @@ def backup(loaded: Loaded, path: str) -> int:
 
     with interrupting():
         back_up(loaded.settings.ledger.path, Path(path))
-    print(f"copied {loaded.settings.ledger.path} to {path}")
+    print(printable(f"copied {loaded.settings.ledger.path} to {path}"))
     return 0
 
 
@@ -145,9 +146,9 @@ def forget(loaded: Loaded, livy_compute_id: str) -> int:
     with interrupting():
         forgotten = forget_gateway(loaded.settings.ledger.path, livy_compute_id)
     for workspace_id, _ in forgotten:
-        print(f"forgot gateway {livy_compute_id} of workspace {workspace_id}")
+        print(printable(f"forgot gateway {livy_compute_id} of workspace {workspace_id}"))
     if not forgotten:
-        print(f"the ledger knows no gateway {livy_compute_id}")
+        print(printable(f"the ledger knows no gateway {livy_compute_id}"))
     return 0 if forgotten else 1
 
 

@@ -11,6 +11,7 @@ from exporter import signals
 from exporter.cli import output
 from exporter.cli.arguments import place_of_command
 from exporter.errors import ExporterError, PollError, UsageError
+from exporter.terminal import printable
 
 FAILED = 1
 MISUSED = 2
@@ -91,7 +92,8 @@ def _run(argv: Sequence[str]) -> int:
 def _complain(*problems: str) -> None:
     try:
         for problem in problems:
-            print("error:", " ".join(problem.splitlines()), file=sys.stderr, flush=True)
+            line = printable(" ".join(problem.splitlines()))
+            print("error:", line, file=sys.stderr, flush=True)
     except OSError:
         output.give_up(sys.stderr)  # the exit code says it all
 
@@ -99,7 +101,8 @@ def _complain(*problems: str) -> None:
 def _complain_of_bug(error: Exception, argv: Sequence[str]) -> None:
     said = f"{type(error).__name__}: {error}"
     if _wants_debug(argv):
-        traceback.print_exception(error)
+        lines = "".join(traceback.format_exception(error)).split("\n")
+        print("\n".join(map(printable, lines)), file=sys.stderr)
         _complain(said)
     else:
         _complain(f"{said}; run with --log.level=debug for a traceback")

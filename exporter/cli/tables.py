@@ -9,6 +9,7 @@ from exporter.cli.program import PROGRAM
 from exporter.model import NANO
 from exporter.settings import Loaded
 from exporter.settings.registry import Setting, all_settings
+from exporter.terminal import printable
 
 if TYPE_CHECKING:
     from exporter.app import (  # no more than its type: `config` needs none of the rest
@@ -54,12 +55,12 @@ def reconciliations(found: "Iterable[Reconciliation]") -> str:
 
 def _gateway(found: "Reconciliation") -> Iterator[str]:
     target = found.target
-    yield f"gateway {target.livy_compute_id} of workspace {target.workspace_id}"
+    yield printable(f"gateway {target.livy_compute_id} of workspace {target.workspace_id}")
     rows = [
         (each.queue or '""', *map(_cu_hours, (*each[1:], each.difference)))
         for each in found.balances
     ]
-    text = found.remark or _columns([_BALANCE, *rows], right=range(1, len(_BALANCE)))
+    text = printable(found.remark) or _columns([_BALANCE, *rows], right=range(1, len(_BALANCE)))
     yield from (f"  {line}" for line in text.splitlines())
 
 
@@ -96,7 +97,7 @@ To try other commands on it, in another terminal:
 
 
 def _shown(setting: Setting, value: object) -> str:
-    return "" if value in (None, ()) else setting.write(value)
+    return "" if value in (None, ()) else printable(setting.write(value))
 
 
 def _origin(setting: Setting, loaded: Loaded) -> str:
@@ -108,6 +109,7 @@ def _origin(setting: Setting, loaded: Loaded) -> str:
 
 def _columns(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> str:
     """Write a table, with the columns at the places `right` on the right."""
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(

@@ -351,7 +351,7 @@ def test_secrets_are_dropped() -> None:
     ("name", "expected"),
     [
         ("a\n\tb\x00", "a\n\tb\\x00"),
-        ("a\rb\x85c\u2028d\u2029", "a\\rb\\x85c\\u2028d\\u2029"),
+        ("a\rb\x85c\u2028d\u2029", "a\\x0db\\x85c\\u2028d\\u2029"),
         ("\x1b[31m\x7f\x9b", "\\x1b[31m\\x7f\\x9b"),
         ("x" * 300, "x" * 256),
         ("cut \ud83d", "cut \ufffd"),

@@ -89,7 +89,7 @@ def test_a_name_does_not_move_the_cursor() -> None:
     """Ids come from the service."""
     with terminal() as (stream, reader), progress_on(stream) as update:
         update({target("\x1b[2J\r\u202ex"): WalkProgress(1, 10)})
-        assert "Reading w/?[2J??x [" in drawn(reader)[-1]
+        assert "Reading w/\\x1b[2J\\x0d\\u202ex [" in drawn(reader)[-1]
 
 
 @pytest.mark.parametrize("columns", [20, 60, 0])

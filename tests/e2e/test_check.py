@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.demo import DEMO_KEY_SECRET, Cloud, faults, serve
-from exporter.demo.faults import Hang
+from exporter.demo import DEMO_KEY_SECRET, Cloud, Gateway, Session, faults, serve
+from exporter.demo.faults import Canned, Hang
 from exporter.settings.registry import all_settings
 from tests.support.exporters import ANY_PORT, cloud_of
 from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, free_port, run, start
 from tests.support.web_server import ALICE, write_certificate, write_config
-from tests.support.worlds import busy_world, empty_world
+from tests.support.worlds import WORKSPACE, busy_world, empty_world, used
 
 LISTENS = "ok 127.0.0.1:0 web.listen-address can be listened on"
 
@@ -243,3 +243,27 @@ async def test_a_misspelt_region_is_doubted(tmp_path: Path) -> None:
         failures[region] = process.output.decode()
     assert "Or is cn-hangzou no region? Did you mean cn-hangzhou?" in failures["cn-hangzou"]
     assert "no region" not in failures["cn-hangzhou"]
+
+
+ODD = "a\x1b[2J\rb\nerror: forged\x85d\u2028e\u202ef"
+
+
+@pytest.mark.parametrize("command", ["check", "reconcile"])
+async def test_names_move_no_cursor(tmp_path: Path, command: str) -> None:
+    """Ids, queues and messages from outside are printed as escapes."""
+    world = empty_world()
+    world.put_gateway(Gateway(WORKSPACE, f"lc{ODD}"))
+    world.put_session(Session(WORKSPACE, f"lc{ODD}", "s", 1, queue=f"q{ODD}", usage=used(1)))
+    cloud = cloud_of(world)
+    refusal = {"code": "Odd", "message": f"No {ODD}.", "success": False}
+    cloud.faults.add(Canned(json.dumps(refusal).encode()), action="ListSessionClusters")
+    async with serve(cloud.app) as endpoint:
+        flags = [f"--api.endpoint={endpoint}", "--region-id=cn-hangzhou", "--api.max-attempts=1"]
+        if command == "reconcile":
+            await run([*EXPORTER, "once", *flags, "--ledger.path=l.db"], tmp_path, CREDENTIAL)
+            flags.append("--ledger.path=l.db")
+        _, process = await run([*EXPORTER, command, *flags], tmp_path, CREDENTIAL)
+    output = process.output.decode()
+    assert all(line.isprintable() for line in output.split("\n"))
+    assert not any(line.startswith("error:") for line in output.splitlines())
+    assert "202e" in output
