@@ -27,7 +27,7 @@ HOLD_SECONDS = 2
 
 ODD = 'q"\\\x00\x1b\x85\r\n队'
 """The name of a queue and of a user."""
-ODD_AS_LABEL = 'q"\\\\x00\\x1b\\x85\\r\n队'
+ODD_AS_LABEL = 'q"\\\\x00\\x1b\\x85\\x0d\n队'
 """The same with control characters as escapes."""
 
 
