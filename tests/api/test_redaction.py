@@ -39,7 +39,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzZW50aW5lbCJ9.c2VudGluZWw"
         f"Cookie: a={SECRET}; b={SECRET}",
         f"Set-Cookie: sid={SECRET}; Path=/",
         f"X-Amz-Security-Token:\n   {SECRET}",
-        "key LTAI5tsentinelKey of the user",
+        "key LTAI5tsentinel of the user",
         "\u7528\u6237LTAI5tsentinel\u65e0\u6743",
         "STS.NTsentinel expired",
         f"token {JWT} expired",

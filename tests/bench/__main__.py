@@ -8,7 +8,17 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 
 from exporter.app.life import tune_gc
-from tests.bench import ledger_apply, many_targets, memory, polls, scrape, sizes, startup, walk
+from tests.bench import (
+    crowds,
+    ledger_apply,
+    many_targets,
+    memory,
+    polls,
+    scrape,
+    sizes,
+    startup,
+    walk,
+)
 from tests.bench.rows import Row
 
 BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
@@ -17,6 +27,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
     "walk": walk.rows,
     "polls": polls.rows,
     "scrape": scrape.rows,
+    "crowds": crowds.rows,
     "ledger": ledger_apply.rows,
     "sizes": sizes.rows,
     "many_targets": many_targets.rows,
