@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import struct
 import termios
 from collections.abc import Iterator
@@ -40,7 +41,10 @@ def terminal(columns: int = 100) -> Iterator[tuple[TextIO, int]]:
 
 def drawn(reader: int) -> list[str]:
     """Return what has been in the line, one after the other."""
-    lines = os.read(reader, 100_000).decode().split("\r")
+    data = b""
+    while select.select([reader], [], [], 0.2)[0]:  # a terminal hands over its text piece by piece
+        data += os.read(reader, 100_000)
+    lines = data.decode().split("\r")
     return [line.rstrip() for line in lines if line.strip()]
 
 
