@@ -23,7 +23,7 @@ from exporter.poller import (
     Polling,
     PollJob,
     PollSource,
-    Roster,
+    TargetRegistry,
     Timing,
     problems_of_health,
     problems_of_readiness,
@@ -32,8 +32,8 @@ from exporter.poller import (
 from exporter.settings import Settings
 from exporter.snapshot import Snapshot, groups_of
 from exporter.sources import (
-    Directory,
     Discovery,
+    Inventory,
     LivySessions,
     SeriesLimits,
     SessionClusters,
@@ -52,7 +52,7 @@ class Exporter:
     telemetry: Telemetry
     own: OwnMetrics
     polling: Polling
-    roster: Roster
+    targets: TargetRegistry
     answers: Answers
     access: ReloadingWebConfig
     web: ASGIApp
@@ -64,7 +64,7 @@ class Exporter:
     @property
     def jobs(self) -> Sequence[PollJob]:
         """Give the jobs of what is polled now."""
-        return tuple(self.roster.jobs.values())
+        return tuple(self.targets.jobs.values())
 
 
 def build(
@@ -107,13 +107,13 @@ def build(
         patience=settings.poll.timeout,
         on_budget=telemetry.watch_rate,
     )
-    roster = Roster(
-        planned.directory,
+    targets = TargetRegistry(
+        planned.inventory,
         polling,
         board,
         clock,
         new_job=partial(_poll_job, settings, clock, clients, ledger, telemetry),
-        new_reader=partial(_discovery, clients, planned.directory, ledger, telemetry),
+        new_reader=partial(_discovery, clients, planned.inventory, ledger, telemetry),
     )
     own = OwnMetrics(registry)
     answers = Answers(board, own)
@@ -123,7 +123,7 @@ def build(
             board.current,
             timing,
             discovery_interval=settings.discovery.interval,
-            silence=clock.monotonic() - polling.last_sign_of_life,
+            silence=clock.monotonic() - polling.last_progress,
         )
 
     def unready() -> Sequence[str]:
@@ -155,7 +155,7 @@ def build(
         telemetry=telemetry,
         own=own,
         polling=polling,
-        roster=roster,
+        targets=targets,
         answers=answers,
         access=access,
         web=web,
@@ -194,13 +194,13 @@ def _poll_job(
 
 
 def _discovery(
-    clients: ClientFactory, directory: Directory, ledger: Ledger, telemetry: Telemetry, scope: Scope
+    clients: ClientFactory, inventory: Inventory, ledger: Ledger, telemetry: Telemetry, scope: Scope
 ) -> Discovery:
     """Build what discovers `scope`."""
     telemetry.expect_discovery(scope)
     meter = telemetry.api_meter(scope.account, scope.region_id)
     return Discovery(
-        scope, clients.client(scope.account, scope.region_id, meter), directory, ledger
+        scope, clients.client(scope.account, scope.region_id, meter), inventory, ledger
     )
 
 

@@ -142,9 +142,9 @@ class _Inquiry:
         await self._ask_new()
 
     async def _ask_new(self) -> None:
-        directory = self._planned.directory
-        scopes = [each for each in directory.scopes() if each not in self._asked]
-        targets = [each for each in directory.targets() if each not in self._asked]
+        inventory = self._planned.inventory
+        scopes = [each for each in inventory.scopes() if each not in self._asked]
+        targets = [each for each in inventory.targets() if each not in self._asked]
         self._asked.update(scopes, targets)
         await asyncio.gather(*map(self._ask_scope, scopes), *map(self._ask_target, targets))
 
@@ -165,9 +165,9 @@ class _Inquiry:
 
     async def _ask_scope(self, scope: Scope) -> None:
         async def ask() -> str:
-            before = set(self._planned.directory.targets())
-            await discover(scope, self._client(scope), self._planned.directory)
-            found = len(set(self._planned.directory.targets()) - before)
+            before = set(self._planned.inventory.targets())
+            await discover(scope, self._client(scope), self._planned.inventory)
+            found = len(set(self._planned.inventory.targets()) - before)
             return f"{found} more to poll"
 
         action = "ListLivyCompute" if scope.workspace_id else "ListWorkspaces"

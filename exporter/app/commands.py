@@ -156,8 +156,8 @@ async def _once(settings: Settings) -> OncePage:
 
 async def poll_all(exporter: Exporter) -> None:
     """Discover what there is, and poll all of it once."""
-    await exporter.roster.discover_all()
-    await asyncio.gather(*map(exporter.roster.run, exporter.roster.jobs))
+    await exporter.targets.discover_all()
+    await asyncio.gather(*map(exporter.targets.run, exporter.targets.jobs))
 
 
 def vendor_credentials(role_arn: str) -> VendorCredentials:

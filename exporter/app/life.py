@@ -78,13 +78,13 @@ async def run_until_signalled(
 async def _polling(settings: Settings, exporter: Exporter) -> AsyncIterator[None]:
     """Poll while the block runs; the ledger is closed after it."""
     schedule = Schedule(
-        exporter.roster.run,
-        exporter.roster.check,
+        exporter.targets.run,
+        exporter.targets.check,
         poll_interval=settings.poll.interval,
         discovery_interval=settings.discovery.interval,
         on_skip=exporter.telemetry.poll_skipped,
     )
-    exporter.roster.run_on(schedule)
+    exporter.targets.run_on(schedule)
     tune_gc()
     schedule.start(exporter.polling.tick)
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exporter.errors import SettingsError
 from exporter.model import Source
 from exporter.settings import Settings, TargetSettings
-from exporter.sources import Directory, Selection, Wanted, by_patterns
+from exporter.sources import Inventory, Selection, Wanted, by_patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Plan:
     """What the settings name: the shards by account and region, and what to poll there."""
 
     shards: Mapping[tuple[str, str], Shard]
-    directory: Directory
+    inventory: Inventory
     sources: frozenset[Source]
 
 
@@ -37,7 +37,7 @@ def plan(settings: Settings) -> Plan:
     patterns = settings.discovery
     wanted = Wanted(sources, by_patterns(patterns.include, patterns.exclude))
     return Plan(
-        _shards(settings, entries), Directory(list(map(_selection, entries)), wanted), sources
+        _shards(settings, entries), Inventory(list(map(_selection, entries)), wanted), sources
     )
 
 

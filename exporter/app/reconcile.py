@@ -62,13 +62,13 @@ async def _reconcile(
 
 async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
     """Find the gateways that the settings do not name; a failure to do so is raised."""
-    directory, done = planned.directory, set[Scope]()
-    while open_scopes := [scope for scope in directory.scopes() if scope not in done]:
+    inventory, done = planned.inventory, set[Scope]()
+    while open_scopes := [scope for scope in inventory.scopes() if scope not in done]:
         for scope in open_scopes:
             client = clients.client(scope.account, scope.region_id, NullMeter())
-            await discover(scope, client, directory)
+            await discover(scope, client, inventory)
         done.update(open_scopes)
-    return [each for each in directory.targets() if each.source is Source.LIVY_SESSIONS]
+    return [each for each in inventory.targets() if each.source is Source.LIVY_SESSIONS]
 
 
 async def _of_gateway(

@@ -14,7 +14,7 @@ from exporter.ledger.clusters import ClusterLedger
 from exporter.ledger.counters import switched_off
 from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateways import GatewayLedger, SessionKey
-from exporter.ledger.inventory import listed_count, record_gateways, record_workspaces
+from exporter.ledger.listing_sizes import listed_count, record_gateways, record_workspaces
 from exporter.ledger.scans import ScanTracker
 from exporter.ledger.store import LedgerState, Store
 from exporter.model import Gateway, LivySession, Scope, SessionCluster, Source, Target

@@ -1,16 +1,24 @@
-"""When things happen: the scheduler, the deadlines, and the one failure boundary of polls."""
+"""When things happen: intervals, deadlines, and the one failure boundary of polls.
+
+schedule         the timetable on APScheduler: polls, discoveries, verifications, a tick
+target_registry  which targets and scopes there are now, by the inventory of the sources
+polling          one poll, from its start to the published snapshot
+boundary         what goes wrong in a poll or a discovery becomes a failure with a reason
+ledger_samples   the ledger's totals as samples
+health           whether polling goes on, and whether it does its work: pure
+"""
 
 from exporter.poller.health import problems_of_health, problems_of_readiness, summary
 from exporter.poller.polling import Polling, PollSource, Timing
-from exporter.poller.roster import PollJob, Roster
 from exporter.poller.schedule import Schedule
+from exporter.poller.target_registry import PollJob, TargetRegistry
 
 __all__ = [
     "PollJob",
     "PollSource",
     "Polling",
-    "Roster",
     "Schedule",
+    "TargetRegistry",
     "Timing",
     "problems_of_health",
     "problems_of_readiness",

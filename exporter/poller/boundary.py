@@ -13,27 +13,29 @@ from exporter.sources import Progress
 _log = structlog.get_logger(__name__)
 
 CRASHED = "poll_crashed"
+FAILED = "poll_failed"
+RECOVERED = "poll_recovered"
 
 T = TypeVar("T")
 
 
-async def attempt(
+async def run_guarded(
     work: Callable[[Progress], Awaitable[T]],
     *,
     name: str,
-    timeout: float,  # noqa: ASYNC109 - it is moved on by every sign of life
-    on_life: Progress,
+    timeout: float,  # noqa: ASYNC109 - each sign of progress extends it
+    on_progress: Progress,
 ) -> tuple[T | None, Failure | None]:
-    """Do `work` and give its result, or why there is none.
+    """Do `work` and return its result, or why there is none.
 
-    `work` is given a function to call whenever something arrives; after `timeout` seconds
-    without that it is cancelled. Such a call is passed on to `on_life`.
+    `work` gets a function to call whenever something arrives, which is passed on to
+    `on_progress`; after `timeout` seconds without such a call it is cancelled.
     """
     try:
         async with asyncio.timeout(timeout) as deadline:
 
-            def progress(walked: WalkProgress | None = None) -> None:
-                on_life(walked)
+            def progress(scan: WalkProgress | None = None) -> None:
+                on_progress(scan)
                 deadline.reschedule(asyncio.get_running_loop().time() + timeout)
 
             return await work(progress), None
@@ -48,7 +50,7 @@ async def attempt(
         return None, Failure(Reason.INTERNAL, message, "please report it")
 
 
-def log_change(name: str, before: Failure | None, now: Failure | None) -> None:
+def log_transition(name: str, before: Failure | None, now: Failure | None) -> None:
     """Log the first failure of its reason and the recovery from it, not every repetition."""
     if now is None:
         if before is not None:
@@ -58,7 +60,3 @@ def log_change(name: str, before: Failure | None, now: Failure | None) -> None:
     (_log.warning if is_news else _log.debug)(
         FAILED, target=name, reason=now.reason.value, error=now.message, advice=now.advice
     )
-
-
-FAILED = "poll_failed"
-RECOVERED = "poll_recovered"

@@ -6,22 +6,22 @@ from functools import partial
 from exporter.api import Client, walk_tokens
 from exporter.ledger import Ledger
 from exporter.model import Scope, Workspace
-from exporter.sources.directory import Directory
+from exporter.sources.inventory import Inventory
 from exporter.sources.listing import DisappearanceGuard, Progress
 
 
 class Discovery:
-    """Reads one scope and takes what it lists into the directory."""
+    """Reads one scope and takes what it lists into the inventory."""
 
-    def __init__(self, scope: Scope, client: Client, directory: Directory, ledger: Ledger) -> None:
+    def __init__(self, scope: Scope, client: Client, inventory: Inventory, ledger: Ledger) -> None:
         self.scope = scope
         self._client = client
-        self._directory = directory
+        self._inventory = inventory
         self._ledger = ledger
         self._guard = DisappearanceGuard(partial(ledger.listed_count, scope))
 
     async def run(self, progress: Progress) -> None:
-        """Read everything there is; the directory changes only if that succeeds.
+        """Read everything there is; the inventory changes only if that succeeds.
 
         Raises `PollError`.
         """
@@ -30,7 +30,7 @@ class Discovery:
             return
         workspaces = await list_workspaces(self._client, progress)
         await self._guard.check(len(workspaces))
-        self._directory.take_workspaces(self.scope, workspaces)
+        self._inventory.take_workspaces(self.scope, workspaces)
         await asyncio.to_thread(self._ledger.record_workspaces, self.scope, len(workspaces))
 
     async def _find_gateways(self, progress: Progress) -> None:
@@ -42,18 +42,18 @@ class Discovery:
         await asyncio.to_thread(
             self._ledger.record_gateways, workspace_id, gateways, is_confirmed=is_confirmed
         )
-        self._directory.take_gateways(self.scope, gateways)
+        self._inventory.take_gateways(self.scope, gateways)
 
 
-async def discover(scope: Scope, client: Client, directory: Directory) -> None:
-    """Read one scope into `directory`, for a command that runs beside the daemon.
+async def discover(scope: Scope, client: Client, inventory: Inventory) -> None:
+    """Read one scope into `inventory`, for a command that runs beside the daemon.
 
     Raises `PollError`.
     """
     if scope.workspace_id:
-        directory.take_gateways(scope, await client.gateways(scope.workspace_id))
+        inventory.take_gateways(scope, await client.gateways(scope.workspace_id))
     else:
-        directory.take_workspaces(scope, await list_workspaces(client, lambda *_: None))
+        inventory.take_workspaces(scope, await list_workspaces(client, lambda *_: None))
 
 
 async def list_workspaces(client: Client, progress: Progress) -> tuple[Workspace, ...]:

@@ -1,4 +1,4 @@
-"""What the sources have in common when they read a listing."""
+"""What all sources need to read a listing."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,18 +12,18 @@ from exporter.telemetry import Telemetry
 
 
 class Progress(Protocol):
-    """Is called whenever something has arrived: a walk lives as long as pages come."""
+    """Called whenever something arrives, so that the caller can extend its deadline."""
 
-    def __call__(self, walked: WalkProgress | None = None, /) -> None:
-        """Take note; `walked` tells how far a complete walk of a history has come."""
+    def __call__(self, scan: WalkProgress | None = None, /) -> None:
+        """Note progress; `scan` tells how far a scan of a whole history has come."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What a complete listing says.
+    """What a poll publishes.
 
-    `ledger_error` tells that the gauges are true, but that what they report could not be
-    counted: it will be when the ledger can be written again.
+    Where there is a `ledger_error`, the gauges are true, but what they report could not be
+    counted; it will be when the ledger can be written again.
     """
 
     gauges: Samples
@@ -69,10 +69,10 @@ class DisappearanceGuard:
         return False
 
 
-def count_oddities(
+def record_anomalies(
     telemetry: Telemetry, target: Target, page: Page[LivySession] | Page[SessionCluster]
 ) -> None:
-    """Count what could not be understood on a page."""
+    """Count the records and states of a page that could not be understood."""
     telemetry.records_read(
         target, malformed=page.malformed, unknown_states=_unknown_states(page.records)
     )

@@ -11,8 +11,8 @@ from exporter.errors import LedgerError
 from exporter.ledger import Ledger
 from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Target
 from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet
-from exporter.sources.kept import KeptSeries
-from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, count_oddities
+from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, record_anomalies
+from exporter.sources.sample_cache import SampleCache
 from exporter.telemetry import Telemetry
 
 
@@ -27,13 +27,13 @@ class SessionClusters:
         self._ledger = ledger
         self._telemetry = telemetry
         self._guard = DisappearanceGuard(partial(ledger.listed_count, target))
-        self._kept = kept_series(target.workspace_id)
+        self._cache = sample_cache(target.workspace_id)
 
     async def poll(self, progress: Progress) -> PollResult:
-        """Read the complete listing and note the states it shows. Raises `PollError`."""
+        """Read the complete listing and record its states. Raises `PollError`."""
 
         def on_page(page: Page[SessionCluster], *_: object) -> None:
-            count_oddities(self._telemetry, self.target, page)
+            record_anomalies(self._telemetry, self.target, page)
             progress()
 
         workspace_id = self.target.workspace_id
@@ -44,7 +44,7 @@ class SessionClusters:
         )
         is_confirmed = await self._guard.check(len(listing.records))
         since: Mapping[str, float] = {}
-        trouble = None
+        ledger_error = None
         try:
             since = await asyncio.to_thread(
                 self._ledger.record_session_clusters,
@@ -53,9 +53,9 @@ class SessionClusters:
                 is_confirmed=is_confirmed,
             )
         except LedgerError as error:
-            trouble = error
-        gauges = samples(workspace_id, listing.records, since, self._kept)
-        return PollResult(gauges, trouble, Records(clusters=self._kept.shown))
+            ledger_error = error
+        gauges = samples(workspace_id, listing.records, since, self._cache)
+        return PollResult(gauges, ledger_error, Records(clusters=self._cache.shown))
 
 
 def _identity(cluster: SessionCluster) -> str:
@@ -66,47 +66,40 @@ _Shown = tuple[SessionCluster, float | None]
 """A cluster, and when it entered its state (seconds since 1970) where that is known."""
 
 
-def kept_series(workspace_id: str) -> KeptSeries[_Shown]:
-    """Keep the series of the session clusters of a workspace."""
-    return KeptSeries(partial(_of_cluster, workspace_id))
+def sample_cache(workspace_id: str) -> SampleCache[_Shown]:
+    """Return a cache of the samples of single session clusters."""
+    return SampleCache(partial(_of_cluster, workspace_id))
 
 
 def samples(
     workspace_id: str,
     clusters: Sequence[SessionCluster],
     since: Mapping[str, float],
-    kept: KeptSeries[_Shown] | None = None,
+    cache: SampleCache[_Shown] | None = None,
 ) -> Samples:
-    """Give the gauges of a complete listing; of those in `kept`, only what changed is new.
+    """Return the gauges of a complete listing; what did not change is taken from the `cache`.
 
     `since` tells when clusters entered their states (seconds since 1970), where it is known.
     """
-    found = SampleSet()
-    counts = Counter((each.kind, each.queue, each.state) for each in clusters)
+    totals = SampleSet()
+    counts = Counter((cluster.kind, cluster.queue, cluster.state) for cluster in clusters)
     for kind, queue in sorted({(kind, queue) for kind, queue, _ in counts}):
         for state in SESSION_CLUSTER_STATES:
             labels = (workspace_id, kind, queue, state)
-            found.add(catalog.SESSION_CLUSTERS, labels, counts[kind, queue, state])
+            totals.add(catalog.SESSION_CLUSTERS, labels, counts[kind, queue, state])
     shown = {
-        each.session_cluster_id: (each, since.get(each.session_cluster_id))
-        for each in sorted(clusters, key=_identity)
+        cluster.session_cluster_id: (cluster, since.get(cluster.session_cluster_id))
+        for cluster in sorted(clusters, key=_identity)
     }
-    series = kept or kept_series(workspace_id)
-    return GroupedSamples((found.freeze(), *series.of(shown)))
+    groups = (cache or sample_cache(workspace_id)).samples_of(shown)
+    return GroupedSamples((totals.freeze(), *groups))
 
 
 def _of_cluster(workspace_id: str, shown: _Shown) -> Samples:
     cluster, entered_at = shown
-    found = SampleSet()
-    _add_cluster(found, workspace_id, cluster)
-    identity = (workspace_id, cluster.session_cluster_id)
-    found.add(catalog.SESSION_CLUSTER_STATE_SINCE, identity, entered_at)
-    return found.freeze()
-
-
-def _add_cluster(found: SampleSet, workspace_id: str, cluster: SessionCluster) -> None:
+    samples = SampleSet()
     labels = (workspace_id, cluster.session_cluster_id)
-    found.add_state(catalog.SESSION_CLUSTER_STATE, labels, SESSION_CLUSTER_STATES, cluster.state)
+    samples.add_state(catalog.SESSION_CLUSTER_STATE, labels, SESSION_CLUSTER_STATES, cluster.state)
     attributes = (
         cluster.name,
         cluster.kind,
@@ -115,17 +108,19 @@ def _add_cluster(found: SampleSet, workspace_id: str, cluster: SessionCluster) -
         cluster.release_version,
         "" if cluster.fusion is None else str(cluster.fusion).lower(),
     )
-    found.add(catalog.SESSION_CLUSTER_INFO, (*labels, *attributes), 1)
-    found.add(catalog.SESSION_CLUSTER_CREATED, labels, _seconds(cluster.created_ms))
-    found.add(catalog.SESSION_CLUSTER_START, labels, _seconds(cluster.started_ms))
-    found.add(catalog.SESSION_CLUSTER_AUTO_START, labels, cluster.auto_start)
-    found.add(catalog.SESSION_CLUSTER_AUTO_STOP, labels, cluster.auto_stop)
-    found.add(catalog.SESSION_CLUSTER_PUBLIC_ENDPOINT, labels, cluster.public_endpoint)
+    samples.add(catalog.SESSION_CLUSTER_INFO, (*labels, *attributes), 1)
+    samples.add(catalog.SESSION_CLUSTER_CREATED, labels, _seconds(cluster.created_ms))
+    samples.add(catalog.SESSION_CLUSTER_START, labels, _seconds(cluster.started_ms))
+    samples.add(catalog.SESSION_CLUSTER_AUTO_START, labels, cluster.auto_start)
+    samples.add(catalog.SESSION_CLUSTER_AUTO_STOP, labels, cluster.auto_stop)
+    samples.add(catalog.SESSION_CLUSTER_PUBLIC_ENDPOINT, labels, cluster.public_endpoint)
     if cluster.auto_stop and cluster.auto_stop_idle_minutes is not None:
         idle = cluster.auto_stop_idle_minutes * 60
-        found.add(catalog.SESSION_CLUSTER_IDLE_TIMEOUT, labels, idle)
+        samples.add(catalog.SESSION_CLUSTER_IDLE_TIMEOUT, labels, idle)
     if cluster.state == "error":
-        found.add(catalog.SESSION_CLUSTER_ERROR_INFO, (*labels, cluster.state_code), 1)
+        samples.add(catalog.SESSION_CLUSTER_ERROR_INFO, (*labels, cluster.state_code), 1)
+    samples.add(catalog.SESSION_CLUSTER_STATE_SINCE, labels, entered_at)
+    return samples.freeze()
 
 
 def _seconds(milliseconds: int | None) -> float | None:

@@ -4,7 +4,7 @@ import random
 
 from exporter.model import LivySession, Source, Target, Usage
 from exporter.snapshot import Snapshot, TargetView
-from exporter.sources.livy_sessions import kept_series, samples
+from exporter.sources.livy_sessions import sample_cache, samples
 
 GATEWAY = ("w-1234567890abcdef", "lc-0123456789abcdef")
 SAMPLES = 100_000
@@ -17,7 +17,7 @@ class ManySessions:
 
     def __init__(self) -> None:
         self._chance = random.Random(1)
-        self._kept = kept_series(GATEWAY)
+        self._kept = sample_cache(GATEWAY)
         self._sessions = [self._session(n) for n in range(SAMPLES // _SAMPLES_OF_A_SESSION)]
 
     def change(self, share: float) -> None:

@@ -96,7 +96,7 @@ async def test_a_gateway_that_appears_while_we_were_down_counts_from_zero(tmp_pa
         await h.discover_and_poll()
         world.put_gateway(Gateway(WORKSPACE, "lc-2", queue="q"))
         await h.restart()
-        await h.exporter.roster.discover_all()
+        await h.exporter.targets.discover_all()
         page = await h.page()
     assert page.value("livy_cu_hours_total", livy_compute_id="lc-2", queue="q") == 0
 
@@ -195,8 +195,8 @@ async def test_patterns_choose_workspaces(
     for workspace_id, name in (("w-1", "prod"), ("w-2", "team-a"), ("w-3", "team-b")):
         world.put_workspace(Workspace(workspace_id, name=name))
     async with harness(world, discovery={"include": include, "exclude": exclude}) as h:
-        await h.exporter.roster.discover_all()
-        targets = {target.workspace_id for target in h.exporter.roster.jobs}
+        await h.exporter.targets.discover_all()
+        targets = {target.workspace_id for target in h.exporter.targets.jobs}
     assert targets == polled
 
 
@@ -208,12 +208,12 @@ async def test_what_two_accounts_find_is_polled_once() -> None:
             await h.discover_and_poll()
             await h.discover_and_poll()
         page = await h.page()
-    assert [entry["found"] for entry in logs if entry["log_level"] == "warning"] == [
+    assert [entry["ignored"] for entry in logs if entry["log_level"] == "warning"] == [
         f"discovery/b/{REGION}/{WORKSPACE}"
     ]
     assert set(page.values("workspace_info", "account")) == {("a",)}
     assert page.value("livy_cu_hours_total") == 1.0
-    assert len(h.exporter.roster.jobs) == 2
+    assert len(h.exporter.targets.jobs) == 2
 
 
 async def test_a_workspace_that_is_named_and_found_is_polled_as_named() -> None:
@@ -224,8 +224,8 @@ async def test_a_workspace_that_is_named_and_found_is_polled_as_named() -> None:
     named = {"region_id": REGION, "workspace_id": WORKSPACE, "livy_compute_ids": [GATEWAY]}
     async with harness(world, targets=[{"region_id": REGION, "account": "b"}, named]) as h:
         await h.discover_and_poll()
-        gateways = {job.livy_compute_id for job in h.exporter.roster.jobs} - {""}
-        workspaces = {job.workspace_id for job in h.exporter.roster.jobs}
+        gateways = {job.livy_compute_id for job in h.exporter.targets.jobs} - {""}
+        workspaces = {job.workspace_id for job in h.exporter.targets.jobs}
     assert (gateways, workspaces) == ({GATEWAY}, {WORKSPACE, "w-2"})
 
 

@@ -98,13 +98,13 @@ async def test_who_fails_holds_up_nobody(record_property: Callable[[str, object]
             birth_hold=0.0,
         )
         schedule = Schedule(
-            exporter.roster.run,
-            exporter.roster.check,
+            exporter.targets.run,
+            exporter.targets.check,
             poll_interval=INTERVAL,
             discovery_interval=600,
             on_skip=exporter.telemetry.poll_skipped,
         )
-        exporter.roster.run_on(schedule)
+        exporter.targets.run_on(schedule)
         schedule.start(exporter.polling.tick)
 
         async def has_run_for_a_while() -> bool:

@@ -60,7 +60,7 @@ async def exporter_with_sts(life: float = 3600.0) -> AsyncIterator[tuple[Harness
 
 async def poll_all(h: Harness) -> None:
     """Poll every target at the same time."""
-    await asyncio.gather(*map(h.exporter.roster.run, h.exporter.roster.jobs))
+    await asyncio.gather(*map(h.exporter.targets.run, h.exporter.targets.jobs))
 
 
 def failures(page: Page) -> float:
@@ -109,7 +109,7 @@ async def test_an_early_refusal_under_load_is_one_renewal() -> None:
         page = h.peek()
     assert sts.given == ["STS.1", "STS.2"]
     assert failures(page) == 0
-    assert 1 <= retries(page) <= len(h.exporter.roster.jobs)
+    assert 1 <= retries(page) <= len(h.exporter.targets.jobs)
 
 
 async def test_the_last_good_credential_is_kept_while_none_can_be_had() -> None:

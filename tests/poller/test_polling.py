@@ -68,7 +68,7 @@ async def bench(timeout: float = 60) -> AsyncIterator[Bench]:  # noqa: ASYNC109 
     clock, board, registry = ManualClock(), Board(Snapshot()), CollectorRegistry()
     ledger = Ledger(None, clock=clock)
     polling = Polling(board, ledger, Telemetry(registry), clock, Timing(30, timeout, 300))
-    polling.announce(TARGET)
+    polling.add_target(TARGET)
     yield Bench(polling, board, registry, clock)
     ledger.close()
 
@@ -152,7 +152,7 @@ async def test_progress_moves_the_deadline() -> None:
             await asyncio.sleep(0.15)
             b.clock.advance(40)
             progress()
-            lives.append(b.polling.last_sign_of_life)
+            lives.append(b.polling.last_progress)
 
     async with bench(timeout=0.4) as b:
         start = b.clock.monotonic()

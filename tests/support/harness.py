@@ -135,7 +135,7 @@ class Harness:
 
     async def discover(self) -> None:
         """Read every scope that the settings leave to discovery, once."""
-        await self.exporter.roster.discover_all()
+        await self.exporter.targets.discover_all()
 
     async def poll(self, source: str | None = None) -> None:
         """Poll every target once, one after the other; or only those of a source."""

@@ -141,12 +141,12 @@ class LiveHarness(Harness):
     async def live(self, seconds: float, interval: float) -> None:
         """Poll everything on the interval for so long."""
         end = self.clock.monotonic() + seconds
-        targets = tuple(self.exporter.roster.jobs)
+        targets = tuple(self.exporter.targets.jobs)
         await asyncio.gather(*(self._poll_until(end, each, interval) for each in targets))
 
     async def _poll_until(self, end: float, target: Target, interval: float) -> None:
         while (start := self.clock.monotonic()) < end:
-            await self.exporter.roster.run(target)
+            await self.exporter.targets.run(target)
             took = self.clock.monotonic() - start
             self.durations.setdefault(target, []).append(took)
             # As the scheduler does it: what is missed while a poll runs is not caught up.

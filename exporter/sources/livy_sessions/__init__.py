@@ -31,7 +31,7 @@ end; `take(number, page)` takes it; then comes the result. A scan that fails is 
 on where it was. Whatever disproves the order is a `ListingDiverged`, and a full scan follows.
 """
 
-from exporter.sources.livy_sessions.series import SeriesLimits, kept_series, samples
+from exporter.sources.livy_sessions.series import SeriesLimits, sample_cache, samples
 from exporter.sources.livy_sessions.source import LivySessions, WalkTiming
 
-__all__ = ["LivySessions", "SeriesLimits", "WalkTiming", "kept_series", "samples"]
+__all__ = ["LivySessions", "SeriesLimits", "WalkTiming", "sample_cache", "samples"]

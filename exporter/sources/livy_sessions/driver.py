@@ -13,7 +13,7 @@ from exporter.clock import Clock
 from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayScan, Ledger, SessionKey
 from exporter.model import LivySession, Page, Target
-from exporter.sources.listing import Progress, count_oddities
+from exporter.sources.listing import Progress, record_anomalies
 from exporter.sources.livy_sessions.alignment import ListingDiverged
 from exporter.sources.livy_sessions.failures import log_failures
 from exporter.sources.livy_sessions.full_scan import FullScan
@@ -154,7 +154,7 @@ class Driver:
         self._read_at = self._clock.monotonic()
         if page is None:
             return None
-        count_oddities(self._telemetry, self._target, page)
+        record_anomalies(self._telemetry, self._target, page)
         return presume_ended(page, self._clock.now() - self._settle_after)
 
     def _tell(self, scan: Scan, progress: Progress) -> None:

@@ -9,8 +9,8 @@ from exporter import catalog
 from exporter.ledger import GatewayKey
 from exporter.model import LIVY_SESSION_STATES, NANO, LivySession
 from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet, groups_of
-from exporter.sources.kept import KeptSeries
 from exporter.sources.livy_sessions.history import History
+from exporter.sources.sample_cache import SampleCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Gauges:
     def __init__(self, gateway: GatewayKey, max_sessions: int) -> None:
         self._gateway = gateway
         self._max_sessions = max_sessions
-        self._kept = kept_series(gateway)
+        self._cache = sample_cache(gateway)
 
     @property
     def records(self) -> Records:
         """The sessions that have series of their own."""
-        return Records(sessions=self._kept.shown)
+        return Records(sessions=self._cache.shown)
 
     def of(
         self, history: History, recently_ended: Collection[str], *, is_truncated: bool
@@ -46,14 +46,14 @@ class Gauges:
         counts = {} if is_truncated else history.counts()
         records = [*history.records()]
         found = samples(
-            self._gateway, records, recently_ended, self._max_sessions, self._kept, counts
+            self._gateway, records, recently_ended, self._max_sessions, self._cache, counts
         )
         return GroupedSamples((more.freeze(), *groups_of(found)))
 
 
-def kept_series(gateway: GatewayKey) -> KeptSeries[LivySession]:
+def sample_cache(gateway: GatewayKey) -> SampleCache[LivySession]:
     """Keep the series of the sessions of a gateway."""
-    return KeptSeries(partial(_of_session, gateway))
+    return SampleCache(partial(_of_session, gateway))
 
 
 def samples(
@@ -61,10 +61,10 @@ def samples(
     sessions: Sequence[LivySession],
     recently_ended: Collection[str],
     max_sessions: int,
-    kept: KeptSeries[LivySession] | None = None,
+    cache: SampleCache[LivySession] | None = None,
     counts: Mapping[tuple[str, str], int] | None = None,
 ) -> Samples:
-    """Give the gauges of a complete listing; of those in `kept`, only what changed is new.
+    """Return the gauges of a complete listing; what did not change is taken from the `cache`.
 
     Live sessions and those whose id is among `recently_ended` have series of their own, but
     no more than `max_sessions` of them. `counts` are by queue and state, where `sessions` are
@@ -81,8 +81,8 @@ def samples(
     chosen.sort(key=_precedence)
     shown = {session.session_id: session for session in chosen[:max_sessions]}
     found.add(catalog.SESSIONS_WITHOUT_SERIES, gateway, len(chosen) - len(shown))
-    series = kept or kept_series(gateway)
-    return GroupedSamples((found.freeze(), *series.of(shown)))
+    series = cache or sample_cache(gateway)
+    return GroupedSamples((found.freeze(), *series.samples_of(shown)))
 
 
 def _newest_of_each_id(

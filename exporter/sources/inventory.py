@@ -1,4 +1,4 @@
-"""What there is to poll: what the settings name, and what discovery found. No I/O.
+"""What there is to poll: what the settings name, and what discovery has found. No I/O.
 
 A failed discovery changes nothing: what was found before is still polled.
 """
@@ -16,7 +16,7 @@ from exporter.snapshot import Samples, SampleSet
 
 _log = structlog.get_logger(__name__)
 
-POLLED_ONCE = "discovered_twice_polled_once"
+DUPLICATE_IGNORED = "duplicate_workspace_ignored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,89 +38,88 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A workspace to poll, and what the settings say of its gateways."""
+class _PolledWorkspace:
+    """A workspace to poll, and the gateways that the settings name in it."""
 
     scope: Scope
     workspace: Workspace
     livy_compute_ids: tuple[str, ...]
 
 
-class Directory:
-    """Keeps what is known of workspaces and gateways."""
+class Inventory:
+    """The workspaces and gateways that are known by now."""
 
     def __init__(self, selections: Sequence[Selection], wanted: Wanted) -> None:
-        # What is named comes first: where it is also found, it is polled as it was named.
-        self._selections = sorted(selections, key=lambda each: not each.workspace_id)
+        # A workspace that is both named and discovered is polled as it is named.
+        self._selections = sorted(selections, key=lambda selection: not selection.workspace_id)
         self._wanted = wanted
         self._workspaces: dict[Scope, tuple[Workspace, ...]] = {}
         self._gateways: dict[Scope, tuple[Gateway, ...]] = {}
-        self._seen_workspaces: dict[str, tuple[str, str, str, str]] = {}
-        self._seen_gateways: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._workspace_infos: dict[str, tuple[str, str, str, str]] = {}
+        self._gateway_infos: dict[tuple[str, str], tuple[str, ...]] = {}
         self._warned: set[Scope] = set()
-        self._note_places()
+        self._update_infos()
 
     def scopes(self) -> list[Scope]:
-        """Give what is to be discovered, as far as is known by now."""
+        """Return what is to be discovered, as far as is known by now."""
         of_workspaces = (
-            Scope(each.account, each.region_id)
-            for each in self._selections
-            if not each.workspace_id
+            Scope(selection.account, selection.region_id)
+            for selection in self._selections
+            if not selection.workspace_id
         )
         of_gateways = (
-            place.scope
-            for place in self._places()
-            if Source.LIVY_SESSIONS in self._wanted.sources and not place.livy_compute_ids
+            polled.scope
+            for polled in self._polled_workspaces()
+            if Source.LIVY_SESSIONS in self._wanted.sources and not polled.livy_compute_ids
         )
         return list(dict.fromkeys(chain(of_workspaces, of_gateways)))
 
     def targets(self) -> list[Target]:
-        """Give what is to be polled, as far as is known by now."""
-        return [target for place in self._places() for target in self._targets_of(place)]
+        """Return what is to be polled, as far as is known by now."""
+        return [target for polled in self._polled_workspaces() for target in self._targets(polled)]
 
     def take_workspaces(self, scope: Scope, workspaces: Iterable[Workspace]) -> None:
-        """Take up a complete list of the workspaces of an account and region."""
+        """Take a complete list of the workspaces of an account and region."""
         self._workspaces[scope] = tuple(filter(self._wanted.workspace, workspaces))
-        self._note_places()
+        self._update_infos()
 
     def take_gateways(self, scope: Scope, gateways: Iterable[Gateway]) -> None:
-        """Take up a complete list of the gateways of a workspace."""
+        """Take a complete list of the gateways of a workspace."""
         self._gateways[scope] = tuple(gateways)
-        self._note_places()
+        self._update_infos()
 
     def infos(self) -> Samples:
-        """Say which workspaces and gateways are or were polled; never withdrawn.
+        """Return the info samples of all workspaces and gateways that are or were polled.
 
         The name is the id where it is not known.
         """
-        found = SampleSet()
-        for _, labels in sorted(self._seen_workspaces.items()):
-            found.add(catalog.WORKSPACE_INFO, labels, 1)
-        for key, attributes in sorted(self._seen_gateways.items()):
-            found.add(catalog.LIVY_GATEWAY_INFO, (*key, *attributes), 1)
-        return found.freeze()
+        samples = SampleSet()
+        for _, labels in sorted(self._workspace_infos.items()):
+            samples.add(catalog.WORKSPACE_INFO, labels, 1)
+        for key, attributes in sorted(self._gateway_infos.items()):
+            samples.add(catalog.LIVY_GATEWAY_INFO, (*key, *attributes), 1)
+        return samples.freeze()
 
-    def _note_places(self) -> None:
-        """Remember what may be polled from now on, under the names of now."""
-        for place in self._places():
-            scope, workspace = place.scope, place.workspace
+    def _update_infos(self) -> None:
+        for polled in self._polled_workspaces():
+            scope, workspace = polled.scope, polled.workspace
             name = workspace.name or workspace.workspace_id
             labels = (workspace.workspace_id, name, scope.region_id, scope.account)
-            self._seen_workspaces[workspace.workspace_id] = labels
-            for gateway in self._gateways_of(place):
+            self._workspace_infos[workspace.workspace_id] = labels
+            for gateway in self._gateways_of(polled):
                 key = (workspace.workspace_id, gateway.livy_compute_id)
                 name = gateway.name or gateway.livy_compute_id
-                self._seen_gateways[key] = (name, gateway.queue, gateway.status)
+                self._gateway_infos[key] = (name, gateway.queue, gateway.status)
 
-    def _places(self) -> Iterator[_Place]:
-        """Yield each workspace once: where two entries have the same, the first has it."""
-        taken: dict[str, tuple[Scope, Selection]] = {}
+    def _polled_workspaces(self) -> Iterator[_PolledWorkspace]:
+        """Yield each workspace once, under the first selection that has it."""
+        owners: dict[str, tuple[Scope, Selection]] = {}
         for selection in self._selections:
             for workspace in self._workspaces_of(selection):
                 scope = Scope(selection.account, selection.region_id, workspace.workspace_id)
-                first, owner = taken.setdefault(workspace.workspace_id, (scope, selection))
+                first, owner = owners.setdefault(workspace.workspace_id, (scope, selection))
                 if owner is selection:
-                    yield _Place(scope, workspace, selection.livy_compute_ids)
+                    yield _PolledWorkspace(scope, workspace, selection.livy_compute_ids)
                 elif not owner.workspace_id:
                     self._warn(scope, first)
 
@@ -129,28 +128,28 @@ class Directory:
             return (Workspace(selection.workspace_id),)
         return self._workspaces.get(Scope(selection.account, selection.region_id), ())
 
-    def _gateways_of(self, place: _Place) -> Sequence[Gateway]:
-        if place.livy_compute_ids:
-            return [Gateway(livy_compute_id) for livy_compute_id in place.livy_compute_ids]
-        return self._gateways.get(place.scope, ())
+    def _gateways_of(self, polled: _PolledWorkspace) -> Sequence[Gateway]:
+        if polled.livy_compute_ids:
+            return [Gateway(livy_compute_id) for livy_compute_id in polled.livy_compute_ids]
+        return self._gateways.get(polled.scope, ())
 
-    def _targets_of(self, place: _Place) -> Iterator[Target]:
-        scope = place.scope
+    def _targets(self, polled: _PolledWorkspace) -> Iterator[Target]:
+        scope = polled.scope
         where = (scope.account, scope.region_id, scope.workspace_id)
         if Source.SESSION_CLUSTERS in self._wanted.sources:
             yield Target(Source.SESSION_CLUSTERS, *where)
         if Source.LIVY_SESSIONS in self._wanted.sources:
-            for gateway in self._gateways_of(place):
+            for gateway in self._gateways_of(polled):
                 yield Target(Source.LIVY_SESSIONS, *where, gateway.livy_compute_id)
 
-    def _warn(self, scope: Scope, other: Scope) -> None:
-        if scope not in self._warned:
-            self._warned.add(scope)
-            _log.warning(POLLED_ONCE, found=str(scope), polled=str(other))
+    def _warn(self, ignored: Scope, polled: Scope) -> None:
+        if ignored not in self._warned:
+            self._warned.add(ignored)
+            _log.warning(DUPLICATE_IGNORED, ignored=str(ignored), polled=str(polled))
 
 
 def by_patterns(include: Sequence[str], exclude: Sequence[str]) -> Callable[[Workspace], bool]:
-    """Choose workspaces by shell patterns on id or name; an empty `include` takes all."""
+    """Return a filter by shell patterns on id or name; an empty `include` takes all."""
 
     def is_any(workspace: Workspace, patterns: Sequence[str]) -> bool:
         texts = (workspace.workspace_id, workspace.name)

@@ -12,25 +12,25 @@ _IN_NANO = frozenset(
 )
 
 
-class Totals:
-    """Puts the ledger's totals onto pictures; a group is made again only when it changed."""
+class LedgerSamples:
+    """The samples of all counters, by group; those of a group are built when it has changed."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._groups: dict[tuple[str, ...], tuple[Mapping[Key, CounterValue], Samples]] = {}
         self._state = ledger.state
-        self._counters = self._samples()
+        self._samples = self._build()
 
-    def onto(self, snapshot: Snapshot) -> Snapshot:
-        """Give `snapshot` with the totals of now; the same one where nothing changed."""
+    def apply_to(self, snapshot: Snapshot) -> Snapshot:
+        """Return `snapshot` with the present totals; the same object where nothing changed."""
         if self._ledger.state is not self._state:
             self._state = self._ledger.state
-            self._counters = self._samples()
-        if snapshot.counters is self._counters:
+            self._samples = self._build()
+        if snapshot.counters is self._samples:
             return snapshot
-        return snapshot.with_counters(self._counters)
+        return snapshot.with_counters(self._samples)
 
-    def _samples(self) -> Samples:
+    def _build(self) -> Samples:
         known = self._groups
         self._groups = {
             group: known[group]
@@ -38,23 +38,23 @@ class Totals:
             else (values, _samples_of(values))
             for group, values in self._state.counters.groups.items()
         }
-        return GroupedSamples((_facts(self._state), *(made for _, made in self._groups.values())))
+        groups = (samples for _, samples in self._groups.values())
+        return GroupedSamples((_facts(self._state), *groups))
 
 
 def _samples_of(values: Mapping[Key, CounterValue]) -> Samples:
-    """Return what the page may say of some counters."""
-    found = SampleSet()
+    samples = SampleSet()
     for key, value in sorted(values.items(), key=lambda item: item[0].labels):
         scale = NANO if key.metric in _IN_NANO else 1
-        found.add(key.metric, key.labels, value.published / scale)
-    return found.freeze()
+        samples.add(key.metric, key.labels, value.published / scale)
+    return samples.freeze()
 
 
 def _facts(state: LedgerState) -> Samples:
-    """Return what the page says of the ledger itself."""
-    found = SampleSet()
-    found.add(catalog.LEDGER_CREATED, (), state.created_at)
-    found.add(catalog.LEDGER_SESSIONS, (), state.sessions)
-    found.add(catalog.LEDGER_SIZE, (), state.size_bytes)
-    found.add(catalog.LEDGER_HELD_SERIES, (), state.held_series)
-    return found.freeze()
+    """Return the samples that describe the ledger itself."""
+    samples = SampleSet()
+    samples.add(catalog.LEDGER_CREATED, (), state.created_at)
+    samples.add(catalog.LEDGER_SESSIONS, (), state.sessions)
+    samples.add(catalog.LEDGER_SIZE, (), state.size_bytes)
+    samples.add(catalog.LEDGER_HELD_SERIES, (), state.held_series)
+    return samples.freeze()

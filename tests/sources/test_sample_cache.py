@@ -4,7 +4,7 @@ from exporter import catalog
 from exporter.model import LivySession, Usage
 from exporter.snapshot import groups_of
 from exporter.sources import livy_sessions
-from exporter.sources.kept import KeptSeries
+from exporter.sources.sample_cache import SampleCache
 
 GATEWAY = ("w", "lc")
 
@@ -16,9 +16,9 @@ def session(number: int, used: int = 0) -> LivySession:
 
 def test_only_what_changed_is_made_anew() -> None:
     """An equal record is no change; the order is that of now."""
-    kept = livy_sessions.kept_series(GATEWAY)
-    first = list(kept.of({"a": session(1), "b": session(2)}))
-    second = list(kept.of({"b": session(2), "a": session(1, used=5)}))
+    kept = livy_sessions.sample_cache(GATEWAY)
+    first = list(kept.samples_of({"a": session(1), "b": session(2)}))
+    second = list(kept.samples_of({"b": session(2), "a": session(1, used=5)}))
     assert second[0] is first[1]
     assert second[1] is not first[0]
     assert second[1][catalog.LIVY_SESSION_CU_HOURS][0].value == 5e-9
@@ -32,15 +32,15 @@ def test_what_is_gone_is_forgotten() -> None:
         made.append(number)
         return {}
 
-    kept = KeptSeries(build)
+    kept = SampleCache(build)
     for shown in ({"a": 1}, {}, {"a": 1}, {"a": 1}):
-        list(kept.of(shown))
+        list(kept.samples_of(shown))
     assert made == [1, 1]
 
 
 def test_the_groups_of_a_listing() -> None:
     """Counts are a group of their own; each session with series is another."""
-    kept = livy_sessions.kept_series(GATEWAY)
+    kept = livy_sessions.sample_cache(GATEWAY)
     sessions = [session(number) for number in range(3)]
     before = groups_of(livy_sessions.samples(GATEWAY, sessions, (), 5, kept))
     sessions[1] = session(1, used=7)

@@ -1,4 +1,4 @@
-"""Who is polled: the jobs follow the directory, which discovery fills."""
+"""What is polled now: one job for each target that the inventory lists."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,44 +9,44 @@ from typing import Protocol
 from exporter import catalog
 from exporter.clock import Clock
 from exporter.model import Scope, Target
-from exporter.poller.boundary import attempt, log_change
+from exporter.poller.boundary import log_transition, run_guarded
 from exporter.poller.discovered import DiscoveryLog
 from exporter.poller.polling import Polling, PollSource
 from exporter.snapshot import Board, DiscoveryView, Samples, SampleSet, Snapshot
-from exporter.sources import Directory, Progress
+from exporter.sources import Inventory, Progress
 
 
 @dataclass(frozen=True, slots=True)
 class PollJob:
-    """A source to poll, and how many requests were made for it so far."""
+    """A source to poll, and the number of requests made for it so far."""
 
     source: PollSource
     requests: Callable[[], int]
 
 
 class ScopeReader(Protocol):
-    """What reads one scope into the directory."""
+    """Reads one scope into the inventory."""
 
     async def run(self, progress: Progress) -> None:
-        """Read everything; call `progress` whenever something arrives. Raises `PollError`."""
+        """Read the whole list; call `progress` whenever something arrives. Raises `PollError`."""
 
 
 class Timetable(Protocol):
-    """What runs the work of a target or a scope on its interval, from now on."""
+    """Runs the work of targets and scopes on their intervals."""
 
     def add(self, work: Target | Scope) -> None:
-        """Begin, with a first run at once."""
+        """Run it from now on, for the first time at once."""
 
     def remove(self, work: Target | Scope) -> None:
-        """Begin no more runs; one that is under way goes on."""
+        """Start no more runs; one that is under way goes on."""
 
 
-class Roster:
-    """Keeps the jobs in step with the directory."""
+class TargetRegistry:
+    """Keeps the jobs in step with the inventory."""
 
     def __init__(
         self,
-        directory: Directory,
+        inventory: Inventory,
         polling: Polling,
         board: Board,
         clock: Clock,
@@ -54,7 +54,7 @@ class Roster:
         new_job: Callable[[Target], PollJob],
         new_reader: Callable[[Scope], ScopeReader],
     ) -> None:
-        self._directory = directory
+        self._inventory = inventory
         self._polling = polling
         self._board = board
         self._clock = clock
@@ -68,16 +68,16 @@ class Roster:
 
     @property
     def jobs(self) -> Mapping[Target, PollJob]:
-        """Give the job of each target that is polled now."""
+        """The job of each target that is polled now."""
         return MappingProxyType(self._jobs)
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """Give what is discovered now."""
+        """The scopes that are discovered now."""
         return tuple(self._readers)
 
     def run_on(self, timetable: Timetable) -> None:
-        """Put all jobs on `timetable`, and keep it up to date from now on."""
+        """Put all work on `timetable`, and keep that up to date from now on."""
         self._timetable = timetable
         for scope in self._readers:
             timetable.add(scope)
@@ -85,7 +85,7 @@ class Roster:
             timetable.add(target)
 
     async def run(self, work: Target | Scope) -> None:
-        """Poll a target or discover a scope once; one that is gone by now is passed over."""
+        """Poll a target or discover a scope once; one that was removed meanwhile is ignored."""
         if isinstance(work, Scope):
             await self.discover(work)
         elif work in self._jobs:
@@ -93,24 +93,24 @@ class Roster:
             await self._polling.poll(job.source, job.requests)
 
     async def check(self, work: Target | Scope) -> None:
-        """Let a target be read completely beside its polls, if that is due."""
+        """Verify the whole listing of a target beside its polls, if that is due."""
         if isinstance(work, Target) and work in self._jobs:
             await self._polling.check(self._jobs[work].source)
 
     async def discover(self, scope: Scope) -> None:
-        """Read one scope; what was found before stays where that fails."""
+        """Read one scope; where that fails, what was found before stays."""
         reader = self._readers.get(scope)
         if reader is None:
             return
-        _, failure = await attempt(
+        _, failure = await run_guarded(
             reader.run,
             name=str(scope),
             timeout=self._polling.timing.timeout,
-            on_life=self._polling.note_life,
+            on_progress=self._polling.touch,
         )
-        self._polling.note_life()
+        self._polling.touch()
         before = self._board.current.discoveries.get(scope, DiscoveryView())
-        log_change(str(scope), before.failure, failure)
+        log_transition(str(scope), before.failure, failure)
         view = replace(before, up=failure is None, failure=failure)
         if failure is None:
             view = replace(view, last_success_at=self._clock.now())
@@ -121,18 +121,18 @@ class Roster:
             self._discovery_log.note(self._jobs)
 
     async def discover_all(self) -> None:
-        """Discover every scope once, those too that come to light on the way."""
+        """Discover every scope once, including those that are found on the way."""
         done: set[Scope] = set()
         while open_scopes := [scope for scope in self._readers if scope not in done]:
             done.update(open_scopes)
             await asyncio.gather(*map(self.discover, open_scopes))
 
     def _sync(self) -> None:
-        """Begin what is new in the directory, and end what is no longer there."""
-        wanted, scopes = self._directory.targets(), self._directory.scopes()
+        """Start what is new in the inventory, and end what is no longer in it."""
+        wanted, scopes = self._inventory.targets(), self._inventory.scopes()
         for target in self._jobs.keys() - set(wanted):
             self._end(target)
-            self._polling.retire(target)
+            self._polling.remove_target(target)
             del self._jobs[target]
         for scope in self._readers.keys() - set(scopes):
             self._end(scope)
@@ -144,9 +144,9 @@ class Roster:
         for target in wanted:
             if target not in self._jobs:
                 self._jobs[target] = self._new_job(target)
-                self._polling.announce(target)
+                self._polling.add_target(target)
                 self._begin(target)
-        self._board.publish(self._up_to_date(self._board.current))
+        self._board.publish(self._updated(self._board.current))
 
     def _begin(self, work: Target | Scope) -> None:
         if self._timetable is not None:
@@ -156,20 +156,20 @@ class Roster:
         if self._timetable is not None:
             self._timetable.remove(work)
 
-    def _up_to_date(self, picture: Snapshot) -> Snapshot:
-        """Give the picture with what is discovered now, and what is known of it."""
-        views = {scope: picture.discoveries.get(scope, DiscoveryView()) for scope in self._readers}
+    def _updated(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot with the scopes that are discovered now, and their info samples."""
+        views = {scope: snapshot.discoveries.get(scope, DiscoveryView()) for scope in self._readers}
         infos = self._infos(views)
-        if views != picture.discoveries:
-            picture = picture.with_discoveries(views)
-        return picture if infos == picture.infos else picture.with_infos(infos)
+        if views != snapshot.discoveries:
+            snapshot = snapshot.with_discoveries(views)
+        return snapshot if infos == snapshot.infos else snapshot.with_infos(infos)
 
     def _infos(self, discoveries: Mapping[Scope, DiscoveryView]) -> Samples:
-        found = SampleSet()
+        samples = SampleSet()
         for scope, view in sorted(discoveries.items()):
             labels = (scope.account, scope.region_id, scope.workspace_id)
-            found.add(catalog.DISCOVERY_UP, labels, view.up)
+            samples.add(catalog.DISCOVERY_UP, labels, view.up)
             if view.failure is not None:
-                found.add(catalog.DISCOVERY_ERROR_INFO, (*labels, view.failure.reason), 1)
-            found.add(catalog.DISCOVERY_LAST_SUCCESS, labels, view.last_success_at)
-        return {**self._directory.infos(), **found.freeze()}
+                samples.add(catalog.DISCOVERY_ERROR_INFO, (*labels, view.failure.reason), 1)
+            samples.add(catalog.DISCOVERY_LAST_SUCCESS, labels, view.last_success_at)
+        return {**self._inventory.infos(), **samples.freeze()}
