@@ -334,13 +334,13 @@ WALK_PAGES = _metric(
     "exporter_livy_walk_pages",
     "gauge",
     _GATEWAY,
-    "Pages that the complete walk of a Livy history has read so far; only during one.",
+    "Pages that the full scan of a Livy history has read so far; only during one.",
 )
 WALK_PAGES_EXPECTED = _metric(
     "exporter_livy_walk_pages_expected",
     "gauge",
     _GATEWAY,
-    "Pages that the complete walk of a Livy history is expected to read; only during one.",
+    "Pages that the full scan of a Livy history is expected to read; only during one.",
 )
 HISTORY_TRUNCATED = _metric(
     "exporter_livy_history_truncated",

@@ -198,7 +198,7 @@ class Page(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T_co]):
-    """A complete listing: every session that was listed during the whole walk is in it.
+    """A complete listing: every session that was listed during the whole scan is in it.
 
     `malformed` are the rows that are listed but could not be read, as in `Page`.
     """

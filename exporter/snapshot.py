@@ -104,8 +104,8 @@ class Failure:
     advice: str = ""
 
 
-class WalkProgress(NamedTuple):
-    """How far a complete walk of a Livy history has come; `expected` is `None` where unknown."""
+class ScanProgress(NamedTuple):
+    """How far a full scan of a Livy history has come; `expected` is `None` where unknown."""
 
     pages: int
     expected: int | None
@@ -132,7 +132,7 @@ class TargetView:
 
     `up` is `None` until a poll has finished. `gauges` is empty where the target is stale.
     The age of the gauges is measured on the monotonic clock (`gauges_read`), shown times
-    come from the wall clock (`last_success_at`, seconds). `walk` is there while one goes on.
+    come from the wall clock (`last_success_at`, seconds). `scan` is there while one goes on.
     `polls` counts those that have finished; `records` go when the gauges go.
     """
 
@@ -144,7 +144,7 @@ class TargetView:
     last_duration: float | None = None
     last_requests: int | None = None
     gauges_read: float = 0.0
-    walk: WalkProgress | None = None
+    scan: ScanProgress | None = None
     gauges: Samples = field(default_factory=dict)
     records: Records = NO_RECORDS
     polls: int = 0

@@ -170,16 +170,16 @@ def _api() -> tuple[Placed, ...]:
             width=8,
         ),
         lines(
-            "Complete walks of Livy histories",
-            "Pages read and expected, only while a walk is on its way.",
+            "Full scans of Livy histories",
+            "Pages read and expected, only while a scan is on its way.",
             Query(
                 f"sum by (livy_compute_id) ({E}livy_walk_pages) or "
-                'label_replace(vector(0), "livy_compute_id", "no walk", "", "")',
+                'label_replace(vector(0), "livy_compute_id", "no scan", "", "")',
                 "{{livy_compute_id}} read",
             ),
             Query(
                 f"sum by (livy_compute_id) ({E}livy_walk_pages_expected) or "
-                'label_replace(vector(0), "livy_compute_id", "no walk", "", "")',
+                'label_replace(vector(0), "livy_compute_id", "no scan", "", "")',
                 "{{livy_compute_id}} expected",
             ),
             decimals=0,

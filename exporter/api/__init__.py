@@ -1,6 +1,5 @@
 """The API: signed requests, retries, paging, and JSON → frozen values. This is its door."""
 
-from exporter.api.budget import Budget, OnWait, ignore_waiting
 from exporter.api.client import PAGE_SIZE, Client
 from exporter.api.credentials import (
     CredentialSource,
@@ -10,26 +9,27 @@ from exporter.api.credentials import (
 )
 from exporter.api.meter import Meter, NullMeter
 from exporter.api.numbered_scan import NumberedScan, PageSteps, ReadRows
-from exporter.api.paging import fetch_page, walk_pages, walk_tokens
+from exporter.api.paging import fetch_page, scan_pages, scan_tokens
+from exporter.api.rate_limiter import OnQueued, RateLimiter, ignore_queueing
 from exporter.api.signing import Credential
 
 __all__ = [
     "PAGE_SIZE",
-    "Budget",
     "Client",
     "Credential",
     "CredentialSource",
     "Meter",
     "NullMeter",
     "NumberedScan",
-    "OnWait",
+    "OnQueued",
     "PageSteps",
+    "RateLimiter",
     "ReadRows",
     "StaticCredentials",
     "VendorCredentials",
     "connect_library",
     "fetch_page",
-    "ignore_waiting",
-    "walk_pages",
-    "walk_tokens",
+    "ignore_queueing",
+    "scan_pages",
+    "scan_tokens",
 ]

@@ -18,7 +18,6 @@ import httpx
 from exporter import __version__
 from exporter.api import decode
 from exporter.api.body import read_body
-from exporter.api.budget import Budget, OnWait, ignore_waiting
 from exporter.api.credentials import CredentialSource
 from exporter.api.error_mapping import (
     TRANSPORT_ERRORS,
@@ -27,8 +26,9 @@ from exporter.api.error_mapping import (
     from_transport_error,
 )
 from exporter.api.meter import Meter
+from exporter.api.rate_limiter import OnQueued, RateLimiter, ignore_queueing
 from exporter.api.regions import doubt_about
-from exporter.api.retry import PATIENCE, Retry
+from exporter.api.retry import TOTAL_TIMEOUT, Retry
 from exporter.api.signing import Credential, Signer, canonical_query, encode_path
 from exporter.clock import Clock
 from exporter.errors import ApiError, MalformedError, ServerError, TooLargeError
@@ -51,16 +51,17 @@ class _Call:
     action: str
     segments: Sequence[str]
     params: Mapping[str, str]
-    on_wait: OnWait
-    in_bulk: bool = False
+    on_queued: OnQueued
+    low_priority: bool = False
 
 
 class Client:
     """Calls the API of one account and region. Every method raises `ApiError` only.
 
-    `timeout` is in seconds and per attempt; `patience` is in seconds and for a call with all its
-    attempts, but without the wait for its turns: every attempt draws from `budget`, and `on_wait`
-    is called now and then while it stands in line. `endpoint` is a URL without a path.
+    `timeout` is in seconds and per attempt; `total_timeout` is in seconds and for a call with all
+    its attempts, but without the time in the queue of `limiter`. `on_queued` is called
+    periodically while a request is queued, so that the caller can extend its deadline.
+    `endpoint` is a URL without a path.
     """
 
     def __init__(  # noqa: PLR0913 (what a client is made of; all but the first by name)
@@ -71,12 +72,12 @@ class Client:
         region_id: str,
         endpoint: str,
         credentials: CredentialSource,
-        budget: Budget,
+        limiter: RateLimiter,
         meter: Meter,
         clock: Clock,
         max_attempts: int = 4,
         timeout: float = 10.0,
-        patience: float = PATIENCE,
+        total_timeout: float = TOTAL_TIMEOUT,
         max_response_bytes: int = 16 * 2**20,
     ) -> None:
         self.account = account
@@ -84,23 +85,23 @@ class Client:
         self._http = http
         self._endpoint = endpoint.rstrip("/")
         self._credentials = credentials
-        self._budget = budget
+        self._limiter = limiter
         self._meter = meter
         self._clock = clock
         self._max_attempts = max_attempts
         self._timeout = timeout
-        self._patience = patience
+        self._total_timeout = total_timeout
         self._max_response_bytes = max_response_bytes
 
     async def session_clusters_page(
-        self, workspace_id: str, token: str = "", *, on_wait: OnWait = ignore_waiting
+        self, workspace_id: str, token: str = "", *, on_queued: OnQueued = ignore_queueing
     ) -> Page[SessionCluster]:
         """Read one page of session clusters; `token` is the page before's `next_token`."""
         call = _Call(
             "ListSessionClusters",
             ("api", "v1", "workspaces", workspace_id, "sessionClusters"),
             _token_params(token),
-            on_wait,
+            on_queued,
         )
         return await self._get(call, decode.decode_session_clusters)
 
@@ -110,40 +111,40 @@ class Client:
         livy_compute_id: str,
         page_num: int,
         *,
-        in_bulk: bool = False,
-        on_wait: OnWait = ignore_waiting,
+        low_priority: bool = False,
+        on_queued: OnQueued = ignore_queueing,
     ) -> Page[LivySession]:
         """Read one page of a gateway's Livy sessions, running and ended; pages count from 1.
 
-        With `in_bulk` it is one of many: all such pages share half of the budget.
+        With `low_priority` it is one of many: all such pages share half of the rate.
         """
         call = _Call(
             "ListLivyComputeSessions",
             ("api", "v1", "workspaces", workspace_id, "livycompute", livy_compute_id, "session"),
             {"pageNum": str(page_num), "pageSize": str(PAGE_SIZE)},
-            on_wait,
-            in_bulk,
+            on_queued,
+            low_priority,
         )
         return await self._get(call, decode.decode_livy_sessions)
 
     async def gateways(
-        self, workspace_id: str, *, on_wait: OnWait = ignore_waiting
+        self, workspace_id: str, *, on_queued: OnQueued = ignore_queueing
     ) -> tuple[Gateway, ...]:
         """Read the Livy gateways of a workspace, which come in one piece."""
         call = _Call(
             "ListLivyCompute",
             ("api", "interactive", "v1", "workspace", workspace_id, "livycompute"),
             {},
-            on_wait,
+            on_queued,
         )
         page = await self._get(call, decode.decode_gateways)
         return page.records
 
     async def workspaces_page(
-        self, token: str = "", *, on_wait: OnWait = ignore_waiting
+        self, token: str = "", *, on_queued: OnQueued = ignore_queueing
     ) -> Page[Workspace]:
         """Read one page of the workspaces that the credential may list."""
-        call = _Call("ListWorkspaces", ("api", "v1", "workspaces"), _token_params(token), on_wait)
+        call = _Call("ListWorkspaces", ("api", "v1", "workspaces"), _token_params(token), on_queued)
         return await self._get(call, decode.decode_workspaces)
 
     async def _get(self, call: _Call, read: Callable[[bytes], T]) -> T:
@@ -152,7 +153,7 @@ class Client:
 
         async def attempt() -> T:
             used[:] = [await self._credentials.get()]
-            async with self._turn(call, retry), self._metered(call.action):
+            async with self._slot(call, retry), self._metered(call.action):
                 return self._read(*await self._send(call, used[0]), read)
 
         async def renew() -> Credential:
@@ -163,18 +164,18 @@ class Client:
             self._clock,
             self._meter,
             max_attempts=self._max_attempts,
-            # The last attempt, too, must be over before the patience is.
-            patience=self._patience - self._timeout,
+            # The last attempt, too, must end within the total.
+            total_timeout=self._total_timeout - self._timeout,
             renew=renew,
         )
         return await retry.run(attempt)
 
-    def _turn(self, call: _Call, retry: Retry) -> AbstractAsyncContextManager[None]:
+    def _slot(self, call: _Call, retry: Retry) -> AbstractAsyncContextManager[None]:
         def wait() -> None:
-            retry.note_waiting()
-            call.on_wait()
+            retry.note_queued()
+            call.on_queued()
 
-        return self._budget.turn(in_bulk=call.in_bulk, on_wait=wait)
+        return self._limiter.slot(low_priority=call.low_priority, on_queued=wait)
 
     @asynccontextmanager
     async def _metered(self, action: str) -> AsyncGenerator[None]:

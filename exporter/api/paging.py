@@ -1,6 +1,6 @@
 """Complete listings out of pages. Knows nothing of HTTP: a page comes from a callable.
 
-A listing is *complete* when every session that was listed during the whole walk is in it.
+A listing is *complete* when every session that was listed during the whole scan is in it.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -34,7 +34,7 @@ def ignore_page(_page: Page[object], _number: int, _expected: int | None) -> Non
 
 
 class _Rows(Generic[T]):
-    """What a walk has read so far. Duplicates collapse: first position, latest reading."""
+    """What a scan has read so far. Duplicates collapse: first position, latest reading."""
 
     def __init__(self, key: Callable[[T], Hashable]) -> None:
         self._key = key
@@ -77,7 +77,7 @@ class _Rows(Generic[T]):
         )
 
 
-async def walk_tokens(
+async def scan_tokens(
     fetch: Callable[[str], Awaitable[Page[T]]],
     key: Callable[[T], Hashable],
     on_page: OnPage[T] = ignore_page,
@@ -113,7 +113,7 @@ async def walk_tokens(
         seen.add(token)
 
 
-async def walk_pages(
+async def scan_pages(
     fetch: Callable[[int], Awaitable[Page[T]]],
     size: int,
     key: Callable[[T], Hashable],

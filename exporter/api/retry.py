@@ -17,7 +17,7 @@ BACKOFF_BASE: Final = 0.5
 BACKOFF_CAP: Final = 10.0
 """Seconds: the ceiling of the waits doubles from base to cap; each wait is drawn below it."""
 
-PATIENCE: Final = 60.0
+TOTAL_TIMEOUT: Final = 60.0
 """Seconds for one call with all its attempts; a poll that waits longer has its own deadline."""
 
 
@@ -25,8 +25,8 @@ class Retry:
     """Repeats one call: what may pass by itself, with growing waits; two cases once, at once.
 
     A used nonce is replaced by the next attempt's; a refused token by `renew`, which may raise
-    our error of its own. Neither counts against `max_attempts`. No attempt begins when `patience`
-    seconds are over, so that a call ends with the reason why it failed, not with "too late".
+    our error of its own. Neither counts against `max_attempts`. No attempt begins after
+    `total_timeout` seconds, so that a call ends with the reason why it failed, not with "too late".
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Retry:
         meter: Meter,
         *,
         max_attempts: int,
-        patience: float,
+        total_timeout: float,
         renew: Callable[[], Awaitable[object]],
     ) -> None:
         self._action = action
         self._clock = clock
         self._meter = meter
         self._max_attempts = max_attempts
-        self._patience = patience
+        self._total_timeout = total_timeout
         self._since = clock.monotonic()
         self._renew = renew
         self._at_once: set[str] = set()
@@ -61,12 +61,12 @@ class Retry:
         )
         return await retrying(attempt)
 
-    def note_waiting(self) -> None:
-        """Note that the call waits for its turn: that takes none of its patience."""
+    def note_queued(self) -> None:
+        """Note that the call is queued: the total timeout starts again."""
         self._since = self._clock.monotonic()
 
     def _left(self) -> float:
-        return self._patience - (self._clock.monotonic() - self._since)
+        return self._total_timeout - (self._clock.monotonic() - self._since)
 
     def _must_stop(self, state: RetryCallState) -> bool:
         used_up = state.attempt_number >= self._max_attempts + len(self._at_once)

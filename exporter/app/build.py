@@ -35,9 +35,9 @@ from exporter.sources import (
     Discovery,
     Inventory,
     LivySessions,
+    ScanTiming,
     SeriesLimits,
     SessionClusters,
-    WalkTiming,
 )
 from exporter.telemetry import Telemetry
 from exporter.web import ReloadingWebConfig, build_app
@@ -104,8 +104,8 @@ def build(
         clock=clock,
         http=http,
         credentials=credentials,
-        patience=settings.poll.timeout,
-        on_budget=telemetry.watch_rate,
+        total_timeout=settings.poll.timeout,
+        on_rate_limiter=telemetry.watch_rate,
     )
     targets = TargetRegistry(
         planned.inventory,
@@ -188,7 +188,7 @@ def _poll_job(
             telemetry=telemetry,
             clock=clock,
             limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
-            timing=WalkTiming(livy.full_walk_interval, livy.settle_after),
+            timing=ScanTiming(livy.full_walk_interval, livy.settle_after),
         )
     return PollJob(source, lambda: meter.requests)
 

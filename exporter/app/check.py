@@ -109,7 +109,7 @@ async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:
             clock=SystemClock(),
             http=http,
             credentials=credentials,
-            patience=DEADLINE,
+            total_timeout=DEADLINE,
         )
         inquiry = _Inquiry(planned, clients, credentials)
         with suppress(TimeoutError):  # what is still open then says so

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
-from exporter.api import Budget, Client, CredentialSource, Meter
+from exporter.api import Client, CredentialSource, Meter, RateLimiter
 from exporter.app.plan import Shard
 from exporter.clock import Clock
 from exporter.settings import ApiSettings
 
-OnBudget = Callable[[str, str, Callable[[], float]], None]
-"""Is told the account and region of a new budget, and what gives its rate at any time."""
+OnRateLimiter = Callable[[str, str, Callable[[], float]], None]
+"""Is told the account and region of a new rate limiter, and what gives its rate at any time."""
 
 
 class ClientFactory:
@@ -24,17 +24,17 @@ class ClientFactory:
         clock: Clock,
         http: httpx.AsyncClient,
         credentials: Callable[[str], CredentialSource],
-        patience: float,
-        on_budget: OnBudget = lambda *_: None,
+        total_timeout: float,
+        on_rate_limiter: OnRateLimiter = lambda *_: None,
     ) -> None:
         """`credentials` gives the source of credentials for a role to assume (`""` for none).
 
-        `patience` is how many seconds a call may take with all its attempts (`poll.timeout`).
+        `total_timeout` is how many seconds a call may take with all its attempts (`poll.timeout`).
         """
         self._api = api
-        self._patience = patience
-        self._on_budget = on_budget
-        self._budgets: dict[tuple[str, str], Budget] = {}
+        self._total_timeout = total_timeout
+        self._on_rate_limiter = on_rate_limiter
+        self._limiters: dict[tuple[str, str], RateLimiter] = {}
         self._shards = shards
         self._clock = clock
         self._http = http
@@ -52,19 +52,19 @@ class ClientFactory:
             region_id=region_id,
             endpoint=shard.endpoint,
             credentials=self._credentials[shard.role_arn],
-            budget=self._budget(account, region_id),
+            limiter=self._limiter(account, region_id),
             meter=meter,
             clock=self._clock,
             max_attempts=self._api.max_attempts,
             timeout=self._api.timeout,
-            patience=self._patience,
+            total_timeout=self._total_timeout,
             max_response_bytes=self._api.max_response_bytes,
         )
 
-    def _budget(self, account: str, region_id: str) -> Budget:
+    def _limiter(self, account: str, region_id: str) -> RateLimiter:
         where = (account, region_id)
-        if where not in self._budgets:
-            budget = Budget(self._clock, self._api.max_requests_per_second)
-            self._budgets[where] = budget
-            self._on_budget(account, region_id, lambda: budget.rate)
-        return self._budgets[where]
+        if where not in self._limiters:
+            limiter = RateLimiter(self._clock, self._api.max_requests_per_second)
+            self._limiters[where] = limiter
+            self._on_rate_limiter(account, region_id, lambda: limiter.rate)
+        return self._limiters[where]

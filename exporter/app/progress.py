@@ -9,13 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TextIO
 
 from exporter.model import Target
-from exporter.snapshot import Board, Snapshot, WalkProgress
+from exporter.snapshot import Board, ScanProgress, Snapshot
 from exporter.terminal import printable, takes_redrawing
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-Walks = Mapping[Target, WalkProgress]
+Scans = Mapping[Target, ScanProgress]
 """The histories that are being read now."""
 
 _SHORT_PAGES: Final = 3
@@ -30,12 +30,12 @@ def watching(board: Board, stream: TextIO) -> Iterator[None]:
     """Draw on `stream` how far histories have been read by the snapshots of `board`."""
     with progress_on(stream) as update:
         if takes_redrawing(stream, os.environ):  # each snapshot is searched, but not in vain
-            board.watch(lambda snapshot: update(_walks_of(snapshot)))
+            board.watch(lambda snapshot: update(_scans_of(snapshot)))
         yield
 
 
 @contextmanager
-def progress_on(stream: TextIO) -> Iterator[Callable[[Walks], None]]:
+def progress_on(stream: TextIO) -> Iterator[Callable[[Scans], None]]:
     """Draw on `stream` what the function is told, if that is a terminal; the log goes above it."""
     if not takes_redrawing(stream, os.environ):
         yield lambda _: None
@@ -63,44 +63,44 @@ class _Shown:
         self._new_bar = new_bar
         self._stream = stream
         self._bar: tqdm[None] | None = None
-        self._walks: dict[Target, WalkProgress] = {}
+        self._scans: dict[Target, ScanProgress] = {}
 
-    def update(self, walks: Walks) -> None:
-        if not walks:
-            self._walks.clear()
+    def update(self, scans: Scans) -> None:
+        if not scans:
+            self._scans.clear()
             if self._bar is not None:
                 self._bar.close()
             self._bar = None
             return
-        self._walks |= walks
+        self._scans |= scans
         if _is_writable(self._stream):
             self._draw()
 
     def _draw(self) -> None:
-        pages = sum(walk.pages for walk in self._walks.values())
-        totals = [max(walk.pages, walk.expected or 0) for walk in self._walks.values()]
+        pages = sum(scan.pages for scan in self._scans.values())
+        totals = [max(scan.pages, scan.expected or 0) for scan in self._scans.values()]
         if max(totals) <= _SHORT_PAGES:
             return
-        has_total = all(walk.expected for walk in self._walks.values())
+        has_total = all(scan.expected for scan in self._scans.values())
         total = sum(totals) if has_total else None
         bar_format = _FORMAT if has_total else _FORMAT_OF_NO_TOTAL
         if self._bar is None:
             self._bar = self._new_bar(
-                desc=_names(self._walks), initial=pages, total=total, bar_format=bar_format
+                desc=_names(self._scans), initial=pages, total=total, bar_format=bar_format
             )
             return
         self._bar.n, self._bar.total, self._bar.bar_format = pages, total, bar_format
-        self._bar.set_description_str(_names(self._walks))
+        self._bar.set_description_str(_names(self._scans))
 
 
-def _walks_of(snapshot: Snapshot) -> Walks:
-    return {view.target: view.walk for view in snapshot.targets.values() if view.walk is not None}
+def _scans_of(snapshot: Snapshot) -> Scans:
+    return {view.target: view.scan for view in snapshot.targets.values() if view.scan is not None}
 
 
-def _names(walks: Walks) -> str:
-    if len(walks) > 1:
-        return f"{len(walks)} histories"
-    target = next(iter(walks))
+def _names(scans: Scans) -> str:
+    if len(scans) > 1:
+        return f"{len(scans)} histories"
+    target = next(iter(scans))
     return printable(f"{target.workspace_id}/{target.livy_compute_id}")
 
 

@@ -8,19 +8,19 @@ from functools import partial
 from itertools import count
 
 from exporter import ledger
-from exporter.api import PAGE_SIZE, Client, NullMeter, walk_pages
+from exporter.api import PAGE_SIZE, Client, NullMeter, scan_pages
 from exporter.app import threads
 from exporter.app.clients import ClientFactory
 from exporter.app.commands import vendor_credentials
 from exporter.app.connections import open_http
 from exporter.app.plan import Plan, plan
-from exporter.app.progress import Walks, progress_on
+from exporter.app.progress import Scans, progress_on
 from exporter.clock import SystemClock
 from exporter.errors import PollError
 from exporter.ledger import Balance, read_gateway
 from exporter.model import Listing, LivySession, Scope, Source, Target
 from exporter.settings import Settings
-from exporter.snapshot import WalkProgress
+from exporter.snapshot import ScanProgress
 from exporter.sources import discover
 
 
@@ -44,7 +44,7 @@ def reconcile(settings: Settings) -> Sequence[Reconciliation]:
 
 
 async def _reconcile(
-    settings: Settings, update: Callable[[Walks], None]
+    settings: Settings, update: Callable[[Scans], None]
 ) -> Sequence[Reconciliation]:
     planned, clock = plan(settings), SystemClock()
     async with open_http() as http:
@@ -54,7 +54,7 @@ async def _reconcile(
             clock=clock,
             http=http,
             credentials=vendor_credentials,
-            patience=settings.poll.timeout,
+            total_timeout=settings.poll.timeout,
         )
         gateways = await discovered(planned, clients)
         return [await _of_gateway(settings, clients, each, update) for each in gateways]
@@ -72,7 +72,7 @@ async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
 
 
 async def _of_gateway(
-    settings: Settings, clients: ClientFactory, target: Target, update: Callable[[Walks], None]
+    settings: Settings, clients: ClientFactory, target: Target, update: Callable[[Scans], None]
 ) -> Reconciliation:
     key = (target.workspace_id, target.livy_compute_id)
     # The ledger first: whatever the service reports after that is an advance.
@@ -92,17 +92,17 @@ async def _of_gateway(
 
 
 async def _listed(
-    client: Client, target: Target, update: Callable[[Walks], None]
+    client: Client, target: Target, update: Callable[[Scans], None]
 ) -> Listing[LivySession]:
     """Read the whole history of a gateway. Raises `PollError`."""
     numbers = count(1)
     try:
-        return await walk_pages(
+        return await scan_pages(
             partial(client.livy_sessions_page, target.workspace_id, target.livy_compute_id),
             size=PAGE_SIZE,
             key=lambda session: (session.session_id, session.created_ms),
             on_page=lambda _page, _number, expected: update(
-                {target: WalkProgress(next(numbers), expected)}
+                {target: ScanProgress(next(numbers), expected)}
             ),
         )
     finally:

@@ -123,7 +123,7 @@ def envelope_code(code: object) -> Alter:
 
 
 def repeated_token(token: str | None = None) -> Alter:
-    """Serve the token that the page was asked with (or this one) as the next: an endless walk."""
+    """Serve the token that the page was asked with (or this one) as the next: an endless scan."""
 
     def change(page: Page, call: Call) -> None:
         page["nextToken"] = token or call.token or call.own_token

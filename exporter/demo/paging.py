@@ -52,7 +52,7 @@ class Behaviour:
     last_token: LastToken = LastToken.ABSENT
     token_style: TokenStyle = TokenStyle.PLACE
     token_after_full_page: bool = False
-    """A walk that ends exactly on a full page has one more page, an empty one."""
+    """A scan that ends exactly on a full page has one more page, an empty one."""
     token_page_cap: int | None = None
     """Rows on a token page at most, whatever was asked for."""
     total_count: TotalCount = TotalCount.PRESENT

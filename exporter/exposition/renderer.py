@@ -193,9 +193,9 @@ def _of_polls(view: TargetView) -> Samples:
     found.add(catalog.TARGET_STALE_AFTER, labels, view.stale_after)
     found.add(catalog.TARGET_POLL_DURATION, labels, view.last_duration)
     found.add(catalog.TARGET_POLL_REQUESTS, labels, view.last_requests)
-    if view.walk is not None:
-        found.add(catalog.WALK_PAGES, labels[1:], view.walk.pages)
-        found.add(catalog.WALK_PAGES_EXPECTED, labels[1:], view.walk.expected)
+    if view.scan is not None:
+        found.add(catalog.WALK_PAGES, labels[1:], view.scan.pages)
+        found.add(catalog.WALK_PAGES_EXPECTED, labels[1:], view.scan.expected)
     return found.freeze()
 
 

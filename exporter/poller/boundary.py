@@ -7,7 +7,7 @@ from typing import TypeVar
 import structlog
 
 from exporter.errors import PollError, Reason
-from exporter.snapshot import Failure, WalkProgress
+from exporter.snapshot import Failure, ScanProgress
 from exporter.sources import Progress
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ async def run_guarded(
     try:
         async with asyncio.timeout(timeout) as deadline:
 
-            def progress(scan: WalkProgress | None = None) -> None:
+            def progress(scan: ScanProgress | None = None) -> None:
                 on_progress(scan)
                 deadline.reschedule(asyncio.get_running_loop().time() + timeout)
 

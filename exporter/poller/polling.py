@@ -15,7 +15,7 @@ from exporter.ledger import Ledger
 from exporter.model import Target
 from exporter.poller.boundary import log_transition, run_guarded
 from exporter.poller.ledger_samples import LedgerSamples
-from exporter.snapshot import Board, Failure, TargetView, WalkProgress
+from exporter.snapshot import Board, Failure, ScanProgress, TargetView
 from exporter.sources import PollResult, Progress
 from exporter.telemetry import Telemetry
 
@@ -84,7 +84,7 @@ class Polling:
         """When a page arrived or a poll finished last (monotonic seconds)."""
         return self._last_progress
 
-    def touch(self, _scan: WalkProgress | None = None) -> None:
+    def touch(self, _scan: ScanProgress | None = None) -> None:
         """Note that something has arrived, or finished."""
         self._last_progress = self._clock.monotonic()
 
@@ -120,7 +120,7 @@ class Polling:
             last_requests=requests() - requests_before,
             stale_after=self.timing.stale_after_poll(now - started),
             polls=before.polls + 1,
-            walk=before.walk if target in self._verified else None,
+            scan=before.scan if target in self._verified else None,
         )
         if result is not None:
             view = replace(view, gauges=result.gauges, records=result.records, gauges_read=now)
@@ -140,8 +140,8 @@ class Polling:
             self._verified.discard(target)
         log_transition(f"{target} (whole history)", None, failure)
         view = self._board.current.targets.get(target)
-        if view is not None and view.walk is not None:
-            self._publish(replace(view, walk=None))
+        if view is not None and view.scan is not None:
+            self._publish(replace(view, scan=None))
 
     async def tick(self) -> None:
         """Do what is due by time alone: withdraw stale gauges and release held increases."""
@@ -173,16 +173,16 @@ class Polling:
             on_progress=partial(self._note_progress, target),
         )
 
-    def _note_progress(self, target: Target, scan: WalkProgress | None = None) -> None:
+    def _note_progress(self, target: Target, scan: ScanProgress | None = None) -> None:
         """Show now and then how far a long scan has come; publishing has its price."""
         self.touch()
         view = self._board.current.targets.get(target)
         if scan is None or view is None:
             return
         now = self._clock.monotonic()
-        if view.walk is None or now - self._scan_shown_at[target] >= _SCAN_SHOWN_SECONDS:
+        if view.scan is None or now - self._scan_shown_at[target] >= _SCAN_SHOWN_SECONDS:
             self._scan_shown_at[target] = now
-            self._publish(replace(view, walk=scan))
+            self._publish(replace(view, scan=scan))
 
     def _ledger_failure(self, error: LedgerError | None) -> Failure | None:
         """Count a failure of the ledger; it makes a poll fail although its gauges are true."""

@@ -3,7 +3,7 @@
 from exporter.sources.discovery import Discovery, discover
 from exporter.sources.inventory import Inventory, Selection, Wanted, by_patterns
 from exporter.sources.listing import PollResult, Progress
-from exporter.sources.livy_sessions import LivySessions, SeriesLimits, WalkTiming
+from exporter.sources.livy_sessions import LivySessions, ScanTiming, SeriesLimits
 from exporter.sources.session_clusters import SessionClusters
 
 __all__ = [
@@ -12,10 +12,10 @@ __all__ = [
     "LivySessions",
     "PollResult",
     "Progress",
+    "ScanTiming",
     "Selection",
     "SeriesLimits",
     "SessionClusters",
-    "WalkTiming",
     "Wanted",
     "by_patterns",
     "discover",

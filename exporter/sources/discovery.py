@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from exporter.api import Client, walk_tokens
+from exporter.api import Client, scan_tokens
 from exporter.ledger import Ledger
 from exporter.model import Scope, Workspace
 from exporter.sources.inventory import Inventory
@@ -35,7 +35,7 @@ class Discovery:
 
     async def _find_gateways(self, progress: Progress) -> None:
         workspace_id = self.scope.workspace_id
-        gateways = await self._client.gateways(workspace_id, on_wait=progress)
+        gateways = await self._client.gateways(workspace_id, on_queued=progress)
         is_confirmed = await self._guard.check(len(gateways))
         # First into the ledger: that a gateway was not there before, and so counts from 0,
         # must be known before its first listing is.
@@ -58,8 +58,8 @@ async def discover(scope: Scope, client: Client, inventory: Inventory) -> None:
 
 async def list_workspaces(client: Client, progress: Progress) -> tuple[Workspace, ...]:
     """Read the workspaces that the credential may list. Raises `PollError`."""
-    listing = await walk_tokens(
-        partial(client.workspaces_page, on_wait=progress),
+    listing = await scan_tokens(
+        partial(client.workspaces_page, on_queued=progress),
         key=_identity,
         on_page=lambda *_: progress(),
     )

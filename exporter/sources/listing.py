@@ -7,14 +7,14 @@ from typing import Protocol
 
 from exporter.errors import IncompleteError, LedgerError
 from exporter.model import LivySession, Page, SessionCluster, Target
-from exporter.snapshot import NO_RECORDS, Records, Samples, WalkProgress
+from exporter.snapshot import NO_RECORDS, Records, Samples, ScanProgress
 from exporter.telemetry import Telemetry
 
 
 class Progress(Protocol):
     """Called whenever something arrives, so that the caller can extend its deadline."""
 
-    def __call__(self, scan: WalkProgress | None = None, /) -> None:
+    def __call__(self, scan: ScanProgress | None = None, /) -> None:
         """Note progress; `scan` tells how far a scan of a whole history has come."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from exporter import catalog
-from exporter.api import Client, walk_tokens
+from exporter.api import Client, scan_tokens
 from exporter.errors import LedgerError
 from exporter.ledger import Ledger
 from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Target
@@ -37,8 +37,8 @@ class SessionClusters:
             progress()
 
         workspace_id = self.target.workspace_id
-        listing = await walk_tokens(
-            partial(self._client.session_clusters_page, workspace_id, on_wait=progress),
+        listing = await scan_tokens(
+            partial(self._client.session_clusters_page, workspace_id, on_queued=progress),
             key=_identity,
             on_page=on_page,
         )

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import httpx
 
-from exporter.api.budget import Budget
 from exporter.api.client import Client
 from exporter.api.credentials import CredentialSource, StaticCredentials
+from exporter.api.rate_limiter import RateLimiter
 from exporter.api.signing import Credential
 from exporter.errors import Reason
 
@@ -121,7 +121,7 @@ class Bench:
                 region_id="cn-hangzhou",
                 endpoint=self.endpoint,
                 credentials=self.credentials,
-                budget=Budget(self.clock, 1000),
+                limiter=RateLimiter(self.clock, 1000),
                 meter=self.notes,
                 clock=self.clock,
                 max_attempts=self.max_attempts,

@@ -11,12 +11,12 @@ import pytest
 
 from exporter.api import (
     PAGE_SIZE,
-    Budget,
     Client,
     Credential,
+    RateLimiter,
     StaticCredentials,
-    walk_pages,
-    walk_tokens,
+    scan_pages,
+    scan_tokens,
 )
 from exporter.clock import SystemClock
 from exporter.demo import (
@@ -106,7 +106,7 @@ class Bench:
             region_id="cn-hangzhou",
             endpoint=url,
             credentials=StaticCredentials(Credential(DEMO_KEY_ID, self.secret)),
-            budget=Budget(Impatient(), 1000),
+            limiter=RateLimiter(Impatient(), 1000),
             meter=Notes(),
             clock=Impatient(),
         )
@@ -114,7 +114,7 @@ class Bench:
 
 async def list_clusters(client: Client) -> Listing[SessionCluster]:
     """Read all session clusters."""
-    return await walk_tokens(
+    return await scan_tokens(
         lambda token: client.session_clusters_page(WORKSPACE, token),
         lambda row: row.session_cluster_id,
     )
@@ -122,7 +122,7 @@ async def list_clusters(client: Client) -> Listing[SessionCluster]:
 
 async def list_sessions(client: Client) -> Listing[LivySession]:
     """Read all Livy sessions."""
-    return await walk_pages(
+    return await scan_pages(
         lambda number: client.livy_sessions_page(WORKSPACE, GATEWAY, number),
         PAGE_SIZE,
         lambda row: (row.session_id, row.created_ms),

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from exporter.api.numbered_scan import MAX_PASSES, MAX_ROWS, MAX_STALE_PAGES
-from exporter.api.paging import walk_pages, walk_tokens
+from exporter.api.paging import scan_pages, scan_tokens
 from exporter.errors import IncompleteError, PagingError, ServerError
 from exporter.model import Listing, Page
 
@@ -30,21 +30,21 @@ def ids(listing: Listing[Row]) -> list[int]:
 def ask_pages(
     fetch: Callable[[int], Awaitable[Page[Row]]], size: int, max_pages: int = 1000
 ) -> Listing[Row]:
-    """Walk numbered pages."""
+    """Scan numbered pages."""
 
-    async def walk() -> Listing[Row]:
-        return await walk_pages(fetch, size, identify, max_pages=max_pages)
+    async def scan() -> Listing[Row]:
+        return await scan_pages(fetch, size, identify, max_pages=max_pages)
 
-    return asyncio.run(walk())
+    return asyncio.run(scan())
 
 
 def ask_tokens(fetch: Callable[[str], Awaitable[Page[Row]]], max_pages: int = 1000) -> Listing[Row]:
     """Follow tokens."""
 
-    async def walk() -> Listing[Row]:
-        return await walk_tokens(fetch, identify, max_pages=max_pages)
+    async def scan() -> Listing[Row]:
+        return await scan_tokens(fetch, identify, max_pages=max_pages)
 
-    return asyncio.run(walk())
+    return asyncio.run(scan())
 
 
 PastEnd = Literal["empty", "last", "first", "error"]
@@ -245,7 +245,7 @@ def test_steady_trimming_is_no_error() -> None:
 
 
 def test_new_rows_at_the_front_are_fetched() -> None:
-    """With the newest first, rows that came in during the walk are read from the front."""
+    """With the newest first, rows that came in during the scan are read from the front."""
     steps = Steps([lambda shelf: shelf.rows.insert(0, 99)])
     shelf = Shelf(list(range(25)), 10, after_read=steps)
 
@@ -256,7 +256,7 @@ def test_new_rows_at_the_front_are_fetched() -> None:
 
 
 def test_new_rows_in_the_middle_are_fetched() -> None:
-    """Rows that come in among the others, behind the walk, are found by a second walk."""
+    """Rows that come in among the others, behind the scan, are found by a second scan."""
     steps = Steps([lambda _: None, lambda _: None, lambda shelf: shelf.rows.insert(15, 99)])
     shelf = Shelf(list(range(45)), 10, after_read=steps)
 
@@ -329,7 +329,7 @@ def test_fewer_rows_than_counted_is_an_error() -> None:
 
 
 def test_a_server_that_ignores_the_number_is_given_up() -> None:
-    """Full pages that bring nothing new end the walk after a while."""
+    """Full pages that bring nothing new end the scan after a while."""
     requests: list[int] = []
 
     async def fetch(number: int) -> Page[Row]:
@@ -365,19 +365,19 @@ def test_a_wrong_low_count_costs_nothing() -> None:
 
 
 def test_each_page_is_told() -> None:
-    """Whoever walks hears of each page: its number, and how many are expected."""
+    """Whoever scans hears of each page: its number, and how many are expected."""
     shelf = Shelf(list(range(25)), 10)
     told: list[tuple[int, int, int | None]] = []
 
-    async def walk() -> None:
-        await walk_pages(
+    async def scan() -> None:
+        await scan_pages(
             shelf.fetch,
             10,
             identify,
             lambda page, number, expected: told.append((len(page.records), number, expected)),
         )
 
-    asyncio.run(walk())
+    asyncio.run(scan())
 
     assert told == [(10, 1, 3), (10, 2, 3), (5, 3, 3)]
 
@@ -390,8 +390,8 @@ def test_a_refused_page_without_a_count_is_an_error() -> None:
         ask_pages(shelf.fetch, 2)
 
 
-def test_an_error_of_a_page_ends_the_walk() -> None:
-    """What a page's reading raises goes to whoever walks, and nothing is listed."""
+def test_an_error_of_a_page_ends_the_scan() -> None:
+    """What a page's reading raises goes to whoever scans, and nothing is listed."""
 
     async def fetch(_number: int) -> Page[Row]:
         raise PagingError("no")
@@ -511,7 +511,7 @@ def test_tokens_without_end_are_an_error() -> None:
         ask_tokens(fetch, max_pages=7)
 
 
-def test_a_count_below_the_rows_ends_no_token_walk() -> None:
+def test_a_count_below_the_rows_ends_no_token_scan() -> None:
     """A count that the rows exceed is wrong, so the tokens are followed to their end."""
 
     async def fetch(token: str) -> Page[Row]:

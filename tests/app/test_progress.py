@@ -15,7 +15,7 @@ import pytest
 
 from exporter.app.progress import progress_on
 from exporter.model import Source, Target
-from exporter.snapshot import WalkProgress
+from exporter.snapshot import ScanProgress
 
 BAR = "#" * 3 + "." * 27
 
@@ -56,11 +56,11 @@ def _xterm(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_several_histories_share_a_bar() -> None:
     """One that is done counts until all are; one whose length is unknown takes the bar away."""
     with terminal() as (stream, reader), progress_on(stream) as update:
-        update({target("a"): WalkProgress(1, 10), target("b"): WalkProgress(2, 20)})
-        update({target("b"): WalkProgress(3, 20)})
-        update({target("c"): WalkProgress(1, None)})
+        update({target("a"): ScanProgress(1, 10), target("b"): ScanProgress(2, 20)})
+        update({target("b"): ScanProgress(3, 20)})
+        update({target("c"): ScanProgress(1, None)})
         update({})
-        update({target("a"): WalkProgress(1, 10)})
+        update({target("a"): ScanProgress(1, 10)})
         lines = drawn(reader)
     texts = [line.partition(" pages")[0] for line in lines]
     assert list(dict.fromkeys(texts)) == [
@@ -75,7 +75,7 @@ def test_a_short_history_is_not_drawn() -> None:
     """It is read before anybody has looked."""
     with terminal() as (stream, reader):
         with progress_on(stream) as update:
-            update({target("a"): WalkProgress(1, 3)})
+            update({target("a"): ScanProgress(1, 3)})
             update({})
         stream.write("nothing\n")
         stream.flush()
@@ -85,14 +85,14 @@ def test_a_short_history_is_not_drawn() -> None:
 def test_more_pages_than_expected_are_no_harm() -> None:
     """A history that grows while it is read fills the bar, and not more."""
     with terminal() as (stream, reader), progress_on(stream) as update:
-        update({target("a"): WalkProgress(13, 12)})
+        update({target("a"): ScanProgress(13, 12)})
         assert f"[{'#' * 30}] 13 of 13 pages" in drawn(reader)[-1]
 
 
 def test_a_name_does_not_move_the_cursor() -> None:
     """Ids come from the service."""
     with terminal() as (stream, reader), progress_on(stream) as update:
-        update({target("\x1b[2J\r\u202ex"): WalkProgress(1, 10)})
+        update({target("\x1b[2J\r\u202ex"): ScanProgress(1, 10)})
         assert "Reading w/\\x1b[2J\\x0d\\u202ex [" in drawn(reader)[-1]
 
 
@@ -100,7 +100,7 @@ def test_a_name_does_not_move_the_cursor() -> None:
 def test_it_is_cut_where_the_window_ends(columns: int) -> None:
     """A line that wraps could not be taken away again; some terminals do not tell their width."""
     with terminal(columns) as (stream, reader), progress_on(stream) as update:
-        update({target("a"): WalkProgress(1, 10)})
+        update({target("a"): ScanProgress(1, 10)})
         (line,) = set(drawn(reader))
     assert line.startswith("Reading w/a")
     assert len(line) <= (columns or 100)
@@ -109,10 +109,10 @@ def test_it_is_cut_where_the_window_ends(columns: int) -> None:
 def test_a_terminal_that_is_gone_harms_nobody() -> None:
     """A window is closed, and the daemon that was begun in it goes on without."""
     with terminal() as (stream, reader), progress_on(stream) as update:
-        update({target("a"): WalkProgress(1, 10)})
+        update({target("a"): ScanProgress(1, 10)})
         os.close(reader)
         for pages in range(2, 10):
-            update({target("a"): WalkProgress(pages, 10)})
+            update({target("a"): ScanProgress(pages, 10)})
         update({})
 
 
@@ -121,9 +121,9 @@ def test_a_stopped_terminal_stops_nobody() -> None:
     with terminal() as (stream, reader), progress_on(stream) as update:
         termios.tcflow(stream, termios.TCOOFF)
         for pages in range(5000):
-            update({target("a"): WalkProgress(pages, 5000)})
+            update({target("a"): ScanProgress(pages, 5000)})
         termios.tcflow(stream, termios.TCOON)
-        update({target("a"): WalkProgress(4999, 5000)})
+        update({target("a"): ScanProgress(4999, 5000)})
         lines = drawn(reader)
     assert len(set(lines)) == 1
     assert "4999 of 5000 pages" in lines[0]

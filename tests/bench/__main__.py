@@ -14,17 +14,17 @@ from tests.bench import (
     many_targets,
     memory,
     polls,
+    scan,
     scrape,
     sizes,
     startup,
-    walk,
 )
 from tests.bench.rows import Row
 
 BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
     "startup": startup.rows,
     "memory": memory.rows,
-    "walk": walk.rows,
+    "scan": scan.rows,
     "polls": polls.rows,
     "scrape": scrape.rows,
     "crowds": crowds.rows,

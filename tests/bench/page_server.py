@@ -1,7 +1,7 @@
 """A process that serves the page of 100,000 samples: `python -m tests.bench.page_server KIND`.
 
 `still`: our web server. `busy` with the endpoint of a cloud and a budget in requests a second: the
-same, and it publishes 1 % of change every half second while it walks a long history, again and
+same, and it publishes 1 % of change every half second while it scans a long history, again and
 again. `reference`: prometheus-client's own ASGI application on the same families. `bare`: asyncio
 alone, which writes the same bytes whatever it is asked for.
 Writes its port to stdout, ends with its stdin.
@@ -37,7 +37,7 @@ async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
     with bind("127.0.0.1", 0) as listener:
         async with _serving(kind, board, answers, listener):
             work = (
-                [_publishes(sessions, board), _walks(endpoint, int(rate))] if kind == "busy" else []
+                [_publishes(sessions, board), _scans(endpoint, int(rate))] if kind == "busy" else []
             )
             tasks = [asyncio.create_task(each) for each in work]
             print(listener.getsockname()[1], flush=True)
@@ -55,7 +55,7 @@ async def _publishes(sessions: ManySessions, board: RenderedBoard) -> None:
         board.publish(await asyncio.to_thread(sessions.picture))
 
 
-async def _walks(endpoint: str, rate: int) -> None:
+async def _scans(endpoint: str, rate: int) -> None:
     async with exporter(endpoint, full_walk_interval="1s", rate=rate) as built:
         while True:
             await poll(built)

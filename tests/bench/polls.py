@@ -62,7 +62,7 @@ async def _scattered(endpoint: str) -> Row:
 
 
 def _process(endpoint: str) -> Iterator[Row]:
-    """Run the daemon through a complete walk, and start it again with the ledger of that."""
+    """Run the daemon through a full scan, and start it again with the ledger of that."""
     with tempfile.TemporaryDirectory() as folder:
         with _daemon(endpoint, Path(folder)) as (process, url):
             _wait_for(url, b"exporter_target_up")
@@ -76,7 +76,7 @@ def _process(endpoint: str) -> Iterator[Row]:
         yield Row(
             f"memory with {TOTAL:,} remembered sessions, 5,000 of them on the page",
             f"{sizes['VmRSS:']:.0f} MB",
-            f"after a complete walk, at most {sizes['VmHWM:']:.0f} MB; allowed are 160 MB",
+            f"after a full scan, at most {sizes['VmHWM:']:.0f} MB; allowed are 160 MB",
         )
         begin = time.monotonic()
         with _daemon(endpoint, Path(folder)) as (_, url):

@@ -38,7 +38,7 @@ def rows() -> Iterator[Row]:
         with fast_cloud() as endpoint, _server("busy", endpoint, str(rate)) as busy:
             times = sorted(_busy_scrapes(busy))
         yield Row(
-            f"scrape during a complete walk {speed}, 1 % changing every 0.5 s, p99",
+            f"scrape during a full scan {speed}, 1 % changing every 0.5 s, p99",
             f"{times[len(times) * 99 // 100] * 1e3:.1f} ms",
             f"median {statistics.median(times) * 1e3:.1f} ms, {len(times)} scrapes",
         )

@@ -19,7 +19,7 @@ POLLS = 5
 
 
 def rows() -> Iterator[Row]:
-    """Measure a daemon with one gateway, through its first complete walk and some polls more."""
+    """Measure a daemon with one gateway, through its first full scan and some polls more."""
     for sessions, live in SIZES:
         peak, ledger, page, requests = asyncio.run(_needs(sessions, live))
         yield Row(

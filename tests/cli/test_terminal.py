@@ -1,4 +1,4 @@
-"""What a long walk looks like on a real terminal, and that a file gets none of it."""
+"""What a long scan looks like on a real terminal, and that a file gets none of it."""
 
 import asyncio
 import contextlib
@@ -156,10 +156,10 @@ def command(cloud: Cloud, endpoint: str, name: str, *flags: str) -> list[str]:
     ]
 
 
-async def test_a_bar_shows_how_far_a_walk_has_come(tmp_path: Path) -> None:
+async def test_a_bar_shows_how_far_a_scan_has_come(tmp_path: Path) -> None:
     """It grows with the pages, log lines stand whole above it, and in the end it is gone."""
     cloud = long_cloud()
-    # A line of the log in the middle of the walk.
+    # A line of the log in the middle of the scan.
     cloud.faults.add(Delay(0.7, faults.FORBIDDEN), action="ListSessionClusters")
     async with (
         serve(cloud.app) as endpoint,
@@ -181,7 +181,7 @@ async def test_a_bar_shows_how_far_a_walk_has_come(tmp_path: Path) -> None:
     assert "Reading" in after
 
 
-async def test_several_walks_share_the_line_and_a_signal_ends_it(tmp_path: Path) -> None:
+async def test_several_scans_share_the_line_and_a_signal_ends_it(tmp_path: Path) -> None:
     """A daemon that is stopped in the middle leaves its log on the terminal, and nothing else."""
     cloud = long_cloud("lc-2", "lc-3")
     flags = ("--web.listen-address=127.0.0.1:0", "--log.format=logfmt")
@@ -198,7 +198,7 @@ async def test_several_walks_share_the_line_and_a_signal_ends_it(tmp_path: Path)
     assert all(each.startswith("timestamp=") for each in program.screen.lines)
 
 
-async def test_reconcile_shows_its_walk_too(tmp_path: Path) -> None:
+async def test_reconcile_shows_its_scan_too(tmp_path: Path) -> None:
     """It reads the full history of each gateway, on the terminal of whoever waits for it."""
     cloud = long_cloud()
     ledger = f"--ledger.path={tmp_path / 'ledger.db'}"

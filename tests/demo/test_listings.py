@@ -54,7 +54,7 @@ def ids(reply: Reply) -> list[str]:
     return [row["sessionId"] for row in reply.json()["sessions"]]
 
 
-def token_walk(cloud: Cloud, size: int = 100) -> list[dict[str, Any]]:
+def token_scan(cloud: Cloud, size: int = 100) -> list[dict[str, Any]]:
     """Read all pages of session clusters, as long as there is a token."""
     pages, token = [], ""
     while True:
@@ -66,7 +66,7 @@ def token_walk(cloud: Cloud, size: int = 100) -> list[dict[str, Any]]:
             return pages
 
 
-def test_a_numbered_walk_serves_every_session_once() -> None:
+def test_a_numbered_scan_serves_every_session_once() -> None:
     """250 sessions are three pages, newest first; the page after them is empty."""
     cloud = small_cloud(sessions=250)
     pages = [page(cloud, number) for number in (1, 2, 3, 4)]
@@ -130,12 +130,12 @@ def test_a_history_may_be_unreachable_from_some_depth() -> None:
         (250, False, [100, 100, 50]),
     ],
 )
-def test_a_token_walk_ends_in_every_way_that_is_unknown(
+def test_a_token_scan_ends_in_every_way_that_is_unknown(
     style: TokenStyle, last: LastToken, rows: int, *, after_full: bool, sizes: list[int]
 ) -> None:
     """Every row comes once, in order; the last page's token is absent, null or empty."""
     behaviour = Behaviour(last_token=last, token_style=style, token_after_full_page=after_full)
-    pages = token_walk(small_cloud(clusters=rows, behaviour=behaviour))
+    pages = token_scan(small_cloud(clusters=rows, behaviour=behaviour))
     assert [len(each["sessionClusters"]) for each in pages] == sizes
     got = [row["sessionClusterId"] for each in pages for row in each["sessionClusters"]]
     assert got == [f"sc-{n:04}" for n in range(rows)]
@@ -146,7 +146,7 @@ def test_a_token_walk_ends_in_every_way_that_is_unknown(
 def test_the_service_may_give_fewer_rows_than_asked_on_token_pages() -> None:
     """The cap is silent."""
     behaviour = Behaviour(token_page_cap=30)
-    pages = token_walk(small_cloud(clusters=70, behaviour=behaviour))
+    pages = token_scan(small_cloud(clusters=70, behaviour=behaviour))
     assert [len(each["sessionClusters"]) for each in pages] == [30, 30, 10]
 
 
@@ -162,7 +162,7 @@ def test_the_count_may_be_missing_or_no_number(total_count: TotalCount, served: 
 
 
 def test_the_world_may_change_between_pages() -> None:
-    """A session created during a walk shifts the pages: one row comes twice."""
+    """A session created during a scan shifts the pages: one row comes twice."""
     cloud = small_cloud(sessions=150)
 
     def create(call: Call) -> None:
@@ -185,7 +185,7 @@ def test_a_token_that_remembers_its_row_does_not_drift() -> None:
                 cloud.world.remove_cluster("w-1", "sc-0000")
 
         cloud.before_page = drop
-        rows = [row for each in token_walk(cloud, 2) for row in each["sessionClusters"]]
+        rows = [row for each in token_scan(cloud, 2) for row in each["sessionClusters"]]
         skipped[style] = {"sc-0002"} - {row["sessionClusterId"] for row in rows}
     assert skipped == {TokenStyle.PLACE: {"sc-0002"}, TokenStyle.ROW: set()}
 

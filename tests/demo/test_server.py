@@ -33,7 +33,7 @@ def vendor_client(url: str, key_id: str = KEY_ID, secret: str = SECRET) -> Any: 
 
 
 def all_clusters(client: Any, workspace_id: str) -> Iterator[Any]:  # noqa: ANN401
-    """Walk the token pages as the vendor's documentation says."""
+    """Scan the token pages as the vendor's documentation says."""
     token = None
     while True:
         request = models.ListSessionClustersRequest(
@@ -47,7 +47,7 @@ def all_clusters(client: Any, workspace_id: str) -> Iterator[Any]:  # noqa: ANN4
 
 
 def all_sessions(client: Any, workspace_id: str, compute_id: str) -> Iterator[Any]:  # noqa: ANN401
-    """Walk the numbered pages as the vendor's documentation says."""
+    """Scan the numbered pages as the vendor's documentation says."""
     for number in range(1, 100):
         request = models.ListLivyComputeSessionsRequest(
             page_num=number, page_size=100, region_id=REGION_ID

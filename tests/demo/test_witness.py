@@ -38,7 +38,7 @@ def test_the_truth_is_the_sum_of_the_rows() -> None:
     assert truth.sessions["w-1", "lc-1", "a", "running"] == 2
 
 
-def test_what_was_delivered_equals_the_truth_after_a_whole_walk() -> None:
+def test_what_was_delivered_equals_the_truth_after_a_whole_scan() -> None:
     """Every row of every page is noted, and no other."""
     cloud = small_cloud(sessions=150)
     get(cloud, SESSIONS, ALL)

@@ -29,7 +29,7 @@ def long_world(rows: int) -> World:
 
 
 def read_first(rows: int, rate: float, seconds: float) -> None:
-    """Let three first walks of `rows` each go on, at so many requests a second."""
+    """Let three first scans of `rows` each go on, at so many requests a second."""
 
     async def live() -> None:
         async with LiveHarness(long_world(rows), api={"max_requests_per_second": rate}) as h:
@@ -52,15 +52,15 @@ def read_first(rows: int, rate: float, seconds: float) -> None:
             assert shown > 0
             clusters = [each for each in h.durations if each.source is Source.SESSION_CLUSTERS]
             assert max(max(h.durations[each]) for each in clusters) < INTERVAL / 3
-            # What walks may take is half of the budget.
-            walking = max(max(times) for times in h.durations.values())
-            assert walking >= GATEWAYS * rows / 100 / (rate / 2) * 0.8
+            # What scans may take is half of the budget.
+            scanning = max(max(times) for times in h.durations.values())
+            assert scanning >= GATEWAYS * rows / 100 / (rate / 2) * 0.8
 
     with simulated() as runner:
         runner.run(live())
 
 
-def test_three_first_walks_finish_and_hold_up_nobody() -> None:
+def test_three_first_scans_finish_and_hold_up_nobody() -> None:
     """Session clusters are never stale while three histories share half of the budget."""
     read_first(3000, rate=1.0, seconds=400)
 

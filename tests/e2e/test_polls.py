@@ -170,8 +170,8 @@ async def test_counters_that_are_switched_off_are_not_on_the_page(
     assert after.value(name, **labels) == kept
 
 
-async def test_a_partial_walk_counts_usage_but_shows_no_states() -> None:
-    """What the pages before a failure report is usage; the gauges stay those of the last walk."""
+async def test_a_partial_scan_counts_usage_but_shows_no_states() -> None:
+    """What the pages before a failure report is usage; the gauges stay those of the last scan."""
     world = empty_world()
     for number in range(150):
         world.put_session(session(f"livy-{number:03}", 1, age=number))
@@ -189,8 +189,8 @@ async def test_a_partial_walk_counts_usage_but_shows_no_states() -> None:
     assert page.value("livy_session_cu_hours", session_id="livy-000") == 1
 
 
-async def test_the_highest_figure_of_a_walk_counts_though_it_is_read_again() -> None:
-    """A session that is read twice in one walk, and revised down between, was reported at both."""
+async def test_the_highest_figure_of_a_scan_counts_though_it_is_read_again() -> None:
+    """A session that is read twice in one scan, and revised down between, was reported at both."""
     world = empty_world()
     for number in range(150):
         world.put_session(session(f"livy-{number:03}", 1, age=number))

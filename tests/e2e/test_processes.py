@@ -65,7 +65,7 @@ async def test_the_demo_runs_and_ends(tmp_path: Path, number: signal.Signals) ->
 @pytest.mark.parametrize(
     ("number", "effect"),
     [(signal.SIGTERM, Hang()), (signal.SIGINT, Delay(0.5))],
-    ids=["the API hangs", "in the middle of a walk"],
+    ids=["the API hangs", "in the middle of a scan"],
 )
 async def test_it_ends_in_time_whatever_it_waits_for(
     tmp_path: Path, number: signal.Signals, effect: Hang | Delay

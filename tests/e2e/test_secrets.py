@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from exporter.api import (
-    Budget,
     Client,
     Credential,
     NullMeter,
+    RateLimiter,
     StaticCredentials,
-    walk_pages,
-    walk_tokens,
+    scan_pages,
+    scan_tokens,
 )
 from exporter.demo import (
     DEMO_KEY_ID,
@@ -213,26 +213,26 @@ async def test_no_text_of_an_error_holds_a_secret(effect: Effect) -> None:
             region_id="cn-hangzhou",
             endpoint=endpoint,
             credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")),
-            budget=Budget(clock, 1000),
+            limiter=RateLimiter(clock, 1000),
             meter=NullMeter(),
             clock=clock,
             max_attempts=2,
             timeout=0.2,
             max_response_bytes=2**19,
         )
-        for walk in (
-            walk_tokens(
+        for scan in (
+            scan_tokens(
                 lambda token: client.session_clusters_page(WORKSPACE, token),
                 key=lambda row: row.session_cluster_id,
             ),
-            walk_pages(
+            scan_pages(
                 lambda page: client.livy_sessions_page(WORKSPACE, GATEWAY, page),
                 size=100,
                 key=lambda row: row.session_id,
             ),
         ):
             try:
-                texts.append(repr(await walk))
+                texts.append(repr(await scan))
             except PollError as error:
                 texts += [*traceback.format_exception(error), repr(error), error.advice]
     assert [leak for text in texts for leak in leaks(text, text)] == []

@@ -12,13 +12,13 @@ import pytest
 
 from exporter.api import (
     PAGE_SIZE,
-    Budget,
     Client,
     Credential,
     NullMeter,
+    RateLimiter,
     StaticCredentials,
-    walk_pages,
-    walk_tokens,
+    scan_pages,
+    scan_tokens,
 )
 from exporter.clock import SystemClock
 from exporter.demo import Demo, start_demo
@@ -48,7 +48,7 @@ def our_client(demo: Demo, http: httpx.AsyncClient) -> Client:
         region_id=demo.region_id,
         endpoint=demo.endpoint,
         credentials=StaticCredentials(credential),
-        budget=Budget(SystemClock(), 1000),
+        limiter=RateLimiter(SystemClock(), 1000),
         meter=NullMeter(),
         clock=SystemClock(),
     )
@@ -58,7 +58,7 @@ async def our_reading(demo: Demo, client: Client) -> Mapping[str, set[tuple[obje
     """Read everything with our client."""
     found: dict[str, set[tuple[object, ...]]] = {}
     for workspace_id, gateways in demo.workspaces:
-        clusters = await walk_tokens(
+        clusters = await scan_tokens(
             partial(client.session_clusters_page, workspace_id),
             key=lambda row: row.session_cluster_id,
         )
@@ -67,7 +67,7 @@ async def our_reading(demo: Demo, client: Client) -> Mapping[str, set[tuple[obje
             for row in clusters.records
         }
         for gateway in gateways:
-            sessions = await walk_pages(
+            sessions = await scan_pages(
                 partial(client.livy_sessions_page, workspace_id, gateway),
                 size=PAGE_SIZE,
                 key=lambda row: row.session_id,
@@ -133,7 +133,7 @@ def vendors_reading(demo: Demo) -> Mapping[str, set[tuple[object, ...]]]:
 
 
 def clusters_by_sdk(sdk: Any, region_id: str, workspace_id: str) -> Iterator[Any]:  # noqa: ANN401
-    """Walk the session clusters in pages of two; the vendor publishes no types."""
+    """Scan the session clusters in pages of two; the vendor publishes no types."""
     from alibabacloud_emr_serverless_spark20230808 import models  # noqa: PLC0415
 
     token = None
@@ -154,7 +154,7 @@ def sessions_by_sdk(
     workspace_id: str,
     livy_compute_id: str,
 ) -> Iterator[Any]:
-    """Walk the Livy sessions in pages of 30."""
+    """Scan the Livy sessions in pages of 30."""
     from alibabacloud_emr_serverless_spark20230808 import models  # noqa: PLC0415
 
     number = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.api import Budget, Client, Credential, NullMeter, StaticCredentials
+from exporter.api import Client, Credential, NullMeter, RateLimiter, StaticCredentials
 from exporter.demo import (
     DEMO_KEY_ID,
     DEMO_KEY_SECRET,
@@ -26,18 +26,18 @@ def client_of(
     h: LiveHarness, *, max_requests_per_second: float
 ) -> tuple[Client, Callable[[], float]]:
     """Make a client of its own with a budget of its own, and give what tells its rate."""
-    budget = Budget(h.clock, max_requests_per_second)
+    limiter = RateLimiter(h.clock, max_requests_per_second)
     client = Client(
         h.http,
         account="",
         region_id="cn-hangzhou",
         endpoint="http://127.0.0.1",
         credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET)),
-        budget=budget,
+        limiter=limiter,
         meter=NullMeter(),
         clock=h.clock,
     )
-    return client, lambda: budget.rate
+    return client, lambda: limiter.rate
 
 
 def fleet(pages: int = 3) -> World:
@@ -163,7 +163,7 @@ def test_a_service_that_refuses_everything_is_a_matter_of_throttling() -> None:
         runner.run(main())
 
 
-def test_a_long_walk_delays_no_other_target() -> None:
+def test_a_long_scan_delays_no_other_target() -> None:
     """While one gateway's long history is read, the others' polls take what they always take."""
 
     async def main() -> None:
@@ -178,7 +178,7 @@ def test_a_long_walk_delays_no_other_target() -> None:
                 if target.livy_compute_id == "lc-0":
                     assert 46 / 5 < durations[0] < 2 * 46 / 5  # half of the budget at most
                 else:
-                    # All ask at the same moment, and wait for each other and one of the walk.
+                    # All ask at the same moment, and wait for each other and one of the scan.
                     assert max(durations) < 2 * TARGETS / 10 * 2
 
     with simulated() as runner:

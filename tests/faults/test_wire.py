@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.api import Budget, Client, Credential, NullMeter, StaticCredentials
+from exporter.api import Client, Credential, NullMeter, RateLimiter, StaticCredentials
 from exporter.clock import SystemClock
 from exporter.errors import ApiError, Reason
 from tests.support.harness import NO_TLS
@@ -142,7 +142,7 @@ async def test_whatever_a_connection_does_has_a_reason(
             region_id="cn-hangzhou",
             endpoint=url,
             credentials=StaticCredentials(Credential("LTAIsentinel", "sentinel-secret")),
-            budget=Budget(clock, 1000),
+            limiter=RateLimiter(clock, 1000),
             meter=NullMeter(),
             clock=clock,
             max_attempts=1,

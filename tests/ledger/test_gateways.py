@@ -51,8 +51,8 @@ def test_a_later_listing_is_an_increase_whatever_its_create_times() -> None:
     assert shown(ledger) == {"q": 5}
 
 
-def test_a_partial_walk_starts_no_counters() -> None:
-    """What a partial walk brings before first contact is staged, without any series."""
+def test_a_partial_scan_starts_no_counters() -> None:
+    """What a partial scan brings before first contact is staged, without any series."""
     ledger = memory()
     listed(ledger, record("a", 5), complete=False)
     assert ledger.state.counters == {}
@@ -74,16 +74,16 @@ def test_what_is_staged_survives_a_restart_and_adds_nothing(tmp_path: Path) -> N
     assert values(second) == {"q": 9}
 
 
-def test_a_partial_walk_adds_usage_after_first_contact() -> None:
-    """Once there was contact, a partial walk counts what it brings, known or new."""
+def test_a_partial_scan_adds_usage_after_first_contact() -> None:
+    """Once there was contact, a partial scan counts what it brings, known or new."""
     ledger = memory()
     listed(ledger, record("a", 5), record("b", 5))
     listed(ledger, record("a", 6), record("c", 1), complete=False)
     assert values(ledger) == {"q": 12}
 
 
-def test_a_partial_walk_never_concludes_that_something_is_gone() -> None:
-    """A session that a partial walk lacks has not left."""
+def test_a_partial_scan_never_concludes_that_something_is_gone() -> None:
+    """A session that a partial scan lacks has not left."""
     clock = ManualClock()
     ledger = memory(clock, days=1)
     listed(ledger, record("a", 5), record("b", 5))
@@ -240,8 +240,8 @@ def test_who_comes_back_without_a_create_time_is_not_counted_twice() -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 2}
 
 
-def test_a_partial_walk_readmits_too() -> None:
-    """Coming back is recognised in a partial walk as well."""
+def test_a_partial_scan_readmits_too() -> None:
+    """Coming back is recognised in a partial scan as well."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     listed(ledger, record("a", 5))

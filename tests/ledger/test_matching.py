@@ -98,8 +98,8 @@ def test_a_record_finds_its_session(
 
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("again", [A, A + 700, None])
-def test_a_session_read_twice_in_a_walk_counts_once(complete: bool, again: int | None) -> None:  # noqa: FBT001
-    """A new session that slips from one page to the next while it is walked counts once."""
+def test_a_session_read_twice_in_a_scan_counts_once(complete: bool, again: int | None) -> None:  # noqa: FBT001
+    """A new session that slips from one page to the next while it is scanned counts once."""
     ledger = memory()
     listed(ledger)
     listed(ledger, record(cu=5, created=A), record(cu=7, created=again), complete=complete)
@@ -108,7 +108,7 @@ def test_a_session_read_twice_in_a_walk_counts_once(complete: bool, again: int |
 
 
 def test_the_highest_of_two_readings_counts_and_the_later_is_the_latest() -> None:
-    """Two readings of one walk are two readings: the highest counts, the later is the latest."""
+    """Two readings of one scan are two readings: the highest counts, the later is the latest."""
     ledger = memory()
     listed(ledger)
     listed(ledger, record(cu=9), record(cu=7))

@@ -95,11 +95,11 @@ async def test_before_the_first_poll_nothing_is_claimed() -> None:
 async def test_a_good_poll_says_when_it_was() -> None:
     """Up, with gauges and the time of the end; the duration counts from the start."""
 
-    async def walk(_: Progress) -> None:
+    async def scan(_: Progress) -> None:
         b.clock.advance(7)
 
     async with bench() as b:
-        view = await b.poll(Scripted(walk))
+        view = await b.poll(Scripted(scan))
         assert (view.up, view.failure, view.gauges) == (True, None, GAUGES)
         assert (view.last_duration, view.last_success_at) == (7, b.clock.now())
         assert (view.polls, view.records) == (1, RECORDS)
@@ -147,7 +147,7 @@ async def test_progress_moves_the_deadline() -> None:
     """A long poll goes on as long as something arrives, and is a sign of life meanwhile."""
     lives: list[float] = []
 
-    async def walk(progress: Progress) -> None:
+    async def scan(progress: Progress) -> None:
         for _ in range(4):
             await asyncio.sleep(0.15)
             b.clock.advance(40)
@@ -156,7 +156,7 @@ async def test_progress_moves_the_deadline() -> None:
 
     async with bench(timeout=0.4) as b:
         start = b.clock.monotonic()
-        assert (await b.poll(Scripted(walk))).up is True
+        assert (await b.poll(Scripted(scan))).up is True
         assert lives == [start + 40 * (n + 1) for n in range(4)]
 
 

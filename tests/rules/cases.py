@@ -548,7 +548,7 @@ EXPORTER_CASES = (
         only=NEVER_UP,
     ),
     Case(
-        "the first walk of a very long history; that of another gateway fails again and again",
+        "the first scan of a very long history; that of another gateway fails again and again",
         {
             **alive(),
             at(LIMIT, f'source="livy_sessions",{GATEWAY}'): "300@90",
@@ -711,7 +711,7 @@ EXPORTER_CASES = (
         only=OVERRUN,
     ),
     Case(
-        "the first walk of a long history takes ten minutes, in which its polls are skipped",
+        "the first scan of a long history takes ten minutes, in which its polls are skipped",
         {
             **alive(),
             at("exporter_polls_skipped_total", 'source="livy_sessions"'): "0@20 0+1@10 20@90",

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from exporter import catalog
 from exporter.api import (
-    Budget,
     Client,
     Credential,
     NullMeter,
+    RateLimiter,
     StaticCredentials,
 )
 from exporter.api.decode import decode_livy_sessions
@@ -34,7 +34,7 @@ from exporter.demo import (
 from exporter.ledger import Ledger
 from exporter.model import LivySession, Source, Target
 from exporter.snapshot import Samples
-from exporter.sources import LivySessions, SeriesLimits, WalkTiming
+from exporter.sources import LivySessions, ScanTiming, SeriesLimits
 from exporter.sources.livy_sessions import samples
 from exporter.sources.livy_sessions.failures import SESSION_FAILED
 from exporter.telemetry import Telemetry
@@ -135,7 +135,7 @@ class Long:
         *,
         is_open: Callable[[int], bool] = lambda _: False,
         behaviour: Behaviour | None = None,
-        timing: WalkTiming = WalkTiming(),  # noqa: B008 - frozen
+        timing: ScanTiming = ScanTiming(),  # noqa: B008 - frozen
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         """Row n is older than row n + 1; `is_open` tells which of them still run."""
@@ -156,7 +156,7 @@ class Long:
         self.ledger = Ledger(None, clock=self.clock, connect=connect)
         self.source = self.reader(timing)
 
-    def reader(self, timing: WalkTiming) -> LivySessions:
+    def reader(self, timing: ScanTiming) -> LivySessions:
         """Give a source that knows nothing yet."""
         http = httpx.AsyncClient(transport=httpx.ASGITransport(self.cloud.app))
         client = Client(
@@ -165,7 +165,7 @@ class Long:
             region_id="cn-hangzhou",
             endpoint="http://cloud",
             credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")),
-            budget=Budget(self.clock, 10_000),
+            limiter=RateLimiter(self.clock, 10_000),
             meter=NullMeter(),
             clock=self.clock,
         )
@@ -205,7 +205,7 @@ class Long:
     def expected(
         self, model: Model, listing: list[LivySession]
     ) -> dict[tuple[str, tuple[str, ...]], float]:
-        """Give the gauges that a complete walk would have published."""
+        """Give the gauges that a full scan would have published."""
         recent = model.recently_ended(self.clock.now())
         return flat(samples(KEY, listing, recent, 5000))
 

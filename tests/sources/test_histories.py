@@ -1,4 +1,4 @@
-"""Short polls say what complete walks would say, whatever happens while pages are read."""
+"""Short polls say what full scans would say, whatever happens while pages are read."""
 
 import asyncio
 import sqlite3
@@ -56,7 +56,7 @@ def act(history: Long, action: str, choice: int) -> None:
 class Histories(RuleBasedStateMachine):
     """A history with a life, polled now and then; between two pages of a poll anything goes on.
 
-    One thing at most happens during one poll: so a complete walk that took no time would have
+    One thing at most happens during one poll: so a full scan that took no time would have
     shown the listing before it or the one after it, and nothing else.
     """
 
@@ -173,14 +173,14 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_a_poll_says_what_a_complete_walk_would() -> None:
+def test_a_poll_says_what_a_full_scan_would() -> None:
     """In all orders, whatever happens."""
     run_state_machine_as_test(Histories, settings=settings(max_examples=12, stateful_step_count=10))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_a_poll_says_what_a_complete_walk_would_for_long() -> None:
+def test_a_poll_says_what_a_full_scan_would_for_long() -> None:
     """The same, for minutes."""
     run_state_machine_as_test(
         Histories, settings=settings(max_examples=500, stateful_step_count=40)
@@ -192,7 +192,7 @@ ORDERED = [HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST]
 
 @pytest.mark.parametrize("order", ORDERED)
 @pytest.mark.parametrize("total_count", TotalCount)
-async def test_rolling_retention_never_causes_a_complete_walk(
+async def test_rolling_retention_never_causes_a_full_scan(
     order: HistoryOrder, total_count: TotalCount
 ) -> None:
     """Sessions come and go at the ends for hours; every poll is short and true."""
@@ -217,7 +217,7 @@ async def test_rolling_retention_never_causes_a_complete_walk(
 
 @pytest.mark.parametrize("order", ORDERED)
 async def test_the_order_may_change_in_the_middle_of_life(order: HistoryOrder) -> None:
-    """It is noticed in the very next poll, which is a complete walk then."""
+    """It is noticed in the very next poll, which is a full scan then."""
     other = ORDERED[1 - ORDERED.index(order)]
     long = Long(order, 590, is_open=lambda number: number in {3, 103})
     await polled(long)
@@ -253,10 +253,10 @@ async def test_a_violation_that_changes_the_count_is_noticed_within_one_poll(
 
 
 @pytest.mark.parametrize("order", ORDERED)
-async def test_any_other_violation_is_noticed_at_the_next_complete_walk(
+async def test_any_other_violation_is_noticed_at_the_next_full_scan(
     order: HistoryOrder,
 ) -> None:
-    """A settled session changes its state after all; polls beside the walk go on."""
+    """A settled session changes its state after all; polls beside the scan go on."""
     long = Long(order, 1000, is_open=lambda number: number == 990)
     before, _, _ = await polled(long)
     row = long.rows[456]
@@ -280,14 +280,14 @@ async def test_any_other_violation_is_noticed_at_the_next_complete_walk(
     assert found == long.expected(Model(), long.listing())
 
 
-async def test_without_a_usable_order_every_poll_is_a_complete_walk() -> None:
+async def test_without_a_usable_order_every_poll_is_a_full_scan() -> None:
     """And a warning says so, once."""
     long = Long(HistoryOrder.SHUFFLED, 590)
     assert (await polled(long))[1:] == (6, ["listing_order_unknown"])
     assert (await polled(long))[1:] == (6, [])
 
 
-async def test_a_walk_goes_on_where_it_failed() -> None:
+async def test_a_scan_goes_on_where_it_failed() -> None:
     """What was read before counts by then; only the new end is read again, as it is old by now."""
     long = Long(HistoryOrder.NEWEST_FIRST, 2990)
     fault = long.cloud.faults.add(FORBIDDEN, page=25)
@@ -315,7 +315,7 @@ class FullOnce(sqlite3.Connection):
         return super().executemany(sql, parameters)
 
 
-async def test_a_walk_of_which_something_was_not_counted_begins_anew() -> None:
+async def test_a_scan_of_which_something_was_not_counted_begins_anew() -> None:
     """The disk was full for a moment, and then the service fell silent: nothing is left out."""
     connect = partial(sqlite3.connect, factory=FullOnce)
     long = Long(HistoryOrder.NEWEST_FIRST, 2990, connect=connect)
@@ -329,7 +329,7 @@ async def test_a_walk_of_which_something_was_not_counted_begins_anew() -> None:
 
 
 async def test_a_service_that_does_not_show_all_of_its_history() -> None:
-    """After three walks to the same depth, what can be read counts; the rest is unknown."""
+    """After three scans to the same depth, what can be read counts; the rest is unknown."""
     long = Long(
         HistoryOrder.NEWEST_FIRST,
         900,

@@ -13,12 +13,12 @@ import httpx
 
 from exporter.api import (
     PAGE_SIZE,
-    Budget,
     Client,
     Credential,
     NullMeter,
+    RateLimiter,
     StaticCredentials,
-    walk_pages,
+    scan_pages,
 )
 from exporter.app.build import Exporter, build
 from exporter.clock import SystemClock
@@ -93,14 +93,14 @@ async def client(endpoint: str) -> AsyncIterator[Client]:
             credentials=CREDENTIALS,
             meter=NullMeter(),
             clock=clock,
-            budget=Budget(clock, 100_000),
+            limiter=RateLimiter(clock, 100_000),
         )
 
 
 async def read_alone(reader: Client, pages: int = PAGES) -> tuple[float, float]:
     """Read the history by the client alone; give seconds, and seconds of CPU."""
     wall, cpu = time.perf_counter(), time.process_time()
-    listing = await walk_pages(
+    listing = await scan_pages(
         partial(reader.livy_sessions_page, "w-1", "lc-1"),
         size=PAGE_SIZE,
         key=lambda row: row.session_id,

@@ -13,7 +13,7 @@ from exporter.web.status.view import StatusView
 from tests.support.harness import START, Harness, ManualClock
 from tests.support.worlds import busy_world, empty_world, session
 from tests.web.browser import Scheme, Visit, chromium, visit
-from tests.web.first_walks import first_walk
+from tests.web.first_scans import first_scan
 from tests.web.status_pages import app_of, view_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(180)]
@@ -85,9 +85,9 @@ async def failing_view() -> StatusView:
         return await view_of(h)
 
 
-async def walking_view() -> StatusView:
-    """Look in the middle of a first walk: pages that were read, and no counter of it yet."""
-    async with first_walk() as (h, _):
+async def scanning_view() -> StatusView:
+    """Look in the middle of a first scan: pages that were read, and no counter of it yet."""
+    async with first_scan() as (h, _):
         await h.poll("session_clusters")
         return await view_of(h)
 
@@ -149,7 +149,7 @@ JUDGED = (WINDOWS[0], WINDOWS[3])
 VIEWS = {
     "lively": lively_view,
     "failing": failing_view,
-    "walking": walking_view,
+    "scanning": scanning_view,
     "hostile": hostile_view,
 }
 

@@ -1,13 +1,13 @@
 """The Livy sessions of one gateway: a history in which ended sessions stay.
 
-Read naively, 100,000 sessions are 1,000 calls a poll. So the history is walked completely
+Read naively, 100,000 sessions are 1,000 calls a poll. So the history is scanned completely
 once, and what is learned from that (the order of listing, where each open session stands) lets
 the next polls be short. What holds:
 
-    What is published after a short poll equals what a complete walk would have published, as
+    What is published after a short poll equals what a full scan would have published, as
     long as rows appear only at the new end, vanish only at the old end, and settled rows do
     not change. A violation that changes the count is noticed within one poll, any other at
-    the next complete walk (`livy.full-walk-interval`).
+    the next full scan (`livy.full-walk-interval`).
 
 Settled is a session that ended and did not change for `livy.settle-after`. One in a state
 outside the documented vocabulary is open until it has an end time, and settles from then on.
@@ -32,6 +32,6 @@ on where it was. Whatever disproves the order is a `ListingDiverged`, and a full
 """
 
 from exporter.sources.livy_sessions.series import SeriesLimits, sample_cache, samples
-from exporter.sources.livy_sessions.source import LivySessions, WalkTiming
+from exporter.sources.livy_sessions.source import LivySessions, ScanTiming
 
-__all__ = ["LivySessions", "SeriesLimits", "WalkTiming", "sample_cache", "samples"]
+__all__ = ["LivySessions", "ScanTiming", "SeriesLimits", "sample_cache", "samples"]

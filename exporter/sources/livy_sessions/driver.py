@@ -146,8 +146,8 @@ class Driver:
         read = partial(
             self._client.livy_sessions_page,
             *self._gateway,
-            in_bulk=scan.is_long,
-            on_wait=progress,
+            low_priority=scan.is_long,
+            on_queued=progress,
         )
         page = await fetch_page(read, number, scan.count)
         progress()

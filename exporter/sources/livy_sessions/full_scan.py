@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from exporter.api import NumberedScan, ReadRows
 from exporter.model import NAMELESS, LivySession, Page
-from exporter.snapshot import WalkProgress
+from exporter.snapshot import ScanProgress
 from exporter.sources.livy_sessions.columns import Texts, encoded
 from exporter.sources.livy_sessions.history import (
     History,
@@ -54,10 +54,10 @@ class FullScan:
         return self._pages.count
 
     @property
-    def progress(self) -> WalkProgress:
+    def progress(self) -> ScanProgress:
         """How far it has come; it may need a page more than were expected."""
         pages, expected = self._pages.pages, self._pages.expected_pages
-        return WalkProgress(pages, expected and max(expected, pages))
+        return ScanProgress(pages, expected and max(expected, pages))
 
     @property
     def is_blurred(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable, Sequence
 from exporter.api import PageSteps
 from exporter.ledger import SessionKey
 from exporter.model import LivySession, Page
-from exporter.snapshot import WalkProgress
+from exporter.snapshot import ScanProgress
 from exporter.sources.livy_sessions.alignment import Aligned, Line, ListingDiverged, ReadPage
 from exporter.sources.livy_sessions.head_scan import Head, read_head
 from exporter.sources.livy_sessions.history import Change, History, Order
@@ -47,7 +47,7 @@ class IncrementalScan:
         planned = len({index // size for index in self._wanted})
         self._limit = 2 * planned + SPARE_PAGES + len(history) // size // 2
         self._steps = PageSteps(self._scan())
-        self.progress = WalkProgress(0, None)
+        self.progress = ScanProgress(0, None)
         self.count: int | None = None
         self.uncounted: list[LivySession] = []
 
@@ -61,7 +61,7 @@ class IncrementalScan:
         pages, expected = self.progress
         if pages >= self._limit:
             raise ListingDiverged("too many pages were needed")
-        self.progress = WalkProgress(pages + 1, expected and max(expected, pages + 1))
+        self.progress = ScanProgress(pages + 1, expected and max(expected, pages + 1))
         self.count = self.count if page.total_count is None else page.total_count
         rows = {row.key: row for row in self._identities.of(rows_of(page))}
         self._settled.clear()

@@ -28,7 +28,7 @@ FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class WalkTiming:
+class ScanTiming:
     """Seconds between complete readings, and from an ended session's last change to rest."""
 
     full_walk_interval: float = 6 * 3600.0
@@ -47,7 +47,7 @@ class LivySessions:
         telemetry: Telemetry,
         clock: Clock,
         limits: SeriesLimits,
-        timing: WalkTiming,
+        timing: ScanTiming,
     ) -> None:
         self.target = target
         self._driver = Driver(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from exporter.model import LivySession, Page
-from exporter.snapshot import WalkProgress
+from exporter.snapshot import ScanProgress
 from exporter.sources.livy_sessions.history import History, Order
 from exporter.sources.livy_sessions.incremental_scan import IncrementalScan
 
@@ -19,7 +19,7 @@ class Verification(IncrementalScan):
 
     def __init__(self, order: Order, history: History, *, size: int) -> None:
         super().__init__(order, history, range(len(history)), size=size)
-        self.progress = WalkProgress(0, -(-len(history) // size))
+        self.progress = ScanProgress(0, -(-len(history) // size))
         self.is_abandoned = False
 
     def abandon(self) -> None:

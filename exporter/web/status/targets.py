@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.model import Scope, Target
-from exporter.snapshot import Snapshot, TargetView, WalkProgress
+from exporter.snapshot import ScanProgress, Snapshot, TargetView
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder, Seen
 from exporter.web.status.view import (
     DiscoveryStatus,
+    Scan,
     TargetState,
     TargetStatus,
     Trouble,
-    Walk,
 )
 
 
@@ -63,7 +63,7 @@ def _target(moment: Moment, target: Target, view: TargetView) -> TargetStatus:
         last_poll_duration=view.last_duration,
         last_poll_requests=view.last_requests,
         polls=view.polls,
-        walk=_walk(view.walk),
+        scan=_scan(view.scan),
         trouble=_trouble(moment, target, is_current=view.failure is not None),
     )
 
@@ -77,8 +77,8 @@ def _state(view: TargetView, monotonic: float) -> TargetState:
     return "stale" if is_stale else "failing"
 
 
-def _walk(walk: WalkProgress | None) -> Walk | None:
-    return None if walk is None else Walk(walk.pages, walk.expected)
+def _scan(scan: ScanProgress | None) -> Scan | None:
+    return None if scan is None else Scan(scan.pages, scan.expected)
 
 
 def _discoveries(moment: Moment) -> Iterator[DiscoveryStatus]:

@@ -61,12 +61,12 @@ def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> 
 
 
 def _starting(waiting: int, targets: Sequence[TargetStatus]) -> str:
-    """Say what is not there yet, and how far the first walks of long histories have come."""
-    walks = [each.walk for each in targets if each.state == "pending" and each.walk]
-    pages = sum(each.pages for each in walks)
-    expected = sum(max(each.pages, each.expected or 0) for each in walks)
-    walked = f" ({pages} of {expected} pages of long histories)" if expected else ""
-    return f"Starting: {_counted(waiting, 'listing')} not read yet{walked}"
+    """Say what is not there yet, and how far the first scans of long histories have come."""
+    scans = [each.scan for each in targets if each.state == "pending" and each.scan]
+    pages = sum(each.pages for each in scans)
+    expected = sum(max(each.pages, each.expected or 0) for each in scans)
+    scanned = f" ({pages} of {expected} pages of long histories)" if expected else ""
+    return f"Starting: {_counted(waiting, 'listing')} not read yet{scanned}"
 
 
 def _all_well(targets: int, sessions: Sessions) -> str:

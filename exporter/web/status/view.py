@@ -55,7 +55,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Scan:
     """How far the complete reading of a Livy history has come, in pages."""
 
     pages: int
@@ -88,7 +88,7 @@ class TargetStatus(Asked):
     last_poll_duration: float | None
     last_poll_requests: int | None
     polls: int
-    walk: Walk | None
+    scan: Scan | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Complete walks of a long history, held against what no client could do without."""
+"""Full scans of a long history, held against what no client could do without."""
 
 import asyncio
 import json
@@ -35,8 +35,8 @@ class _Yardstick:
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
-    """One walk; `cpu` is in seconds, `share` that of the CPU that is allowed."""
+class _Scan:
+    """One scan; `cpu` is in seconds, `share` that of the CPU that is allowed."""
 
     what: str
     wall: float
@@ -46,31 +46,31 @@ class _Walk:
 
 
 def rows() -> Iterator[Row]:
-    """Measure walks: alone, the first one with all that it stores, and a later one."""
+    """Measure scans: alone, the first one with all that it stores, and a later one."""
     with fast_cloud() as endpoint:
         rounds = [asyncio.run(_round(endpoint)) for _ in range(_ROUNDS)]
     yardsticks = [yardstick for yardstick, _ in rounds]
-    for walks in zip(*(walks for _, walks in rounds), strict=True):
-        walk = sorted(walks, key=lambda each: each.share)[_ROUNDS // 2]
+    for scans in zip(*(scans for _, scans in rounds), strict=True):
+        scan = sorted(scans, key=lambda each: each.share)[_ROUNDS // 2]
         yield Row(
-            f"walk of {TOTAL:,} sessions, {walk.what}",
-            f"{walk.share:.2f} of the CPU that is allowed",
-            f"{walk.cpu:.1f} s, {PAGES / walk.wall:.0f} pages/s;"
-            f" the event loop was blocked for {walk.lag.wall * 1000:.0f} ms at most",
+            f"scan of {TOTAL:,} sessions, {scan.what}",
+            f"{scan.share:.2f} of the CPU that is allowed",
+            f"{scan.cpu:.1f} s, {PAGES / scan.wall:.0f} pages/s;"
+            f" the event loop was blocked for {scan.lag.wall * 1000:.0f} ms at most",
         )
     yardstick = sorted(yardsticks, key=lambda each: each.allowed)[_ROUNDS // 2]
-    yield Row("CPU that is allowed for a walk", f"{yardstick.allowed:.1f} s", str(yardstick))
+    yield Row("CPU that is allowed for a scan", f"{yardstick.allowed:.1f} s", str(yardstick))
 
 
-async def _round(endpoint: str) -> tuple[_Yardstick, list[_Walk]]:
+async def _round(endpoint: str) -> tuple[_Yardstick, list[_Scan]]:
     """Measure all of it, one thing soon after the other: machines are not always equally fast."""
     yardstick = await _measured(endpoint)
-    walks = []
+    scans = []
 
-    async def add(what: str, walk: Awaitable[tuple[float, float]]) -> None:
+    async def add(what: str, scan: Awaitable[tuple[float, float]]) -> None:
         async with watched() as lag:
-            wall, cpu = await walk
-        walks.append(_Walk(what, wall, cpu, cpu / yardstick.allowed, lag))
+            wall, cpu = await scan
+        scans.append(_Scan(what, wall, cpu, cpu / yardstick.allowed, lag))
 
     async with client(endpoint) as reader:
         await add("read alone", read_alone(reader))
@@ -78,7 +78,7 @@ async def _round(endpoint: str) -> tuple[_Yardstick, list[_Walk]]:
         await add("read, counted and stored, the first time", _complete_poll(built))
         await asyncio.sleep(1)
         await add("read and counted, later on", _complete_poll(built))
-    return yardstick, walks
+    return yardstick, scans
 
 
 async def _complete_poll(built: Exporter) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""A real first walk of a long history that stands in the middle, for as long as a test looks."""
+"""A real first scan of a long history that stands in the middle, for as long as a test looks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,8 +18,8 @@ HELD: Final = 8
 
 
 @asynccontextmanager
-async def first_walk() -> AsyncIterator[tuple[Harness, Callable[[], Awaitable[None]]]]:
-    """Begin the first walk of one gateway, and hold it; also give what lets it go on to its end.
+async def first_scan() -> AsyncIterator[tuple[Harness, Callable[[], Awaitable[None]]]]:
+    """Begin the first scan of one gateway, and hold it; also give what lets it go on to its end.
 
     Nothing else was polled yet. Time goes on by 6 s with each page.
     """
@@ -40,7 +40,7 @@ async def first_walk() -> AsyncIterator[tuple[Harness, Callable[[], Awaitable[No
 
         h.cloud.before_page = take_time
         held = h.cloud.faults.add(Hold(released), action=LIVY, compute_id=GATEWAY, page=HELD)
-        walk = asyncio.create_task(h.poll("livy_sessions"))
+        scan = asyncio.create_task(h.poll("livy_sessions"))
 
         async def is_held() -> bool:
             return h.cloud.faults.struck(held) > 0
@@ -49,7 +49,7 @@ async def first_walk() -> AsyncIterator[tuple[Harness, Callable[[], Awaitable[No
 
         async def end() -> None:
             released.set()
-            await walk
+            await scan
 
         try:
             yield h, end

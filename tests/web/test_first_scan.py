@@ -1,10 +1,10 @@
-"""How far a first walk has come is seen everywhere, and nothing waits for it."""
+"""How far a first scan has come is seen everywhere, and nothing waits for it."""
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.support.worlds import GATEWAY, WORKSPACE
-from tests.web.first_walks import HELD, PAGES, first_walk
+from tests.web.first_scans import HELD, PAGES, first_scan
 from tests.web.status_pages import json_of
 
 pytestmark = pytest.mark.anyio
@@ -12,9 +12,9 @@ pytestmark = pytest.mark.anyio
 LABELS = {"workspace_id": WORKSPACE, "livy_compute_id": GATEWAY}
 
 
-async def test_a_first_walk_shows_how_far_it_has_come() -> None:
+async def test_a_first_scan_shows_how_far_it_has_come() -> None:
     """In metrics, JSON and page; session clusters and other gateways are served meanwhile."""
-    async with first_walk() as (h, end):
+    async with first_scan() as (h, end):
         await h.poll("session_clusters")
         metrics = await h.page()
         assert metrics.value("exporter_livy_walk_pages", **LABELS) == HELD - 1
@@ -28,8 +28,8 @@ async def test_a_first_walk_shows_how_far_it_has_come() -> None:
         assert set(metrics.values("exporter_target_up").values()) == {1}
 
         status = await json_of(h)
-        walks = {each["livy_compute_id"]: each["walk"] for each in status["targets"]}
-        assert walks[GATEWAY] == {"pages": HELD - 1, "expected": PAGES}
+        scans = {each["livy_compute_id"]: each["scan"] for each in status["targets"]}
+        assert scans[GATEWAY] == {"pages": HELD - 1, "expected": PAGES}
         assert {each["state"] for each in status["targets"] if not each["livy_compute_id"]} == {
             "up"
         }
@@ -59,7 +59,7 @@ async def test_a_first_walk_shows_how_far_it_has_come() -> None:
         assert sum(metrics.values("livy_sessions", **LABELS).values()) == 100 * PAGES
         assert metrics.value("exporter_target_up", source="livy_sessions", **LABELS) == 1
         status = await json_of(h)
-        assert {each["walk"] for each in status["targets"]} == {None}
+        assert {each["scan"] for each in status["targets"]} == {None}
         assert status["sessions"]["gateways_unknown"] == 0
         assert status["verdict"]["level"] == "attention"
 
@@ -67,7 +67,7 @@ async def test_a_first_walk_shows_how_far_it_has_come() -> None:
 async def test_the_log_has_a_line_about_it_now_and_then() -> None:
     """With 6 s for each page there is one every third page: 15 s is the least between two."""
     with capture_logs() as logs:
-        async with first_walk() as (_, end):
+        async with first_scan() as (_, end):
             await end()
     lines = [each for each in logs if each["event"] == "scan_progress"]
     assert [(each["pages"], each["expected"]) for each in lines] == [

@@ -1,4 +1,4 @@
-"""What a walk that fails leaves behind: nothing that a later poll could take for the truth."""
+"""What a scan that fails leaves behind: nothing that a later poll could take for the truth."""
 
 import pytest
 
@@ -57,10 +57,10 @@ async def test_a_listing_that_is_empty_from_the_middle_on_is_believed_only_when_
 
 
 @pytest.mark.parametrize("total_count", TotalCount)
-async def test_what_comes_in_while_a_walk_is_interrupted_is_not_taken_for_gone(
+async def test_what_comes_in_while_a_scan_is_interrupted_is_not_taken_for_gone(
     total_count: TotalCount,
 ) -> None:
-    """The walk goes on behind it; the next poll finds it."""
+    """The scan goes on behind it; the next poll finds it."""
     long = Long(
         HistoryOrder.NEWEST_FIRST,
         2000,
