@@ -1,6 +1,7 @@
 """The body of an answer: read within a bound, never decompressed, and in UTF-8."""
 
 import codecs
+import io
 from typing import Final
 
 import httpx
@@ -36,16 +37,16 @@ def refuse_encoding(action: str, response: httpx.Response) -> None:
 async def read_body(action: str, response: httpx.Response, limit: int) -> bytes:
     """Read a body of at most `limit` bytes. Raises `MalformedError` or `TooLargeError`."""
     refuse_encoding(action, response)
-    body = bytearray()  # as it was sent: there is no encoding to undo
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > limit:
+    body = io.BytesIO()  # gives its bytes without a copy
+    async for chunk in response.aiter_bytes():  # as it was sent: there is no encoding to undo
+        body.write(chunk)
+        if body.tell() > limit:
             raise TooLargeError(
                 f"{action}: the answer is larger than {limit} bytes",
                 advice="Raise api.max-response-bytes if the answer is meant to be so large.",
                 status=response.status_code,
             )
-    return _in_utf8(action, response, bytes(body))
+    return _in_utf8(action, response, body.getvalue())
 
 
 def _in_utf8(action: str, response: httpx.Response, body: bytes) -> bytes:

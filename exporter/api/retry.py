@@ -59,7 +59,12 @@ class Retry:
             before_sleep=self._prepare,
             reraise=True,
         )
-        return await retrying(attempt)
+        try:
+            return await retrying(attempt)
+        except ApiError as error:
+            # tenacity's frames refer to the error and its traceback to them and to the answer: a
+            # cycle that would keep megabytes until the garbage collector runs.
+            raise error.with_traceback(None)  # noqa: B904  it is the same error
 
     def note_queued(self) -> None:
         """Note that the call is queued: the total timeout starts again."""

@@ -1,6 +1,8 @@
 import asyncio
+import gc
 import ssl
 import traceback
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
@@ -351,6 +353,40 @@ def test_an_endless_answer_is_not_read_to_the_end(status: int) -> None:
 
     assert body.sent <= 70_000
     assert body.closed
+
+
+def test_a_large_answer_is_held_once_and_given_back_with_its_failure() -> None:
+    """Nothing but the error is left of it, also before the garbage collector runs."""
+    size, chunk = 8 * 2**20, b"{}," * 20_000
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(size // len(chunk)):
+            yield chunk
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=body())
+
+    async def refused(client: Client) -> TooLargeError:
+        with pytest.raises(TooLargeError) as caught:
+            await list_clusters(client)
+        return caught.value
+
+    async def measured(client: Client) -> tuple[list[int], list[TooLargeError]]:
+        errors = [await refused(client)]  # imports what only a failure needs
+        tracemalloc.start()
+        try:
+            errors += [await refused(client) for _ in range(3)]
+            return list(tracemalloc.get_traced_memory()), errors
+        finally:
+            tracemalloc.stop()
+
+    gc.disable()
+    try:
+        (left, most), _ = Bench(answer, max_response_bytes=2 * size).ask(measured)
+    finally:
+        gc.enable()
+    assert most < 1.5 * size
+    assert left < size / 8
 
 
 def test_an_answer_of_the_largest_size_is_read() -> None:

@@ -157,7 +157,7 @@ async def test_whatever_a_connection_does_has_a_reason(
 
 
 GIGABYTE = 10**9
-MAX_RSS = 128 * 2**20
+MAX_RSS = 120 * 2**20
 
 
 async def gigabyte(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
