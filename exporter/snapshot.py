@@ -4,12 +4,12 @@ A new picture replaces the old one by one reference swap, so whoever reads the b
 moment, whole: the gauges of a target and the totals that belong to them change together.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -40,7 +40,12 @@ class GroupedSamples(Mapping[Metric, tuple[Sample, ...]]):
     """
 
     def __init__(self, groups: Iterable[Samples]) -> None:
-        self.groups = tuple(groups)
+        self._groups = tuple(groups)
+
+    @property
+    def groups(self) -> tuple[Samples, ...]:
+        """The groups, in the order of the page."""
+        return self._groups
 
     @cached_property
     def _merged(self) -> Samples:
@@ -163,6 +168,10 @@ class DiscoveryView:
     last_success_at: float | None = None
 
 
+def _nothing() -> MappingProxyType[Any, Any]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that the page shows but the exporter's own live metrics.
@@ -172,21 +181,22 @@ class Snapshot:
     """
 
     version: int = 0
-    targets: Mapping[Target, TargetView] = field(default_factory=dict)
+    targets: MappingProxyType[Target, TargetView] = field(default_factory=_nothing)
     counters: Samples = field(default_factory=dict)
     infos: Samples = field(default_factory=dict)
-    discoveries: Mapping[Scope, DiscoveryView] = field(default_factory=dict)
+    discoveries: MappingProxyType[Scope, DiscoveryView] = field(default_factory=_nothing)
 
-    def with_target(self, view: TargetView) -> "Snapshot":
-        """Return a picture in which `view` is the one of its target; targets stay in order."""
-        targets = {**self.targets, view.target: view}
-        if view.target not in self.targets:
+    def with_targets(self, *views: TargetView) -> "Snapshot":
+        """Return a snapshot in which `views` are those of their targets; targets stay in order."""
+        targets = self.targets.copy()  # copies memory, where {**targets} hashes every target again
+        targets.update({view.target: view for view in views})
+        if len(targets) > len(self.targets):
             targets = dict(sorted(targets.items(), key=itemgetter(0)))
         return replace(self, targets=MappingProxyType(targets))
 
-    def without_target(self, target: Target) -> "Snapshot":
-        """Give a picture that does not know `target`; what was counted of it stays."""
-        targets = {other: view for other, view in self.targets.items() if other != target}
+    def without_targets(self, gone: Collection[Target]) -> "Snapshot":
+        """Give a picture that does not know `gone`; what was counted of them stays."""
+        targets = {target: view for target, view in self.targets.items() if target not in gone}
         return replace(self, targets=MappingProxyType(targets))
 
     def with_counters(self, counters: Samples) -> "Snapshot":
@@ -201,6 +211,12 @@ class Snapshot:
         """Give a picture of other discoveries."""
         return replace(self, discoveries=MappingProxyType(dict(views)))
 
+    def with_discovery(self, scope: Scope, view: DiscoveryView) -> "Snapshot":
+        """Give a picture in which `view` is the one of `scope`, which is known already."""
+        views = self.discoveries.copy()
+        views[scope] = view
+        return replace(self, discoveries=MappingProxyType(views))
+
     def without_stale_gauges(self, monotonic: float) -> "Snapshot":
         """Give a picture without the gauges of targets that are stale at `monotonic`.
 
@@ -211,10 +227,9 @@ class Snapshot:
             for view in self.targets.values()
             if (limit := view.stale_at()) is not None and monotonic >= limit
         ]
-        picture = self
-        for view in stale:
-            picture = picture.with_target(replace(view, gauges={}, records=NO_RECORDS))
-        return picture
+        if not stale:
+            return self
+        return self.with_targets(*(replace(view, gauges={}, records=NO_RECORDS) for view in stale))
 
 
 class Board:

@@ -9,7 +9,7 @@ from exporter.model import LivySession, Source, Target
 from exporter.snapshot import Board, Records, Sample, SampleSet, Snapshot, TargetView
 
 TARGET = Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")
-OTHER = replace(TARGET, workspace_id="w-2")
+OTHER = TARGET._replace(workspace_id="w-2")
 GAUGES = {catalog.SESSION_CLUSTERS: (Sample(("w-1", "SQL", "q", "running"), 1.0),)}
 
 
@@ -45,7 +45,7 @@ def test_each_publish_has_a_version_of_its_own() -> None:
     first = board.current
     board.publish(first)
     assert board.current is first
-    board.publish(first.with_target(TargetView(TARGET, stale_after=300)))
+    board.publish(first.with_targets(TargetView(TARGET, stale_after=300)))
     assert (first.version, board.current.version) == (0, 1)
     assert list(first.targets) == []
 
@@ -58,7 +58,7 @@ def test_gauges_go_when_they_are_too_old(monotonic: float, is_stale: bool) -> No
         TARGET, stale_after=300, up=False, gauges=GAUGES, gauges_read=100.0, records=records
     )
     young = TargetView(OTHER, stale_after=300, up=True, gauges=GAUGES, gauges_read=900.0)
-    picture = Snapshot().with_target(old).with_target(young)
+    picture = Snapshot().with_targets(old).with_targets(young)
     fresh = picture.without_stale_gauges(monotonic)
     expected = replace(old, gauges={}, records=Records()) if is_stale else old
     assert fresh.targets == {TARGET: expected, OTHER: young}
@@ -68,7 +68,7 @@ def test_gauges_go_when_they_are_too_old(monotonic: float, is_stale: bool) -> No
 def test_what_is_stale_is_withdrawn_once() -> None:
     """A target without gauges has nothing to withdraw, so nothing is published anew."""
     view = TargetView(TARGET, stale_after=300, up=True)
-    picture = Snapshot().with_target(view)
+    picture = Snapshot().with_targets(view)
     assert picture.without_stale_gauges(1e9) is picture
 
 

@@ -37,6 +37,9 @@ MAX_WAIT: Final = 300.0
 
 _BEAT_SECONDS: Final = 5.0
 
+_NOTIFY_SECONDS: Final = 0.5
+"""Between two notices to all that wait: one for each slot would cost the square of their number."""
+
 OnQueued = Callable[[], None]
 """Called periodically while a request is queued, so that the caller can extend its deadline."""
 
@@ -117,13 +120,14 @@ class _Queue:
         self._max_wait = max_wait
         self._admit = admit
         self._head = asyncio.Lock()  # a lock is fair
-        self._waiting: list[OnQueued] = []
-        self._last_slot = float("-inf")
+        self._waiting: dict[object, OnQueued] = {}
+        self._last_slot = self._notified_at = float("-inf")
 
     async def wait(self, on_queued: OnQueued) -> None:
         """Return when the caller may send its request."""
         self._check_wait()
-        self._waiting.append(on_queued)
+        place = object()
+        self._waiting[place] = on_queued
         try:
             async with self._head:
                 await self._pace()
@@ -131,7 +135,7 @@ class _Queue:
                 await self._admit(self._notify_all)
                 self._note_slot()
         finally:
-            self._waiting.remove(on_queued)
+            del self._waiting[place]
 
     def _check_wait(self) -> None:
         wait = len(self._waiting) / self._rate()
@@ -158,8 +162,11 @@ class _Queue:
         self._notify_all()
 
     def _notify_all(self) -> None:
-        for on_queued in self._waiting:
-            on_queued()
+        now = self._clock.monotonic()
+        if now - self._notified_at >= _NOTIFY_SECONDS:
+            self._notified_at = now
+            for on_queued in self._waiting.values():
+                on_queued()
 
 
 _TICK: Final = 0.001

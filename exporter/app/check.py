@@ -143,7 +143,7 @@ class _Inquiry:
 
     async def _ask_new(self) -> None:
         inventory = self._planned.inventory
-        scopes = [each for each in inventory.scopes() if each not in self._asked]
+        scopes = [each for each in inventory.scopes if each not in self._asked]
         targets = [each for each in inventory.targets() if each not in self._asked]
         self._asked.update(scopes, targets)
         await asyncio.gather(*map(self._ask_scope, scopes), *map(self._ask_target, targets))

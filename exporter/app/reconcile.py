@@ -63,7 +63,7 @@ async def _reconcile(
 async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
     """Find the gateways that the settings do not name; a failure to do so is raised."""
     inventory, done = planned.inventory, set[Scope]()
-    while open_scopes := [scope for scope in inventory.scopes() if scope not in done]:
+    while open_scopes := [scope for scope in inventory.scopes if scope not in done]:
         for scope in open_scopes:
             client = clients.client(scope.account, scope.region_id, NullMeter())
             await discover(scope, client, inventory)

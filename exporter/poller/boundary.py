@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -15,6 +15,9 @@ _log = structlog.get_logger(__name__)
 CRASHED = "poll_crashed"
 FAILED = "poll_failed"
 RECOVERED = "poll_recovered"
+
+_MOVED_SECONDS: Final = 0.1
+"""By so much a deadline is moved at least."""
 
 T = TypeVar("T")
 
@@ -31,12 +34,17 @@ async def run_guarded(
     `work` gets a function to call whenever something arrives, which is passed on to
     `on_progress`; after `timeout` seconds without such a call it is cancelled.
     """
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout) as deadline:
 
             def progress(scan: ScanProgress | None = None) -> None:
                 on_progress(scan)
-                deadline.reschedule(asyncio.get_running_loop().time() + timeout)
+                until = loop.time() + timeout
+                # Each page and each turn is progress: a new timer for each would cost more than
+                # the deadline is worth.
+                if until - (deadline.when() or 0.0) > _MOVED_SECONDS:
+                    deadline.reschedule(until)
 
             return await work(progress), None
     except PollError as error:

@@ -1,6 +1,6 @@
 """From the ledger's exact integers to the samples on the page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from exporter import catalog
 from exporter.ledger import CounterValue, Key, Ledger, LedgerState
@@ -18,28 +18,47 @@ class LedgerSamples:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._groups: dict[tuple[str, ...], tuple[Mapping[Key, CounterValue], Samples]] = {}
-        self._state = ledger.state
-        self._samples = self._build()
+        self._current = _Deferred(ledger.state, self._build)
 
     def apply_to(self, snapshot: Snapshot) -> Snapshot:
         """Return `snapshot` with the present totals; the same object where nothing changed."""
-        if self._ledger.state is not self._state:
-            self._state = self._ledger.state
-            self._samples = self._build()
-        if snapshot.counters is self._samples:
+        state = self._ledger.state
+        if state is not self._current.state:
+            self._current = _Deferred(state, self._build)
+        if snapshot.counters is self._current:
             return snapshot
-        return snapshot.with_counters(self._samples)
+        return snapshot.with_counters(self._current)
 
-    def _build(self) -> Samples:
+    def _build(self, state: LedgerState) -> tuple[Samples, ...]:
         known = self._groups
         self._groups = {
             group: known[group]
             if group in known and known[group][0] is values
             else (values, _samples_of(values))
-            for group, values in self._state.counters.groups.items()
+            for group, values in state.counters.groups.items()
         }
-        groups = (samples for _, samples in self._groups.values())
-        return GroupedSamples((_facts(self._state), *groups))
+        return (_facts(state), *(samples for _, samples in self._groups.values()))
+
+
+class _Deferred(GroupedSamples):
+    """The samples of one state of the ledger, built when they are first read.
+
+    Most states are never read: there is one for each poll, and two pages a second.
+    """
+
+    def __init__(
+        self, state: LedgerState, build: Callable[[LedgerState], tuple[Samples, ...]]
+    ) -> None:
+        super().__init__(())
+        self.state = state
+        self._build = build
+
+    @property
+    def groups(self) -> tuple[Samples, ...]:
+        """The groups, in the order of the page."""
+        if not self._groups:
+            self._groups = self._build(self.state)
+        return self._groups
 
 
 def _samples_of(values: Mapping[Key, CounterValue]) -> Samples:

@@ -4,7 +4,7 @@ Nothing here depends on a scheduler: tests call `Polling.poll` themselves.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar, runtime_checkable
@@ -88,14 +88,14 @@ class Polling:
         """Note that something has arrived, or finished."""
         self._last_progress = self._clock.monotonic()
 
-    def add_target(self, target: Target) -> None:
-        """Show a target that has not been polled yet."""
-        view = TargetView(target, stale_after=self.timing.stale_after_poll(0))
-        self._publish(view)
+    def add_targets(self, targets: Iterable[Target]) -> None:
+        """Show targets that have not been polled yet."""
+        stale_after = self.timing.stale_after_poll(0)
+        self._publish(*(TargetView(target, stale_after=stale_after) for target in targets))
 
-    def remove_target(self, target: Target) -> None:
-        """Take a target off the page; its counters stay."""
-        self._board.publish(self._board.current.without_target(target))
+    def remove_targets(self, targets: Collection[Target]) -> None:
+        """Take targets off the page; their counters stay."""
+        self._board.publish(self._board.current.without_targets(targets))
 
     async def poll(self, source: PollSource, requests: Callable[[], int]) -> None:
         """Poll `source` once; a failure goes to the page, not to the caller.
@@ -191,5 +191,6 @@ class Polling:
         self._telemetry.ledger_failed(error.kind)
         return Failure(error.reason, str(error), error.advice)
 
-    def _publish(self, view: TargetView) -> None:
-        self._board.publish(self._ledger_samples.apply_to(self._board.current.with_target(view)))
+    def _publish(self, *views: TargetView) -> None:
+        snapshot = self._board.current.with_targets(*views)
+        self._board.publish(self._ledger_samples.apply_to(snapshot))

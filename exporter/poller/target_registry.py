@@ -1,7 +1,7 @@
 """What is polled now: one job for each target that the inventory lists."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -12,8 +12,15 @@ from exporter.model import Scope, Target
 from exporter.poller.boundary import log_transition, run_guarded
 from exporter.poller.discovered import DiscoveryLog
 from exporter.poller.polling import Polling, PollSource
-from exporter.snapshot import Board, DiscoveryView, Samples, SampleSet, Snapshot
-from exporter.sources import Inventory, Progress
+from exporter.snapshot import (
+    Board,
+    DiscoveryView,
+    GroupedSamples,
+    Samples,
+    SampleSet,
+    groups_of,
+)
+from exporter.sources import Inventory, Progress, SampleCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class TargetRegistry:
         self._readers: dict[Scope, ScopeReader] = {}
         self._timetable: Timetable | None = None
         self._discovery_log = DiscoveryLog()
+        self._by_workspace: Mapping[Scope, tuple[Target, ...]] = {}
+        self._scope_samples = SampleCache(_samples_of)
         self._sync()
 
     @property
@@ -114,8 +123,8 @@ class TargetRegistry:
         view = replace(before, up=failure is None, failure=failure)
         if failure is None:
             view = replace(view, last_success_at=self._clock.now())
-        views = {**self._board.current.discoveries, scope: view}
-        self._board.publish(self._board.current.with_discoveries(views))
+        if scope in self._readers:
+            self._board.publish(self._board.current.with_discovery(scope, view))
         self._sync()
         if all(view.up is not None for view in self._board.current.discoveries.values()):
             self._discovery_log.note(self._jobs)
@@ -129,24 +138,46 @@ class TargetRegistry:
 
     def _sync(self) -> None:
         """Start what is new in the inventory, and end what is no longer in it."""
-        wanted, scopes = self._inventory.targets(), self._inventory.scopes()
-        for target in self._jobs.keys() - set(wanted):
-            self._end(target)
-            self._polling.remove_target(target)
-            del self._jobs[target]
-        for scope in self._readers.keys() - set(scopes):
+        scopes = self._inventory.scopes
+        if scopes != tuple(self._readers):
+            self._sync_scopes(scopes)
+        if self._inventory.by_workspace is not self._by_workspace:
+            self._sync_targets(self._inventory.by_workspace)
+        views = self._board.current.discoveries
+        groups = self._scope_samples.samples_of({repr(item[0]): item for item in views.items()})
+        infos = GroupedSamples((*self._inventory.infos(), *groups))
+        if infos.groups != groups_of(self._board.current.infos):
+            self._board.publish(self._board.current.with_infos(infos))
+
+    def _sync_scopes(self, scopes: Sequence[Scope]) -> None:
+        for scope in self._readers.keys() - {*scopes}:
             self._end(scope)
-            del self._readers[scope]
-        for scope in scopes:
-            if scope not in self._readers:
-                self._readers[scope] = self._new_reader(scope)
-                self._begin(scope)
-        for target in wanted:
-            if target not in self._jobs:
-                self._jobs[target] = self._new_job(target)
-                self._polling.add_target(target)
-                self._begin(target)
-        self._board.publish(self._updated(self._board.current))
+        added = [scope for scope in scopes if scope not in self._readers]
+        self._readers = {
+            scope: self._readers.get(scope) or self._new_reader(scope) for scope in scopes
+        }
+        for scope in added:
+            self._begin(scope)
+        known = self._board.current.discoveries
+        views = {scope: known.get(scope, DiscoveryView()) for scope in sorted(scopes)}
+        self._board.publish(self._board.current.with_discoveries(views))
+
+    def _sync_targets(self, after: Mapping[Scope, tuple[Target, ...]]) -> None:
+        before, self._by_workspace = self._by_workspace, after
+        changed = [each for each in {**before, **after} if before.get(each) is not after.get(each)]
+        old = {target for each in changed for target in before.get(each, ())}
+        new = [target for each in changed for target in after.get(each, ())]
+        gone, added = old.difference(new), [target for target in new if target not in old]
+        for target in gone:
+            self._end(target)
+            del self._jobs[target]
+        if gone:
+            self._polling.remove_targets(gone)
+        self._jobs |= {target: self._new_job(target) for target in added}
+        if added:
+            self._polling.add_targets(added)
+        for target in added:
+            self._begin(target)
 
     def _begin(self, work: Target | Scope) -> None:
         if self._timetable is not None:
@@ -156,20 +187,13 @@ class TargetRegistry:
         if self._timetable is not None:
             self._timetable.remove(work)
 
-    def _updated(self, snapshot: Snapshot) -> Snapshot:
-        """Return the snapshot with the scopes that are discovered now, and their info samples."""
-        views = {scope: snapshot.discoveries.get(scope, DiscoveryView()) for scope in self._readers}
-        infos = self._infos(views)
-        if views != snapshot.discoveries:
-            snapshot = snapshot.with_discoveries(views)
-        return snapshot if infos == snapshot.infos else snapshot.with_infos(infos)
 
-    def _infos(self, discoveries: Mapping[Scope, DiscoveryView]) -> Samples:
-        samples = SampleSet()
-        for scope, view in sorted(discoveries.items()):
-            labels = (scope.account, scope.region_id, scope.workspace_id)
-            samples.add(catalog.DISCOVERY_UP, labels, view.up)
-            if view.failure is not None:
-                samples.add(catalog.DISCOVERY_ERROR_INFO, (*labels, view.failure.reason), 1)
-            samples.add(catalog.DISCOVERY_LAST_SUCCESS, labels, view.last_success_at)
-        return {**self._inventory.infos(), **samples.freeze()}
+def _samples_of(discovery: tuple[Scope, DiscoveryView]) -> Samples:
+    """Return the samples that say how the discovery of a scope goes."""
+    samples = SampleSet()
+    scope, view = discovery
+    samples.add(catalog.DISCOVERY_UP, scope, view.up)
+    if view.failure is not None:
+        samples.add(catalog.DISCOVERY_ERROR_INFO, (*scope, view.failure.reason), 1)
+    samples.add(catalog.DISCOVERY_LAST_SUCCESS, scope, view.last_success_at)
+    return samples.freeze()

@@ -4,6 +4,7 @@ from exporter.sources.discovery import Discovery, discover
 from exporter.sources.inventory import Inventory, Selection, Wanted, by_patterns
 from exporter.sources.listing import PollResult, Progress
 from exporter.sources.livy_sessions import LivySessions, ScanTiming, SeriesLimits
+from exporter.sources.sample_cache import SampleCache
 from exporter.sources.session_clusters import SessionClusters
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "LivySessions",
     "PollResult",
     "Progress",
+    "SampleCache",
     "ScanTiming",
     "Selection",
     "SeriesLimits",

@@ -3,7 +3,7 @@
 A failed discovery changes nothing: what was found before is still polled.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -55,13 +55,53 @@ class Inventory:
         self._wanted = wanted
         self._workspaces: dict[Scope, tuple[Workspace, ...]] = {}
         self._gateways: dict[Scope, tuple[Gateway, ...]] = {}
-        self._workspace_infos: dict[str, tuple[str, str, str, str]] = {}
-        self._gateway_infos: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._polled: dict[Scope, _PolledWorkspace] = {}
         self._warned: set[Scope] = set()
-        self._update_infos()
+        self._gateway_infos: dict[str, dict[str, tuple[str, ...]]] = {}
+        self._infos: dict[str, Samples] = {}
+        self.scopes: tuple[Scope, ...] = ()
+        """What is to be discovered, as far as is known by now."""
+        self.by_workspace: Mapping[Scope, tuple[Target, ...]] = {}
+        """What is to be polled in each workspace; another object whenever something changed."""
+        self._choose()
 
-    def scopes(self) -> list[Scope]:
-        """Return what is to be discovered, as far as is known by now."""
+    def targets(self) -> list[Target]:
+        """Return what is to be polled, as far as is known by now."""
+        return [*chain.from_iterable(self.by_workspace.values())]
+
+    def take_workspaces(self, scope: Scope, workspaces: Iterable[Workspace]) -> None:
+        """Take a complete list of the workspaces of an account and region."""
+        wanted = tuple(filter(self._wanted.workspace, workspaces))
+        if wanted != self._workspaces.get(scope):
+            self._workspaces[scope] = wanted
+            self._choose()
+
+    def take_gateways(self, scope: Scope, gateways: Iterable[Gateway]) -> None:
+        """Take a complete list of the gateways of a workspace."""
+        found = tuple(gateways)
+        if found == self._gateways.get(scope):
+            return
+        self._gateways[scope] = found
+        if polled := self._polled.get(scope):
+            self._update_infos(polled)
+            targets = {**self.by_workspace}
+            targets[scope] = self._targets(polled)
+            self.by_workspace = targets
+
+    def infos(self) -> Iterable[Samples]:
+        """Return the info samples of each workspace that is or was polled, with its gateways.
+
+        The name is the id where it is not known.
+        """
+        return self._infos.values()
+
+    def _choose(self) -> None:
+        """Choose anew which workspaces are polled."""
+        self._polled = {polled.scope: polled for polled in self._polled_workspaces()}
+        for polled in self._polled.values():
+            self._update_infos(polled)
+        self._infos = dict(sorted(self._infos.items()))
+        self.by_workspace = {scope: self._targets(each) for scope, each in self._polled.items()}
         of_workspaces = (
             Scope(selection.account, selection.region_id)
             for selection in self._selections
@@ -69,47 +109,25 @@ class Inventory:
         )
         of_gateways = (
             polled.scope
-            for polled in self._polled_workspaces()
+            for polled in self._polled.values()
             if Source.LIVY_SESSIONS in self._wanted.sources and not polled.livy_compute_ids
         )
-        return list(dict.fromkeys(chain(of_workspaces, of_gateways)))
+        self.scopes = tuple(dict.fromkeys(chain(of_workspaces, of_gateways)))
 
-    def targets(self) -> list[Target]:
-        """Return what is to be polled, as far as is known by now."""
-        return [target for polled in self._polled_workspaces() for target in self._targets(polled)]
-
-    def take_workspaces(self, scope: Scope, workspaces: Iterable[Workspace]) -> None:
-        """Take a complete list of the workspaces of an account and region."""
-        self._workspaces[scope] = tuple(filter(self._wanted.workspace, workspaces))
-        self._update_infos()
-
-    def take_gateways(self, scope: Scope, gateways: Iterable[Gateway]) -> None:
-        """Take a complete list of the gateways of a workspace."""
-        self._gateways[scope] = tuple(gateways)
-        self._update_infos()
-
-    def infos(self) -> Samples:
-        """Return the info samples of all workspaces and gateways that are or were polled.
-
-        The name is the id where it is not known.
-        """
+    def _update_infos(self, polled: _PolledWorkspace) -> None:
+        scope, workspace = polled.scope, polled.workspace
+        workspace_id = workspace.workspace_id
+        gateways = self._gateway_infos.setdefault(workspace_id, {})
+        for gateway in self._gateways_of(polled):
+            name = gateway.name or gateway.livy_compute_id
+            gateways[gateway.livy_compute_id] = (name, gateway.queue, gateway.status)
         samples = SampleSet()
-        for _, labels in sorted(self._workspace_infos.items()):
-            samples.add(catalog.WORKSPACE_INFO, labels, 1)
-        for key, attributes in sorted(self._gateway_infos.items()):
-            samples.add(catalog.LIVY_GATEWAY_INFO, (*key, *attributes), 1)
-        return samples.freeze()
-
-    def _update_infos(self) -> None:
-        for polled in self._polled_workspaces():
-            scope, workspace = polled.scope, polled.workspace
-            name = workspace.name or workspace.workspace_id
-            labels = (workspace.workspace_id, name, scope.region_id, scope.account)
-            self._workspace_infos[workspace.workspace_id] = labels
-            for gateway in self._gateways_of(polled):
-                key = (workspace.workspace_id, gateway.livy_compute_id)
-                name = gateway.name or gateway.livy_compute_id
-                self._gateway_infos[key] = (name, gateway.queue, gateway.status)
+        name = workspace.name or workspace_id
+        samples.add(catalog.WORKSPACE_INFO, (workspace_id, name, scope.region_id, scope.account), 1)
+        for livy_compute_id, attributes in sorted(gateways.items()):
+            labels = (workspace_id, livy_compute_id, *attributes)
+            samples.add(catalog.LIVY_GATEWAY_INFO, labels, 1)
+        self._infos[workspace_id] = samples.freeze()
 
     def _polled_workspaces(self) -> Iterator[_PolledWorkspace]:
         """Yield each workspace once, under the first selection that has it."""
@@ -133,14 +151,18 @@ class Inventory:
             return [Gateway(livy_compute_id) for livy_compute_id in polled.livy_compute_ids]
         return self._gateways.get(polled.scope, ())
 
-    def _targets(self, polled: _PolledWorkspace) -> Iterator[Target]:
-        scope = polled.scope
-        where = (scope.account, scope.region_id, scope.workspace_id)
+    def _targets(self, polled: _PolledWorkspace) -> tuple[Target, ...]:
+        """Return the targets of a workspace; the same object where they are as they were."""
+        found: list[Target] = []
         if Source.SESSION_CLUSTERS in self._wanted.sources:
-            yield Target(Source.SESSION_CLUSTERS, *where)
+            found.append(Target(Source.SESSION_CLUSTERS, *polled.scope))
         if Source.LIVY_SESSIONS in self._wanted.sources:
-            for gateway in self._gateways_of(polled):
-                yield Target(Source.LIVY_SESSIONS, *where, gateway.livy_compute_id)
+            found += (
+                Target(Source.LIVY_SESSIONS, *polled.scope, gateway.livy_compute_id)
+                for gateway in self._gateways_of(polled)
+            )
+        before = self.by_workspace.get(polled.scope)
+        return before if before == tuple(found) else tuple(found)
 
     def _warn(self, ignored: Scope, polled: Scope) -> None:
         if ignored not in self._warned:

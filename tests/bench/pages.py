@@ -29,7 +29,7 @@ class ManySessions:
     def picture(self) -> Snapshot:
         """Give the picture of now, as a poll makes it."""
         gauges = samples(GATEWAY, self._sessions, (), len(self._sessions), self._kept)
-        return Snapshot().with_target(TargetView(_TARGET, 300, up=True, gauges=gauges))
+        return Snapshot().with_targets(TargetView(_TARGET, 300, up=True, gauges=gauges))
 
     def _session(self, number: int) -> LivySession:
         used = self._chance.randrange(10**13)

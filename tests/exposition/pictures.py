@@ -1,5 +1,6 @@
 """Pictures of all kinds, with label texts that somebody might try."""
 
+from types import MappingProxyType
 from typing import Any
 
 from hypothesis import strategies as st
@@ -87,4 +88,4 @@ def views(draw: st.DrawFn) -> TargetView:
 def pictures(draw: st.DrawFn) -> Snapshot:
     """Give a picture."""
     found = {view.target: view for view in draw(st.lists(views(), max_size=3))}
-    return Snapshot(targets=found, counters=draw(samples), infos=draw(samples))
+    return Snapshot(targets=MappingProxyType(found), counters=draw(samples), infos=draw(samples))

@@ -68,7 +68,7 @@ def test_samples_of_one_family_stand_together() -> None:
     for target in targets:
         labels = (target.workspace_id, "SQL", "q", "running")
         gauges = {catalog.SESSION_CLUSTERS: (Sample(labels, 1.0),)}
-        picture = picture.with_target(TargetView(target, stale_after=1, gauges=gauges))
+        picture = picture.with_targets(TargetView(target, stale_after=1, gauges=gauges))
     lines = whole(picture).splitlines()
     found = [line for line in lines if line.startswith(catalog.SESSION_CLUSTERS.name)]
     assert [line.split("workspace_id=")[1] for line in found] == ['"a"} 1.0', '"b"} 1.0']
@@ -105,7 +105,7 @@ def test_samples_of_one_family_stand_together() -> None:
 )
 def test_how_the_polls_of_a_target_go(view: TargetView, expected: dict[str, float]) -> None:
     """What is not known yet is absent; the reason is there while it fails."""
-    families = lenient(whole(Snapshot().with_target(view)))
+    families = lenient(whole(Snapshot().with_targets(view)))
     prefix = "emr_serverless_spark_exporter_target_"
     assert {
         sample.name.removeprefix(prefix): sample.value

@@ -5,6 +5,7 @@ import random
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 from hypothesis import example, given
@@ -118,7 +119,7 @@ def test_groups_and_targets_that_come_and_go(
             target: TargetView(target, stale_after=1, gauges=GroupedSamples(groups))
             for target, groups in zip(TARGETS, step, strict=False)
         }
-        picture = Snapshot(targets=views)
+        picture = Snapshot(targets=MappingProxyType(views))
         page = renderer.render(picture)
         for form in PageFormat:
             chunks = page.sequence(form).chunks

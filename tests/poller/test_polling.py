@@ -68,7 +68,7 @@ async def bench(timeout: float = 60) -> AsyncIterator[Bench]:  # noqa: ASYNC109 
     clock, board, registry = ManualClock(), Board(Snapshot()), CollectorRegistry()
     ledger = Ledger(None, clock=clock)
     polling = Polling(board, ledger, Telemetry(registry), clock, Timing(30, timeout, 300))
-    polling.add_target(TARGET)
+    polling.add_targets([TARGET])
     yield Bench(polling, board, registry, clock)
     ledger.close()
 

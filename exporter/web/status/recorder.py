@@ -13,6 +13,9 @@ from exporter.snapshot import Failure, Snapshot, TargetView
 BUCKETS = 60
 """How many buckets of the near past are kept."""
 
+_NOTE_SECONDS = 0.5
+"""Between two looks at what was published: each costs as much as there are targets."""
+
 _USAGE = frozenset((catalog.LIVY_CU_HOURS, catalog.LIVY_PROXY_USER_CU_HOURS))
 
 
@@ -55,26 +58,39 @@ class Recorder:
         self._targets: Mapping[Target, TargetView] = {}
         self._failures: dict[Target | Scope, Seen] = {}
         self._tallies: deque[Tally] = deque(maxlen=BUCKETS)
+        self._latest: Snapshot | None = None
+        self._noted_at = float("-inf")
 
     def note(self, snapshot: Snapshot) -> None:
-        """Take note of a picture that was published."""
-        tally = self._tally()
-        self._note_polls(snapshot, tally)
-        self._note_discoveries(snapshot)
-        tally.nano_cu_hours += self._burned()
+        """Take note of a snapshot that was published, soon."""
+        self._latest = snapshot
+        if self._clock.monotonic() - self._noted_at >= _NOTE_SECONDS:
+            self._note_latest()
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
         """Give what is kept, oldest first; there is none of a bucket in which nothing happened."""
+        self._note_latest()
         return tuple(self._tallies)
 
     def last_failure(self, of: Target | Scope) -> Seen | None:
         """Give the last failure of a target or a discovery, also where it is over."""
+        self._note_latest()
         return self._failures.get(of)
 
     def start_of(self, key: Key) -> int:
         """Give where a counter of usage stood at the start, in nano-CU-hours."""
         return self._starts.get(key, 0)
+
+    def _note_latest(self) -> None:
+        snapshot, self._latest = self._latest, None
+        if snapshot is None:
+            return
+        self._noted_at = self._clock.monotonic()
+        tally = self._tally()
+        self._note_polls(snapshot, tally)
+        self._note_discoveries(snapshot)
+        tally.nano_cu_hours += self._burned()
 
     def _tally(self) -> Tally:
         number = int(self._clock.monotonic() // self.width)
@@ -87,7 +103,7 @@ class Recorder:
             before = self._targets.get(target)
             if before is view or view.polls == (before.polls if before else 0):
                 continue
-            tally.polls += 1
+            tally.polls += view.polls - (before.polls if before else 0)
             if view.failure is not None:
                 tally.failures += 1
                 self._failures[target] = Seen(view.failure, self._clock.now())
