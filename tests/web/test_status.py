@@ -10,13 +10,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from starlette.types import ASGIApp, Message
 
 from exporter.demo import Behaviour, Cluster, faults
 from exporter.web.status import page
 from exporter.web.status.routes import REFRESH_SECONDS
 from tests.support.harness import START, Harness
 from tests.support.worlds import WORKSPACE, busy_world, empty_world, key, session, used
-from tests.web.status_pages import VIEW, json_of, view_of
+from tests.web.status_pages import VIEW, app_of, json_of, view_of
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +65,8 @@ async def test_every_fact_of_the_page_is_in_the_json() -> None:
         h.cloud.faults.add(faults.THROTTLED, action="ListSessionClusters")
         await h.poll()
         written = (await h.get("/?refresh=off")).content
-        assert page.with_refresh(page.render(await view_of(h)), 0) == written
+        before, after = page.render(await view_of(h))
+        assert before + page.refresh_line(0) + after == written
 
 
 async def test_the_page_needs_nothing_and_allows_nothing() -> None:
@@ -117,6 +119,32 @@ async def test_the_page_refreshes_itself_as_asked(query: str, seconds: int | Non
         answer = await h.get(f"/{query}")
     assert answer.headers.get("refresh") == (None if seconds is None else str(seconds))
     assert (">Pause</a>" in answer.text) is (seconds is not None)
+
+
+@pytest.mark.parametrize("paths", [("/?refresh=5", "/?refresh=60"), ("/api/v1/status",) * 2])
+async def test_those_who_ask_share_one_copy(paths: tuple[str, str]) -> None:
+    """However often each refreshes: a slow reader holds no page of its own in memory."""
+    async with Harness(busy_world()) as h:
+        await h.poll()
+        app = app_of(await view_of(h))
+    first, second = [await _longest_part(app, path) for path in paths]
+    assert len(first) > 5000
+    assert first is second
+
+
+async def _longest_part(app: ASGIApp, target: str) -> bytes:
+    parts: list[bytes] = []
+
+    async def send(message: Message) -> None:
+        parts.append(message.get("body", b""))
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    path, _, query = target.partition("?")
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode()}
+    await app({**scope, "headers": []}, receive, send)
+    return max(parts, key=len)
 
 
 async def test_what_burned_since_the_start_is_told_from_what_burned_before() -> None:

@@ -28,8 +28,8 @@ _FILTERS: Final = (
 )
 
 
-def render(view: StatusView) -> bytes:
-    """Write the page, but for how often it refreshes: rendering takes longer than a scrape may."""
+def render(view: StatusView) -> tuple[bytes, bytes]:
+    """Write the page in two parts, between which it says how often it refreshes."""
     page = _template("status.html.j2").render(
         view=view,
         polls=chart.poll_chart(view.history.buckets, BUCKETS),
@@ -38,13 +38,13 @@ def render(view: StatusView) -> bytes:
         chart_height=chart.HEIGHT,
         nothing=notation.NOTHING,
     )
-    return page.encode("utf-8", "replace")
+    before, _, after = page.encode("utf-8", "replace").partition(_REFRESH)
+    return before, after
 
 
-def with_refresh(page: bytes, seconds: int) -> bytes:
-    """Complete a rendered page; it refreshes every so many seconds (0: not at all)."""
-    line = _template("refresh.html.j2").render(refresh=seconds)
-    return page.replace(_REFRESH, line.encode(), 1)
+def refresh_line(seconds: int) -> bytes:
+    """Write that the page refreshes every so many seconds (0: not at all)."""
+    return _template("refresh.html.j2").render(refresh=seconds).encode()
 
 
 @cache

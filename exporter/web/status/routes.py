@@ -2,15 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from exporter.web.status.view import StatusView
+
+Parts = Sequence[bytes]
+Write = Callable[[StatusView], Parts]
+"""Writes a status in parts, which are kept and sent to all who ask for them."""
 
 REFRESH_SECONDS: Final = 15
 _REFRESH_LIMITS: Final = range(5, 3601)
@@ -23,6 +28,23 @@ _HEADERS: Final = {
 }
 
 
+class _PartsResponse(Response):
+    """Sends parts that are shared with other answers, so a slow reader has no copy of its own."""
+
+    def __init__(self, parts: Parts, media_type: str, headers: Mapping[str, str]) -> None:
+        self._parts = parts
+        size = {"Content-Length": str(sum(map(len, parts)))}
+        super().__init__(headers={**_HEADERS, **size, **headers}, media_type=media_type)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the head, then part by part."""
+        del scope, receive
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        for part in self._parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
 class StatusPages:
     """Answers with the status of now; what was written once is given to all who ask for it.
 
@@ -33,7 +55,7 @@ class StatusPages:
         self._status = status
         self._lock = asyncio.Lock()
         self._of: StatusView | None = None
-        self._written: dict[Callable[[StatusView], bytes], bytes] = {}
+        self._written: dict[Write, Parts] = {}
 
     def routes(self) -> list[Route]:
         """Return the routes of both forms."""
@@ -42,18 +64,18 @@ class StatusPages:
     async def _page(self, request: Request) -> Response:
         from exporter.web.status import page  # noqa: PLC0415 - late: a start must not wait for it
 
-        refresh = _refresh(request.query_params)
-        body = page.with_refresh(await self._write(page.render), refresh)
-        headers = {**_HEADERS, "Content-Security-Policy": page.policy()}
-        if refresh:
-            headers["Refresh"] = str(refresh)
-        return Response(body, headers=headers, media_type="text/html")
+        seconds = _refresh(request.query_params)
+        before, after = await self._write(page.render)
+        headers = {"Content-Security-Policy": page.policy()}
+        if seconds:
+            headers["Refresh"] = str(seconds)
+        parts = (before, page.refresh_line(seconds), after)
+        return _PartsResponse(parts, "text/html", headers)
 
     async def _json(self, _: Request) -> Response:
-        body = await self._write(as_json)
-        return Response(body, headers=_HEADERS, media_type="application/json")
+        return _PartsResponse(await self._write(as_json), "application/json", {})
 
-    async def _write(self, write: Callable[[StatusView], bytes]) -> bytes:
+    async def _write(self, write: Write) -> Parts:
         async with self._lock:
             view = self._status()
             if view is not self._of:
@@ -63,10 +85,10 @@ class StatusPages:
             return self._written[write]
 
 
-def as_json(view: StatusView) -> bytes:
+def as_json(view: StatusView) -> Parts:
     """Write the facts as JSON; they follow `schema.json`."""
     text = json.dumps(asdict(view), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
+    return (text.encode("utf-8", "replace"),)
 
 
 def _refresh(asked: Mapping[str, str]) -> int:
