@@ -4,17 +4,24 @@ import asyncio
 import json
 import os
 import ssl
-import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trustme
 
+from tests.support.fork_server import ForkServer
+
 pytestmark = pytest.mark.anyio
 
+IMPORTS = """
+import asyncio, socket
+import aiohttp, requests, Tea.core  # what the vendor's library imports
+import exporter.app.connections
+assert "alibabacloud_credentials" not in sys.modules  # it reads the environment when imported
+"""
 SCRIPT = """
 import asyncio, socket, sys
 from functools import partial
@@ -41,25 +48,33 @@ async def main():
 asyncio.run(main())
 """
 
+Ask = Callable[..., Awaitable[str]]
+"""Runs the library with a home and variables; returns what came of it."""
 
-async def ask(home: Path, variables: Mapping[str, str], *arguments: str) -> str:
-    """Run the library with a home and variables; give what came of it."""
-    general = ("proxy", "ssl_cert_file")
-    named = {
-        name if name.lower().endswith(general) else f"ALIBABA_CLOUD_{name}": value
-        for name, value in variables.items()
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SCRIPT, *(arguments or ("",))),
-        env={**os.environ, "HOME": str(home), **named},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(50):
-        output, errors = await process.communicate()
-    assert b"Traceback" not in errors
-    assert b"sentinel" not in errors
-    return output.decode()
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """Run the library, each time in a process that has not imported it yet."""
+    with ForkServer(IMPORTS) as server:
+
+        async def run(home: Path, variables: Mapping[str, str], *arguments: str) -> str:
+            general = ("proxy", "ssl_cert_file")
+            named = {
+                name if name.lower().endswith(general) else f"ALIBABA_CLOUD_{name}": value
+                for name, value in variables.items()
+            }
+            output, errors = await asyncio.to_thread(
+                server.run,
+                SCRIPT,
+                arguments or ("",),
+                {**os.environ, "HOME": str(home), **named},
+                home / "output",
+            )
+            assert "Traceback" not in errors
+            assert "sentinel" not in errors
+            return output
+
+        yield run
 
 
 def put(path: Path, content: str | bytes) -> None:
@@ -90,7 +105,7 @@ CLI, INI_FILE = ".aliyun/config.json", ".alibabacloud/credentials.ini"
         (INI_FILE, INI.replace("sentinel", "sentinel%x")),
     ],
 )
-async def test_files_are_read(tmp_path: Path, name: str, content: str | bytes) -> None:
+async def test_files_are_read(tmp_path: Path, ask: Ask, name: str, content: str | bytes) -> None:
     """A profile is found with a byte order mark or without."""
     put(tmp_path / name, content)
     assert "found: Credential(access_key_id='LTAIfile'" in await ask(tmp_path, {})
@@ -124,7 +139,7 @@ EXPIRED = {
     ],
 )
 async def test_a_file_that_is_of_no_use_is_named(
-    tmp_path: Path, name: str, content: str | bytes, reason: str
+    tmp_path: Path, ask: Ask, name: str, content: str | bytes, reason: str
 ) -> None:
     """The file, and what is wrong with it; nothing of what it holds."""
     put(tmp_path / name, content)
@@ -156,7 +171,7 @@ OIDC = {"ROLE_ARN": "acs:ram::1:role/x", "OIDC_PROVIDER_ARN": "acs:ram::1:oidc-p
     ],
 )
 async def test_what_is_configured_is_named(
-    tmp_path: Path, variables: Mapping[str, str], reason: str
+    tmp_path: Path, ask: Ask, variables: Mapping[str, str], reason: str
 ) -> None:
     """Each provider that is configured says why it gave nothing; the others are not mentioned."""
     said = await ask(tmp_path, variables)
@@ -164,7 +179,7 @@ async def test_what_is_configured_is_named(
     assert said.count(";") <= said.partition("|")[2].count(";")
 
 
-async def test_all_that_failed_are_named(tmp_path: Path) -> None:
+async def test_all_that_failed_are_named(tmp_path: Path, ask: Ask) -> None:
     """Where two providers are configured, both say why; a third that works is taken."""
     variables = {"ACCESS_KEY_SECRET": "sentinel", "CREDENTIALS_FILE": "/none.ini"}
     said = await ask(tmp_path, variables)
@@ -235,7 +250,9 @@ async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("role", ["", "acs:ram::1:role/second"])
-async def test_sts_is_asked_the_way_of_the_api(tmp_path: Path, variable: str, role: str) -> None:
+async def test_sts_is_asked_the_way_of_the_api(
+    tmp_path: Path, ask: Ask, variable: str, role: str
+) -> None:
     """Through the proxy, and trusting the certificates of `SSL_CERT_FILE`."""
     sts = Sts(tmp_path)
     async with sts.serve() as rrsa:
@@ -250,7 +267,7 @@ async def test_sts_is_asked_the_way_of_the_api(tmp_path: Path, variable: str, ro
 
 
 @pytest.mark.parametrize("no_proxy", [".aliyuncs.com", "*.aliyuncs.com", "sts.aliyuncs.com:443"])
-async def test_no_proxy_holds_for_sts(tmp_path: Path, no_proxy: str) -> None:
+async def test_no_proxy_holds_for_sts(tmp_path: Path, ask: Ask, no_proxy: str) -> None:
     """A host that is exempt is asked directly."""
     sts = Sts(tmp_path)
     async with sts.serve() as rrsa:
@@ -264,7 +281,7 @@ async def test_no_proxy_holds_for_sts(tmp_path: Path, no_proxy: str) -> None:
     assert sts.tunnels == []
 
 
-async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
+async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path, ask: Ask) -> None:
     """Behind an inspecting proxy, what is missing is its certificate."""
     sts = Sts(tmp_path)
     async with sts.serve() as rrsa:
@@ -290,7 +307,7 @@ async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> Non
     ],
 )
 async def test_what_sts_answers_is_named(
-    tmp_path: Path, status: int, body: object, extra: bytes, reason: str
+    tmp_path: Path, ask: Ask, status: int, body: object, extra: bytes, reason: str
 ) -> None:
     """Status and code are said; nothing else of the answer is."""
     sts = Sts(tmp_path, status, body)
