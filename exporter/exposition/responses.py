@@ -115,7 +115,10 @@ def encoded(registry: CollectorRegistry, form: PageFormat) -> bytes:
     """Have prometheus-client write a whole page."""
     if form is PageFormat.TEXT:
         return exposition.generate_latest(registry)
-    page: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+    # All names are legal, so that no escaping changes them; this one takes half of the time.
+    page: bytes = openmetrics.generate_latest(  # type: ignore[no-untyped-call]
+        registry, escaping=openmetrics.ALLOWUTF8
+    )
     return page
 
 

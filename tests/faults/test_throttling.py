@@ -70,7 +70,7 @@ def test_the_exporter_settles_below_what_the_service_allows(allowed: int) -> Non
 
             async def target(number: int) -> None:
                 while h.clock.monotonic() < end:
-                    await client.livy_sessions_page(f"w-{number}", f"lc-{number}", 1)
+                    await client.session_clusters_page(f"w-{number}")
                     pages[number] += 1
                     rates.append(rate())
 
