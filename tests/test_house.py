@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 import exporter
 from tests.guard import sitecustomize as guard
+from tests.support.processes import claim, free_port
 from tests.support.repository import ROOT, git_files
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -285,3 +286,29 @@ def test_a_missing_tool_skips_unless_all_are_required(
     (tmp_path / "test_tool.py").write_text(text, encoding="utf-8")
     output = run_pytest(tmp_path, REQUIRE_REAL_TOOLS=required).stdout
     assert outcome in output
+
+
+def test_a_port_is_given_to_one_test_only() -> None:
+    """Until the process ends that was given it, no run of the tests is given it again."""
+    assert not claim(free_port())
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Name the modules that a file may import, what it takes from each included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_module_imports_a_test_module() -> None:
+    """What several test modules use is in `tests/support`, or in a module beside them."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+    }
+    tests = {name for name in modules if name.rpartition(".")[2].startswith("test_")}
+    found = {name: tests.intersection(imported_modules(path)) for name, path in modules.items()}
+    assert {name: imported for name, imported in found.items() if imported} == {}

@@ -2,13 +2,14 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from exporter.demo import HistoryOrder
-from tests.ledger.test_kills import Life, Scene, scene, true_totals
+from tests.support.killed_exporter import Life, Scene, scene, true_totals
 from tests.support.prometheus import Prometheus, prometheus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(150)]
@@ -54,8 +55,8 @@ async def read_the_rest(made: Scene, life: Life, scraper: Prometheus) -> None:
         await made.polls_all(process)
         life.goes_on = False
         await made.polls_all(process)
-        await scraper.until("emr_serverless_spark_exporter_ledger_held_series == 0")
-        await asyncio.sleep(2)
+        held = "emr_serverless_spark_exporter_ledger_held_series"
+        await scraper.until(f"{held} == 0 and timestamp({held}) > {time.time()}")
 
 
 async def assert_increases(scraper: Prometheus, at_first: Totals, at_last: Totals) -> None:

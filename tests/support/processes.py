@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import re
 import signal
 import socket
@@ -26,6 +27,9 @@ CREDENTIAL: Mapping[str, str] = {
     "ALIBABA_CLOUD_ACCESS_KEY_SECRET": DEMO_KEY_SECRET,
 }
 """The variables that give the exporter the credential of the simulated cloud."""
+
+_PORTS = range(20_000, 30_000)
+"""Below those that Linux and macOS give to clients, and to servers that ask for any."""
 
 _STARTED = re.compile(rb'\bstarted\b.*?(https?://\S+?:[0-9]+)(?=[\s"])')
 
@@ -111,10 +115,27 @@ async def eventually(
 
 
 def free_port() -> int:
-    """Give a port on the loopback that is free at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port of the loopback that only the caller will listen on, for a program to take.
+
+    Not one that the kernel picks: it would give a port that is not listened on yet to the next
+    that asks, a client for instance. Of these, it gives none to anybody.
+    """
+    return next(filter(claim, random.SystemRandom().sample(_PORTS, len(_PORTS))))
+
+
+def claim(port: int) -> bool:
+    """Whether this process has the port from now on, as no other run of the tests has it.
+
+    The claim is a UDP socket at the same number, which ends with this process.
+    """
+    with socket.socket(type=socket.SOCK_DGRAM) as claimed:
+        try:
+            claimed.bind(("127.0.0.1", port))
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            return False
+        claimed.detach()  # from now on nothing closes it
+        return True
 
 
 def _opened(path: Path) -> BinaryIO:
