@@ -94,8 +94,10 @@ class NumberedScan(PageSteps[ReadRows | None]):
         """The last count that the service told."""
         self._found = 0
         self._last = 0
+        self._fallen = 0
+        """The sum of all falls of the count; what came in meanwhile moves no row back."""
         self._falls: dict[int, int] = {}
-        """Page after which the count was seen to have fallen → the count as of that page."""
+        """Page after which the count was seen to have fallen → `_fallen` as of that page."""
         self._rose = False
         super().__init__(self._scan())
 
@@ -104,7 +106,9 @@ class NumberedScan(PageSteps[ReadRows | None]):
         if page is not None:
             self.pages += 1
             self._found += page.fresh
-            self.count = self.count if page.total is None else page.total
+            if page.total is not None:
+                self._fallen += max(0, (self.count or 0) - page.total)
+                self.count = page.total
             if self._found > MAX_ROWS:
                 self._next = None
                 raise endless(self.pages, self._found, self.count)
@@ -148,8 +152,8 @@ class NumberedScan(PageSteps[ReadRows | None]):
             page = yield number
             if page is None:
                 number -= 1
-                if self._is_short and before is not None:  # so it must have fallen since
-                    self._falls[number] = before
+                if self._is_short:  # so it must have fallen since
+                    self._falls[number] = self._fallen
                 break
             self._note_change(number - 1, before)
             if self._is_end(page, repeats=page.keys in edges):
@@ -165,7 +169,7 @@ class NumberedScan(PageSteps[ReadRows | None]):
         if before is None or now is None:
             return
         if now < before:
-            self._falls[after] = max(before, self._falls.get(after, 0))
+            self._falls.setdefault(after, self._fallen - (before - now))
         self._rose = self._rose or now > before
 
     def _is_end(self, page: ReadRows, *, repeats: bool) -> bool:
@@ -189,16 +193,15 @@ class NumberedScan(PageSteps[ReadRows | None]):
         goes_on = False
         for number in range(max(falls, default=0), 0, -1):
             if goes_on or any(
-                min(after, self._lowest(after, count)) <= number <= after
-                for after, count in falls.items()
+                min(after, self._lowest(after, fallen)) <= number <= after
+                for after, fallen in falls.items()
             ):
                 page = yield number
                 # Where a page begins with news, the rows above it may be news, too.
                 goes_on = page is None or not page.is_first_known
 
-    def _lowest(self, after: int, count: int) -> int:
-        fallen = count - (self.count or 0)
-        return (after * self._size - fallen) // self._size + 1
+    def _lowest(self, after: int, fallen: int) -> int:
+        return (after * self._size - (self._fallen - fallen)) // self._size + 1
 
     def _read_ends(self) -> _Steps[None]:
         """Read both ends again, where new rows come in, until nothing is new there."""

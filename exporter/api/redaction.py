@@ -106,7 +106,10 @@ def redact_link(link: str) -> str:
 def _replace_known(line: str) -> str:
     if line.isascii():  # as nearly all texts and links, of which a history has a million
         lowered = line.lower()
-        if not any(word in lowered for word in _TRIGGERS):
+        for word in _TRIGGERS:  # any() takes twice as long
+            if word in lowered:
+                break
+        else:
             return line
     for pattern, replacement in _PATTERNS:
         line = pattern.sub(replacement, line)

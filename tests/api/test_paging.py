@@ -230,6 +230,17 @@ def test_a_great_fall_is_followed_far_down() -> None:
     assert set(ids(listing)) == set(range(70))
 
 
+def test_rows_that_come_in_do_not_hide_how_many_went() -> None:
+    """With the oldest first, rows that come in at the end move none of the others back."""
+    leave = [lambda shelf: shelf.rows.__delitem__(0)] * 4
+    steps = Steps([lambda _: None, *leave, lambda shelf: shelf.rows.append(99)])
+    shelf = Shelf(list(range(14)), 3, after_read=steps)
+
+    listing = ask_pages(shelf.fetch, 3)
+
+    assert set(range(4, 14)) <= set(ids(listing))
+
+
 def test_steady_trimming_is_no_error() -> None:
     """A history that loses its oldest row at every request is still listed completely."""
 

@@ -36,7 +36,7 @@ from exporter.model import LivySession, Source, Target
 from exporter.snapshot import Samples
 from exporter.sources import LivySessions, ScanTiming, SeriesLimits
 from exporter.sources.livy_sessions import samples
-from exporter.sources.livy_sessions.failures import SESSION_FAILED
+from exporter.sources.livy_sessions.driver import SESSION_FAILED
 from exporter.telemetry import Telemetry
 from tests.support.harness import ManualClock
 from tests.support.worlds import GATEWAY, WORKSPACE, used

@@ -12,15 +12,14 @@ the next polls be short. What holds:
 Settled is a session that ended and did not change for `livy.settle-after`. One in a state
 outside the documented vocabulary is open until it has an end time, and settles from then on.
 
-
     source            chooses the scan, drives it, and publishes
     driver            the I/O of a scan: reads its pages, records in the ledger what they report
 
     full_scan         all pages from nothing
-    incremental_scan  the pages that may have changed: with `head_scan`, `alignment`
-    verification      an incremental scan of everything, beside the polls
+    incremental_scan  the pages that may have changed: with `head_scan`, `alignment`;
+                      a verification is one that wants all pages, beside the polls
 
-    history           what is remembered, in columns (`columns`)
+    history           what is remembered, in columns
     rows              what makes a row of a page the row of a session
     settling          which rows have to be read again
     trust             whether the order of the listing is believed, and its end

@@ -5,17 +5,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 import structlog
 
 from exporter.api import Client, fetch_page
 from exporter.clock import Clock
 from exporter.errors import LedgerError, PollError
-from exporter.ledger import GatewayScan, Ledger, SessionKey
+from exporter.ledger import GatewayScan, Ledger
 from exporter.model import LivySession, Page, Target
 from exporter.sources.listing import Progress, record_anomalies
 from exporter.sources.livy_sessions.alignment import ListingDiverged
-from exporter.sources.livy_sessions.failures import log_failures
 from exporter.sources.livy_sessions.full_scan import FullScan
 from exporter.sources.livy_sessions.incremental_scan import IncrementalScan
 from exporter.sources.livy_sessions.settling import SettlePolicy, presume_ended
@@ -24,6 +24,7 @@ from exporter.telemetry import Telemetry
 _log = structlog.get_logger(__name__)
 
 SCAN_PROGRESS = "scan_progress"
+SESSION_FAILED = "session_failed"
 
 BATCH_ROWS = 2000
 """Rows that are counted in one transaction, and held until then."""
@@ -32,17 +33,19 @@ LOG_SECONDS = 15.0
 """Between two lines about how far a scan has come."""
 
 Scan = FullScan | IncrementalScan
+ScanT = TypeVar("ScanT", bound=Scan)
 
 
 @dataclass(slots=True)
-class Recording:
-    """What the ledger takes of one scan.
+class Run(Generic[ScanT]):
+    """A scan under way, and what the ledger takes of it.
 
-    Where it fails, `error` says so. The scan goes on, since what it reads is true; but what it
-    has read is not counted, so all of it must be read again.
+    Where the ledger fails, `error` says so. The scan goes on, since what it reads is true; but
+    what it has read is not counted, so all of it must be read again.
     """
 
-    scan: GatewayScan
+    scan: ScanT
+    counted: GatewayScan
     began_at: float
     error: LedgerError | None = None
 
@@ -85,62 +88,52 @@ class Driver:
         clock = self._clock
         return SettlePolicy(self._settle_after, clock.now(), clock.monotonic(), self.recently_ended)
 
-    def open_recording(self) -> Recording:
-        """Begin to record a scan."""
-        return Recording(self._ledger.open_scan(self._gateway), self._clock.monotonic())
+    def begin(self, scan: ScanT) -> Run[ScanT]:
+        """Begin a scan, or go on with one whose counting begins again."""
+        return Run(scan, self._ledger.open_scan(self._gateway), self._clock.monotonic())
 
-    def age(self, recording: Recording) -> float:
-        """Return the seconds since a recording was begun."""
-        return self._clock.monotonic() - recording.began_at
+    def age(self, run: Run[ScanT]) -> float:
+        """Return the seconds since a scan began."""
+        return self._clock.monotonic() - run.began_at
 
-    async def run(
-        self,
-        scan: Scan,
-        recording: Recording,
-        progress: Progress,
-        lock: asyncio.Lock | None = None,
+    async def read(
+        self, run: Run[ScanT], progress: Progress, lock: asyncio.Lock | None = None
     ) -> None:
-        """Read what `scan` asks for, to its end; its last batch is left to `finish`.
+        """Read what a scan asks for, to its end; its last batch is left to `finish`.
 
         Raises `PollError` or `ListingDiverged`. What was read until then is counted all the same:
         usage that was reported is true whether or not the rest could be read. The `lock` is held
         while a batch is counted.
         """
+        scan = run.scan
         try:
             while (number := scan.next_page()) is not None:
                 scan.take(number, await self._page(scan, number, progress))
                 self._tell(scan, progress)
                 if len(scan.uncounted) >= BATCH_ROWS:
-                    await self._count(scan, recording, lock)
+                    await self._count(run, lock)
         except (PollError, ListingDiverged):
-            await self._count(scan, recording, lock)
+            await self._count(run, lock)
             raise
 
     async def finish(
-        self,
-        scan: Scan,
-        recording: Recording,
-        *,
-        left: Sequence[SessionKey] = (),
-        unreadable: Collection[str] = (),
-        is_complete: bool = False,
-        is_confirmed: bool = True,
+        self, run: Run[ScanT], *, is_complete: bool = False, is_confirmed: bool = True
     ) -> None:
         """Count the last batch of a scan, and what only its end tells: which sessions are gone.
 
-        Those that `left` are, and where it `is_complete`, all that were not in it.
+        Those that have `left`, and where it `is_complete`, all that were not in it.
         """
-        records = [*scan.uncounted]
+        records = [*run.scan.uncounted]
         finish = partial(
-            recording.scan.finish,
+            run.counted.finish,
             records,
-            left=left,
-            unreadable=unreadable,
+            left=run.scan.left(),
+            unreadable=run.scan.unreadable,
             is_complete=is_complete,
             is_confirmed=is_confirmed,
         )
-        await self._write(recording, finish, records)
-        scan.settle(self.policy)
+        await self._write(run, finish, records)
+        run.scan.settle(self.policy)
 
     async def _page(self, scan: Scan, number: int, progress: Progress) -> Page[LivySession] | None:
         read = partial(
@@ -168,18 +161,18 @@ class Driver:
             self._logged_at = self._read_at
             _log.info(SCAN_PROGRESS, target=str(self._target), pages=pages, expected=expected)
 
-    async def _count(self, scan: Scan, recording: Recording, lock: asyncio.Lock | None) -> None:
-        if scan.uncounted:
-            records = [*scan.uncounted]
+    async def _count(self, run: Run[ScanT], lock: asyncio.Lock | None) -> None:
+        if run.scan.uncounted:
+            records = [*run.scan.uncounted]
             async with lock or nullcontext():
-                await self._write(recording, partial(recording.scan.add, records), records)
-        scan.settle(self.policy)
+                await self._write(run, partial(run.counted.add, records), records)
+        run.scan.settle(self.policy)
 
     async def _write(
-        self, recording: Recording, write: Callable[[], None], records: Sequence[LivySession]
+        self, run: Run[ScanT], write: Callable[[], None], records: Sequence[LivySession]
     ) -> None:
-        """Write `records`, and learn which sessions ended lately and which of these failed."""
-        if recording.error is not None:
+        """Write `records`, learn which sessions ended lately, and log which of these failed."""
+        if run.error is not None:
             return
         since = self._clock.now() - self._retention
 
@@ -191,7 +184,22 @@ class Driver:
         try:
             before, after = await asyncio.to_thread(work)
         except LedgerError as error:
-            recording.error = error
+            run.error = error
             return
         self.recently_ended = frozenset(after)
-        log_failures(self._target, records, before, after)
+        for record in records:
+            session_id = record.session_id
+            if record.state == "error" == after.get(session_id) != before.get(session_id):
+                self._log_failure(record)
+
+    def _log_failure(self, record: LivySession) -> None:
+        _log.info(
+            SESSION_FAILED,
+            workspace=self._target.workspace_id,
+            gateway=self._target.livy_compute_id,
+            session=record.session_id,
+            name=record.name,
+            user=record.proxy_user,
+            queue=record.queue,
+            message=record.info,
+        )

@@ -4,13 +4,15 @@ from array import array
 from collections.abc import Mapping, Sequence
 
 from exporter.api import NumberedScan, ReadRows
+from exporter.ledger import SessionKey
 from exporter.model import NAMELESS, LivySession, Page
 from exporter.snapshot import ScanProgress
-from exporter.sources.livy_sessions.columns import Texts, encoded
 from exporter.sources.livy_sessions.history import (
     History,
     Legend,
     Order,
+    Texts,
+    encoded,
     newest_of_repeated,
     observe,
 )
@@ -113,6 +115,10 @@ class FullScan:
                 self._watched[row.key] = found
         self._unjudged.clear()
         self.uncounted.clear()
+
+    def left(self) -> Sequence[SessionKey]:
+        """Return nothing: whatever a complete scan has not found is gone."""
+        return ()
 
     def result(self) -> History:
         """Return the history that was found."""

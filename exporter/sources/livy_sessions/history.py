@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from exporter.ledger import SessionKey
 from exporter.model import LivySession
-from exporter.sources.livy_sessions.columns import Texts, encoded
 from exporter.sources.livy_sessions.rows import NO_TIME, Kind, Row, changed_keys
 from exporter.sources.livy_sessions.settling import SettlePolicy, Watched
 
@@ -70,7 +69,7 @@ class History:
     keys: "array[int]"
     created: "array[int]"
     kinds: "array[int]"
-    names: Texts
+    names: "Texts"
     legend: Sequence[Kind]
     watched: Mapping[int, Watched]
     places: Mapping[int, int]
@@ -194,3 +193,54 @@ class Legend:
     def place(self, kind: Kind) -> int:
         """Return the number of a kind."""
         return self._places.setdefault(kind, len(self._places))
+
+
+class Texts(Sequence[str]):
+    """Many short texts in one piece of memory; as immutable as a tuple."""
+
+    __slots__ = ("_data", "_ends", "_skipped")
+
+    def __init__(self, data: bytes, ends: "array[int]", skipped: int = 0) -> None:
+        """Take texts one behind the other, where each ends, and how many do not count."""
+        self._data = data
+        self._ends = ends
+        self._skipped = skipped
+
+    @classmethod
+    def of(cls, texts: Iterable[bytes]) -> "Texts":
+        """Pack texts, each encoded by `encoded`."""
+        return cls(*_packed(texts, 0))
+
+    def __len__(self) -> int:
+        return len(self._ends) - self._skipped
+
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]  # no slices: see spliced
+        return self._piece(index).decode("utf-8", "surrogatepass")
+
+    def spliced(self, gone: int, kept: int, more: Iterable[bytes]) -> "Texts":
+        """Return the texts from `gone` up to `kept`, and then `more`."""
+        first, stop = self._skipped + gone, self._skipped + max(kept, gone)
+        if first > len(self._ends) // 2:  # what was skipped costs more than a copy
+            return Texts.of([*map(self._piece, range(gone, kept)), *more])
+        end = self._ends[stop - 1] if stop else 0
+        data, ends = _packed(more, end)
+        return Texts(self._data[:end] + data, self._ends[:stop] + ends, first)
+
+    def _piece(self, index: int) -> bytes:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        at = index + self._skipped
+        start = self._ends[at - 1] if at else 0
+        return self._data[start : self._ends[at]]
+
+
+def encoded(text: str) -> bytes:
+    """Return a text as it is packed; it may hold what is not valid Unicode."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _packed(texts: Iterable[bytes], start: int) -> tuple[bytes, "array[int]"]:
+    pieces = [*texts]
+    ends = array("Q", accumulate(map(len, pieces), initial=start))
+    del ends[0]
+    return b"".join(pieces), ends

@@ -7,7 +7,7 @@ what is known explains, the old end.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 
 from exporter.api import PageSteps
 from exporter.ledger import SessionKey
@@ -23,6 +23,9 @@ SPARE_PAGES = 12
 """Pages beyond those that are planned that a scan may read before it gives up."""
 
 
+_OLDEST_UNKNOWN = "the oldest sessions are not known"
+
+
 class IncrementalScan:
     """One scan of a history whose order is known.
 
@@ -31,12 +34,16 @@ class IncrementalScan:
     """
 
     is_long = False
+    unreadable: Collection[str] = frozenset()
 
-    def __init__(
-        self, order: Order, history: History, wanted: Iterable[int] | None = None, *, size: int
-    ) -> None:
-        """`wanted` are the indices of the rows to be seen, those that are unsettled by default."""
-        self._order = order
+    def __init__(self, history: History, wanted: Iterable[int] | None = None, *, size: int) -> None:
+        """`wanted` are the indices of the rows to be seen, those that are unsettled by default.
+
+        Raises `ListingDiverged` where the history has no order.
+        """
+        if history.order is None:
+            raise ListingDiverged("no order is known")
+        self._order = history.order
         self._history = history
         self._size = size
         self._wanted = sorted(history.unsettled() if wanted is None else wanted)
@@ -106,6 +113,30 @@ class IncrementalScan:
             return True
         self._settled.append(row)
         return self._history.kind(index) != row.kind
+
+
+class Verification(IncrementalScan):
+    """An incremental scan that wants every row of the history as it is when the scan begins.
+
+    Polls go on meanwhile. What it finds takes the place of what they know: the next poll adds
+    what has changed since. It may pause for as long as it has to.
+    """
+
+    is_long = True
+
+    def __init__(self, history: History, *, size: int) -> None:
+        super().__init__(history, range(len(history)), size=size)
+        self.progress = ScanProgress(0, -(-len(history) // size))
+        self.is_abandoned = False
+        """Whether the history that it started from is of no use any more: then it ends."""
+
+    def next_page(self) -> int | None:
+        """Return the number of the page to read, `None` at the end."""
+        return None if self.is_abandoned else super().next_page()
+
+    def _to_count(self, _page: Page[LivySession]) -> Iterable[LivySession]:
+        """Leave the new end and the unsettled rows to the polls, which may have read them later."""
+        return (row.record for row in self._settled if row.record is not None)
 
 
 class _Rest:
@@ -194,6 +225,8 @@ class _Rest:
         if page.count is None:
             self._end = page.start
             if self._before is not None and self._before.number == page.number - 1:
+                if self._lowest == len(self._line):
+                    raise ListingDiverged(_OLDEST_UNKNOWN)
                 self.old_end = max(self.old_end or 0, self._lowest)
 
     def _look_for_old_end(self, page: ReadPage, aligned: Aligned) -> None:
@@ -205,6 +238,6 @@ class _Rest:
         else:
             is_end = page.number == 1
         if is_end and not aligned.rows:
-            raise ListingDiverged("the oldest sessions are not known")
+            raise ListingDiverged(_OLDEST_UNKNOWN)
         if is_end:
             self.old_end = max(self.old_end or 0, aligned.first)

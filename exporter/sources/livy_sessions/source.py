@@ -1,23 +1,23 @@
 """Polls one gateway: an incremental scan where that is enough, else a full one."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from exporter.api import PAGE_SIZE, Client
 from exporter.clock import Clock
-from exporter.errors import IncompleteError
+from exporter.errors import IncompleteError, LedgerError
 from exporter.ledger import Ledger
 from exporter.model import Target
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress
 from exporter.sources.livy_sessions.alignment import ListingDiverged
-from exporter.sources.livy_sessions.driver import Driver, Recording
+from exporter.sources.livy_sessions.driver import Driver, Run
 from exporter.sources.livy_sessions.full_scan import FullScan
 from exporter.sources.livy_sessions.history import History
-from exporter.sources.livy_sessions.incremental_scan import IncrementalScan
+from exporter.sources.livy_sessions.incremental_scan import IncrementalScan, Verification
 from exporter.sources.livy_sessions.series import Gauges, SeriesLimits
 from exporter.sources.livy_sessions.trust import OrderTrust, Truncation
-from exporter.sources.livy_sessions.verification import Verification
 from exporter.telemetry import Telemetry
 
 RESUME_SECONDS = 1800.0
@@ -65,7 +65,7 @@ class LivySessions:
         self._truncation = Truncation(str(target))
         self._lock = asyncio.Lock()
         self._history: History | None = None
-        self._full_scan: tuple[FullScan, Recording] | None = None
+        self._full_scan: Run[FullScan] | None = None
         """A full scan that is not complete. Until it is, nothing else is read: a poll would not
         know what was found and counted since the scan has read its first pages."""
         self._verification: Verification | None = None
@@ -88,48 +88,43 @@ class LivySessions:
         """Verify the whole history beside the polls, when that is due. Raises `PollError`."""
         self._trust.is_verified_beside = True
         history = self._history
-        if history is None or history.order is None or self._full_scan:
+        if history is None or self._full_scan or not self._trust.must_verify(history):
             return
-        if not self._trust.is_verification_due:
-            return
-        verification = self._verification or Verification(history.order, history, size=PAGE_SIZE)
-        self._verification, recording = verification, self._driver.open_recording()
+        scan = self._verification = self._verification or Verification(history, size=PAGE_SIZE)
+        run = self._driver.begin(scan)
         try:
-            await self._driver.run(verification, recording, progress, self._lock)
+            await self._driver.read(run, progress, self._lock)
             async with self._lock:
-                await self._adopt(verification, recording)
+                await self._adopt(run)
         except ListingDiverged as divergence:
             async with self._lock:
-                if not verification.is_abandoned:
+                if not scan.is_abandoned:
                     self._trust.note_divergence(divergence)
                     self._history = self._verification = None
-        if recording.error is not None:
+        if run.error is not None:
             self._verification = None
-            raise recording.error
+            raise run.error
 
-    async def _adopt(self, verification: Verification, recording: Recording) -> None:
+    async def _adopt(self, run: Run[Verification]) -> None:
         """Go on from what a verification has found, unless a full scan has begun meanwhile."""
-        if verification.is_abandoned:
+        if run.scan.is_abandoned:
             return
         self._verification = None
-        await self._driver.finish(verification, recording, left=verification.left())
-        if recording.error is None:
-            self._history = verification.result(self._driver.policy)
+        await self._driver.finish(run)
+        if run.error is None:
+            self._history = run.scan.result(self._driver.policy)
             self._trust.note_read(self._history)
 
     async def _read_news(self, history: History, progress: Progress) -> PollResult:
         """Read what is new or may have changed. Raises `PollError` or `ListingDiverged`."""
-        if history.order is None:
-            raise ListingDiverged("no order is known")
-        scan = IncrementalScan(history.order, history, size=PAGE_SIZE)
-        recording = self._driver.open_recording()
-        await self._driver.run(scan, recording, progress)
-        await self._driver.finish(scan, recording, left=scan.left())
-        history = scan.result(self._driver.policy)
+        run = self._driver.begin(IncrementalScan(history, size=PAGE_SIZE))
+        await self._driver.read(run, progress)
+        await self._driver.finish(run)
+        history = run.scan.result(self._driver.policy)
         await self._guard.check(len(history))
-        if recording.error is None:
+        if run.error is None:
             self._history = history
-        return await self._publish(history, recording)
+        return await self._publish(history, run.error)
 
     async def _read_all(self, progress: Progress) -> PollResult:
         """Read the whole history, or the rest of it where the last full scan has failed.
@@ -137,61 +132,53 @@ class LivySessions:
         What was read before a pause counts, but it is too old to be published.
         """
         resumed = self._resumable()
-        scan, recording = resumed or self._begin_full_scan()
-        is_truncated = await self._scan_fully(scan, recording, progress)
-        history = await asyncio.to_thread(scan.result)
-        self._history = None if is_truncated or recording.error else history
+        run = resumed or self._begin_full_scan()
+        is_truncated = await self._scan_fully(run, progress)
+        history = await asyncio.to_thread(run.scan.result)
+        self._history = None if is_truncated or run.error else history
         self._trust.note_read(history)
-        if self._history and (resumed or self._driver.age(recording) > FRESH_SECONDS):
-            try:
+        if self._history and (resumed or self._driver.age(run) > FRESH_SECONDS):
+            with suppress(ListingDiverged):  # then it cannot be brought up to date
                 return await self._read_news(history, progress)
-            except ListingDiverged:
-                """Then it cannot be brought up to date."""
         if resumed:
             return await self._read_all(progress)
-        return await self._publish(history, recording, is_truncated=is_truncated)
+        return await self._publish(history, run.error, is_truncated=is_truncated)
 
-    def _resumable(self) -> tuple[FullScan, Recording] | None:
+    def _resumable(self) -> Run[FullScan] | None:
         """Return the full scan that failed, if it is worth to go on with it."""
-        if self._full_scan is None or self._driver.pause > RESUME_SECONDS:
+        run = self._full_scan
+        if run is None or run.error is not None or self._driver.pause > RESUME_SECONDS:
             return None
-        scan, recording = self._full_scan
-        is_alive = scan.next_page() is not None and recording.error is None
-        return self._full_scan if scan.is_long and is_alive else None
+        return run if run.scan.is_long and run.scan.next_page() is not None else None
 
-    def _begin_full_scan(self) -> tuple[FullScan, Recording]:
+    def _begin_full_scan(self) -> Run[FullScan]:
         if self._verification is not None:
-            self._verification.abandon()
+            self._verification.is_abandoned = True
             self._verification = None
         known = self._history.watched if self._history else {}
-        self._full_scan = FullScan(known, size=PAGE_SIZE), self._driver.open_recording()
+        self._full_scan = self._driver.begin(FullScan(known, size=PAGE_SIZE))
         return self._full_scan
 
-    async def _scan_fully(self, scan: FullScan, recording: Recording, progress: Progress) -> bool:
+    async def _scan_fully(self, run: Run[FullScan], progress: Progress) -> bool:
         """Drive a full scan to its end; return whether the service does not show all there is."""
         is_truncated, is_confirmed = False, True
         try:
-            await self._driver.run(scan, recording, progress)
-            is_confirmed = await self._guard.check(scan.found)
+            await self._driver.read(run, progress)
+            is_confirmed = await self._guard.check(run.scan.found)
             self._truncation.note_complete()
         except IncompleteError:
-            is_truncated = self._truncation.is_believed(scan.deepest)
+            is_truncated = self._truncation.is_believed(run.scan.deepest)
             if not is_truncated:
                 self._full_scan = None
                 raise
         self._full_scan = None
-        await self._driver.finish(
-            scan,
-            recording,
-            unreadable=scan.unreadable,
-            is_complete=not (is_truncated or scan.is_blurred),
-            is_confirmed=is_confirmed,
-        )
+        is_complete = not (is_truncated or run.scan.is_blurred)
+        await self._driver.finish(run, is_complete=is_complete, is_confirmed=is_confirmed)
         return is_truncated
 
     async def _publish(
-        self, history: History, recording: Recording, *, is_truncated: bool = False
+        self, history: History, error: LedgerError | None, *, is_truncated: bool = False
     ) -> PollResult:
         gauges = partial(self._gauges.of, history, self._driver.recently_ended)
         samples = await asyncio.to_thread(gauges, is_truncated=is_truncated)
-        return PollResult(samples, recording.error, self._gauges.records)
+        return PollResult(samples, error, self._gauges.records)

@@ -35,10 +35,10 @@ class OrderTrust:
         self.is_verified_beside = False
         """Whether the history is verified beside the polls: then they need not do it at once."""
 
-    @property
-    def is_verification_due(self) -> bool:
-        """Whether the whole history was read so long ago that it must be read again."""
-        return self._clock.monotonic() - self._read_at >= self._interval
+    def must_verify(self, history: History) -> bool:
+        """Whether a history that has an order was read so long ago that it must be read again."""
+        is_old = self._clock.monotonic() - self._read_at >= self._interval
+        return is_old and history.order is not None
 
     def allows(self, history: History) -> bool:
         """Whether an incremental scan of a history is possible, and cheaper than a full one."""
