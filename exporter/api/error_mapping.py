@@ -147,7 +147,7 @@ def from_transport_error(
     )
 
 
-def is_retryable(error: BaseException | None) -> bool:
+def is_retryable(error: ApiError) -> bool:
     """Whether the same request may succeed a little later."""
     if isinstance(error, ThrottledError):
         return error.status > 0  # without an answer it was our own budget that refused
@@ -159,14 +159,14 @@ def is_retryable(error: BaseException | None) -> bool:
     )
 
 
-def is_nonce_used(error: BaseException | None) -> bool:
+def is_nonce_used(error: ApiError) -> bool:
     """Whether a new nonce may help: a retry of a proxy may have used ours."""
-    return isinstance(error, ApiError) and error.code.lower() == _NONCE_USED
+    return error.code.lower() == _NONCE_USED
 
 
-def is_token_refused(error: BaseException | None) -> bool:
+def is_token_refused(error: ApiError) -> bool:
     """Whether a newer temporary credential may help."""
-    return isinstance(error, ApiError) and error.code.lower().startswith("invalidsecuritytoken")
+    return error.code.lower().startswith("invalidsecuritytoken")
 
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:

@@ -4,8 +4,6 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
-
 from exporter.api.error_mapping import is_nonce_used, is_retryable, is_token_refused
 from exporter.api.meter import Meter
 from exporter.clock import Clock
@@ -46,58 +44,41 @@ class Retry:
         self._total_timeout = total_timeout
         self._since = clock.monotonic()
         self._renew = renew
-        self._at_once: set[str] = set()
-        self._repeats_at_once = False
+        self._failures = 0
+        self._repeated_at_once: set[Callable[[ApiError], bool]] = set()
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Give the first result; raise the last error."""
-        retrying = AsyncRetrying(
-            sleep=self._clock.sleep,
-            retry=retry_if_exception(self._may_repeat),
-            stop=self._must_stop,
-            wait=self._wait,
-            before_sleep=self._prepare,
-            reraise=True,
-        )
-        try:
-            return await retrying(attempt)
-        except ApiError as error:
-            # tenacity's frames refer to the error and its traceback to them and to the answer: a
-            # cycle that would keep megabytes until the garbage collector runs.
-            raise error.with_traceback(None)  # noqa: B904  it is the same error
+        """Return the first result; raise the last error."""
+        while True:
+            try:
+                return await attempt()
+            except ApiError as error:
+                wait = self._wait_after(error)
+                if wait is None:
+                    # Without the traceback, whose frames hold the answer: megabytes of it.
+                    raise error.with_traceback(None)  # noqa: B904 - it is the same error
+                is_refused = is_token_refused(error)
+            if is_refused:
+                await self._renew()
+            self._meter.retried(self._action)
+            await self._clock.sleep(wait)
 
     def note_queued(self) -> None:
         """Note that the call is queued: the total timeout starts again."""
         self._since = self._clock.monotonic()
 
-    def _left(self) -> float:
-        return self._total_timeout - (self._clock.monotonic() - self._since)
-
-    def _must_stop(self, state: RetryCallState) -> bool:
-        used_up = state.attempt_number >= self._max_attempts + len(self._at_once)
-        return used_up or self._left() <= 0
-
-    def _may_repeat(self, error: BaseException) -> bool:
-        self._repeats_at_once = False
-        for case, applies in (("nonce", is_nonce_used), ("token", is_token_refused)):
-            if applies(error):
-                self._repeats_at_once = case not in self._at_once
-                self._at_once.add(case)
-                return self._repeats_at_once
-        return is_retryable(error)
-
-    def _wait(self, state: RetryCallState) -> float:
-        if self._repeats_at_once:
-            return 0.0
-        error = state.outcome.exception() if state.outcome else None
-        asked = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
-        ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (state.attempt_number - 1))
+    def _wait_after(self, error: ApiError) -> float | None:
+        """Return the seconds to wait before the next attempt, `None` where there is none."""
+        left = self._total_timeout - (self._clock.monotonic() - self._since)
+        for case in (is_nonce_used, is_token_refused):
+            if case(error):
+                is_first = case not in self._repeated_at_once
+                self._repeated_at_once.add(case)
+                return 0.0 if is_first and left > 0 else None
+        self._failures += 1
+        if self._failures >= self._max_attempts or left <= 0 or not is_retryable(error):
+            return None
+        ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (self._failures - 1))
         # What was asked for is a minimum, and the draw on top keeps callers from coming at once.
-        wait = asked + random.uniform(0, ceiling)  # noqa: S311 (no secret)
-        return max(0.0, min(wait, self._left()))
-
-    async def _prepare(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if is_token_refused(error):
-            await self._renew()
-        self._meter.retried(self._action)
+        wait = (error.retry_after or 0.0) + random.uniform(0, ceiling)  # noqa: S311 (no secret)
+        return min(wait, left)
