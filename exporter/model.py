@@ -53,6 +53,15 @@ NAMELESS = "digest:"
 SESSION_CLUSTER_KINDS = ("NOTEBOOK", "THRIFT", "SQL")
 
 
+class Action(StrEnum):
+    """The actions of the API that are called, also the names of RAM actions; the `action` label."""
+
+    LIST_WORKSPACES = "ListWorkspaces"
+    LIST_LIVY_COMPUTE = "ListLivyCompute"
+    LIST_SESSION_CLUSTERS = "ListSessionClusters"
+    LIST_LIVY_COMPUTE_SESSIONS = "ListLivyComputeSessions"
+
+
 class Source(StrEnum):
     """What can be polled; the `source` label."""
 
@@ -72,6 +81,13 @@ class Target(NamedTuple):
     workspace_id: str
     livy_compute_id: str = ""
 
+    @property
+    def action(self) -> Action:
+        """The action that lists it."""
+        if self.source is Source.SESSION_CLUSTERS:
+            return Action.LIST_SESSION_CLUSTERS
+        return Action.LIST_LIVY_COMPUTE_SESSIONS
+
     def __str__(self) -> str:
         """Give the name used in logs and error texts."""
         return "/".join(filter(None, (self.source, self.workspace_id, self.livy_compute_id)))
@@ -86,6 +102,11 @@ class Scope(NamedTuple):
     account: str
     region_id: str
     workspace_id: str = ""
+
+    @property
+    def action(self) -> Action:
+        """The action that lists it."""
+        return Action.LIST_LIVY_COMPUTE if self.workspace_id else Action.LIST_WORKSPACES
 
     def __str__(self) -> str:
         """Give the name used in logs and error texts."""

@@ -23,11 +23,6 @@ from exporter.model import Scope, Source, Target
 
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-_ACTIONS = {
-    Source.SESSION_CLUSTERS: "ListSessionClusters",
-    Source.LIVY_SESSIONS: "ListLivyComputeSessions",
-}
-
 
 class Telemetry:
     """Counters of what the exporter does. Safe to call from any thread."""
@@ -74,20 +69,12 @@ class Telemetry:
         for kind in LedgerFailure:
             self._ledger_failures.labels(kind)
 
-    def expect_polls(self, account: str, region_id: str, source: Source) -> None:
-        """Bring the label sets of the calls that polls of `source` make into being, at 0."""
-        self._expect_calls(account, region_id, _ACTIONS[source])
-
-    def expect_discovery(self, scope: Scope) -> None:
-        """Bring the label sets of the calls that discovering `scope` makes into being, at 0."""
-        action = "ListLivyCompute" if scope.workspace_id else "ListWorkspaces"
-        self._expect_calls(scope.account, scope.region_id, action)
-
-    def _expect_calls(self, account: str, region_id: str, action: str) -> None:
-        where = (account, region_id, action)
+    def expect_calls(self, place: Target | Scope) -> None:
+        """Bring the label sets of the calls that `place` is listed by into being, at 0."""
+        where = (place.account, place.region_id, place.action)
         self._requests.labels(*where)
         self._retries.labels(*where)
-        self._seconds.labels(action)
+        self._seconds.labels(place.action)
         for reason in Reason:
             self._failures.labels(*where, reason)
 

@@ -32,7 +32,7 @@ from exporter.api.retry import TOTAL_TIMEOUT, Retry
 from exporter.api.signing import Credential, Signer, canonical_query, encode_path
 from exporter.clock import Clock
 from exporter.errors import ApiError, MalformedError, ServerError, TooLargeError
-from exporter.model import Gateway, LivySession, Page, SessionCluster, Workspace
+from exporter.model import Action, Gateway, LivySession, Page, SessionCluster, Workspace
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ _ERROR_BODY_BYTES: Final = 64 * 2**10
 class _Call:
     """One request to make: what it is, where it goes."""
 
-    action: str
+    action: Action
     segments: Sequence[str]
     params: Mapping[str, str]
     on_queued: OnQueued
@@ -98,7 +98,7 @@ class Client:
     ) -> Page[SessionCluster]:
         """Read one page of session clusters; `token` is the page before's `next_token`."""
         call = _Call(
-            "ListSessionClusters",
+            Action.LIST_SESSION_CLUSTERS,
             ("api", "v1", "workspaces", workspace_id, "sessionClusters"),
             _token_params(token),
             on_queued,
@@ -119,7 +119,7 @@ class Client:
         With `low_priority` it is one of many: all such pages share half of the rate.
         """
         call = _Call(
-            "ListLivyComputeSessions",
+            Action.LIST_LIVY_COMPUTE_SESSIONS,
             ("api", "v1", "workspaces", workspace_id, "livycompute", livy_compute_id, "session"),
             {"pageNum": str(page_num), "pageSize": str(PAGE_SIZE)},
             on_queued,
@@ -132,7 +132,7 @@ class Client:
     ) -> tuple[Gateway, ...]:
         """Read the Livy gateways of a workspace, which come in one piece."""
         call = _Call(
-            "ListLivyCompute",
+            Action.LIST_LIVY_COMPUTE,
             ("api", "interactive", "v1", "workspace", workspace_id, "livycompute"),
             {},
             on_queued,
@@ -144,7 +144,9 @@ class Client:
         self, token: str = "", *, on_queued: OnQueued = ignore_queueing
     ) -> Page[Workspace]:
         """Read one page of the workspaces that the credential may list."""
-        call = _Call("ListWorkspaces", ("api", "v1", "workspaces"), _token_params(token), on_queued)
+        call = _Call(
+            Action.LIST_WORKSPACES, ("api", "v1", "workspaces"), _token_params(token), on_queued
+        )
         return await self._get(call, decode.decode_workspaces)
 
     async def _get(self, call: _Call, read: Callable[[bytes], T]) -> T:

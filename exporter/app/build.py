@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 import exporter
-from exporter.api import CredentialSource
-from exporter.app.clients import ClientFactory
+from exporter.api import Client, CredentialSource
+from exporter.app.clients import ClientFactory, vendor_credentials
 from exporter.app.plan import Plan, plan
 from exporter.app.status import status_source
 from exporter.clock import Clock
@@ -39,32 +39,71 @@ from exporter.sources import (
     SeriesLimits,
     SessionClusters,
 )
-from exporter.telemetry import Telemetry
+from exporter.telemetry import ApiMeter, Telemetry
 from exporter.web import ReloadingWebConfig, build_app
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Exporter:
-    """The parts of a running exporter that something outside has to start, stop or read."""
+    """The parts of an exporter."""
 
+    settings: Settings
+    clock: Clock
+    registry: CollectorRegistry
+    telemetry: Telemetry
+    access: ReloadingWebConfig
     ledger: Ledger
     board: RenderedBoard
-    telemetry: Telemetry
-    own: OwnMetrics
     polling: Polling
     targets: TargetRegistry
     answers: Answers
-    access: ReloadingWebConfig
-    web: ASGIApp
-    unhealthy: Callable[[], Sequence[str]]
-    """Says what is wrong with the process, in sentences; nothing where all is well."""
-    summary: Callable[[], str]
-    """Says in a line how the targets are."""
+    own: OwnMetrics
 
     @property
     def jobs(self) -> Sequence[PollJob]:
-        """Give the jobs of what is polled now."""
+        """The jobs of what is polled now."""
         return tuple(self.targets.jobs.values())
+
+    def unhealthy(self) -> Sequence[str]:
+        """Say what is wrong with the process, in sentences; nothing where all is well."""
+        return problems_of_health(
+            self.board.current,
+            self.polling.timing,
+            discovery_interval=self.settings.discovery.interval,
+            silence=self.clock.monotonic() - self.polling.last_progress,
+        )
+
+    def unready(self) -> Sequence[str]:
+        """Say what keeps the exporter from doing its work, likewise."""
+        return problems_of_readiness(self.board.current)
+
+    def summary(self) -> str:
+        """Say in a line how the targets are."""
+        return summary(self.board.current)
+
+    @cached_property
+    def web(self) -> ASGIApp:
+        """The web application; its status page tells what happens after it was first asked for."""
+        status = status_source(
+            self.settings,
+            self.board,
+            self.ledger,
+            self.registry,
+            self.clock,
+            sentences=lambda: [*self.unhealthy(), *self.unready()],
+        )
+        return build_app(
+            answer=self.answers.answer,
+            unhealthy=self.unhealthy,
+            unready=self.unready,
+            on_scrape=lambda page, is_prometheus: self.ledger.note_scrape(
+                _ShownCounters(page.snapshot), is_prometheus=is_prometheus
+            ),
+            status=status.status,
+            config=lambda: self.access.current,
+            telemetry_path=self.settings.web.telemetry_path,
+            health_auth=self.settings.web.health_auth,
+        )
 
 
 def build(
@@ -72,9 +111,9 @@ def build(
     *,
     clock: Clock,
     http: httpx.AsyncClient,
-    credentials: Callable[[str], CredentialSource],
     ledger_path: Path | None,
     birth_hold: float,
+    credentials: Callable[[str], CredentialSource] = vendor_credentials,
     web_config: Path | None = None,
 ) -> Exporter:
     """Build the exporter that `settings` describe.
@@ -87,121 +126,92 @@ def build(
     registry = CollectorRegistry()
     telemetry = _telemetry(registry, planned)
     access = ReloadingWebConfig(web_config, telemetry.web_config_read)
-    ledger = Ledger(
-        ledger_path,
-        clock=clock,
-        birth_hold=birth_hold,
-        forget_after=settings.ledger.forget_after,
-        max_proxy_users=settings.usage.max_proxy_users if settings.usage.by_proxy_user else 0,
-        sources=planned.sources,
-    )
-    board = RenderedBoard(Snapshot())
-    timing = Timing(settings.poll.interval, settings.poll.timeout, settings.poll.stale_after)
-    polling = Polling(board, ledger, telemetry, clock, timing)
     clients = ClientFactory(
-        settings.api,
+        settings,
         planned.shards,
         clock=clock,
         http=http,
         credentials=credentials,
-        total_timeout=settings.poll.timeout,
         on_rate_limiter=telemetry.watch_rate,
     )
-    targets = TargetRegistry(
-        planned.inventory,
-        polling,
-        board,
-        clock,
-        new_job=partial(_poll_job, settings, clock, clients, ledger, telemetry),
-        new_reader=partial(_discovery, clients, planned.inventory, ledger, telemetry),
-    )
+    ledger = _ledger(settings, planned, ledger_path, clock, birth_hold)
+    board = RenderedBoard(Snapshot())
+    polling = Polling(board, ledger, telemetry, clock, _timing(settings))
+    work = _Work(settings, clock, clients, planned.inventory, ledger, telemetry)
     own = OwnMetrics(registry)
-    answers = Answers(board, own)
-
-    def unhealthy() -> Sequence[str]:
-        return problems_of_health(
-            board.current,
-            timing,
-            discovery_interval=settings.discovery.interval,
-            silence=clock.monotonic() - polling.last_progress,
-        )
-
-    def unready() -> Sequence[str]:
-        return problems_of_readiness(board.current)
-
-    status = status_source(
-        settings,
-        board,
-        ledger,
-        registry,
-        clock,
-        sentences=lambda: [*unhealthy(), *unready()],
-    )
-    web = build_app(
-        answer=answers.answer,
-        unhealthy=unhealthy,
-        unready=unready,
-        on_scrape=lambda page, is_prometheus: ledger.note_scrape(
-            _ShownCounters(page.snapshot), is_prometheus=is_prometheus
-        ),
-        status=status.status,
-        config=lambda: access.current,
-        telemetry_path=settings.web.telemetry_path,
-        health_auth=settings.web.health_auth,
-    )
     return Exporter(
+        settings=settings,
+        clock=clock,
+        registry=registry,
+        telemetry=telemetry,
+        access=access,
         ledger=ledger,
         board=board,
-        telemetry=telemetry,
-        own=own,
         polling=polling,
-        targets=targets,
-        answers=answers,
-        access=access,
-        web=web,
-        unhealthy=unhealthy,
-        summary=lambda: summary(board.current),
+        targets=TargetRegistry(
+            planned.inventory, polling, board, clock, new_job=work.job, new_reader=work.reader
+        ),
+        answers=Answers(board, own),
+        own=own,
     )
 
 
-def _poll_job(
-    settings: Settings,
-    clock: Clock,
-    clients: ClientFactory,
-    ledger: Ledger,
-    telemetry: Telemetry,
-    target: Target,
-) -> PollJob:
-    """Build what polls `target`."""
-    telemetry.expect_polls(target.account, target.region_id, target.source)
-    meter = telemetry.api_meter(target.account, target.region_id)
-    client = clients.client(target.account, target.region_id, meter)
-    source: PollSource
-    if target.source is Source.SESSION_CLUSTERS:
-        source = SessionClusters(target, client, ledger=ledger, telemetry=telemetry)
-    else:
-        sessions, livy = settings.sessions, settings.livy
-        source = LivySessions(
-            target,
-            client,
-            ledger=ledger,
-            telemetry=telemetry,
-            clock=clock,
-            limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
-            timing=ScanTiming(livy.full_walk_interval, livy.settle_after),
-        )
-    return PollJob(source, lambda: meter.requests)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Builds what polls a target, and what discovers a scope."""
+
+    settings: Settings
+    clock: Clock
+    clients: ClientFactory
+    inventory: Inventory
+    ledger: Ledger
+    telemetry: Telemetry
+
+    def job(self, target: Target) -> PollJob:
+        client, meter = self._client(target)
+        source: PollSource
+        if target.source is Source.SESSION_CLUSTERS:
+            source = SessionClusters(target, client, ledger=self.ledger, telemetry=self.telemetry)
+        else:
+            sessions, livy = self.settings.sessions, self.settings.livy
+            source = LivySessions(
+                target,
+                client,
+                ledger=self.ledger,
+                telemetry=self.telemetry,
+                clock=self.clock,
+                limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
+                timing=ScanTiming(livy.full_walk_interval, livy.settle_after),
+            )
+        return PollJob(source, lambda: meter.requests)
+
+    def reader(self, scope: Scope) -> Discovery:
+        client, _ = self._client(scope)
+        return Discovery(scope, client, self.inventory, self.ledger)
+
+    def _client(self, place: Target | Scope) -> tuple[Client, ApiMeter]:
+        self.telemetry.expect_calls(place)
+        meter = self.telemetry.api_meter(place.account, place.region_id)
+        return self.clients.client(place, meter), meter
 
 
-def _discovery(
-    clients: ClientFactory, inventory: Inventory, ledger: Ledger, telemetry: Telemetry, scope: Scope
-) -> Discovery:
-    """Build what discovers `scope`."""
-    telemetry.expect_discovery(scope)
-    meter = telemetry.api_meter(scope.account, scope.region_id)
-    return Discovery(
-        scope, clients.client(scope.account, scope.region_id, meter), inventory, ledger
+def _ledger(
+    settings: Settings, planned: Plan, path: Path | None, clock: Clock, birth_hold: float
+) -> Ledger:
+    usage = settings.usage
+    return Ledger(
+        path,
+        clock=clock,
+        birth_hold=birth_hold,
+        forget_after=settings.ledger.forget_after,
+        max_proxy_users=usage.max_proxy_users if usage.by_proxy_user else 0,
+        sources=planned.sources,
     )
+
+
+def _timing(settings: Settings) -> Timing:
+    poll = settings.poll
+    return Timing(poll.interval, poll.timeout, poll.stale_after)
 
 
 def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:

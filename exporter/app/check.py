@@ -4,17 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
-from exporter.api import Client, CredentialSource, NullMeter
 from exporter.app import threads
-from exporter.app.clients import ClientFactory
-from exporter.app.commands import vendor_credentials
-from exporter.app.connections import open_http
+from exporter.app.clients import ClientFactory, open_clients
 from exporter.app.plan import Plan, plan
-from exporter.clock import SystemClock
 from exporter.errors import AddressInUseError, LedgerError, PollError, TimedOutError, WebConfigError
 from exporter.healthcheck import is_exporter
 from exporter.ledger import check_ledger
@@ -100,33 +95,27 @@ def _listen_address(settings: Settings) -> Finding:
 
 
 async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:
-    credentials = cache(vendor_credentials)
-    update = {"timeout": min(settings.api.timeout, CALL_SECONDS), "max_attempts": 1}
-    async with open_http() as http:
-        clients = ClientFactory(
-            settings.api.model_copy(update=update),
-            planned.shards,
-            clock=SystemClock(),
-            http=http,
-            credentials=credentials,
-            total_timeout=DEADLINE,
-        )
-        inquiry = _Inquiry(planned, clients, credentials)
+    async with open_clients(_hurried(settings), planned.shards) as clients:
+        inquiry = _Inquiry(planned, clients)
         with suppress(TimeoutError):  # what is still open then says so
             async with asyncio.timeout(DEADLINE):
                 await inquiry.ask_all()
         return list(inquiry.findings())
 
 
+def _hurried(settings: Settings) -> Settings:
+    update = {"timeout": min(settings.api.timeout, CALL_SECONDS), "max_attempts": 1}
+    api = settings.api.model_copy(update=update)
+    poll = settings.poll.model_copy(update={"timeout": DEADLINE})
+    return settings.model_copy(update={"api": api, "poll": poll})
+
+
 class _Inquiry:
     """Asks, and keeps the answers in the order of the questions."""
 
-    def __init__(
-        self, planned: Plan, clients: ClientFactory, credentials: Callable[[str], CredentialSource]
-    ) -> None:
+    def __init__(self, planned: Plan, clients: ClientFactory) -> None:
         self._planned = planned
         self._clients = clients
-        self._credentials = credentials
         self._findings: dict[tuple[object, str], Finding] = {}
         """By what was asked: names may be equal, since ids may hold slashes."""
         self._barred: set[tuple[str, str]] = set()
@@ -149,12 +138,10 @@ class _Inquiry:
         await asyncio.gather(*map(self._ask_scope, scopes), *map(self._ask_target, targets))
 
     async def _ask_credential(self, place: tuple[str, str]) -> None:
-        role_arn = self._planned.shards[place].role_arn
-
         async def ask() -> str:
             try:
                 async with asyncio.timeout(CALL_SECONDS):
-                    found = await self._credentials(role_arn).get()
+                    found = await self._clients.credentials(*place).get()
             except TimeoutError:
                 raise TimedOutError(NO_CREDENTIAL) from None
             life = "temporary" if found.security_token else "lasting"
@@ -166,16 +153,15 @@ class _Inquiry:
     async def _ask_scope(self, scope: Scope) -> None:
         async def ask() -> str:
             before = set(self._planned.inventory.targets())
-            await discover(scope, self._client(scope), self._planned.inventory)
+            await discover(scope, self._clients.client(scope), self._planned.inventory)
             found = len(set(self._planned.inventory.targets()) - before)
             return f"{found} more to poll"
 
-        action = "ListLivyCompute" if scope.workspace_id else "ListWorkspaces"
-        await self._note_call(scope, scope.workspace_id, action, ask)
+        await self._note_call(scope, scope.workspace_id, ask)
         await self._ask_new()
 
     async def _ask_target(self, target: Target) -> None:
-        client = self._client(target)
+        client = self._clients.client(target)
 
         async def ask_clusters() -> str:
             page = await client.session_clusters_page(target.workspace_id)
@@ -186,17 +172,17 @@ class _Inquiry:
             return _counted(page.total_count, len(page.records), "Livy sessions")
 
         if target.source is Source.SESSION_CLUSTERS:
-            await self._note_call(target, target.workspace_id, "ListSessionClusters", ask_clusters)
+            await self._note_call(target, target.workspace_id, ask_clusters)
         else:
             name = f"{target.workspace_id}/{target.livy_compute_id}"
-            await self._note_call(target, name, "ListLivyComputeSessions", ask_sessions)
+            await self._note_call(target, name, ask_sessions)
 
     async def _note_call(
-        self, asked: Scope | Target, name: str, action: str, ask: Callable[[], Awaitable[str]]
+        self, asked: Scope | Target, name: str, ask: Callable[[], Awaitable[str]]
     ) -> None:
         if (asked.account, asked.region_id) not in self._barred:
             place = _place_name(asked.account, asked.region_id)
-            await self._note(asked, "/".join(filter(None, (place, name))), action, ask)
+            await self._note(asked, "/".join(filter(None, (place, name))), asked.action, ask)
 
     async def _note(
         self, asked: object, where: str, what: str, ask: Callable[[], Awaitable[str]]
@@ -212,9 +198,6 @@ class _Inquiry:
             )
         self._findings[asked, what] = Finding(where, what, is_good, said)
         return is_good
-
-    def _client(self, asked: Scope | Target) -> Client:
-        return self._clients.client(asked.account, asked.region_id, NullMeter())
 
 
 _SHOWN_LENGTH: Final = 12

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from exporter.api import Credential, StaticCredentials, VendorCredentials, connect_library
+from exporter.api import Credential, StaticCredentials
 from exporter.app import progress
 from exporter.app.build import Exporter, build
-from exporter.app.connections import open_blocking_http, open_http, open_loopback_http
+from exporter.app.connections import open_http, open_loopback_http
 from exporter.app.demo_ledger import demo_ledger
 from exporter.app.life import run_until_signalled
 from exporter.app.notify import Notifier
@@ -73,13 +73,11 @@ async def _serve(settings: Settings) -> None:
             settings,
             clock=SystemClock(),
             http=http,
-            credentials=vendor_credentials,
             ledger_path=settings.ledger.path,
             birth_hold=settings.ledger.birth_hold,
             web_config=settings.web.config.file,
         )
-        with progress.watching(exporter.board, sys.stderr):
-            await run_until_signalled(settings, exporter, Notifier.from_environment(os.environ))
+        await _live(exporter)
 
 
 async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> None:
@@ -104,23 +102,21 @@ async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> N
                 birth_hold=simulated.ledger.birth_hold,
                 web_config=settings.web.config.file,
             )
-            notifier = Notifier.from_environment(os.environ)
-            with progress.watching(exporter.board, sys.stderr):
-                await run_until_signalled(
-                    simulated,
-                    exporter,
-                    notifier,
-                    lambda url: announce(
-                        DemoAccess(
-                            url,
-                            cloud.endpoint,
-                            cloud.region_id,
-                            cloud.guest_key_id,
-                            cloud.guest_key_secret,
-                            ledger_path,
-                        )
-                    ),
-                )
+            access = partial(
+                DemoAccess,
+                endpoint=cloud.endpoint,
+                region_id=cloud.region_id,
+                access_key_id=cloud.guest_key_id,
+                access_key_secret=cloud.guest_key_secret,
+                ledger_path=ledger_path,
+            )
+            await _live(exporter, lambda url: announce(access(url)))
+
+
+async def _live(exporter: Exporter, announce: Callable[[str], None] = lambda _: None) -> None:
+    notifier = Notifier.from_environment(os.environ)
+    with progress.watching(exporter.board, sys.stderr):
+        await run_until_signalled(exporter, notifier, announce)
 
 
 def _hastened(settings: Settings) -> Settings:
@@ -139,7 +135,6 @@ async def _once(settings: Settings) -> OncePage:
             settings,
             clock=SystemClock(),
             http=http,
-            credentials=vendor_credentials,
             ledger_path=settings.ledger.path if settings.ledger.is_given else None,
             birth_hold=0.0,
         )
@@ -158,9 +153,3 @@ async def poll_all(exporter: Exporter) -> None:
     """Discover what there is, and poll all of it once."""
     await exporter.targets.discover_all()
     await asyncio.gather(*map(exporter.targets.run, exporter.targets.jobs))
-
-
-def vendor_credentials(role_arn: str) -> VendorCredentials:
-    """Return the vendor's default chain, and a role to assume with it unless it is `""`."""
-    connect = partial(connect_library, open_http=open_blocking_http)
-    return VendorCredentials(SystemClock(), role_arn=role_arn, connect=connect)

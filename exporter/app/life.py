@@ -20,7 +20,6 @@ from exporter import signals
 from exporter.app.build import Exporter
 from exporter.app.notify import Notifier
 from exporter.poller import Schedule
-from exporter.settings import Settings
 from exporter.web import Server, bind
 
 _log = structlog.get_logger(__name__)
@@ -39,7 +38,6 @@ _FULL_COLLECTION = 100
 
 
 async def run_until_signalled(
-    settings: Settings,
     exporter: Exporter,
     notifier: Notifier,
     announce: Callable[[str], None] = lambda _: None,
@@ -48,7 +46,7 @@ async def run_until_signalled(
 
     `announce` is given the address to open, once it answers; `notifier` is told how it goes.
     """
-    address = settings.web.listen
+    address = exporter.settings.web.listen
     exporter.telemetry.describe_process()  # only here: with `once`, the process is over when read
     with (
         bind(address.host, address.port) as listener,
@@ -59,7 +57,7 @@ async def run_until_signalled(
             _signals() as stop,
             exporter.access.watched(_PULSE_SECONDS),
             server.serving(listener),
-            _polling(settings, exporter),
+            _polling(exporter),
         ):
             port = listener.getsockname()[1]
             scheme = "https" if exporter.access.current.tls else "http"
@@ -75,13 +73,13 @@ async def run_until_signalled(
 
 
 @asynccontextmanager
-async def _polling(settings: Settings, exporter: Exporter) -> AsyncIterator[None]:
+async def _polling(exporter: Exporter) -> AsyncIterator[None]:
     """Poll while the block runs; the ledger is closed after it."""
     schedule = Schedule(
         exporter.targets.run,
         exporter.targets.check,
-        poll_interval=settings.poll.interval,
-        discovery_interval=settings.discovery.interval,
+        poll_interval=exporter.settings.poll.interval,
+        discovery_interval=exporter.settings.discovery.interval,
         on_skip=exporter.telemetry.poll_skipped,
     )
     exporter.targets.run_on(schedule)

@@ -8,14 +8,11 @@ from functools import partial
 from itertools import count
 
 from exporter import ledger
-from exporter.api import PAGE_SIZE, Client, NullMeter, scan_pages
+from exporter.api import PAGE_SIZE, Client, scan_pages
 from exporter.app import threads
-from exporter.app.clients import ClientFactory
-from exporter.app.commands import vendor_credentials
-from exporter.app.connections import open_http
+from exporter.app.clients import ClientFactory, open_clients
 from exporter.app.plan import Plan, plan
 from exporter.app.progress import Scans, progress_on
-from exporter.clock import SystemClock
 from exporter.errors import PollError
 from exporter.ledger import Balance, read_gateway
 from exporter.model import Listing, LivySession, Scope, Source, Target
@@ -46,16 +43,8 @@ def reconcile(settings: Settings) -> Sequence[Reconciliation]:
 async def _reconcile(
     settings: Settings, update: Callable[[Scans], None]
 ) -> Sequence[Reconciliation]:
-    planned, clock = plan(settings), SystemClock()
-    async with open_http() as http:
-        clients = ClientFactory(
-            settings.api,
-            planned.shards,
-            clock=clock,
-            http=http,
-            credentials=vendor_credentials,
-            total_timeout=settings.poll.timeout,
-        )
+    planned = plan(settings)
+    async with open_clients(settings, planned.shards) as clients:
         gateways = await discovered(planned, clients)
         return [await _of_gateway(settings, clients, each, update) for each in gateways]
 
@@ -65,8 +54,7 @@ async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
     inventory, done = planned.inventory, set[Scope]()
     while open_scopes := [scope for scope in inventory.scopes if scope not in done]:
         for scope in open_scopes:
-            client = clients.client(scope.account, scope.region_id, NullMeter())
-            await discover(scope, client, inventory)
+            await discover(scope, clients.client(scope), inventory)
         done.update(open_scopes)
     return [each for each in inventory.targets() if each.source is Source.LIVY_SESSIONS]
 
@@ -80,7 +68,7 @@ async def _of_gateway(
     if not record.has_contact:
         remark = "not counted yet: no complete listing of it has been committed"
         return Reconciliation(target, remark=remark)
-    client = clients.client(target.account, target.region_id, NullMeter())
+    client = clients.client(target)
     try:
         listing = await _listed(client, target, update)
     except PollError as error:
