@@ -216,15 +216,3 @@ class Page(Generic[T_co]):
     malformed_at: tuple[int, ...] = field(default=(), compare=False)
     total_count: int | None = None
     next_token: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T_co]):
-    """A complete listing: every session that was listed during the whole scan is in it.
-
-    `malformed` are the rows that are listed but could not be read, as in `Page`.
-    """
-
-    records: tuple[T_co, ...]
-    pages: int
-    malformed: frozenset[str] = frozenset()

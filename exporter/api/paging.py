@@ -16,21 +16,14 @@ from exporter.api.numbered_scan import (
     read_so_far,
 )
 from exporter.errors import PagingError, ServerError
-from exporter.model import Listing, Page
+from exporter.model import Page
 
 T = TypeVar("T")
-
-OnPage = Callable[[Page[T], int, int | None], None]
-"""Told of each page read: the page, its number, how many are expected (`None`: not known)."""
 
 MAX_TOKEN_PAGES: Final = 1_000
 
 PAST_END_STATUSES: Final = frozenset({400, 404})
 """With these the service may refuse a page past the end; what it does is not documented."""
-
-
-def ignore_page(_page: Page[object], _number: int, _expected: int | None) -> None:
-    """Let a page pass by."""
 
 
 class _Rows(Generic[T]):
@@ -40,75 +33,55 @@ class _Rows(Generic[T]):
         self._key = key
         self._records: dict[Hashable, T] = {}
         self._malformed: set[str] = set()
-        self.pages = 0
-        self.count: int | None = None
-        """The last count that the service told."""
 
-    def add(self, page: Page[T]) -> int:
-        """Take a page; return the number of rows that were not known before.
-
-        Raises `PagingError` where there are more rows than `MAX_ROWS`.
-        """
+    def add(self, page: Page[T]) -> ReadRows:
+        """Take a page; return what matters of it to a scan."""
         before = len(self)
-        self._records.update(zip(map(self._key, page.records), page.records, strict=True))
+        keys = [*map(self._key, page.records)]
+        is_first_known = not keys or keys[0] in self._records
+        self._records.update(zip(keys, page.records, strict=True))
         self._malformed.update(page.malformed)
-        self.pages += 1
-        if page.total_count is not None:
-            self.count = page.total_count
-        if len(self) > MAX_ROWS:
-            raise endless(self.pages, len(self), self.count)
-        return len(self) - before
-
-    def read(self, page: Page[T]) -> ReadRows:
-        """Take a page; tell what matters of it to a scan."""
-        keys = (*map(self._key, page.records), *page.malformed)
-        is_first_known = not page.records or keys[0] in self._records
-        return ReadRows(keys, self.add(page), is_first_known, page.total_count)
+        fresh = len(self) - before
+        return ReadRows((*keys, *page.malformed), fresh, is_first_known, page.total_count)
 
     def __len__(self) -> int:
         return len(self._records) + len(self._malformed)
 
-    def listing(self) -> Listing[T]:
-        """Give what was read as a complete listing."""
-        return Listing(
-            records=tuple(self._records.values()),
-            pages=self.pages,
-            malformed=frozenset(self._malformed),
-        )
+    def records(self) -> tuple[T, ...]:
+        """Return the records that could be read."""
+        return tuple(self._records.values())
 
 
 async def scan_tokens(
     fetch: Callable[[str], Awaitable[Page[T]]],
     key: Callable[[T], Hashable],
-    on_page: OnPage[T] = ignore_page,
     *,
     max_pages: int = MAX_TOKEN_PAGES,
-) -> Listing[T]:
+) -> tuple[T, ...]:
     """Follow tokens from `""` until there is none, or the count is reached.
 
     Raise `PagingError` where a token is repeated, or more than `max_pages` pages follow one
     another. An empty page with a new token is no end. More rows than counted prove the count wrong
     (some services count the page), so it ends nothing then.
     """
-    rows = _Rows(key)
-    token = ""
-    seen: set[str] = set()
+    rows, count, token = _Rows(key), None, ""
+    seen = {token}
     while True:
         page = await fetch(token)
         rows.add(page)
-        on_page(page, rows.pages, None)
+        count = count if page.total_count is None else page.total_count
         token = page.next_token
-        if not token or len(rows) == rows.count:
-            return rows.listing()
-        if rows.pages >= max_pages:
-            raise endless(rows.pages, len(rows), rows.count)
+        is_end = not token or len(rows) == count
+        if len(rows) > MAX_ROWS or (not is_end and len(seen) >= max_pages):
+            raise endless(len(seen), len(rows), count)
+        if is_end:
+            return rows.records()
         if token in seen:
-            if rows.count is not None and len(rows) > rows.count:
-                return rows.listing()
-            so_far = read_so_far(rows.pages, len(rows), rows.count)
+            if count is not None and len(rows) > count:
+                return rows.records()
+            so_far = read_so_far(len(seen), len(rows), count)
             raise PagingError(
-                f"The service repeats a page token at page {rows.pages}: {so_far}",
-                advice=ADVICE,
+                f"The service repeats a page token at page {len(seen)}: {so_far}", advice=ADVICE
             )
         seen.add(token)
 
@@ -117,10 +90,9 @@ async def scan_pages(
     fetch: Callable[[int], Awaitable[Page[T]]],
     size: int,
     key: Callable[[T], Hashable],
-    on_page: OnPage[T] = ignore_page,
     *,
     max_pages: int = MAX_PAGES,
-) -> Listing[T]:
+) -> tuple[T, ...]:
     """Read numbered pages from 1 on to the end, and again where they shifted meanwhile.
 
     `size` is the number of rows asked for. Raise `IncompleteError` where rows stay missing by
@@ -129,10 +101,8 @@ async def scan_pages(
     rows, scan = _Rows(key), NumberedScan(size, max_pages)
     while (number := scan.next_page()) is not None:
         page = await fetch_page(fetch, number, scan.count)
-        scan.take(None if page is None else rows.read(page))
-        if page is not None:
-            on_page(page, number, scan.expected_pages)
-    return rows.listing()
+        scan.take(None if page is None else rows.add(page))
+    return rows.records()
 
 
 async def fetch_page(

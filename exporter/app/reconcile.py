@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 
 from exporter import ledger
@@ -15,7 +14,7 @@ from exporter.app.plan import Plan, plan
 from exporter.app.progress import Scans, progress_on
 from exporter.errors import PollError
 from exporter.ledger import Balance, read_gateway
-from exporter.model import Listing, LivySession, Scope, Source, Target
+from exporter.model import LivySession, Page, Scope, Source, Target
 from exporter.settings import Settings
 from exporter.snapshot import ScanProgress
 from exporter.sources import discover
@@ -70,28 +69,33 @@ async def _of_gateway(
         return Reconciliation(target, remark=remark)
     client = clients.client(target)
     try:
-        listing = await _listed(client, target, update)
+        sessions = await _listed(client, target, update)
     except PollError as error:
         remark = f"cannot be listed: {error}; {error.advice}"
         return Reconciliation(target, remark=remark, is_good=False)
-    balances = ledger.reconcile(record, listing.records)
+    balances = ledger.reconcile(record, sessions)
     is_good = all(balance.difference == 0 for balance in balances)
     return Reconciliation(target, balances, is_good=is_good)
 
 
 async def _listed(
     client: Client, target: Target, update: Callable[[Scans], None]
-) -> Listing[LivySession]:
+) -> tuple[LivySession, ...]:
     """Read the whole history of a gateway. Raises `PollError`."""
     numbers = count(1)
+
+    async def fetch(number: int) -> Page[LivySession]:
+        where = target.workspace_id, target.livy_compute_id
+        page = await client.livy_sessions_page(*where, number)
+        expected = page.total_count and -(-page.total_count // PAGE_SIZE)
+        update({target: ScanProgress(next(numbers), expected)})
+        return page
+
     try:
         return await scan_pages(
-            partial(client.livy_sessions_page, target.workspace_id, target.livy_compute_id),
+            fetch,
             size=PAGE_SIZE,
             key=lambda session: (session.session_id, session.created_ms),
-            on_page=lambda _page, _number, expected: update(
-                {target: ScanProgress(next(numbers), expected)}
-            ),
         )
     finally:
         update({})

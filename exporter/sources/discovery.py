@@ -5,7 +5,7 @@ from functools import partial
 
 from exporter.api import Client, scan_tokens
 from exporter.ledger import Ledger
-from exporter.model import Scope, Workspace
+from exporter.model import Page, Scope, Workspace
 from exporter.sources.inventory import Inventory
 from exporter.sources.listing import DisappearanceGuard, Progress
 
@@ -58,13 +58,10 @@ async def discover(scope: Scope, client: Client, inventory: Inventory) -> None:
 
 async def list_workspaces(client: Client, progress: Progress) -> tuple[Workspace, ...]:
     """Read the workspaces that the credential may list. Raises `PollError`."""
-    listing = await scan_tokens(
-        partial(client.workspaces_page, on_queued=progress),
-        key=_identity,
-        on_page=lambda *_: progress(),
-    )
-    return listing.records
 
+    async def fetch(token: str) -> Page[Workspace]:
+        page = await client.workspaces_page(token, on_queued=progress)
+        progress()
+        return page
 
-def _identity(workspace: Workspace) -> str:
-    return workspace.workspace_id
+    return await scan_tokens(fetch, key=lambda workspace: workspace.workspace_id)

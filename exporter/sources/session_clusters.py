@@ -31,30 +31,28 @@ class SessionClusters:
 
     async def poll(self, progress: Progress) -> PollResult:
         """Read the complete listing and record its states. Raises `PollError`."""
+        workspace_id = self.target.workspace_id
 
-        def on_page(page: Page[SessionCluster], *_: object) -> None:
+        async def fetch(token: str) -> Page[SessionCluster]:
+            page = await self._client.session_clusters_page(workspace_id, token, on_queued=progress)
             record_anomalies(self._telemetry, self.target, page)
             progress()
+            return page
 
-        workspace_id = self.target.workspace_id
-        listing = await scan_tokens(
-            partial(self._client.session_clusters_page, workspace_id, on_queued=progress),
-            key=_identity,
-            on_page=on_page,
-        )
-        is_confirmed = await self._guard.check(len(listing.records))
+        clusters = await scan_tokens(fetch, key=_identity)
+        is_confirmed = await self._guard.check(len(clusters))
         since: Mapping[str, float] = {}
         ledger_error = None
         try:
             since = await asyncio.to_thread(
                 self._ledger.record_session_clusters,
                 workspace_id,
-                listing.records,
+                clusters,
                 is_confirmed=is_confirmed,
             )
         except LedgerError as error:
             ledger_error = error
-        gauges = samples(workspace_id, listing.records, since, self._cache)
+        gauges = samples(workspace_id, clusters, since, self._cache)
         return PollResult(gauges, ledger_error, Records(clusters=self._cache.shown))
 
 

@@ -39,7 +39,7 @@ from exporter.demo import (
     serve,
 )
 from exporter.errors import ClockSkewError, CredentialError, MalformedError, PollError, ServerError
-from exporter.model import Listing, LivySession, SessionCluster
+from exporter.model import LivySession, SessionCluster
 from tests.api.fakes import Notes
 from tests.support.harness import NO_TLS
 
@@ -112,7 +112,7 @@ class Bench:
         )
 
 
-async def list_clusters(client: Client) -> Listing[SessionCluster]:
+async def list_clusters(client: Client) -> tuple[SessionCluster, ...]:
     """Read all session clusters."""
     return await scan_tokens(
         lambda token: client.session_clusters_page(WORKSPACE, token),
@@ -120,7 +120,7 @@ async def list_clusters(client: Client) -> Listing[SessionCluster]:
     )
 
 
-async def list_sessions(client: Client) -> Listing[LivySession]:
+async def list_sessions(client: Client) -> tuple[LivySession, ...]:
     """Read all Livy sessions."""
     return await scan_pages(
         lambda number: client.livy_sessions_page(WORKSPACE, GATEWAY, number),
@@ -141,8 +141,8 @@ def test_all_clusters(
 
     listing = Bench(clusters=count, behaviour=behaviour, in_process=True).ask(list_clusters)
 
-    assert len({row.session_cluster_id for row in listing.records}) == count
-    assert len(listing.records) == count
+    assert len({row.session_cluster_id for row in listing}) == count
+    assert len(listing) == count
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 200, 250])
@@ -155,10 +155,8 @@ def test_all_sessions(count: int, order: HistoryOrder, past_end: PastEnd) -> Non
 
     listing = bench.ask(list_sessions)
 
-    assert {row.session_id for row in listing.records} == {
-        f"livy-{number:04}" for number in range(count)
-    }
-    assert len(listing.records) == count
+    assert {row.session_id for row in listing} == {f"livy-{number:04}" for number in range(count)}
+    assert len(listing) == count
 
 
 def test_discovery() -> None:
@@ -189,7 +187,7 @@ def test_a_passing_fault_costs_nothing(effect: faults.Effect) -> None:
     bench = Bench(sessions=250)
     bench.cloud.faults.add(effect, times=1, page=2)
 
-    assert len(bench.ask(list_sessions).records) == 250
+    assert len(bench.ask(list_sessions)) == 250
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ async def our_reading(demo: Demo, client: Client) -> Mapping[str, set[tuple[obje
         )
         found[workspace_id] = {
             (row.session_cluster_id, row.state, row.kind, row.queue, row.name, row.created_ms)
-            for row in clusters.records
+            for row in clusters
         }
         for gateway in gateways:
             sessions = await scan_pages(
@@ -83,7 +83,7 @@ async def our_reading(demo: Demo, client: Client) -> Mapping[str, set[tuple[obje
                     row.usage.vcore_seconds,
                     row.usage.mb_seconds,
                 )
-                for row in sessions.records
+                for row in sessions
             }
     return found
 

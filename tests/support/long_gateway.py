@@ -100,13 +100,13 @@ async def client(endpoint: str) -> AsyncIterator[Client]:
 async def read_alone(reader: Client, pages: int = PAGES) -> tuple[float, float]:
     """Read the history by the client alone; give seconds, and seconds of CPU."""
     wall, cpu = time.perf_counter(), time.process_time()
-    listing = await scan_pages(
+    sessions = await scan_pages(
         partial(reader.livy_sessions_page, "w-1", "lc-1"),
         size=PAGE_SIZE,
         key=lambda row: row.session_id,
     )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    assert len(listing.records) == pages * PAGE_SIZE
+    assert len(sessions) == pages * PAGE_SIZE
     return wall, cpu
 
 
