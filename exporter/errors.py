@@ -72,12 +72,13 @@ class AddressInUseError(UsageError):
 
 
 class ThreadLimitError(ExporterError):
-    """No thread can be started, because a limit of the system is reached."""
+    """No thread can be started, because a limit on threads or on memory is reached."""
 
     def __init__(self) -> None:
         super().__init__(
-            "cannot start a thread: the limit on processes and threads is reached; raise TasksMax="
-            " (systemd), --pids-limit (Docker), podPidsLimit (Kubernetes) or ulimit -u"
+            "cannot start a thread: a limit on threads or on memory is reached; raise TasksMax= or"
+            " LimitAS= (systemd), --pids-limit (Docker), podPidsLimit (Kubernetes), ulimit -u or"
+            " ulimit -v, or lower the stack of a thread with ulimit -s"
         )
 
 

@@ -97,6 +97,8 @@ class TargetRegistry:
         """Poll a target or discover a scope once; one that was removed meanwhile is ignored."""
         if isinstance(work, Scope):
             await self.discover(work)
+            if all(view.up is not None for view in self._board.current.discoveries.values()):
+                self._discovery_log.note(self._jobs)
         elif work in self._jobs:
             job = self._jobs[work]
             await self._polling.poll(job.source, job.requests)
@@ -126,11 +128,9 @@ class TargetRegistry:
         if scope in self._readers:
             self._board.publish(self._board.current.with_discovery(scope, view))
         self._sync()
-        if all(view.up is not None for view in self._board.current.discoveries.values()):
-            self._discovery_log.note(self._jobs)
 
     async def discover_all(self) -> None:
-        """Discover every scope once, including those that are found on the way."""
+        """Discover every scope once, including those that are found on the way; log no success."""
         done: set[Scope] = set()
         while open_scopes := [scope for scope in self._readers if scope not in done]:
             done.update(open_scopes)

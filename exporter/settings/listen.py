@@ -35,8 +35,9 @@ def parse(text: str) -> ListenAddress:
 
 
 def _shortest(host: str) -> str:
-    """Return the canonical form of an IPv6 address."""
+    """Return the canonical form of an IPv6 address, the IPv4 address where it stands for one."""
     try:
-        return str(ipaddress.IPv6Address(host))
+        address = ipaddress.IPv6Address(host)
+        return str(address.ipv4_mapped or address)
     except ValueError:
         raise ValueError(_ADVICE) from None

@@ -67,6 +67,12 @@ def _whole_number(value: object) -> int:
     return int(value)
 
 
+def _check_number(value: object) -> object:
+    if isinstance(value, str) and "_" in value:  # which pydantic would pass over
+        raise ValueError("give a number")
+    return value
+
+
 def _check_listen_address(text: str) -> str:
     return str(listen.parse(text))
 
@@ -118,6 +124,8 @@ Size = Annotated[
     int, BeforeValidator(sizes.parse), AfterValidator(_check_size), Notation("SIZE", sizes.write)
 ]
 """Bytes, at least 1 KiB."""
+
+Number = Annotated[float, BeforeValidator(_check_number)]
 
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 

@@ -25,6 +25,7 @@ from exporter.settings.notation import (
     Interval,
     ListenAddress,
     Notation,
+    Number,
     RegionId,
     Size,
     Texts,
@@ -92,7 +93,7 @@ class ApiSettings(Group):
     max_attempts: WholeNumber = Field(
         4, ge=1, le=20, description="attempts per API request, including the first"
     )
-    max_requests_per_second: float = Field(
+    max_requests_per_second: Number = Field(
         10.0,
         gt=0,
         le=1000,
@@ -221,7 +222,7 @@ class LogSettings(Group):
 class DemoSettings(Group):
     """The simulated cloud."""
 
-    speed: float = Field(
+    speed: Number = Field(
         60.0,
         gt=0,
         le=100_000,

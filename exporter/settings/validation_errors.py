@@ -48,6 +48,9 @@ def advice(details: "ErrorDetails", name: str, names: Sequence[str]) -> str:
     """Say what to give for the key `name`, where `names` are known."""
     kind = details["type"]
     if kind == "extra_forbidden":
+        dotted_key = name.replace("-", "_")
+        if "." in str(details["loc"][-1]) and dotted_key in names:
+            return f"unknown key; nest it: {_nested(dotted_key)}"
         return f"unknown key; {suggest(name, names) or 'remove it'}"
     if kind == "string_pattern_mismatch":
         return _PATTERN_ADVICE.get(str(details["loc"][-1]), "give an id of letters, digits, - _ .")
@@ -58,6 +61,12 @@ def advice(details: "ErrorDetails", name: str, names: Sequence[str]) -> str:
         return f"give {details['ctx']['expected']}".replace("'", "")
     text = next((text for begin, text in _ADVICE.items() if kind.startswith(begin)), "{msg}")
     return text.format_map({"msg": details["msg"], **details.get("ctx", {})})
+
+
+def _nested(name: str) -> str:
+    """Write a key with dots as YAML has it: `web: {config: {file: ...}}`."""
+    groups = name.count(".")
+    return f"{name.replace('.', ': {')}: ...{'}' * groups}"
 
 
 def lines(source: SourceValues, stronger: Sequence[SourceValues]) -> Iterator[str]:

@@ -38,22 +38,31 @@ def failing(world: World, session_id: str, **fields: Any) -> None:  # noqa: ANN4
     world.change_session(key(session_id), state="error", **fields)
 
 
+async def discover(h: Harness) -> None:
+    """Discover as the daemon does: workspaces, then the gateways of those that were found."""
+    targets = h.exporter.targets
+    for scope in targets.scopes:
+        await targets.run(scope)
+    for scope in targets.scopes:
+        await targets.run(scope)
+
+
 async def test_what_is_discovered_is_one_line_and_each_change_another() -> None:
     """What stays the same is not repeated, also where discovery fails for a while."""
     world = discovered_world()
     with capture_logs() as logs:
         async with Harness(world, targets=WHOLE_REGION) as h:
-            await h.discover_and_poll()
-            await h.discover_and_poll()
+            await discover(h)
+            await discover(h)
             fault = h.cloud.faults.add(INTERNAL_ERROR, action="ListWorkspaces")
-            await h.discover_and_poll()
+            await discover(h)
             h.cloud.faults.remove(fault)
             world.put_workspace(Workspace("w-2"))
             world.put_gateway(Gateway("w-2", "lc-2"))
-            await h.discover_and_poll()
+            await discover(h)
             world.remove_gateway(WORKSPACE, GATEWAY)
             world.put_gateway(Gateway(WORKSPACE, "lc-3"))
-            await h.discover_and_poll()
+            await discover(h)
     first, second, third = events(logs, "discovered")
     assert first == {"event": "discovered", "workspaces": 1, "gateways": 1}
     assert second["added"] == "gateway w-2/lc-2, workspace w-2"
@@ -66,10 +75,10 @@ async def test_many_new_gateways_are_no_long_line() -> None:
     world = discovered_world()
     with capture_logs() as logs:
         async with Harness(world, targets=WHOLE_REGION) as h:
-            await h.discover_and_poll()
+            await discover(h)
             for number in range(25):
                 world.put_gateway(Gateway(WORKSPACE, f"lc-new-{number:02}"))
-            await h.discover_and_poll()
+            await discover(h)
     added = events(logs, "discovered")[-1]["added"]
     assert added.endswith("gateway w-1/lc-new-09 and 15 more")
 

@@ -180,7 +180,7 @@ async def test_a_limit_on_threads_is_named(tmp_path: Path, command: str) -> None
     assert code == 1
     (line,) = process.stderr.read_text().splitlines()
     assert line.startswith("error: cannot start a thread: ")
-    for limit in ("TasksMax=", "--pids-limit", "ulimit -u"):
+    for limit in ("TasksMax=", "--pids-limit", "ulimit -u", "ulimit -v", "ulimit -s"):
         assert limit in line
 
 
@@ -217,6 +217,6 @@ async def test_a_daemon_needs_no_new_threads_to_go_on_and_to_end(tmp_path: Path)
             code, _ = await process.end()
     output = process.output.decode()
     assert code == 0
-    assert 'error="cannot start a thread: the limit on processes and threads' in output
+    assert 'error="cannot start a thread: a limit on threads or on memory' in output
     assert "Traceback" not in output
     assert "bug" not in output

@@ -161,6 +161,11 @@ def test_listen_addresses_are_read_and_written(written: str, address: ListenAddr
     assert str(address) == written
 
 
+def test_an_ipv4_address_written_as_ipv6_is_listened_on_as_ipv4() -> None:
+    """The kernel does not let a listener for IPv6 alone have it."""
+    assert str(listen.parse("[::ffff:127.0.0.1]:9825")) == "127.0.0.1:9825"
+
+
 @pytest.mark.parametrize(
     "written",
     ["", "9825", "host", "host:", "::1:9825", "[::g]:1", "h:65536", "http://h:1", "a b:1"],
