@@ -77,6 +77,7 @@ class OnTerminal:
         self.process = process
         self.screen = Screen()
         self._main = main
+        self._is_read = asyncio.Event()
         asyncio.get_running_loop().add_reader(main, self._read)
 
     def _read(self) -> None:
@@ -88,6 +89,7 @@ class OnTerminal:
             self.screen.feed(data.decode())
         else:
             asyncio.get_running_loop().remove_reader(self._main)
+            self._is_read.set()
 
     async def until(self, pattern: str) -> None:
         """Wait until something has been on the last line, or stands above it."""
@@ -101,7 +103,7 @@ class OnTerminal:
     async def wait(self) -> int:
         """Give the exit code, once all that was written is on the screen."""
         code = await asyncio.wait_for(self.process.wait(), 30)
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(self._is_read.wait(), 30)
         return code
 
 

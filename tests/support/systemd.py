@@ -1,5 +1,6 @@
 """The end of the notification socket that systemd has."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,12 @@ class Systemd:
             return self.listen().count(message) >= times
 
         await eventually(is_heard, seconds=30)
+
+    async def listens_for(self, seconds: int) -> None:
+        """Take what comes for so long, on simulated time; a full socket would refuse the next."""
+        for _ in range(seconds):
+            await asyncio.sleep(1)
+            self.listen()
 
 
 @contextmanager

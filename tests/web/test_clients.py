@@ -294,14 +294,16 @@ async def test_the_server_ends_whoever_is_connected() -> None:
     writer.close()
 
 
-async def dribble(address: Address) -> None:
-    """Send a request, a byte each second."""
+async def dribble(address: Address, begun: asyncio.Semaphore) -> None:
+    """Send a request, a byte each second; release `begun` at the first."""
     with contextlib.suppress(ConnectionError):
         _, writer = await asyncio.open_connection(address.host, address.port)
         try:
-            for byte in GET * 10:
+            for number, byte in enumerate(GET * 10):
                 writer.write(bytes([byte]))
                 await writer.drain()
+                if number == 0:
+                    begun.release()
                 await asyncio.sleep(1)
         finally:
             writer.close()
@@ -323,8 +325,10 @@ async def test_a_thousand_clients_are_not_in_the_way_of_a_scrape() -> None:
     async with Harness(busy_world()) as h:
         await h.poll()
         async with served(site=h.exporter.web) as address, idle(address, 1000):
-            dribblers = [asyncio.create_task(dribble(address)) for _ in range(200)]
-            await asyncio.sleep(1)
+            begun = asyncio.Semaphore(0)
+            dribblers = [asyncio.create_task(dribble(address, begun)) for _ in range(200)]
+            for _ in dribblers:
+                await begun.acquire()
             seconds = []
             for _ in range(20):
                 start = time.perf_counter()
