@@ -271,7 +271,7 @@ class OddAnswers(RuleBasedStateMachine):
 def test_odd_answers_and_restarts_count_nothing_wrongly() -> None:
     """In short lives of any order."""
     run_state_machine_as_test(
-        OddAnswers, settings=settings(max_examples=60, stateful_step_count=30)
+        OddAnswers, settings=settings(max_examples=40, stateful_step_count=30)
     )
 
 

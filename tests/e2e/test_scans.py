@@ -199,8 +199,7 @@ async def test_a_create_time_that_is_told_late_costs_nothing(order: HistoryOrder
     assert last.value("livy_sessions_ended_total", state="unknown") == 0
 
 
-@pytest.mark.parametrize("rows", [3, 950])
-@pytest.mark.parametrize("state", ["dead", "killed", "success"])
+@pytest.mark.parametrize(("state", "rows"), [("dead", 3), ("killed", 3), ("success", 950)])
 async def test_a_session_in_an_unknown_state_with_an_end_time_has_ended(
     state: str, rows: int
 ) -> None:

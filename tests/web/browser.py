@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from playwright.async_api import Browser, Page, async_playwright
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
 
 _FLAGS = (
     "--no-sandbox",
@@ -30,7 +31,7 @@ Scheme = Literal["light", "dark"]
 class Visit:
     """An open page, and what the browser had to say about it."""
 
-    page: Page
+    page: "Page"
     complaints: list[str] = field(default_factory=list)
 
     async def violations(self) -> list[str]:
@@ -51,8 +52,10 @@ class Visit:
 
 
 @asynccontextmanager
-async def chromium(path: Path) -> AsyncIterator[Browser]:
+async def chromium(path: Path) -> AsyncIterator["Browser"]:
     """Run the browser inside the block, with a HOME of its own to write into."""
+    from playwright.async_api import async_playwright  # noqa: PLC0415  0.2 s, for few tests
+
     with TemporaryDirectory(ignore_cleanup_errors=True) as home:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
@@ -66,7 +69,7 @@ async def chromium(path: Path) -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def visit(
-    browser: Browser, url: str, *, width: int = 1280, scheme: Scheme = "light"
+    browser: "Browser", url: str, *, width: int = 1280, scheme: Scheme = "light"
 ) -> AsyncIterator[Visit]:
     """Open a page in a fresh profile."""
     page = await browser.new_page(

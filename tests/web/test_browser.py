@@ -4,9 +4,9 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import Browser
 
 from exporter.demo import Cluster, Fleet, Gateway, Workspace, World, faults, serve
 from exporter.web.status.view import StatusView
@@ -15,6 +15,9 @@ from tests.support.worlds import busy_world, empty_world, session
 from tests.web.browser import Scheme, Visit, chromium, visit
 from tests.web.first_scans import first_scan
 from tests.web.status_pages import app_of, view_of
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -33,7 +36,7 @@ HOSTILE = (
 
 
 @pytest.fixture
-async def browser(real_tool: Callable[[str], Path]) -> AsyncIterator[Browser]:
+async def browser(real_tool: Callable[[str], Path]) -> AsyncIterator["Browser"]:
     """Run a browser for a test."""
     async with chromium(real_tool("chromium")) as found:
         yield found
@@ -41,7 +44,7 @@ async def browser(real_tool: Callable[[str], Path]) -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def shown(
-    browser: Browser, view: StatusView, name: str, *, width: int = 1280, scheme: Scheme = "light"
+    browser: "Browser", view: StatusView, name: str, *, width: int = 1280, scheme: Scheme = "light"
 ) -> AsyncIterator[Visit]:
     """Serve a view, open its page, and keep a picture where one is wanted."""
     async with (
@@ -155,7 +158,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
-async def test_everybody_can_read_the_page(browser: Browser, name: str) -> None:
+async def test_everybody_can_read_the_page(browser: "Browser", name: str) -> None:
     """On a desk and on a phone, by day and by night: nothing serious for axe, nothing cut off."""
     view = await VIEWS[name]()
     found: list[object] = []
@@ -169,7 +172,7 @@ async def test_everybody_can_read_the_page(browser: Browser, name: str) -> None:
     assert found == []
 
 
-async def test_hostile_names_are_only_names(browser: Browser) -> None:
+async def test_hostile_names_are_only_names(browser: "Browser") -> None:
     """They stand there letter by letter, run nothing, lead nowhere and turn nothing around."""
     async with shown(browser, await hostile_view(), "hostile") as visited:
         page = visited.page
@@ -182,7 +185,7 @@ async def test_hostile_names_are_only_names(browser: Browser) -> None:
         assert visited.complaints == []
 
 
-async def test_the_keyboard_reaches_every_link(browser: Browser) -> None:
+async def test_the_keyboard_reaches_every_link(browser: "Browser") -> None:
     """Pause comes first; each press of Tab is one link further, and shows where it is."""
     async with shown(browser, await failing_view(), "keyboard") as visited:
         page = visited.page
@@ -201,7 +204,7 @@ async def test_the_keyboard_reaches_every_link(browser: Browser) -> None:
     assert seen[-1][0] == "Ready?"
 
 
-async def test_a_dashboard_links_to_a_session(browser: Browser) -> None:
+async def test_a_dashboard_links_to_a_session(browser: "Browser") -> None:
     """`#session-<id>` brings the row of that session into view, and marks it."""
     world = busy_world()
     for number in range(100):
@@ -220,7 +223,7 @@ async def test_a_dashboard_links_to_a_session(browser: Browser) -> None:
         assert 0 <= box["y"] < 900
 
 
-async def test_the_page_refreshes_itself(browser: Browser) -> None:
+async def test_the_page_refreshes_itself(browser: "Browser") -> None:
     """After the time that was asked for it is another one; at an anchor it owns up to waiting."""
     async with Harness(busy_world()) as h:
         await h.poll()
