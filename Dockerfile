@@ -1,7 +1,11 @@
 # Two stages: the first builds, the second is shipped and has no tool that builds or installs.
 #   docker build -t emr-serverless-spark-exporter .
 #   docker run --read-only --cap-drop=ALL -p 127.0.0.1:9825:9825 emr-serverless-spark-exporter demo
-FROM docker.io/library/python:3.13-slim-bookworm AS build
+
+# What both stages stand on. Not an ARG: Dependabot updates no digest of one.
+FROM docker.io/library/python:3.13-slim-bookworm AS base
+
+FROM base AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
@@ -23,7 +27,7 @@ RUN sed -i "s/^__revision__ = \"\"/__revision__ = \"$REVISION\"/" exporter/__ini
  && pip --python /opt/exporter install -q --root /installed --no-deps --no-index /wheel/*.whl
 
 
-FROM docker.io/library/python:3.13-slim-bookworm
+FROM base
 
 # glibc keeps what is free for each thread and in ever larger pieces; this gives it back.
 ENV PATH=/opt/exporter/bin:/usr/local/bin:/usr/bin:/bin \
@@ -58,6 +62,5 @@ ARG VERSION="" REVISION=""
 LABEL org.opencontainers.image.title="emr-serverless-spark-exporter" \
       org.opencontainers.image.description="Prometheus exporter for Spark sessions on Alibaba Cloud EMR Serverless" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim-bookworm" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"

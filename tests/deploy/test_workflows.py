@@ -57,8 +57,30 @@ def scripts() -> list[str]:
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_the_workflows_fit_their_schema(schema: str) -> None:
     """Every key is one that GitHub knows, and every job has a timeout."""
+    check_schema(schema, *PATHS)
+
+
+def test_whatever_is_pinned_is_kept_up_to_date() -> None:
+    """Dependabot looks after images and actions; each folder that it is told of has such files."""
+    path = ROOT / ".github" / "dependabot.yml"
+    check_schema("vendor.dependabot", path)
+    updates = yaml.safe_load(path.read_text(encoding="utf-8"))["updates"]
+    files = {
+        "docker": "Dockerfile",
+        "docker-compose": "compose.yml",
+        "github-actions": ".github/workflows",
+        "pip": "pyproject.toml",
+    }
+    assert {update["package-ecosystem"] for update in updates} == files.keys()
+    for update in updates:
+        folder = ROOT / update["directory"].removeprefix("/")
+        assert (folder / files[update["package-ecosystem"]]).exists()
+
+
+def check_schema(schema: str, *paths: Path) -> None:
+    """Hold files against one of the schemas that the linter has with it."""
     linter = Path(sys.executable).parent / "check-jsonschema"
-    command = [str(linter), f"--builtin-schema={schema}", *map(str, PATHS)]
+    command = [str(linter), f"--builtin-schema={schema}", *map(str, paths)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
