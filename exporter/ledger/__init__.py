@@ -7,7 +7,7 @@
         counting   what a change of a row adds to which counter: pure
         session_table   the rows of a gateway's sessions, in the file
       clusters     one workspace: which states its session clusters entered
-      inventory    how much the last listing of each thing held; which gateways are new
+      listing_sizes   how many things the last listing of each held; which gateways are new
     store          one database, one writer: a transaction changes rows and counters together
       counters     actual and published values
       release_gate which series are held until Prometheus has seen them

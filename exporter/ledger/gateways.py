@@ -27,7 +27,7 @@ from exporter.model import UNKNOWN_STATE, LivySession
 SessionKey = tuple[str, int | None]
 """Id and create time of a session, the time `None` where it is not known."""
 
-_FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
+FIND_GATEWAY = """SELECT gateway_id, contacted, dropped_ms FROM gateway
     WHERE workspace_id = ? AND livy_compute_id = ?"""
 _INSERT = "INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)"
 _SET_CONTACTED = "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?"
@@ -65,10 +65,10 @@ class GatewayLedger:
     @classmethod
     def entered(cls, transaction: Transaction, key: GatewayKey) -> Self:
         """Return a gateway, which is entered in the file if it is new."""
-        found = transaction.db.execute(_FIND, key).fetchone()
+        found = transaction.db.execute(FIND_GATEWAY, key).fetchone()
         if found is None:
             transaction.db.execute(_INSERT, key)
-            found = transaction.db.execute(_FIND, key).fetchone()
+            found = transaction.db.execute(FIND_GATEWAY, key).fetchone()
         gateway_id, contacted, dropped_ms = found
         return cls(transaction, key, gateway_id, has_contact=bool(contacted), dropped_ms=dropped_ms)
 

@@ -192,7 +192,7 @@ class GatewayScan:
         that found nothing and is not `is_confirmed` concludes nothing yet. Raises `LedgerError`.
         """
         if not self._is_whole:
-            raise LedgerError("a part of the scan could not be written: it must begin anew")
+            raise LedgerError("a part of the scan could not be written: it must begin again")
         if not is_confirmed:
             self._empty_at[self._listing] = self._store.clock.now()
             return

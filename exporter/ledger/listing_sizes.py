@@ -41,8 +41,7 @@ def listed_count(db: sqlite3.Connection, work: Target | Scope) -> int:
 
 def record_workspaces(transaction: Transaction, scope: Scope, count: int) -> None:
     """Record how many workspaces a complete list of an account and region holds."""
-    values = (scope.account, scope.region_id, count)
-    transaction.db.execute(_SET_WORKSPACES, values)
+    transaction.db.execute(_SET_WORKSPACES, (scope.account, scope.region_id, count))
 
 
 def record_gateways(

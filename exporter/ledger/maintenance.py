@@ -13,12 +13,11 @@ from exporter.errors import LedgerError
 from exporter.ledger.counters import delete_counters, read_counters
 from exporter.ledger.counting import GatewayKey
 from exporter.ledger.file import LedgerFile, check_health, check_owner, is_up_to_date, translated
+from exporter.ledger.gateways import FIND_GATEWAY
 from exporter.ledger.reconcile import GatewayRecord
 from exporter.ledger.schema import APPLICATION_ID
 from exporter.ledger.session_table import SessionTable
 
-_FIND = """SELECT gateway_id, contacted, dropped_ms FROM gateway
-    WHERE workspace_id = ? AND livy_compute_id = ?"""
 _FIND_COUNTED = """SELECT gateway_id, workspace_id FROM gateway WHERE livy_compute_id = ?
     AND (contacted OR gateway_id IN (SELECT gateway_id FROM session))"""
 _RESET = "UPDATE gateway SET contacted = 0, dropped_ms = NULL WHERE gateway_id = ?"
@@ -38,7 +37,7 @@ def read_gateway(path: Path, gateway: GatewayKey) -> GatewayRecord:
                 f"{path} was written by an older version of this exporter",
                 advice="use that version, or start the daemon of this one first",
             )
-        found = db.execute(_FIND, gateway).fetchone()
+        found = db.execute(FIND_GATEWAY, gateway).fetchone()
         if found is None:
             return GatewayRecord(gateway)
         gateway_id, contacted, dropped_ms = found

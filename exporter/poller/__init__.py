@@ -3,6 +3,7 @@
 schedule         the timetable on APScheduler: polls, discoveries, verifications, a tick
 target_registry  which targets and scopes there are now, by the inventory of the sources
 polling          one poll, from its start to the published snapshot
+discovered       the log of what is polled, and of each change of it
 boundary         what goes wrong in a poll or a discovery becomes a failure with a reason
 ledger_samples   the ledger's totals as samples
 health           whether polling goes on, and whether it does its work: pure

@@ -80,7 +80,7 @@ def test_a_new_start_in_the_same_state_is_one_entry(ledger: Ledger) -> None:
     assert entries(ledger) == {"running": 1}
 
 
-def test_a_start_time_that_is_missing_says_nothing(ledger: Ledger) -> None:
+def test_a_missing_start_time_is_no_new_start(ledger: Ledger) -> None:
     """A start time that is not told for a while, or that comes late, is no start."""
     seen(ledger, cluster("a"))
     seen(ledger, cluster("a", started=1))
@@ -89,7 +89,9 @@ def test_a_start_time_that_is_missing_says_nothing(ledger: Ledger) -> None:
     assert entries(ledger) == {"stopped": 1}
 
 
-def test_who_was_not_listed_for_a_while_enters_nothing(ledger: Ledger, clock: ManualClock) -> None:
+def test_a_cluster_that_was_missing_for_a_while_enters_no_state(
+    ledger: Ledger, clock: ManualClock
+) -> None:
     """A listing that is falsely empty for a while is no event."""
     seen(ledger)
     clock.advance(30)
@@ -140,7 +142,7 @@ def test_entries_are_by_kind_and_queue_and_exist_at_zero(ledger: Ledger) -> None
     }
 
 
-def test_workspaces_are_met_one_by_one(ledger: Ledger) -> None:
+def test_each_workspace_has_a_first_contact_of_its_own(ledger: Ledger) -> None:
     """The first contact with another workspace is its own."""
     ledger.record_session_clusters("w-2", [cluster("a", "error")])
     assert entries(ledger) == {}

@@ -66,7 +66,7 @@ def sums(rows: list[SessionRow]) -> list[SessionSum]:
         return [*sessions.sums()]
 
 
-def test_sums_beyond_what_sqlite_can_hold() -> None:
+def test_sums_beyond_64_bits_are_exact() -> None:
     """Many of the highest figures add up exactly, though they pass 2^63."""
     most = 10**18
     rows = [row(serial, nano_cu_hours=most, latest_nano_cu_hours=1) for serial in range(20)]
@@ -241,6 +241,6 @@ def test_each_end_is_counted_by_its_state() -> None:
     assert nonzero(values(ledger, catalog.LIVY_SESSIONS_STARTED)) == {"q": 3}
 
 
-def test_a_row_says_what_it_overcounts() -> None:
+def test_a_row_has_what_it_overcounts() -> None:
     """The overcounted part of a row is its highest less its latest."""
     assert row(nano_cu_hours=10, latest_nano_cu_hours=4).overcounted == 6

@@ -78,7 +78,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_what_is_created_is_for_its_user_alone(path: Path) -> None:
+def test_created_files_are_readable_by_their_user_alone(path: Path) -> None:
     """The ledger, its journal, its lock and its copies hold names of users."""
     made = opened(path)
     listed(made, record(cu=6))

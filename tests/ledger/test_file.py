@@ -158,7 +158,7 @@ def test_a_file_of_a_newer_version_is_refused(path: Path) -> None:
     )
 
 
-def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     """A folder that does not exist is named as the trouble."""
     path = tmp_path / "missing" / "ledger.db"
     assert refusal(path) == (
@@ -168,7 +168,7 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_in_place_of_the_file_is_said(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
     """A path that is a folder is refused in words."""
     assert refusal(tmp_path) == (
         f"the ledger {tmp_path} cannot be used: unable to open database file;"
@@ -196,7 +196,7 @@ def foreign(memory_disk: Path) -> Iterator[Path]:
     memory_disk.chmod(0o700)
 
 
-def test_a_folder_that_cannot_be_written_is_said(foreign: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(foreign: Path) -> None:
     """A user who may not write the folder is told so."""
     said = refusal_of_nobody(foreign / "ledger.db")
     assert said == (
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written_is_said(foreign: Path) -> None:
     )
 
 
-def test_a_file_that_cannot_be_written_is_said(foreign: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported(foreign: Path) -> None:
     """A user who may write the folder but not the file is told so."""
     opened(foreign / "ledger.db").close()
     (foreign / "ledger.db").chmod(0o644)
@@ -219,7 +219,7 @@ def test_a_file_that_cannot_be_written_is_said(foreign: Path) -> None:
     )
 
 
-def test_a_file_system_without_locks_is_said(
+def test_a_file_system_without_locks_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the system cannot lock a file, nothing is counted on luck."""
@@ -253,7 +253,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_is_said_at_the_start(full_disk: Path) -> None:
+def test_a_full_disk_is_reported_at_the_start(full_disk: Path) -> None:
     """On a full disk the daemon does not start, and says what to do."""
     said = refusal(full_disk / "ledger.db")
     assert said.startswith(f"the ledger {full_disk}/ledger.db cannot be used: ")

@@ -93,7 +93,7 @@ def test_a_partial_scan_never_concludes_that_something_is_gone() -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 0
 
 
-def test_who_vanishes_while_open_ends_unknown() -> None:
+def test_an_open_session_that_vanishes_ends_as_unknown() -> None:
     """A session that a complete listing lacks ends as unknown, unless its end was seen."""
     ledger = memory()
     listed(ledger, record("a", 5), record("b", 5, state="error"))
@@ -137,7 +137,7 @@ def test_an_unreadable_record_does_not_leave() -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 1
 
 
-def test_a_session_is_remembered_for_as_long_as_it_is_said() -> None:
+def test_a_session_is_remembered_for_as_long_as_configured() -> None:
     """The row of a session that left is dropped after `forget_after`; its usage stays."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
@@ -153,7 +153,7 @@ def test_a_session_is_remembered_for_as_long_as_it_is_said() -> None:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_who_comes_back_after_being_forgotten_adds_nothing(tmp_path: Path, restarts: bool) -> None:  # noqa: FBT001
+def test_a_forgotten_session_that_comes_back_adds_nothing(tmp_path: Path, restarts: bool) -> None:  # noqa: FBT001
     """A forgotten session is readmitted as counted; what it uses from then on counts."""
     clock = ManualClock()
     path = tmp_path / "ledger.db"
@@ -175,7 +175,7 @@ def test_who_comes_back_after_being_forgotten_adds_nothing(tmp_path: Path, resta
     assert values(ledger) == {"q": 14}
 
 
-def test_who_is_readmitted_has_ended_before() -> None:
+def test_a_readmitted_session_counts_no_second_end() -> None:
     """A session that left ended as unknown; when it comes back its end is not counted again."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
@@ -224,7 +224,7 @@ def test_a_create_time_far_ahead_does_not_end_the_counting() -> None:
     assert values(ledger, catalog.SESSIONS_READMITTED) == {"lc-1": 1}
 
 
-def test_who_comes_back_without_a_create_time_is_not_counted_twice() -> None:
+def test_a_session_that_comes_back_without_a_create_time_is_not_counted_twice() -> None:
     """A forgotten session is known by its id; a new one without a create time counts."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
@@ -293,7 +293,7 @@ def born(ledger: Ledger) -> None:
     ledger.record_gateways(GATEWAY[0], [Gateway(GATEWAY[1], queue="own")])
 
 
-def test_a_gateway_that_is_born_meanwhile_starts_at_zero() -> None:
+def test_a_gateway_created_meanwhile_starts_at_zero() -> None:
     """All that a gateway lists that an earlier discovery lacked is an increase."""
     ledger = memory(hold=90)
     ledger.record_gateways("w-1", [])
@@ -304,7 +304,7 @@ def test_a_gateway_that_is_born_meanwhile_starts_at_zero() -> None:
     assert shown(ledger) == {"q": 0}
 
 
-def test_the_gateways_of_a_first_discovery_have_a_past() -> None:
+def test_the_gateways_of_a_first_discovery_start_with_what_they_list() -> None:
     """A gateway that the first discovery found starts with what it lists, also when seen again."""
     ledger = memory(hold=90)
     for _ in range(2):
@@ -314,7 +314,7 @@ def test_the_gateways_of_a_first_discovery_have_a_past() -> None:
     assert shown(ledger) == {"q": 5}
 
 
-def test_a_gateway_that_was_forgotten_but_is_not_gone_has_a_past(tmp_path: Path) -> None:
+def test_a_forgotten_gateway_that_is_still_listed_starts_with_what_it_lists(tmp_path: Path) -> None:
     """What it used before is no increase: it starts anew with what it lists."""
     path = tmp_path / "ledger.db"
     for hold in (0.0, 90.0):

@@ -123,7 +123,7 @@ def test_any_reader_counts_where_prometheus_was_never_seen(
     assert shown(ledger) == {"q": 8}
 
 
-def test_the_first_scrape_of_prometheus_starts_the_holds_anew(
+def test_the_first_scrape_of_prometheus_restarts_the_holds(
     ledger: Ledger, clock: ManualClock
 ) -> None:
     """What another reader saw before Prometheus came is no reason to release before it saw it."""

@@ -98,7 +98,7 @@ async def test_a_disk_that_fills_up_loses_nothing(world: World, small_disk: Path
         await assert_same_after_restart(harness)
 
 
-async def test_a_file_that_is_removed_is_not_written_into_the_void(
+async def test_a_removed_file_is_noticed_before_the_next_write(
     world: World, tmp_path: Path
 ) -> None:
     """Without its file nothing is counted until the file is back; then all is counted."""
@@ -193,7 +193,7 @@ def test_a_commit_that_is_done_but_seems_to_have_failed_is_counted_once(
     ledger.close()
 
 
-def test_a_ledger_that_is_closed_says_so(tmp_path: Path) -> None:
+def test_a_closed_ledger_is_an_error(tmp_path: Path) -> None:
     """After the end nothing is written, and a second close does no harm."""
     ledger = opened(tmp_path / "ledger.db")
     ledger.close()

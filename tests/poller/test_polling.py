@@ -87,13 +87,13 @@ def raising(error: BaseException) -> Callable[[Progress], Awaitable[None]]:
     return script
 
 
-async def test_before_the_first_poll_nothing_is_claimed() -> None:
+async def test_before_the_first_poll_a_target_is_neither_up_nor_down() -> None:
     """An announced target is neither up nor down."""
     async with bench() as b:
         assert b.board.current.targets[TARGET] == TargetView(TARGET, stale_after=300)
 
 
-async def test_a_good_poll_says_when_it_was() -> None:
+async def test_a_successful_poll_publishes_its_time() -> None:
     """Up, with gauges and the time of the end; the duration counts from the start."""
 
     async def scan(_: Progress) -> None:
@@ -183,7 +183,7 @@ async def test_a_poll_can_be_cancelled() -> None:
         assert b.board.current.targets[TARGET].up is None
 
 
-async def test_gauges_are_good_though_the_ledger_is_not() -> None:
+async def test_gauges_are_published_though_the_ledger_fails() -> None:
     """What could not be counted makes the poll fail, with the gauges of now."""
     async with bench() as b:
         error = LedgerError("the disk is full", kind=LedgerFailure.FULL)
@@ -209,7 +209,7 @@ async def test_every_error_has_its_own_reason(kind: type[PollError]) -> None:
     [(300, 30, 0, 300), (60, 30, 0, 90), (60, 10, 45, 90), (60, 10, 5, 60)],
     ids=["the setting", "three intervals", "two polls", "the setting again"],
 )
-def test_the_longest_of_three_decides_what_is_stale(
+def test_gauges_are_stale_after_the_longest_of_three_times(
     stale_after: float, interval: float, duration: float, expected: float
 ) -> None:
     """Gauges stay for the setting, three intervals, or twice the last poll's duration."""

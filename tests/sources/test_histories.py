@@ -173,14 +173,14 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_a_poll_says_what_a_full_scan_would() -> None:
+def test_incremental_poll_equals_full_scan() -> None:
     """In all orders, whatever happens."""
     run_state_machine_as_test(Histories, settings=settings(max_examples=12, stateful_step_count=10))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_a_poll_says_what_a_full_scan_would_for_long() -> None:
+def test_incremental_poll_equals_full_scan_for_long() -> None:
     """The same, for minutes."""
     run_state_machine_as_test(
         Histories, settings=settings(max_examples=500, stateful_step_count=40)
@@ -216,7 +216,7 @@ async def test_rolling_retention_never_causes_a_full_scan(
 
 
 @pytest.mark.parametrize("order", ORDERED)
-async def test_the_order_may_change_in_the_middle_of_life(order: HistoryOrder) -> None:
+async def test_the_order_of_the_listing_may_change(order: HistoryOrder) -> None:
     """It is noticed in the very next poll, which is a full scan then."""
     other = ORDERED[1 - ORDERED.index(order)]
     long = Long(order, 590, is_open=lambda number: number in {3, 103})
@@ -315,7 +315,7 @@ class FullOnce(sqlite3.Connection):
         return super().executemany(sql, parameters)
 
 
-async def test_a_scan_of_which_something_was_not_counted_begins_anew() -> None:
+async def test_a_scan_that_the_ledger_could_not_count_begins_again() -> None:
     """The disk was full for a moment, and then the service fell silent: nothing is left out."""
     connect = partial(sqlite3.connect, factory=FullOnce)
     long = Long(HistoryOrder.NEWEST_FIRST, 2990, connect=connect)
@@ -328,7 +328,7 @@ async def test_a_scan_of_which_something_was_not_counted_begins_anew() -> None:
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 
 
-async def test_a_service_that_does_not_show_all_of_its_history() -> None:
+async def test_a_truncated_history_is_counted_as_far_as_it_is_shown() -> None:
     """After three scans to the same depth, what can be read counts; the rest is unknown."""
     long = Long(
         HistoryOrder.NEWEST_FIRST,
@@ -373,7 +373,7 @@ async def test_rows_without_anything_in_them_are_rows(past_end: PastEnd) -> None
     assert long.totals() == Model().read(readable, 0.0).totals()
 
 
-async def test_a_history_that_is_not_shown_to_its_end_is_told_once() -> None:
+async def test_a_truncated_history_is_logged_once() -> None:
     """With what to do; and again only after it could be read completely."""
     long = Long(HistoryOrder.NEWEST_FIRST, 500)
     cut_off = Behaviour(reachable_rows=200)

@@ -14,7 +14,7 @@ def session(number: int, used: int = 0) -> LivySession:
     return LivySession(f"livy-{number}", "running", created_ms=number, usage=Usage(used))
 
 
-def test_only_what_changed_is_made_anew() -> None:
+def test_only_changed_samples_are_built_again() -> None:
     """An equal record is no change; the order is that of now."""
     kept = livy_sessions.sample_cache(GATEWAY)
     first = list(kept.samples_of({"a": session(1), "b": session(2)}))
@@ -24,7 +24,7 @@ def test_only_what_changed_is_made_anew() -> None:
     assert second[1][catalog.LIVY_SESSION_CU_HOURS][0].value == 5e-9
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_the_samples_of_a_session_that_is_gone_are_dropped() -> None:
     """A session that comes back is made anew: nothing piles up."""
     made: list[int] = []
 

@@ -129,7 +129,7 @@ def test_a_figure_that_is_missing_is_not_zero() -> None:
     assert catalog.LIVY_SESSION_MB_SECONDS not in known
 
 
-def test_an_ended_session_has_series_only_while_its_end_is_news() -> None:
+def test_an_ended_session_has_series_only_for_a_while() -> None:
     """Live ones always."""
     found = sessions(
         LivySession("live", "running"),
@@ -140,7 +140,7 @@ def test_an_ended_session_has_series_only_while_its_end_is_news() -> None:
     assert sorted(with_series(found)) == ["live", "news"]
 
 
-def test_who_keeps_its_series_where_there_are_too_many() -> None:
+def test_which_sessions_keep_their_series_beyond_the_limit() -> None:
     """Failed ones, then live ones by newest, then ended ones; equals by id."""
     found = [
         LivySession("ended", "terminated", created_ms=9),
@@ -170,7 +170,7 @@ def test_of_one_id_the_newest_session_is_shown(turned: bool) -> None:  # noqa: F
     assert with_series(samples) == []
 
 
-def test_an_empty_gateway_says_only_that_nothing_is_left_out() -> None:
+def test_an_empty_gateway_has_only_the_number_of_sessions_without_series() -> None:
     """No queue, no state."""
     assert set(sessions()) == {catalog.SESSIONS_WITHOUT_SERIES}
 
@@ -187,7 +187,9 @@ def test_an_empty_gateway_says_only_that_nothing_is_left_out() -> None:
         ([5, 1, 2], []),
     ],
 )
-def test_nothing_after_something_must_be_said_twice(counts: list[int], refused: list[int]) -> None:
+def test_an_empty_listing_after_one_with_sessions_must_be_repeated(
+    counts: list[int], refused: list[int]
+) -> None:
     """The first empty listing after one that was not is refused, the second is believed."""
     guard = DisappearanceGuard(lambda: 0)
     assert verdicts(guard, counts)[0] == refused

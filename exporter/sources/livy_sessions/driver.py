@@ -49,6 +49,11 @@ class Run(Generic[ScanT]):
     began_at: float
     error: LedgerError | None = None
 
+    @property
+    def is_worth_resuming(self) -> bool:
+        """Whether it has read more than a few pages, has some left, and is counted so far."""
+        return self.error is None and self.scan.is_long and self.scan.next_page() is not None
+
 
 class Driver:
     """Reads the pages that the scans of one gateway ask for, and records what they report."""

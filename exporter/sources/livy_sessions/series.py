@@ -1,14 +1,17 @@
-"""The gauges of a gateway's sessions: pure functions."""
+"""The gauges of a gateway's sessions."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from exporter import catalog
+from exporter.errors import LedgerError
 from exporter.ledger import GatewayKey
 from exporter.model import LIVY_SESSION_STATES, NANO, LivySession
 from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet, groups_of
+from exporter.sources.listing import PollResult
 from exporter.sources.livy_sessions.history import History
 from exporter.sources.sample_cache import SampleCache
 
@@ -32,15 +35,24 @@ class Gauges:
         self._max_sessions = max_sessions
         self._cache = sample_cache(gateway)
 
-    @property
-    def records(self) -> Records:
-        """The sessions that have series of their own."""
-        return Records(sessions=self._cache.shown)
-
-    def of(
-        self, history: History, recently_ended: Collection[str], *, is_truncated: bool
-    ) -> Samples:
+    async def publish(
+        self,
+        history: History,
+        recently_ended: Collection[str],
+        error: LedgerError | None,
+        *,
+        is_truncated: bool = False,
+    ) -> PollResult:
         """Return the gauges of a history, of which the end may not be shown."""
+        gauges = await asyncio.to_thread(self._of, history, recently_ended, is_truncated)
+        return PollResult(gauges, error, Records(sessions=self._cache.shown))
+
+    def _of(
+        self,
+        history: History,
+        recently_ended: Collection[str],
+        is_truncated: bool,  # noqa: FBT001
+    ) -> Samples:
         more = SampleSet()
         more.add(catalog.HISTORY_TRUNCATED, self._gateway, float(is_truncated))
         counts = {} if is_truncated else history.counts()

@@ -7,7 +7,7 @@ from functools import partial
 
 from exporter.api import PAGE_SIZE, Client
 from exporter.clock import Clock
-from exporter.errors import IncompleteError, LedgerError
+from exporter.errors import IncompleteError
 from exporter.ledger import Ledger
 from exporter.model import Target
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress
@@ -124,14 +124,16 @@ class LivySessions:
         await self._guard.check(len(history))
         if run.error is None:
             self._history = history
-        return await self._publish(history, run.error)
+        return await self._gauges.publish(history, self._driver.recently_ended, run.error)
 
     async def _read_all(self, progress: Progress) -> PollResult:
         """Read the whole history, or the rest of it where the last full scan has failed.
 
         What was read before a pause counts, but it is too old to be published.
         """
-        resumed = self._resumable()
+        resumed = self._full_scan
+        if resumed is None or not resumed.is_worth_resuming or self._driver.pause > RESUME_SECONDS:
+            resumed = None
         run = resumed or self._begin_full_scan()
         is_truncated = await self._scan_fully(run, progress)
         history = await asyncio.to_thread(run.scan.result)
@@ -142,14 +144,9 @@ class LivySessions:
                 return await self._read_news(history, progress)
         if resumed:
             return await self._read_all(progress)
-        return await self._publish(history, run.error, is_truncated=is_truncated)
-
-    def _resumable(self) -> Run[FullScan] | None:
-        """Return the full scan that failed, if it is worth to go on with it."""
-        run = self._full_scan
-        if run is None or run.error is not None or self._driver.pause > RESUME_SECONDS:
-            return None
-        return run if run.scan.is_long and run.scan.next_page() is not None else None
+        return await self._gauges.publish(
+            history, self._driver.recently_ended, run.error, is_truncated=is_truncated
+        )
 
     def _begin_full_scan(self) -> Run[FullScan]:
         if self._verification is not None:
@@ -175,10 +172,3 @@ class LivySessions:
         is_complete = not (is_truncated or run.scan.is_blurred)
         await self._driver.finish(run, is_complete=is_complete, is_confirmed=is_confirmed)
         return is_truncated
-
-    async def _publish(
-        self, history: History, error: LedgerError | None, *, is_truncated: bool = False
-    ) -> PollResult:
-        gauges = partial(self._gauges.of, history, self._driver.recently_ended)
-        samples = await asyncio.to_thread(gauges, is_truncated=is_truncated)
-        return PollResult(samples, error, self._gauges.records)
