@@ -7,8 +7,8 @@ environment variable, and the schema reads numbers and truth values from the tex
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Never
@@ -25,10 +25,9 @@ _MAX_DEPTH = 20
 _MAX_VALUES = 50_000
 """Aliases can make many values of a small file."""
 
-_TAG = "tag:yaml.org,2002:"
-_PLAIN = ("null", "bool", "int", "float", "timestamp", "str", "value", "map", "seq")
-"""What PyYAML takes a value without a tag for."""
-
+_NULL, _MERGE, _TEXT, _LIST, _MAPPING = (
+    f"tag:yaml.org,2002:{kind}" for kind in ("null", "merge", "str", "seq", "map")
+)
 _ADVICE = {
     "found character '\\t'": "a tab; indent with spaces",
     "expected <block end>": "not indented as the lines above",
@@ -44,16 +43,17 @@ class Document:
 
     path: Path
     value: Any
-    """Dictionaries, lists and texts; `None` for a key without value."""
+    """Dictionaries, lists and texts. A key without value is left out."""
 
-    lines: Mapping[Steps, int]
-    """The line of every key and list item."""
+    root: yaml.Node | None
 
     def place(self, steps: Steps) -> str:
         """Return file and line of a value, or of what encloses it."""
-        while steps not in self.lines:
-            steps = steps[:-1]
-        return f"{self.path}, line {self.lines[steps]}"
+        node, line = self.root, 1
+        for step in steps:
+            mark, node = _below(node, step)
+            line = mark.start_mark.line + 1 if mark else line
+        return f"{self.path}, line {line}"
 
 
 def read_yaml(path: Path, setting: str) -> Document:
@@ -62,13 +62,13 @@ def read_yaml(path: Path, setting: str) -> Document:
     Raises `UsageError` with one line that names file, line and what to do.
     """
     text = _text(path, setting)
-    reading = _Reading()
     try:
-        root = yaml.compose(text, _Loader)
-        value = None if root is None else reading.value(root, ())
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        value = None if root is None else loader.construct_document(root)
     except yaml.YAMLError as error:
         raise UsageError(f"{path}{_place(error, text)}: {_what(error)}") from None
-    return Document(path, value, reading.lines)
+    return Document(path, value, root)
 
 
 def read_json(text: str) -> Any:  # noqa: ANN401 - whatever the text holds
@@ -100,27 +100,51 @@ def printable(text: str) -> str:
     return text if text.isprintable() and text else repr(text)
 
 
-class _Loader(yaml.SafeLoader):
-    """Composes nodes, and refuses what would be lost or changed when they become values."""
+def _refuse_tag(_loader: yaml.SafeLoader, node: yaml.Node) -> Never:
+    _refuse(node, "tags are not supported; put a text that begins with ! in quotes")
 
-    _depth = 0
-    _count = 0
+
+class _Loader(yaml.SafeLoader):
+    """Leaves scalars as they are written, and refuses what would be lost or changed."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's
+        first: [(tag, regexp) for tag, regexp in resolvers if tag in {_NULL, _MERGE}]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    yaml_constructors = {  # noqa: RUF012 - PyYAML's
+        **{tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (_NULL, _TEXT, _LIST, _MAPPING)},
+        None: _refuse_tag,
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._count = 0
+        self._counts: dict[yaml.Node, int] = {}
+        """How many values are in each."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Bound the number, and the depth: PyYAML's composer calls itself for each level."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        before = self._count
         self._depth += 1
         self._count += 1
-        event = self.peek_event()  # type: ignore[no-untyped-call]
         if self._depth > _MAX_DEPTH:
             _refuse(event, f"it is nested more than {_MAX_DEPTH} levels deep")
-        if self._count > 2 * _MAX_VALUES:  # with their keys
-            _refuse(event, f"more than {_MAX_VALUES} values")
         node = super().compose_node(parent, index)
+        if isinstance(event, yaml.AliasEvent):
+            if node not in self._counts:
+                _refuse(event, "an alias that contains itself")
+            self._count += self._counts[node]
+        elif node:
+            self._counts[node] = self._count - before
+        if self._count > 2 * _MAX_VALUES:  # with their keys
+            _refuse(event, f"more than {_MAX_VALUES} values, aliases counted as often as used")
         self._depth -= 1
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401
-        """Refuse repeated keys, then merge what `<<` refers to."""
+        """Refuse repeated keys, and take each for the text that it is, but `<<`."""
         node = super().compose_mapping_node(anchor)
         keys = set()
         for key_node, _ in node.value:
@@ -131,47 +155,24 @@ class _Loader(yaml.SafeLoader):
                     key_node, f"the key {printable(key_node.value)} is given twice; give it once"
                 )
             keys.add(key_node.value)
-        merged = [base for key, base in node.value if key.tag == f"{_TAG}merge"]
-        bases = [base for item in merged for base in (item.value if _is_list(item) else [item])]
-        if sum(len(base.value) for base in bases) > _MAX_VALUES:
-            _refuse(node, f"<< merges more than {_MAX_VALUES} keys")
-        self.flatten_mapping(node)
+            if key_node.tag != _MERGE:
+                key_node.tag = _TEXT
         return node
 
-
-@dataclass(slots=True)
-class _Reading:
-    """Turns nodes into values, and remembers where each stood."""
-
-    lines: dict[Steps, int] = field(default_factory=lambda: {(): 1})
-    count: int = 0
-
-    def value(self, node: yaml.Node, steps: Steps) -> Any:  # noqa: ANN401
-        self.count += 1
-        if self.count > _MAX_VALUES:
-            _refuse(node, f"more than {_MAX_VALUES} values, aliases counted as often as used")
-        if len(steps) > _MAX_DEPTH:
-            _refuse(node, "an alias that contains itself")
-        if node.tag.removeprefix(_TAG) not in _PLAIN:
-            _refuse(node, "tags are not supported; put a text that begins with ! in quotes")
-        if isinstance(node, yaml.MappingNode):
-            return {
-                key.value: self._value_at(value, key, (*steps, key.value))
-                for key, value in node.value
-            }
-        if isinstance(node, yaml.SequenceNode):
-            return [
-                self._value_at(item, item, (*steps, index)) for index, item in enumerate(node.value)
-            ]
-        return None if node.tag == f"{_TAG}null" else node.value
-
-    def _value_at(self, node: yaml.Node, place: yaml.Node, steps: Steps) -> Any:  # noqa: ANN401
-        self.lines[steps] = place.start_mark.line + 1
-        return self.value(node, steps)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        """Leave out keys without value."""
+        values = super().construct_mapping(node, deep)
+        return {key: value for key, value in values.items() if value is not None}
 
 
-def _is_list(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.SequenceNode)
+def _below(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """Return where the value at `step` begins, its key or itself, and the value."""
+    if isinstance(node, yaml.MappingNode):  # own keys stand behind merged ones, and win
+        pairs = ((key, value) for key, value in reversed(node.value) if key.value == step)
+        return next(pairs, (None, None))
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+        return node.value[step], node.value[step]
+    return None, None
 
 
 def _text(path: Path, setting: str) -> str:

@@ -4,19 +4,18 @@ Each carries a `Notation`, so that whatever shows a setting writes it as people 
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic_settings import NoDecode
 
 from exporter.settings import durations, endpoints, listen, lists, sizes
 from exporter.settings.documents import read_json
-
-_SMALLEST_SIZE = 1024
-_LARGEST_SIZE = 2**40
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 15
@@ -40,20 +39,6 @@ class Unset:
     """The meaning of a setting that was not given; shown in place of its default."""
 
     meaning: str
-
-
-def _check_interval(seconds: float) -> float:
-    if seconds < 1:
-        raise ValueError("give at least 1s")
-    return seconds
-
-
-def _check_size(size: int) -> int:
-    if size < _SMALLEST_SIZE:
-        raise ValueError(f"give at least {sizes.write(_SMALLEST_SIZE)}")
-    if size > _LARGEST_SIZE:
-        raise ValueError(f"give at most {sizes.write(_LARGEST_SIZE)}")
-    return size
 
 
 def _whole_number(value: object) -> int:
@@ -92,7 +77,7 @@ def _check_file_path(path: object) -> object:
 
 
 def _check_unique(items: tuple[str, ...]) -> tuple[str, ...]:
-    twice = sorted({item for item in items if items.count(item) > 1})
+    twice = sorted(item for item, times in Counter(items).items() if times > 1)
     if twice:
         raise ValueError(f"{', '.join(twice)} is named twice; name it once")
     return items
@@ -115,15 +100,13 @@ LIST = Notation("A,B", lists.write)
 Duration = Annotated[float, BeforeValidator(durations.parse), _DURATION]
 """Seconds, more than 0."""
 
-Interval = Annotated[
-    float, BeforeValidator(durations.parse), AfterValidator(_check_interval), _DURATION
-]
+Interval = Annotated[float, BeforeValidator(durations.parse), Ge(1), _DURATION]
 """Seconds, at least 1: what repeats must not run hot."""
 
 Size = Annotated[
-    int, BeforeValidator(sizes.parse), AfterValidator(_check_size), Notation("SIZE", sizes.write)
+    int, BeforeValidator(sizes.parse), Ge(2**10), Le(2**40), Notation("SIZE", sizes.write)
 ]
-"""Bytes, at least 1 KiB."""
+"""Bytes, 1 KiB to 1 TiB."""
 
 Number = Annotated[float, BeforeValidator(_check_number)]
 

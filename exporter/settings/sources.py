@@ -95,7 +95,7 @@ def from_file(path: Path) -> SourceValues:
     Raises `UsageError`.
     """
     document = read_yaml(path, "--config.file")
-    values = _without_nulls({} if document.value is None else document.value)
+    values = {} if document.value is None else document.value
     if not isinstance(values, dict):
         raise UsageError(f"{path}, line 1: give a mapping of settings, such as `poll:`")
     if "config" in values:
@@ -117,9 +117,3 @@ def _unknown_variable(variable: str, known: Iterable[str]) -> str:
     advice = suggest(variable.upper().removeprefix(PREFIX), names)
     advice = advice.replace("mean ", f"mean {PREFIX}") or "unset it"
     return f"{printable(variable)}: unknown variable; {advice}"
-
-
-def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -1,8 +1,8 @@
 """What is wrong with a value, in one line for the operator."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -25,9 +25,9 @@ _ADVICE = {
     "bool_": "give true or false",
     "int_": "give a whole number",
     "float_": "give a number",
-    "greater_than_equal": "give at least {ge:g}",
-    "greater_than": "give more than {gt:g}",
-    "less_than_equal": "give at most {le:g}",
+    "greater_than_equal": "give at least {ge}",
+    "greater_than": "give more than {gt}",
+    "less_than_equal": "give at most {le}",
     "string_type": "give a text",
     "string_unicode": "give a text in UTF-8",
     "string_too_long": "give at most {max_length} characters",
@@ -44,8 +44,13 @@ _PATTERN_ADVICE = {
 }
 
 
-def advice(details: "ErrorDetails", name: str, names: Sequence[str]) -> str:
-    """Say what to give for the key `name`, where `names` are known."""
+def advice(
+    details: "ErrorDetails",
+    name: str,
+    names: Sequence[str],
+    write: Callable[[Any], str] = "{:g}".format,
+) -> str:
+    """Say what to give for the key `name`, where `names` are known; `write` writes a bound."""
     kind = details["type"]
     if kind == "extra_forbidden":
         dotted_key = name.replace("-", "_")
@@ -60,7 +65,9 @@ def advice(details: "ErrorDetails", name: str, names: Sequence[str]) -> str:
     if kind == "literal_error":
         return f"give {details['ctx']['expected']}".replace("'", "")
     text = next((text for begin, text in _ADVICE.items() if kind.startswith(begin)), "{msg}")
-    return text.format_map({"msg": details["msg"], **details.get("ctx", {})})
+    context: dict[str, Any] = {"msg": details["msg"], **details.get("ctx", {})}
+    context |= {bound: write(context[bound]) for bound in ("ge", "gt", "le") if bound in context}
+    return text.format_map(context)
 
 
 def _nested(name: str) -> str:
@@ -93,7 +100,8 @@ def _line(source: SourceValues, path: tuple[str, ...], details: "ErrorDetails") 
         name, names = str(location[-1]), [*TargetSettings.model_fields]
     else:
         name, names = dotted(location), [dotted(known) for known, _ in fields(Settings)]
-    return f"{source.quote(location, shown)}: {advice(details, name, names)}"
+    write = all_settings()[path].notation.write if path else str
+    return f"{source.quote(location, shown)}: {advice(details, name, names, write)}"
 
 
 def _shown(value: object) -> str:
