@@ -10,7 +10,7 @@ import pytest
 
 from exporter.api import PAGE_SIZE
 from tests.faults.kinds import ACTIONS, LATER_KINDS, SETTINGS
-from tests.support.harness import Harness
+from tests.support.harness import PROMETHEUS, Harness
 from tests.support.lag import watched
 from tests.support.long_gateway import client, fast_cloud, read_alone
 from tests.support.worlds import WORKSPACE, busy_world, key, used
@@ -67,7 +67,8 @@ async def go_through(h: Harness, polls: int) -> None:
             action = ACTIONS[kind.sources[0]]
             h.cloud.faults.add(kind.effect, action=action, workspace_id=WORKSPACE)
         await h.poll()
-        await h.page()
+        # Not parsed: the tests keep each line that they have parsed.
+        assert (await h.get("/metrics", PROMETHEUS)).is_success
         h.clock.advance(30)
     h.cloud.calls.clear()
 
@@ -95,4 +96,4 @@ async def test_polls_leave_nothing_behind(polls: int) -> None:
     assert after.files <= before.files + 2
     assert after.tasks <= before.tasks + 2
     assert after.threads <= before.threads + 2
-    assert after.objects < before.objects * 1.02
+    assert after.objects < before.objects * 1.01
