@@ -91,6 +91,11 @@ class PollError(ExporterError):
         super().__init__(message)
         self.advice = advice
 
+    @property
+    def with_advice(self) -> str:
+        """What happened, then what to do."""
+        return "; ".join(filter(None, (str(self), self.advice)))
+
 
 class ApiError(PollError):
     """One call failed.

@@ -154,9 +154,9 @@ class TargetView:
     records: Records = NO_RECORDS
     polls: int = 0
 
-    def stale_at(self) -> float | None:
-        """Give the monotonic time at which the gauges must go, `None` where there are none."""
-        return self.gauges_read + self.stale_after if self.gauges else None
+    def is_stale(self, monotonic: float) -> bool:
+        """Whether gauges were read so long before `monotonic` that they must go."""
+        return self.gauges_read > 0 and monotonic >= self.gauges_read + self.stale_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +222,7 @@ class Snapshot:
 
         The very same picture comes back where none is.
         """
-        stale = [
-            view
-            for view in self.targets.values()
-            if (limit := view.stale_at()) is not None and monotonic >= limit
-        ]
+        stale = [view for view in self.targets.values() if view.gauges and view.is_stale(monotonic)]
         if not stale:
             return self
         return self.with_targets(*(replace(view, gauges={}, records=NO_RECORDS) for view in stale))

@@ -77,7 +77,7 @@ def _ledger(path: Path) -> Iterator[Finding]:
     try:
         said, is_good = f"{check_ledger(path)} sessions remembered", True
     except LedgerError as error:
-        said, is_good = f"{error}; {error.advice}", False
+        said, is_good = error.with_advice, False
     yield Finding(str(path), "ledger.path", is_good, said)
 
 
@@ -192,10 +192,7 @@ class _Inquiry:
         try:
             is_good, said = True, await ask()
         except PollError as error:
-            is_good, said = (
-                False,
-                "; ".join(filter(None, (f"{error.reason}: {error}", error.advice))),
-            )
+            is_good, said = False, f"{error.reason}: {error.with_advice}"
         self._findings[asked, what] = Finding(where, what, is_good, said)
         return is_good
 

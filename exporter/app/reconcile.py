@@ -71,7 +71,7 @@ async def _of_gateway(
     try:
         sessions = await _listed(client, target, update)
     except PollError as error:
-        remark = f"cannot be listed: {error}; {error.advice}"
+        remark = f"cannot be listed: {error.with_advice}"
         return Reconciliation(target, remark=remark, is_good=False)
     balances = ledger.reconcile(record, sessions)
     is_good = all(balance.difference == 0 for balance in balances)

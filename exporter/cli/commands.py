@@ -55,7 +55,7 @@ def serve(loaded: Loaded) -> int:
 
 @program.command(uses=(*_DEMO, "demo"), needs_region=False, example="demo --demo.speed=60")
 def demo(loaded: Loaded) -> int:
-    """Do the same against an embedded simulated cloud; no account is needed."""
+    """Run the daemon against an embedded simulated cloud; no account is needed."""
     from exporter import app
 
     _log(loaded)

@@ -64,8 +64,8 @@ def _explained(error: Exception, argv: Sequence[str]) -> int:
         case UsageError(problems=problems):
             _complain(*problems)
             return MISUSED
-        case PollError(advice=advice) if advice:
-            _complain(f"{error}; {advice}")
+        case PollError():
+            _complain(error.with_advice)
         case ExporterError():
             _complain(str(error))
         case _:

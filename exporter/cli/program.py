@@ -225,8 +225,9 @@ def _line(error: click.UsageError, program: Group) -> str:
         case click.BadOptionUsage(option_name=name) if name not in SWITCHES:
             return f"{name}: give a value, such as {name}={_options(program)[name][1]}"
         case click.MissingParameter(
-            param=click.Parameter(metavar=word),
+            param=click.Parameter(metavar=str(word)) as param,
             ctx=click.Context(command=Command(example=example)) as ctx,
         ):
+            word = f"{param.opts[0]}={word}" if isinstance(param, click.Option) else word
             return f"{_typed(ctx)}: give {word}, such as {PROGRAM} {example}"
     return error.format_message()

@@ -49,7 +49,7 @@ def run(
         (["demo"], {"EMR_EXPORTER_CONFIG__FILE": "/"}, "/: cannot be read"),
         (["demo", "--output=x"], {}, "--output: only the command once takes it"),
         (["ledger", "backup", "a", "b"], {}, "b: ledger backup takes no such argument; remove"),
-        (["ledger", "forget"], {}, "ledger forget: give ID, such as emr-serverless-spark-exp"),
+        (["ledger", "forget"], {}, "ledger forget: give --livy-compute-id=ID, such as emr-s"),
         (["once", "--output"], {}, "--output: give a value, such as --output=FILE"),
         (["once", *IN_REGION], {"SSL_CERT_FILE": "/none"}, "SSL_CERT_FILE=/none: No such file"),
         (["once", *IN_REGION], {"SSL_CERT_FILE": "/dev/null"}, "SSL_CERT_FILE=/dev/null: it holds"),

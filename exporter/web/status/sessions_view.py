@@ -77,7 +77,7 @@ def _is_known(view: TargetView, monotonic: float) -> bool:
     """Tell whether a target was listed, completely and lately; it may have nothing to list."""
     if view.gauges:
         return not any(sample.value for sample in view.gauges.get(catalog.HISTORY_TRUNCATED, ()))
-    return view.gauges_read > 0 and monotonic - view.gauges_read < view.stale_after
+    return view.gauges_read > 0 and not view.is_stale(monotonic)
 
 
 def _records(moment: Moment) -> Iterator[tuple[Target, LivySession]]:

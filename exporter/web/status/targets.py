@@ -73,8 +73,7 @@ def _state(view: TargetView, monotonic: float) -> TargetState:
         return "pending"
     if view.up:
         return "up"
-    is_stale = view.gauges_read > 0 and monotonic - view.gauges_read >= view.stale_after
-    return "stale" if is_stale else "failing"
+    return "stale" if view.is_stale(monotonic) else "failing"
 
 
 def _scan(scan: ScanProgress | None) -> Scan | None:
