@@ -111,7 +111,7 @@ def test_json_is_one_object_a_line_with_the_time_first() -> None:
     assert line.count("\n") == 1
 
 
-def test_the_format_follows_the_stream_where_nobody_chose() -> None:
+def test_the_default_format_follows_the_stream() -> None:
     """A stream that is no TTY gets logfmt."""
     assert "event=poll_done" in logged(None)
 
@@ -210,7 +210,7 @@ class Stubborn:
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
 @pytest.mark.parametrize("way", ["in a thread", "at the end of an object"])
-def test_what_nobody_catches_is_one_line(log_format: str, way: str) -> None:
+def test_an_unhandled_exception_is_logged_as_one_line(log_format: str, way: str) -> None:
     """A thread that ends by an exception leaves an event, not a traceback between the lines."""
     stream = io.StringIO()
     logs.configure("info", log_format, stream)

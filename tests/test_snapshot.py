@@ -72,7 +72,7 @@ def test_what_is_stale_is_withdrawn_once() -> None:
     assert picture.without_stale_gauges(1e9) is picture
 
 
-def test_who_watches_sees_every_picture() -> None:
+def test_a_watcher_sees_every_snapshot() -> None:
     """A watcher is called with each picture as it is published, and with no other."""
     board, seen = Board(Snapshot()), list[Snapshot]()
     board.watch(seen.append)

@@ -222,7 +222,7 @@ def test_a_wrong_secret_is_refused_without_a_trace() -> None:
     assert not any(secret in shown for secret in (*SENTINELS, "wrong-sentinel", DEMO_KEY_ID))
 
 
-def test_a_wrong_clock_is_told() -> None:
+def test_a_wrong_clock_is_reported() -> None:
     """The error says how far this clock is from the service's."""
     with pytest.raises(ClockSkewError, match=r"this clock is \d+ s behind the service"):
         Bench(cloud_is_ahead=5000).ask(list_clusters)

@@ -138,7 +138,7 @@ EXPIRED = {
         (INI_FILE, "[default]\ntype = access_key\n", "a value that it needs is missing"),
     ],
 )
-async def test_a_file_that_is_of_no_use_is_named(
+async def test_an_unusable_file_is_named(
     tmp_path: Path, ask: Ask, name: str, content: str | bytes, reason: str
 ) -> None:
     """The file, and what is wrong with it; nothing of what it holds."""

@@ -270,7 +270,7 @@ def test_what_is_missing_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 0, -1, "", "soon", True, [], 10**15, 1e300])
-def test_a_time_that_is_none(value: object) -> None:
+def test_invalid_times(value: object) -> None:
     """A time that cannot be used is missing, and does not spoil its record."""
     assert session(createTime=value, endTime=value).created_ms is None
 
@@ -439,7 +439,7 @@ def test_only_web_addresses_are_kept(value: object, kept: bool) -> None:  # noqa
     ("value", "expected"),
     [(10, 10), ("10", 10), (10.0, 10), (0, 0), (None, None), ("?", None), (-1, None), (True, None)],
 )
-def test_a_count_that_is_none(value: object, expected: int | None) -> None:
+def test_invalid_counts(value: object, expected: int | None) -> None:
     """A missing or non-numeric count is no count."""
     assert decode_livy_sessions(sessions(totalCount=value)).total_count == expected
 

@@ -111,7 +111,7 @@ def test_a_permission_names_the_ram_action() -> None:
     ("offset", "said"),
     [(932, "932 s behind the service"), (-40, "40 s ahead of the service")],
 )
-def test_a_clock_is_told_how_wrong_it_is(offset: float, said: str) -> None:
+def test_a_clock_error_says_the_difference(offset: float, said: str) -> None:
     """The size and direction of the difference come from the `Date` header."""
     headers = {"date": "Tue, 14 Nov 2023 22:13:20 GMT"}
 

@@ -130,7 +130,7 @@ def test_another_host_still_goes_through_the_proxy(monkeypatch: pytest.MonkeyPat
         ("", "https://[::1]"),
     ],
 )
-def test_who_is_exempt(no_proxy: str, url: str) -> None:
+def test_hosts_exempt_by_no_proxy(no_proxy: str, url: str) -> None:
     """Every form that Go or httpx understands has the meaning that it has there."""
     found = NoProxy.parse(no_proxy)
     assert found.exempts(httpx.URL(url))
@@ -153,7 +153,7 @@ def test_who_is_exempt(no_proxy: str, url: str) -> None:
         ("::1/128", "https://10.0.0.7"),
     ],
 )
-def test_who_is_not_exempt(no_proxy: str, url: str) -> None:
+def test_hosts_not_exempt_by_no_proxy(no_proxy: str, url: str) -> None:
     """Hosts that end alike, other ports and other schemes go through the proxy."""
     found = NoProxy.parse(no_proxy)
     assert not found.exempts(httpx.URL(url))
@@ -200,7 +200,7 @@ def test_cookies_are_not_kept() -> None:
         ("SSL_CERT_DIR", "{folder}/none", "SSL_CERT_DIR={folder}/none: no such folder"),
     ],
 )
-def test_the_variable_that_is_of_no_use_is_named(
+def test_an_unusable_proxy_variable_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, said: str
 ) -> None:
     """The one that is wrong, and not another that is read at the same time."""

@@ -48,13 +48,13 @@ def test_messages_arrive(tmp_path: Path, is_abstract: object) -> None:
         {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},
     ],
 )
-def test_without_a_watchdog_there_is_none(environ: dict[str, str]) -> None:
+def test_the_watchdog_is_off_unless_set_for_this_process(environ: dict[str, str]) -> None:
     """Also where it is meant for another process; nothing is sent then."""
     assert Notifier.from_environment(environ).watchdog_seconds == 0
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify", "@nobody-listens", "x" * 300])
-def test_who_does_not_listen_does_no_harm(address: str) -> None:
+def test_a_notify_socket_without_a_listener_is_harmless(address: str) -> None:
     """The daemon runs as well without systemd."""
     Notifier(address).ready()
 
@@ -80,7 +80,7 @@ async def test_the_daemon_tells_systemd_how_it_goes(tmp_path: Path) -> None:
     assert said == ["READY=1", "STOPPING=1"]
 
 
-def test_the_watchdog_hears_nothing_while_polling_hangs(tmp_path: Path) -> None:
+def test_no_watchdog_message_is_sent_while_polling_hangs(tmp_path: Path) -> None:
     """What makes the process unhealthy lets systemd restart it."""
 
     async def main(listener: Systemd) -> None:
@@ -102,7 +102,7 @@ def test_the_watchdog_hears_nothing_while_polling_hangs(tmp_path: Path) -> None:
 
 @pytest.mark.process
 @pytest.mark.anyio
-async def test_it_ends_in_time_though_nobody_reads_the_log(tmp_path: Path) -> None:
+async def test_a_blocked_log_pipe_does_not_delay_shutdown(tmp_path: Path) -> None:
     """A log that hangs stops everything but the end."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

@@ -106,7 +106,7 @@ def test_it_is_cut_where_the_window_ends(columns: int) -> None:
     assert len(line) <= (columns or 100)
 
 
-def test_a_terminal_that_is_gone_harms_nobody() -> None:
+def test_a_closed_terminal_is_harmless() -> None:
     """A window is closed, and the daemon that was begun in it goes on without."""
     with terminal() as (stream, reader), progress_on(stream) as update:
         update({target("a"): ScanProgress(1, 10)})
@@ -116,7 +116,7 @@ def test_a_terminal_that_is_gone_harms_nobody() -> None:
         update({})
 
 
-def test_a_stopped_terminal_stops_nobody() -> None:
+def test_a_stopped_terminal_does_not_block() -> None:
     """Who has pressed Ctrl-S sees nothing new, and nothing waits for him; later it goes on."""
     with terminal() as (stream, reader), progress_on(stream) as update:
         termios.tcflow(stream, termios.TCOOFF)

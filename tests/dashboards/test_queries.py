@@ -102,7 +102,7 @@ def test_the_dashboards_are_generated_from_what_stands_beside_them() -> None:
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_a_dashboard_is_whole(name: str) -> None:
+def test_a_dashboard_is_complete(name: str) -> None:
     """Panels are numbered, explained and named; no series is called `{...}`."""
     document = BOARDS[name]
     ids = [panel["id"] for panel in document["panels"]]

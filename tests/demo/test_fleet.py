@@ -141,7 +141,7 @@ def test_a_long_demo_stays_small() -> None:
     assert at_start.isdisjoint(row.key for row in world.sessions())
 
 
-def test_names_are_as_awkward_as_those_of_people() -> None:
+def test_names_hold_quotes_newlines_and_non_ascii() -> None:
     """Quotes, backslashes, newlines and Chinese characters, in names and users; some have none."""
     world, _ = living()
     names = "".join(row.name for row in world.sessions())
@@ -151,7 +151,7 @@ def test_names_are_as_awkward_as_those_of_people() -> None:
     assert len({row.queue for row in world.sessions()}) > 3
 
 
-def test_a_fleet_bears_that_somebody_else_changes_the_world() -> None:
+def test_a_fleet_tolerates_changes_from_outside() -> None:
     """Trimmed lists and removed gateways do not stop it."""
     world = World(order=HistoryOrder.SHUFFLED)
     fleet = Fleet(world, seed=0, start=START)

@@ -181,7 +181,7 @@ async def test_the_exporter_runs_with_the_options_of_its_service() -> None:
 
 @pytest.mark.real
 @pytest.mark.timeout(150)
-async def test_the_whole_picture_runs(tmp_path: Path, real_tool: Callable[[str], Path]) -> None:
+async def test_all_services_run_together(tmp_path: Path, real_tool: Callable[[str], Path]) -> None:
     """Prometheus scrapes the exporter, has loaded every rule, and has found Alertmanager."""
     exporter, alertmanager = (f"127.0.0.1:{free_port()}" for _ in range(2))
     addresses = {"exporter:9825": exporter, "alertmanager:9093": alertmanager, " 30s": " 1s"}

@@ -52,7 +52,7 @@ async def test_an_address_can_be_given(tmp_path: Path) -> None:
         assert await probe(tmp_path, "127.0.0.1:1", f"127.0.0.1:{at.port}") == (0, "hello")
 
 
-async def test_where_nobody_answers_it_fails(tmp_path: Path) -> None:
+async def test_it_fails_without_an_answer(tmp_path: Path) -> None:
     """A port that is closed, and an address that is none, are said in one line."""
     address = f"127.0.0.1:{free_port()}"
     code, said = await probe(tmp_path, address)
@@ -72,7 +72,7 @@ async def test_it_does_not_wait_for_long(tmp_path: Path) -> None:
     assert (code, "TimeoutError" in said) == (1, True)
 
 
-async def test_it_speaks_tls_where_the_exporter_does(tmp_path: Path) -> None:
+async def test_it_uses_tls_where_the_exporter_does(tmp_path: Path) -> None:
     """No authority has to be known to ask oneself."""
     pair = write_certificate(tmp_path, CA)
     access = ReloadingWebConfig(write_config(tmp_path, {"tls_server_config": pair}))

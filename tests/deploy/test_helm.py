@@ -281,7 +281,7 @@ def written(path: Path, settings: Mapping[str, Any]) -> Path:
 
 
 @pytest.mark.real
-def test_the_package_is_whole(helm: Helm, tmp_path: Path) -> None:
+def test_the_package_is_complete(helm: Helm, tmp_path: Path) -> None:
     """`make chart` puts files in the place of links; it renders what the folder renders."""
     done = subprocess.run(
         ["make", "--no-print-directory", "chart", f"HELM={helm.program}", f"TO={tmp_path}"],

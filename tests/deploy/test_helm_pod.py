@@ -153,7 +153,7 @@ def out_of(policy: Mapping[str, Any]) -> set[tuple[str | None, int, str]]:
 
 
 @pytest.mark.real
-def test_the_network_policy_lets_in_who_scrapes(helm: Helm) -> None:
+def test_the_network_policy_admits_prometheus(helm: Helm) -> None:
     """Everybody, or those who are named and the chart's own test; always to the one port."""
     manifests = helm.render(POLICY)
     pod, policy = exporter_pod(manifests)["metadata"], find(manifests, "NetworkPolicy")["spec"]
@@ -187,7 +187,7 @@ def test_the_end_is_waited_for(helm: Helm) -> None:
         ("client certificates", None),
     ],
 )
-def test_probes_speak_what_the_exporter_speaks(
+def test_probes_use_the_protocol_of_the_exporter(
     helm: Helm, name: str, expected: Mapping[str, str] | None
 ) -> None:
     """HTTP or HTTPS; the image's own health check where a certificate would be asked for."""

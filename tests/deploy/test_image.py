@@ -182,7 +182,7 @@ async def test_the_demo_runs_in_a_sealed_container(image: str) -> None:
         assert "Traceback" not in container.output
 
 
-async def test_a_new_container_goes_on_with_the_ledger_of_the_volume(image: str) -> None:
+async def test_a_new_container_continues_the_ledger_of_the_volume(image: str) -> None:
     """The counters outlive their container, and what was burned between the two is counted."""
     world = empty_world()
     world.put_session(session("livy-a", 1.5, queue="etl"))

@@ -87,7 +87,7 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
     assert "Grant the RAM action emr-serverless-spark:ListLivyComputeSessions" in findings[-1]
 
 
-async def test_a_good_web_configuration_is_told(tmp_path: Path) -> None:
+async def test_a_valid_web_configuration_is_reported(tmp_path: Path) -> None:
     """What is in it is said in a row of its own, without a name or a hash of anybody."""
     users = {"basic_auth_users": {"sentinel-alice": ALICE}}
     tls = {"tls_server_config": dict(write_certificate(tmp_path, trustme.CA()))}
@@ -133,7 +133,7 @@ async def test_a_bad_web_configuration_fails(tmp_path: Path, content: str, reaso
     assert found[1] in process.output.decode()
 
 
-async def test_no_credential_is_said_and_nothing_is_called(tmp_path: Path) -> None:
+async def test_a_missing_credential_is_reported_without_calls(tmp_path: Path) -> None:
     """Without a credential there is one finding, which says where one is looked for."""
     cloud = cloud_of(empty_world())
     code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzhou", environment={})
@@ -144,7 +144,7 @@ async def test_no_credential_is_said_and_nothing_is_called(tmp_path: Path) -> No
     assert not cloud.calls
 
 
-async def test_a_wrong_secret_is_said(tmp_path: Path) -> None:
+async def test_a_wrong_secret_is_reported(tmp_path: Path) -> None:
     """A credential that the service refuses fails at the first call, without its text."""
     cloud = cloud_of(empty_world())
     environment = {**CREDENTIAL, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "sentinel-wrong"}
@@ -171,7 +171,7 @@ async def test_a_service_that_hangs_takes_no_longer(tmp_path: Path) -> None:
     assert "timeout" in next(line for line in findings if line.startswith("FAILED"))
 
 
-async def test_a_service_that_cannot_be_reached_is_said(tmp_path: Path) -> None:
+async def test_an_unreachable_service_is_reported(tmp_path: Path) -> None:
     """A refused connection is a matter of the network."""
     command = [*EXPORTER, "check", ANY_PORT, "--region-id=cn-hangzhou"]
     endpoint = f"--api.endpoint=http://127.0.0.1:{free_port()}"

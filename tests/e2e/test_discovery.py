@@ -129,7 +129,7 @@ async def test_a_workspace_that_is_gone_loses_its_gauges_and_keeps_its_counters(
 
 
 @pytest.mark.parametrize("table", [Table.WORKSPACES, Table.GATEWAYS])
-async def test_nothing_at_all_is_believed_when_it_is_said_twice(table: Table) -> None:
+async def test_an_empty_answer_is_believed_the_second_time(table: Table) -> None:
     """A successful discovery that finds nothing where there was something needs a second one."""
     world = discovered_world()
     scope = "" if table is Table.WORKSPACES else WORKSPACE

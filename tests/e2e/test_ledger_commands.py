@@ -56,7 +56,7 @@ async def test_the_sums_fit(tmp_path: Path) -> None:
     assert {each["difference"] for each in found.values()} == {"0.000000000"}
 
 
-async def test_a_sum_that_does_not_fit_is_told(tmp_path: Path) -> None:
+async def test_a_wrong_sum_is_reported(tmp_path: Path) -> None:
     """A total that somebody has changed is found to the last digit, with exit code 1."""
     world = busy_world()
     async with serve(cloud_of(world).app) as endpoint:
@@ -75,7 +75,7 @@ async def test_a_sum_that_does_not_fit_is_told(tmp_path: Path) -> None:
     assert found["dev"]["difference"] == "0.000000000"
 
 
-async def test_a_history_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+async def test_an_unreadable_history_is_reported(tmp_path: Path) -> None:
     """The other gateways are reconciled all the same; the exit code is 1."""
     world = busy_world()
     cloud = cloud_of(world)
@@ -169,7 +169,7 @@ DAMAGE = ["UPDATE session SET vcore_seconds = 'seven'", "PRAGMA user_version = -
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_damaged_values_are_said_by_every_command(tmp_path: Path, damage: str) -> None:
+async def test_every_command_reports_damaged_values(tmp_path: Path, damage: str) -> None:
     """Sound pages with values that no exporter writes: the file, and what to do, in a line."""
     world = busy_world()
     path = tmp_path / "ledger.db"

@@ -60,7 +60,7 @@ def read_first(rows: int, rate: float, seconds: float) -> None:
         runner.run(live())
 
 
-def test_three_first_scans_finish_and_hold_up_nobody() -> None:
+def test_three_first_scans_finish_and_delay_no_other_target() -> None:
     """Session clusters are never stale while three histories share half of the budget."""
     read_first(3000, rate=1.0, seconds=400)
 

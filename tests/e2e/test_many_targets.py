@@ -82,7 +82,9 @@ def lateness(cloud: Cloud) -> Mapping[str, float]:
     }
 
 
-async def test_who_fails_holds_up_nobody(record_property: Callable[[str, object], None]) -> None:
+async def test_failing_targets_do_not_delay_others(
+    record_property: Callable[[str, object], None],
+) -> None:
     """48 good targets are polled on time beside a region that hangs and a refused account."""
     clock = SystemClock()
     cloud = Cloud(world_of_many(), clock=clock.now, access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET})

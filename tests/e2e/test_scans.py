@@ -150,7 +150,7 @@ async def test_a_long_history_is_read_to_its_end_however_often_it_is_interrupted
     assert polls == 3
 
 
-async def test_an_interrupted_verification_goes_on_where_it_was() -> None:
+async def test_an_interrupted_verification_resumes() -> None:
     """Else a long history with a weak service would never be verified."""
     async with Harness(world_with(1950)) as h:
         await h.poll()
@@ -169,7 +169,7 @@ async def test_an_interrupted_verification_goes_on_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("order", [HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST])
-async def test_a_create_time_that_is_told_late_costs_nothing(order: HistoryOrder) -> None:
+async def test_a_session_whose_create_time_appears_late_is_the_same(order: HistoryOrder) -> None:
     """A session is listed without it while it starts; it is the same session afterwards."""
     async with Harness(world_with(950, order=order)) as h:
         await h.poll()

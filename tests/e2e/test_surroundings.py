@@ -194,7 +194,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-async def test_a_daemon_needs_no_new_threads_to_go_on_and_to_end(tmp_path: Path) -> None:
+async def test_a_daemon_polls_and_stops_without_new_threads(tmp_path: Path) -> None:
     """Another process may use up the limit; only a new credential has to wait, and says why."""
     cloud = cloud_of(busy_world())
     async with serve(cloud.app) as endpoint:

@@ -86,7 +86,7 @@ def test_the_exporter_settles_below_what_the_service_allows(allowed: int) -> Non
         runner.run(main())
 
 
-def test_polls_go_on_where_the_service_allows_little() -> None:
+def test_polls_continue_under_a_low_rate_limit() -> None:
     """Polls take longer then, but none fails, each target is polled, and the page says the rate."""
 
     async def main() -> None:

@@ -59,7 +59,7 @@ def test_every_alert_is_seen_firing_and_silent() -> None:
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_tells_who_is_woken_why_and_what_to_do(name: str) -> None:
+def test_an_alert_has_severity_cause_and_advice(name: str) -> None:
     """Each alert has a duration, a severity, texts with the value in them, and its runbook."""
     rule = ALERTS[name]
     assert "for" in rule or "keep_firing_for" in rule
