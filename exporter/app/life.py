@@ -51,7 +51,7 @@ async def run_until_signalled(
     exporter.telemetry.describe_process()  # only here: with `once`, the process is over when read
     with (
         bind(address.host, address.port) as listener,
-        _every(_PULSE_SECONDS, exporter.own.refresh),
+        _every(_PULSE_SECONDS, lambda: _stepwise(exporter.own.steps())),
     ):
         server = Server(exporter.web, lambda: exporter.access.current.tls)
         async with (
@@ -153,6 +153,12 @@ def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def _stepwise(steps: Iterator[None]) -> None:
+    """Take `steps`, with a turn of the event loop between them."""
+    if next(steps, steps) is not steps:
+        asyncio.get_running_loop().call_soon(_stepwise, steps)
 
 
 def _reachable(host: str) -> str:

@@ -16,6 +16,9 @@ from exporter.snapshot import Samples, SampleSet, Snapshot, TargetView, groups_o
 _BLOCK = 256
 """Samples that are written at a time."""
 
+_UNITS_OF_A_LOOK = 1
+"""What it takes to see that a part did not change; to write a sample is one unit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -100,9 +103,11 @@ class Renderer:
             if part.source is not source:
                 part = yield from self._part(source, samples_of(source), part, time)
             parts[key] = part
+            if time.spend(_UNITS_OF_A_LOOK):
+                yield
         # Should a step fail, the layout is half way between two snapshots: the next is made anew.
         layout, self._layout = self._layout, None
-        changes = _changed_columns(self._parts, parts)
+        changes = yield from _changed_columns(self._parts, parts, time)
         if layout is not None and changes is not None:
             yield from layout.update(changes, time)
         if layout is None or changes is None or layout.is_lopsided:
@@ -200,19 +205,21 @@ def _of_polls(view: TargetView) -> Samples:
 
 
 def _changed_columns(
-    before: Mapping[Hashable, _Part], after: Mapping[Hashable, _Part]
-) -> dict[int, tuple[Cells, Cells]] | None:
+    before: Mapping[Hashable, _Part], after: Mapping[Hashable, _Part], time: Timeslice
+) -> Generator[None, None, dict[int, tuple[Cells, Cells]] | None]:
     """Return the columns that changed, as they were and are; `None` where columns came or went."""
-    if list(before) != list(after):
+    if len(before) != len(after):
         return None
     changes: dict[int, tuple[Cells, Cells]] = {}
     first = 0
-    for old, new in zip(before.values(), after.values(), strict=True):
-        if len(old.columns) != len(new.columns):
+    for (old_key, old), (new_key, new) in zip(before.items(), after.items(), strict=True):
+        if old_key != new_key or len(old.columns) != len(new.columns):
             return None
         if new is not old:
             changes.update(enumerate(zip(old.columns, new.columns, strict=True), first))
         first += len(new.columns)
+        if time.spend(_UNITS_OF_A_LOOK):
+            yield
     return changes
 
 

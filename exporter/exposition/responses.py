@@ -17,6 +17,8 @@ from exporter.exposition.renderer import Page
 _PART_BYTES = 1 << 16
 """Of an uncompressed page, that are put together at least: more would wait for a slow client."""
 
+_END = b"# EOF\n"
+
 OwnPart = Mapping[PageFormat, ChunkSequence]
 """The end of the page in each format: compressed as the last of its member."""
 
@@ -35,12 +37,23 @@ class OwnMetrics:
         return self._current
 
     def refresh(self) -> None:
-        """Render what the registry holds now."""
-        ready = CollectorRegistry(auto_describe=False)
-        ready.register(_Families(list(self._registry.collect())))
+        """Render what the registry holds now, at once."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """Render what the registry holds now, family by family, with a pause after each."""
+        pages: dict[PageFormat, list[bytes]] = {form: [] for form in PageFormat}
+        for family in [*self._registry.collect()]:
+            registry = CollectorRegistry(auto_describe=False)
+            registry.register(_Family(family))
+            for form, page in pages.items():
+                page.append(encoded(registry, form).removesuffix(_END))
+            yield
+        pages[PageFormat.OPENMETRICS].append(_END)
         self._current = {
-            form: ChunkSequence.of([Chunk.of((encoded(ready, form),), is_last=True)])
-            for form in PageFormat
+            form: ChunkSequence.of([Chunk.of(tuple(page), is_last=True)])
+            for form, page in pages.items()
         }
 
 
@@ -135,14 +148,14 @@ def _is_same_family(before: bytes, line: bytes) -> bool:
     return before.split(b" ", 3)[2] == line.split(b" ", 3)[2]
 
 
-class _Families(Collector):
-    """Hands ready families to prometheus-client's renderers."""
+class _Family(Collector):
+    """Hands a ready family to prometheus-client's renderers."""
 
-    def __init__(self, ready: Iterable[Family]) -> None:
-        self._ready = ready
+    def __init__(self, family: Family) -> None:
+        self._family = family
 
     def collect(self) -> Iterable[Family]:
-        return self._ready
+        return (self._family,)
 
 
 class _Plain:
