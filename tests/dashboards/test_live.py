@@ -27,10 +27,15 @@ EXPECTED_EMPTY = {
     **{
         f"ledger_{level}_total:{period}_start": "recorded where a period begins"
         for level in (f"queue:{P}livy_cu_hours", f"user:{P}livy_proxy_user_cu_hours")
-        for period in ("yesterday", "day", "week", "month")
+        for period in ("yesterday", "last_week", "last_month", "day", "week", "month")
     },
-    f"queue:{P}livy_cu_hours:yesterday": "there was no day before",
-    f"user:{P}livy_proxy_user_cu_hours:yesterday": "there was no day before",
+    **{
+        f"{level}:{period}": "there was no such period before"
+        for level in (f"queue:{P}livy_cu_hours", f"user:{P}livy_proxy_user_cu_hours")
+        for period in ("yesterday", "last_week", "last_month")
+    },
+    "calendar:time_seconds:pace": "it is too early to tell",
+    f"scope:{P}livy_cu_hours:projected": "it is too early to tell",
     f"workspace:{P}workspace_info:gone": "no workspace is deleted",
     f"gateway:{P}livy_gateway_info:gone": "no gateway is deleted",
     "scope:emr_serverless_spark_livy_cu_hours:budget": "there is none until one is set",

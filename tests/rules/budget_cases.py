@@ -1,8 +1,8 @@
 """Budgets of workspaces, queues and users, for a day or a month, and which one applies."""
 
 from tests.rules.cases import BUDGET, QUEUE_OF_W, budget, livy, livy_up
-from tests.support.promtool import Case
-from tests.support.rule_series import CU, GATEWAY, QUEUE, alive, at, ledger
+from tests.support.promtool import PREFIX, Case
+from tests.support.rule_series import CU, GATEWAY, QUEUE, W, alive, at, ledger
 
 _USER_CU = "livy_proxy_user_cu_hours_total"
 _ELSEWHERE = 'workspace_id="x",livy_compute_id="lx"'
@@ -95,4 +95,39 @@ _CASES = (
     ),
 )
 
-BUDGET_CASES = tuple((case, (BUDGET,)) for case in _CASES)
+
+def _projected(scope: str, period: str, labels: str) -> str:
+    return f'scope:{PREFIX}livy_cu_hours:projected{{scope="{scope}",period="{period}",{labels}}}'
+
+
+_PACE_CASES = (
+    Case(
+        "at the average pace since the ledger was created, the rest of the day and of the month",
+        _BURN,
+        values={
+            (60, _projected("queue", "day", QUEUE_OF_W)): None,  # too early to tell
+            (580, _projected("queue", "day", QUEUE_OF_W)): 1160 * (51_600 / 33_800 + 1),
+            (580, _projected("user", "day", 'proxy_user="ann"')): 1160 * (51_600 / 33_800 + 1),
+            (1450, _projected("queue", "month", QUEUE_OF_W)): None,
+            (1460, _projected("queue", "day", QUEUE_OF_W)): None,
+            (1700, _projected("queue", "month", QUEUE_OF_W)): 1190 * (2_576_400 / 101_000 + 1),
+            (1700, _projected("workspace", "month", W)): 1190 * (2_576_400 / 101_000 + 1),
+        },
+        step=300,
+    ),
+    Case(
+        "a pace is that of the time in which usage was known",
+        {
+            **ledger("1000@4000"),
+            at(CU, QUEUE): "5000+10@600 6190@3400",
+        },
+        values={
+            (1400, _projected("queue", "day", QUEUE_OF_W)): 590 * (2_400 / 66_000 + 1),
+            (3050, _projected("queue", "month", QUEUE_OF_W)): 590 * (2_495_400 / 165_000 + 1),
+        },
+        step=300,
+        prometheus="_@300 1@3700",
+    ),
+)
+
+BUDGET_CASES = (*((case, (BUDGET,)) for case in _CASES), *((case, ()) for case in _PACE_CASES))

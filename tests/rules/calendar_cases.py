@@ -49,7 +49,9 @@ FIGURES = {
 }
 """By label: the counter, and what is recorded of it (with the period after a colon)."""
 
-PERIODS = ("day", "week", "month", "yesterday")
+PERIODS = ("day", "week", "month", "yesterday", "last_week", "last_month")
+LAST = {"yesterday": "day", "last_week": "week", "last_month": "month"}
+"""Periods that are over, by the period that follows them."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +88,19 @@ class Life:
 
     def figure(self, period: str, hour: int, running: Sequence[int]) -> int | None:
         """Return the right value of a recorded figure: the most that an exporter knows of."""
-        if period == "yesterday":
-            amounts = [self._yesterday(each, hour - hour % 24, running) for each in self.exporters]
+        if period in LAST:
+            end = _start(LAST[period], hour)
+            begin = _start(LAST[period], end - 1)
+            amounts = [self._over(each, begin, end, running) for each in self.exporters]
         else:
             amounts = [each.used(_start(period, hour), hour, running) for each in self.exporters]
         return max((amount for amount in amounts if amount is not None), default=None)
 
     @staticmethod
-    def _yesterday(exporter: Exporter, midnight: int, running: Sequence[int]) -> int | None:
-        """Return what was known to be burned on the day before, as of its last evaluation."""
-        day = [hour for hour in running if midnight - 24 <= hour < midnight]
-        amount = exporter.used(midnight - 24, day[-1], running) if day else None
-        return amount or None
+    def _over(exporter: Exporter, begin: int, end: int, running: Sequence[int]) -> int | None:
+        """Return what was known to be burned in a period, as of its last evaluation."""
+        seen = [hour for hour in running if begin <= hour < end]
+        return (exporter.used(begin, seen[-1], running) or None) if seen else None
 
     def series(self, hours: Sequence[int]) -> Iterator[Mapping[str, str]]:
         """Yield what Prometheus scrapes."""
