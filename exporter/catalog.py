@@ -300,6 +300,13 @@ POLLS_SKIPPED = _metric(
     "source",
     "Polls that did not start because the one before them was still running.",
 )
+POLLS_LATE = _metric(
+    "exporter_polls_late_total",
+    "counter",
+    "source",
+    "Polls that began a tenth of poll.interval, and more than a second, after they were due: the"
+    " process has too little CPU.",
+)
 API_REQUESTS = _metric(
     "exporter_api_requests_total",
     "counter",

@@ -45,6 +45,7 @@ class Telemetry:
         self._polls = self._counter(catalog.POLLS)
         self._poll_failures = self._counter(catalog.POLL_FAILURES)
         self._skipped = self._counter(catalog.POLLS_SKIPPED)
+        self._late = self._counter(catalog.POLLS_LATE)
         self._malformed = self._counter(catalog.MALFORMED_RECORDS)
         self._malformed_ids = self._gauge(catalog.MALFORMED_RECORD_IDS)
         self._malformed_seen: set[tuple[Target, str]] = set()
@@ -61,7 +62,13 @@ class Telemetry:
     def expect_sources(self, sources: Iterable[Source]) -> None:
         """Bring the label sets of `sources` into being, at 0, in an order of their own."""
         for source in sorted(sources):
-            for counter in (self._polls, self._skipped, self._malformed, self._unknown_states):
+            for counter in (
+                self._polls,
+                self._skipped,
+                self._late,
+                self._malformed,
+                self._unknown_states,
+            ):
                 counter.labels(source)
             self._malformed_ids.labels(source)
             for reason in Reason:
@@ -97,6 +104,10 @@ class Telemetry:
     def poll_skipped(self, source: Source) -> None:
         """Count a poll that did not start because the one before was still running."""
         self._skipped.labels(source).inc()
+
+    def poll_late(self, source: Source) -> None:
+        """Count a poll that began late."""
+        self._late.labels(source).inc()
 
     def records_read(
         self, target: Target, *, malformed: Collection[str], unknown_states: int

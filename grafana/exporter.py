@@ -97,9 +97,10 @@ def _targets() -> tuple[Placed, ...]:
         ),
         lines(
             "Polls",
-            "Finished and skipped polls; one is skipped while the one before still runs.",
+            "Finished polls; those skipped while the one before still ran; late ones lacked CPU.",
             Query(_rate("polls_total", "source"), "{{source}}"),
             Query(_rate("polls_skipped_total", "source"), "{{source}} skipped"),
+            Query(_rate("polls_late_total", "source"), "{{source}} late"),
             unit="cps",
             width=8,
         ),

@@ -82,6 +82,7 @@ async def _polling(exporter: Exporter) -> AsyncIterator[None]:
         poll_interval=exporter.settings.poll.interval,
         discovery_interval=exporter.settings.discovery.interval,
         on_skip=exporter.telemetry.poll_skipped,
+        on_late=exporter.telemetry.poll_late,
     )
     exporter.targets.run_on(schedule)
     tune_gc()

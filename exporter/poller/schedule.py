@@ -11,12 +11,19 @@ from functools import partial
 from typing import Any
 
 import structlog
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.events import (
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_SUBMITTED,
+    JobEvent,
+    JobSubmissionEvent,
+)
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.clock import Clock, SystemClock
 from exporter.model import Scope, Source, Target
+from exporter.poller.lateness import Lateness
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +70,7 @@ class Schedule:
         poll_interval: float,
         discovery_interval: float,
         on_skip: Callable[[Source], None],
+        on_late: Callable[[Source], None],
         clock: Clock = SystemClock(),  # noqa: B008 - it has no state
     ) -> None:
         self._do = run
@@ -76,12 +84,14 @@ class Schedule:
         self._is_stopping = False
         self._clock = clock
         self._wall_ahead = clock.now() - clock.monotonic()
+        self._lateness = Lateness(poll_interval, on_late, clock)
         self._pulse: asyncio.Handle | None = None
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._scheduler.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
+        self._scheduler.add_listener(self._submitted, EVENT_JOB_SUBMITTED)
 
     def start(self, tick: Callable[[], Awaitable[None]]) -> None:
         """Start, with `tick` every second."""
@@ -99,19 +109,11 @@ class Schedule:
             id=_job_id(work),
             next_run_time=datetime.now(UTC),
         )
-        if isinstance(work, Target):
-            self._scheduler.add_job(
-                partial(self._begin_check, work),
-                _EveryInterval(interval, jitter=interval * _JITTER),
-                id=_check_id(work),
-            )
 
     def remove(self, work: Work) -> None:
         """Run `work` no more; what is under way goes on."""
         del self._works[_job_id(work)]
         self._scheduler.remove_job(_job_id(work))
-        if isinstance(work, Target):
-            self._scheduler.remove_job(_check_id(work))
 
     async def stop(self, deadline: float) -> None:
         """Start no more polls, and give the running ones `deadline` seconds to finish.
@@ -144,9 +146,9 @@ class Schedule:
             for job in self._scheduler.get_jobs():
                 job.modify(next_run_time=job.next_run_time + step)
 
-    async def _begin_check(self, work: Work) -> None:
-        """Let a check go on beside the polls; that it still does at the next turn is no event."""
-        if work not in self._checking and not self._is_stopping:
+    def _begin_check(self, work: Work) -> None:
+        """Let a check go on beside the polls, unless the one before still does."""
+        if _job_id(work) in self._works and work not in self._checking:
             task = self._checking[work] = asyncio.create_task(self._check(work))
             task.add_done_callback(lambda _: self._checking.pop(work))
 
@@ -162,6 +164,14 @@ class Schedule:
             # To be cancelled by `stop` is no failure; APScheduler would log a traceback.
             if not self._is_stopping:
                 raise
+        if isinstance(work, Target) and not self._is_stopping:
+            self._begin_check(work)
+
+    def _submitted(self, event: JobSubmissionEvent) -> None:
+        work = self._works.get(event.job_id)
+        if isinstance(work, Target):
+            due = event.scheduled_run_times[-1].timestamp()
+            self._lateness.note(work.source, self._clock.now() - due)
 
     def _skipped(self, event: JobEvent) -> None:
         work = self._works.get(event.job_id)
@@ -174,7 +184,3 @@ class Schedule:
 def _job_id(work: Work) -> str:
     """Return an id that no other work has; names may be equal, since ids may hold slashes."""
     return repr(work)
-
-
-def _check_id(target: Target) -> str:
-    return f"{_job_id(target)} (whole history)"

@@ -54,7 +54,13 @@ async def test_polls_go_on_when_the_wall_clock_is_set(wall: Wall, step: float) -
         ticks.release()
 
     schedule = Schedule(
-        poll, poll, poll_interval=0.5, discovery_interval=600, on_skip=lambda _: None, clock=wall
+        poll,
+        poll,
+        poll_interval=0.5,
+        discovery_interval=600,
+        on_skip=lambda _: None,
+        on_late=lambda _: None,
+        clock=wall,
     )
     schedule.add(TARGET)
     schedule.start(tick)
@@ -89,7 +95,12 @@ async def test_targets_with_equal_names_are_all_polled() -> None:
         """Do nothing."""
 
     schedule = Schedule(
-        run, idle, poll_interval=60, discovery_interval=60, on_skip=lambda _source: None
+        run,
+        idle,
+        poll_interval=60,
+        discovery_interval=60,
+        on_skip=lambda _source: None,
+        on_late=lambda _source: None,
     )
     for target in SLASHED:
         schedule.add(target)

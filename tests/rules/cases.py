@@ -37,6 +37,7 @@ DISCOVERY = "EmrSparkExporterDiscoveryFailing"
 THROTTLED = "EmrSparkExporterThrottled"
 REFUSED = "EmrSparkExporterAccessRefused"
 OVERRUN = "EmrSparkExporterPollsOverrun"
+BEHIND = "EmrSparkExporterCannotKeepUp"
 MALFORMED = "EmrSparkExporterRecordsMalformed"
 UNKNOWN = "EmrSparkExporterStatesUnknown"
 TRUNCATED = "EmrSparkExporterHistoryTruncated"
@@ -727,6 +728,16 @@ EXPORTER_CASES = (
         },
         {8: [], 14: [], 20: [], 25: [], 60: []},
         only=OVERRUN,
+    ),
+    Case(
+        "a fifth of the polls begin late for half an hour, and once some do when the clock is set",
+        {
+            **alive(),
+            at("exporter_polls_total", 'source="livy_sessions"'): "0+100@180",
+            at("exporter_polls_late_total", 'source="livy_sessions"'): "0@20 0+20@40 800@60 900@60",
+        },
+        {19: [], 30: [], 50: [BEHIND], 60: [BEHIND], 100: [], 130: [], 140: []},
+        only=BEHIND,
     ),
     Case(
         "records cannot be understood",
