@@ -197,6 +197,7 @@ class LedgerFailure(StrEnum):
     LOCKED = "locked"
     CORRUPT = "corrupt"
     IO = "io"
+    TIMEOUT = "timeout"
 
 
 class LedgerError(PollError):

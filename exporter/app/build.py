@@ -16,6 +16,7 @@ from exporter.app.clients import ClientFactory, vendor_credentials
 from exporter.app.plan import Plan, plan
 from exporter.app.status import status_source
 from exporter.clock import Clock
+from exporter.errors import ThreadLimitError
 from exporter.exposition import Answers, OwnMetrics, RenderedBoard
 from exporter.ledger import Key, Ledger
 from exporter.model import Scope, Source, Target
@@ -199,7 +200,7 @@ def _ledger(
     settings: Settings, planned: Plan, path: Path | None, clock: Clock, birth_hold: float
 ) -> Ledger:
     usage = settings.usage
-    return Ledger(
+    ledger = Ledger(
         path,
         clock=clock,
         birth_hold=birth_hold,
@@ -207,6 +208,11 @@ def _ledger(
         max_proxy_users=usage.max_proxy_users if usage.by_proxy_user else 0,
         sources=planned.sources,
     )
+    try:
+        ledger.start_thread()
+    except RuntimeError as error:
+        raise ThreadLimitError from error
+    return ledger
 
 
 def _timing(settings: Settings) -> Timing:

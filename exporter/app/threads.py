@@ -11,8 +11,8 @@ from exporter.errors import ThreadLimitError
 
 T = TypeVar("T")
 
-THREADS: Final = 8
-"""For the ledger, large listings, passwords and names to look up: few of them at once."""
+THREADS: Final = 7
+"""For large listings, passwords and names to look up: few of them at once."""
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -12,6 +12,7 @@
       counters     actual and published values
       release_gate which series are held until Prometheus has seen them
       file         opening, checking, migrating; `schema`, `integrity` (damaged values), `lock`
+    worker         the thread in which all of this happens; what waits for it is told where it hangs
     maintenance    the commands beside the daemon; `reconcile` compares with a listing
 
 A listing has one door: `open_scan`, `add` each batch, `finish`. Each of these is one transaction,

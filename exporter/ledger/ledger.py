@@ -7,6 +7,7 @@ any instant loses nothing and counts nothing twice.
 import sqlite3
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from exporter.clock import Clock
 from exporter.errors import LedgerError
@@ -17,10 +18,13 @@ from exporter.ledger.gateways import GatewayLedger, SessionKey
 from exporter.ledger.listing_sizes import listed_count, record_gateways, record_workspaces
 from exporter.ledger.scans import ScanTracker
 from exporter.ledger.store import LedgerState, Store
+from exporter.ledger.worker import PATIENCE, Worker
 from exporter.model import Gateway, LivySession, Scope, SessionCluster, Source, Target
 
 _ENDED_SINCE = """SELECT session_id, ended FROM session JOIN gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
+
+T = TypeVar("T")
 
 Listing = tuple[str, ...]
 """What was listed: its kind, the workspace, and the gateway where there is one."""
@@ -43,6 +47,7 @@ class Ledger:
         max_proxy_users: int = 200,
         sources: Collection[Source] = frozenset(Source),
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        patience: float = PATIENCE,
     ) -> None:
         """Open the file at `path`, or keep everything in memory where it is `None`.
 
@@ -61,8 +66,17 @@ class Ledger:
             hidden=switched_off(sources, max_proxy_users),
             connect=connect,
         )
+        self._worker = Worker(patience)
         self._empty_at: dict[Listing, float] = {}
         """When a listing was empty that nothing has confirmed yet."""
+
+    def start_thread(self) -> None:
+        """Start the thread that `run` uses. Raises `RuntimeError` where no more may be started."""
+        self._worker.start()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do `work` with this ledger, in its thread; raises `LedgerError` also where that hangs."""
+        return await self._worker.run(work)
 
     @property
     def state(self) -> LedgerState:
@@ -142,6 +156,7 @@ class Ledger:
     def close(self) -> None:
         """Close the file; a transaction that is under way is finished first."""
         self._store.close()
+        self._worker.close()
 
 
 class GatewayScan:

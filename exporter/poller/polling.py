@@ -3,7 +3,6 @@
 Nothing here depends on a scheduler: tests call `Polling.poll` themselves.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -147,7 +146,7 @@ class Polling:
         """Do what is due by time alone: withdraw stale gauges and release held increases."""
         if self._ledger.has_due():
             try:
-                await asyncio.to_thread(self._ledger.release)
+                await self._ledger.run(self._ledger.release)
             except LedgerError as error:
                 self._ledger_failure(error)
         current = self._board.current

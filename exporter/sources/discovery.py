@@ -1,6 +1,5 @@
 """Finding workspaces and gateways. Only discovery calls these two actions."""
 
-import asyncio
 from functools import partial
 
 from exporter.api import Client, scan_tokens
@@ -18,7 +17,7 @@ class Discovery:
         self._client = client
         self._inventory = inventory
         self._ledger = ledger
-        self._guard = DisappearanceGuard(partial(ledger.listed_count, scope))
+        self._guard = DisappearanceGuard(partial(ledger.run, partial(ledger.listed_count, scope)))
 
     async def run(self, progress: Progress) -> None:
         """Read everything there is; the inventory changes only if that succeeds.
@@ -31,7 +30,8 @@ class Discovery:
         workspaces = await list_workspaces(self._client, progress)
         await self._guard.check(len(workspaces))
         self._inventory.take_workspaces(self.scope, workspaces)
-        await asyncio.to_thread(self._ledger.record_workspaces, self.scope, len(workspaces))
+        count = len(workspaces)
+        await self._ledger.run(partial(self._ledger.record_workspaces, self.scope, count))
 
     async def _find_gateways(self, progress: Progress) -> None:
         workspace_id = self.scope.workspace_id
@@ -39,9 +39,8 @@ class Discovery:
         is_confirmed = await self._guard.check(len(gateways))
         # First into the ledger: that a gateway was not there before, and so counts from 0,
         # must be known before its first listing is.
-        await asyncio.to_thread(
-            self._ledger.record_gateways, workspace_id, gateways, is_confirmed=is_confirmed
-        )
+        record = partial(self._ledger.record_gateways, workspace_id, gateways)
+        await self._ledger.run(partial(record, is_confirmed=is_confirmed))
         self._inventory.take_gateways(self.scope, gateways)
 
 

@@ -1,7 +1,6 @@
 """What all sources need to read a listing."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,8 +37,8 @@ class DisappearanceGuard:
     the process because of a restart, or because it has come back.
     """
 
-    def __init__(self, listed: Callable[[], int]) -> None:
-        """Ask `listed`, which may block, for the size of the last listing in the ledger."""
+    def __init__(self, listed: Callable[[], Awaitable[int]]) -> None:
+        """Ask `listed` for the size of the last listing in the ledger."""
         self._listed = listed
         self._last_count: int | None = None
         self._empty_in_a_row = 0
@@ -60,7 +59,7 @@ class DisappearanceGuard:
             return True
         before = self._last_count
         if before is None:
-            before = await asyncio.to_thread(self._listed)
+            before = await self._listed()
         if before:
             raise IncompleteError(
                 f"the service lists nothing where it listed {before} before",

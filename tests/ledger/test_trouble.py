@@ -1,9 +1,14 @@
 """Trouble with the file while the exporter runs: what the page says, and that nothing is lost."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ import pytest
 
 from exporter.demo import World
 from exporter.errors import LedgerError
+from exporter.ledger import Ledger
 from tests.support.harness import Harness
 from tests.support.ledger_builders import listed, opened, record, shown, values
 from tests.support.worlds import WORKSPACE, empty_world, key, session, used
@@ -200,3 +206,35 @@ def test_a_closed_ledger_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LedgerError):
         listed(ledger, record("a", 5))
     ledger.close()
+
+
+async def wait_for_answer(ledger: Ledger) -> None:
+    """Wait until the thread of a ledger does what it is given; fail where it never does."""
+    for _ in range(1000):
+        with suppress(LedgerError):
+            await ledger.run(lambda: None)
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("the ledger does not answer")
+
+
+async def test_a_disk_that_hangs_stops_no_gauge(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Polls go on and say why nothing is counted; once the disk answers, all is counted."""
+    module = import_module("exporter.app.build")
+    monkeypatch.setattr(module, "Ledger", partial(Ledger, patience=0.05))
+    async with Harness(world, ledger=tmp_path / "ledger.db") as harness:
+        await assert_well(harness, 1.0)
+        answers = threading.Event()
+        hanging = asyncio.create_task(harness.exporter.ledger.run(answers.wait))
+        for cu_hours in (2.0, 3.0):  # the second poll finds a ledger that is known to hang
+            world.change_session(key("livy-a"), usage=used(cu_hours))
+            await assert_trouble(harness, "timeout", 1.0, "the ledger has not answered for 0.05 s")
+            assert harness.peek().value("livy_session_cu_hours", session_id="livy-a") == cu_hours
+        answers.set()
+        with pytest.raises(LedgerError):
+            await hanging
+        await wait_for_answer(harness.exporter.ledger)
+        await assert_well(harness, 3.0)
+        await assert_same_after_restart(harness)

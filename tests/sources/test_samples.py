@@ -1,6 +1,7 @@
 """From a complete listing to gauges: pure functions."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -191,7 +192,7 @@ def test_an_empty_listing_after_one_with_sessions_must_be_repeated(
     counts: list[int], refused: list[int]
 ) -> None:
     """The first empty listing after one that was not is refused, the second is believed."""
-    guard = DisappearanceGuard(lambda: 0)
+    guard = DisappearanceGuard(_told(0))
     assert verdicts(guard, counts)[0] == refused
 
 
@@ -209,8 +210,17 @@ def test_the_first_listing_of_a_process_is_judged_by_the_ledger(
     listed: int, counts: list[int], refused: list[int], unconfirmed: list[int]
 ) -> None:
     """What was listed before is known; an empty listing of what never was has to be confirmed."""
-    guard = DisappearanceGuard(lambda: listed)
+    guard = DisappearanceGuard(_told(listed))
     assert verdicts(guard, counts) == (refused, unconfirmed)
+
+
+def _told(listed: int) -> Callable[[], Awaitable[int]]:
+    """Answer what the ledger would."""
+
+    async def answer() -> int:
+        return listed
+
+    return answer
 
 
 def verdicts(guard: DisappearanceGuard, counts: list[int]) -> tuple[list[int], list[int]]:

@@ -187,7 +187,7 @@ class Driver:
             return before, self._ledger.ended_since(self._gateway, since)
 
         try:
-            before, after = await asyncio.to_thread(work)
+            before, after = await self._ledger.run(work)
         except LedgerError as error:
             run.error = error
             return

@@ -60,7 +60,7 @@ class LivySessions:
             settle_after=timing.settle_after,
         )
         self._gauges = Gauges((target.workspace_id, target.livy_compute_id), limits.max_sessions)
-        self._guard = DisappearanceGuard(partial(ledger.listed_count, target))
+        self._guard = DisappearanceGuard(partial(ledger.run, partial(ledger.listed_count, target)))
         self._trust = OrderTrust(str(target), clock, timing.full_walk_interval)
         self._truncation = Truncation(str(target))
         self._lock = asyncio.Lock()

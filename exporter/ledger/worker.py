@@ -1,0 +1,70 @@
+"""The thread in which the ledger is read and written, so that no disk can stop anything else."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from exporter.errors import LedgerError, LedgerFailure
+
+T = TypeVar("T")
+
+PATIENCE: Final = 10.0
+"""Seconds that one piece of work may take; a database that is locked gives up after 5."""
+
+
+class Worker:
+    """Does one piece of work after the other, in a thread of its own.
+
+    The threads that look up names and check passwords are others: a disk that hangs stops the
+    ledger, and nothing else. What waits for the ledger is told so, within `patience` seconds.
+    """
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._began_at: float | None = None
+        self._overdue: Future[Any] | None = None
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do `work` when its turn comes, and return its result.
+
+        Raises what it raises; and `LedgerError` where it, or what is before it, hangs. It may
+        be done all the same later on.
+        """
+        if self._overdue is not None and not self._overdue.done():
+            raise _overdue(self._patience)
+        future = self._pool.submit(self._timed, work)
+        waiting = asyncio.wrap_future(future)
+        while not (await asyncio.wait([waiting], timeout=self._patience))[0]:
+            began_at = self._began_at
+            if began_at is not None and time.monotonic() - began_at >= self._patience:
+                if not future.cancel():  # it is not one of those that wait
+                    self._overdue = future
+                raise _overdue(self._patience)
+        return waiting.result()
+
+    def start(self) -> None:
+        """Start the thread now. Raises `RuntimeError` where the system allows no more."""
+        self._pool.submit(bool).result()
+
+    def close(self) -> None:
+        """End the thread once its work is done."""
+        self._pool.shutdown()
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        self._began_at = time.monotonic()
+        try:
+            return work()
+        finally:
+            self._began_at = None
+
+
+def _overdue(patience: float) -> LedgerError:
+    return LedgerError(
+        f"the ledger has not answered for {patience:g} s",
+        advice="Look at the disk: it is very slow, or hangs. Gauges go on; counters stand still,"
+        " and nothing is lost.",
+        kind=LedgerFailure.TIMEOUT,
+    )
