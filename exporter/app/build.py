@@ -34,6 +34,7 @@ from exporter.settings import Settings
 from exporter.snapshot import Snapshot, groups_of
 from exporter.sources import (
     Discovery,
+    FailedSessions,
     Inventory,
     LivySessions,
     ScanTiming,
@@ -59,6 +60,7 @@ class Exporter:
     targets: TargetRegistry
     answers: Answers
     own: OwnMetrics
+    failed_sessions: FailedSessions
 
     @property
     def jobs(self) -> Sequence[PollJob]:
@@ -91,7 +93,9 @@ class Exporter:
             self.ledger,
             self.registry,
             self.clock,
-            sentences=lambda: [*self.unhealthy(), *self.unready()],
+            failed_sessions=self.failed_sessions,
+            unhealthy=self.unhealthy,
+            unready=self.unready,
         )
         return build_app(
             answer=self.answers.answer,
@@ -138,7 +142,8 @@ def build(
     ledger = _ledger(settings, planned, ledger_path, clock, birth_hold)
     board = RenderedBoard(Snapshot())
     polling = Polling(board, ledger, telemetry, clock, _timing(settings))
-    work = _Work(settings, clock, clients, planned.inventory, ledger, telemetry)
+    failed = FailedSessions()
+    work = _Work(settings, clock, clients, planned.inventory, ledger, telemetry, failed)
     own = OwnMetrics(registry)
     return Exporter(
         settings=settings,
@@ -154,6 +159,7 @@ def build(
         ),
         answers=Answers(board, own),
         own=own,
+        failed_sessions=failed,
     )
 
 
@@ -167,6 +173,7 @@ class _Work:
     inventory: Inventory
     ledger: Ledger
     telemetry: Telemetry
+    failed: FailedSessions
 
     def job(self, target: Target) -> PollJob:
         client, meter = self._client(target)
@@ -183,6 +190,7 @@ class _Work:
                 clock=self.clock,
                 limits=SeriesLimits(sessions.ended_retention, sessions.max_series_sessions),
                 timing=ScanTiming(livy.full_walk_interval, livy.settle_after),
+                failed=self.failed,
             )
         return PollJob(source, lambda: meter.requests)
 

@@ -9,6 +9,7 @@ from exporter.clock import Clock
 from exporter.ledger import Ledger
 from exporter.settings import Settings
 from exporter.snapshot import Board
+from exporter.sources import FailedSessions
 from exporter.web import Parts, Recorder, StatusSource
 
 _POLLS_PER_BUCKET = 2
@@ -22,7 +23,9 @@ def status_source(
     registry: CollectorRegistry,
     clock: Clock,
     *,
-    sentences: Callable[[], Sequence[str]],
+    failed_sessions: FailedSessions,
+    unhealthy: Callable[[], Sequence[str]],
+    unready: Callable[[], Sequence[str]],
 ) -> StatusSource:
     """Begin to record what happens, and give what tells of it."""
     width = _POLLS_PER_BUCKET * settings.poll.interval
@@ -31,7 +34,9 @@ def status_source(
     parts = Parts(
         snapshot=lambda: board.current,
         ledger=lambda: ledger.state,
-        sentences=sentences,
+        failed_sessions=lambda: failed_sessions.latest,
+        unhealthy=unhealthy,
+        unready=unready,
         registry=registry,
         version=exporter.__version__,
         revision=exporter.__revision__,

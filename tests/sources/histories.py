@@ -34,7 +34,7 @@ from exporter.demo import (
 from exporter.ledger import Ledger
 from exporter.model import LivySession, Source, Target
 from exporter.snapshot import Samples
-from exporter.sources import LivySessions, ScanTiming, SeriesLimits
+from exporter.sources import FailedSessions, LivySessions, ScanTiming, SeriesLimits
 from exporter.sources.livy_sessions import samples
 from exporter.sources.livy_sessions.driver import SESSION_FAILED
 from exporter.telemetry import Telemetry
@@ -177,6 +177,7 @@ class Long:
             clock=self.clock,
             limits=SeriesLimits(RETENTION, 5000),
             timing=timing,
+            failed=FailedSessions(),
         )
 
     @property

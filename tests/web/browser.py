@@ -69,11 +69,16 @@ async def chromium(path: Path) -> AsyncIterator["Browser"]:
 
 @asynccontextmanager
 async def visit(
-    browser: "Browser", url: str, *, width: int = 1280, scheme: Scheme = "light"
+    browser: "Browser",
+    url: str,
+    *,
+    width: int = 1280,
+    height: int = 900,
+    scheme: Scheme = "light",
 ) -> AsyncIterator[Visit]:
     """Open a page in a fresh profile."""
     page = await browser.new_page(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, timezone_id="UTC"
+        viewport={"width": width, "height": height}, color_scheme=scheme, timezone_id="UTC"
     )
     found = Visit(page)
     page.on("console", lambda message: found.complaints.append(message.text))

@@ -1,7 +1,7 @@
 """The status page in a real browser. With PICTURES=folder each page is kept as a picture."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from exporter.demo import Cluster, Fleet, Gateway, Workspace, World, faults, ser
 from exporter.web.status.view import StatusView
 from tests.support.harness import START, Harness, ManualClock
 from tests.support.worlds import busy_world, empty_world, session
-from tests.web.browser import Scheme, Visit, chromium, visit
+from tests.web.browser import Scheme, Visit, visit
 from tests.web.first_scans import first_scan
 from tests.web.status_pages import app_of, view_of
 
@@ -35,16 +35,14 @@ HOSTILE = (
 )
 
 
-@pytest.fixture
-async def browser(real_tool: Callable[[str], Path]) -> AsyncIterator["Browser"]:
-    """Run a browser for a test."""
-    async with chromium(real_tool("chromium")) as found:
-        yield found
-
-
 @asynccontextmanager
 async def shown(
-    browser: "Browser", view: StatusView, name: str, *, width: int = 1280, scheme: Scheme = "light"
+    browser: "Browser",
+    view: StatusView,
+    name: str,
+    *,
+    width: int = 1280,
+    scheme: Scheme = "light",
 ) -> AsyncIterator[Visit]:
     """Serve a view, open its page, and keep a picture where one is wanted."""
     async with (

@@ -102,12 +102,14 @@ def test_hard_throttling_needs_a_look() -> None:
     """Down to half of the rate it is nothing; below, the page says how much is left."""
     for rate, level in ((6.0, "ok"), (2.0, "attention")):
         found = verdict(
-            sentences=(),
+            unhealthy=(),
+            unready=(),
             targets=(),
             discoveries=(),
-            clusters=Clusters({}, 0, (), 0),
-            sessions=Sessions({}, 0, (), 0, (), 0),
+            clusters=Clusters("complete", {}, 0, (), 0),
+            sessions=Sessions("complete", {}, 0, (), 0, (), (), 0, (), 0),
             calls=(Calls("", "cn-hangzhou", rate, 10.0, 1, 0, {}),),
+            now=0,
         )
         texts = [each.text for each in found.problems if each.anchor == "api"]
         assert (len(texts) == 1) is (level == "attention")

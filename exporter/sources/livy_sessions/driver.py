@@ -14,6 +14,7 @@ from exporter.clock import Clock
 from exporter.errors import LedgerError, PollError
 from exporter.ledger import GatewayScan, Ledger
 from exporter.model import LivySession, Page, Target
+from exporter.sources.failed_sessions import FailedSessions
 from exporter.sources.listing import Progress, record_anomalies
 from exporter.sources.livy_sessions.alignment import ListingDiverged
 from exporter.sources.livy_sessions.full_scan import FullScan
@@ -65,6 +66,7 @@ class Driver:
         ledger: Ledger,
         telemetry: Telemetry,
         clock: Clock,
+        failed: FailedSessions,
         *,
         retention: float,
         settle_after: float,
@@ -76,6 +78,7 @@ class Driver:
         self._ledger = ledger
         self._telemetry = telemetry
         self._clock = clock
+        self._failed = failed
         self._retention = retention
         self._settle_after = settle_after
         self._read_at = self._logged_at = clock.monotonic()
@@ -176,7 +179,7 @@ class Driver:
     async def _write(
         self, run: Run[ScanT], write: Callable[[], None], records: Sequence[LivySession]
     ) -> None:
-        """Write `records`, learn which sessions ended lately, and log which of these failed."""
+        """Write `records`, learn which sessions ended lately, and tell which of these failed."""
         if run.error is not None:
             return
         since = self._clock.now() - self._retention
@@ -194,8 +197,10 @@ class Driver:
         self.recently_ended = frozenset(after)
         for record in records:
             session_id = record.session_id
-            if record.state == "error" == after.get(session_id) != before.get(session_id):
-                self._log_failure(record)
+            if record.state == "error" == after.get(session_id):
+                self._failed.note(self._target, record, self._clock.now())
+                if before.get(session_id) != "error":
+                    self._log_failure(record)
 
     def _log_failure(self, record: LivySession) -> None:
         _log.info(

@@ -10,6 +10,7 @@ from exporter.clock import Clock
 from exporter.errors import IncompleteError
 from exporter.ledger import Ledger
 from exporter.model import Target
+from exporter.sources.failed_sessions import FailedSessions
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress
 from exporter.sources.livy_sessions.alignment import ListingDiverged
 from exporter.sources.livy_sessions.driver import Driver, Run
@@ -48,6 +49,7 @@ class LivySessions:
         clock: Clock,
         limits: SeriesLimits,
         timing: ScanTiming,
+        failed: FailedSessions,
     ) -> None:
         self.target = target
         self._driver = Driver(
@@ -56,6 +58,7 @@ class LivySessions:
             ledger,
             telemetry,
             clock,
+            failed,
             retention=limits.ended_retention,
             settle_after=timing.settle_after,
         )

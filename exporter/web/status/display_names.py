@@ -43,9 +43,12 @@ class Anchors:
         self._taken: set[str] = set()
 
     def take(self, kind: str, identity: str, place: str) -> str:
-        """Give `kind-identity`, or with `place` behind it where another has that already."""
-        plain = f"{kind}-{identity}"
-        anchor = plain if plain not in self._taken else f"{plain}@{place}"
+        """Return `kind-identity`, or with `place` behind it where another has that already."""
+        anchor = f"{kind}-{identity}"
+        if anchor in self._taken:
+            anchor = f"{anchor}@{place}"
+        while anchor in self._taken:  # ids may be reused
+            anchor += "'"
         self._taken.add(anchor)
         return anchor
 

@@ -65,6 +65,12 @@ def moment(seconds: float | None) -> str:
     return "" if seconds is None else f"{_utc(seconds):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def since(seconds: float, now: float) -> str:
+    """Write when something began, with the date where that is not today's."""
+    is_today = _utc(seconds).date() == _utc(now).date()
+    return f"{_utc(seconds):{'%H:%M' if is_today else '%Y-%m-%d %H:%M'}} UTC"
+
+
 def clock(seconds: float) -> str:
     """Write the time of day."""
     return f"{_utc(seconds):%H:%M:%S} UTC"

@@ -24,6 +24,7 @@ _FILTERS: Final = (
     notation.cu_hours,
     notation.size,
     notation.moment,
+    notation.since,
     notation.clock,
 )
 

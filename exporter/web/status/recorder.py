@@ -1,14 +1,14 @@
 """What has happened since the start, noted as pictures are published: bounded, in memory only."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exporter import catalog
 from exporter.clock import Clock
 from exporter.ledger import CounterValue, Key, LedgerState
 from exporter.model import Scope, Target
-from exporter.snapshot import Failure, Snapshot, TargetView
+from exporter.snapshot import DiscoveryView, Failure, Snapshot, TargetView
 
 BUCKETS = 60
 """How many buckets of the near past are kept."""
@@ -27,14 +27,30 @@ class Tally:
     polls: int = 0
     failures: int = 0
     nano_cu_hours: int = 0
+    ended: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """The sessions that ended, by workspace, gateway, queue and state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A failure, and when it was seen (seconds since 1970)."""
+    """A failure, when it was seen last, and since when there has been no success.
+
+    Both in seconds since 1970-01-01 UTC.
+    """
 
     failure: Failure
     at: float
+    since: float
+
+
+_View = TargetView | DiscoveryView
+
+
+def _began(before: _View | None, now: _View) -> bool:
+    """Whether a failure is the first one after a success, which nobody may have looked at."""
+    if before is None or before.failure is None:
+        return True
+    return before.last_success_at != now.last_success_at
 
 
 class Recorder:
@@ -56,6 +72,7 @@ class Recorder:
             key: value.actual for key, value in self._state.counters.items() if key.metric in _USAGE
         }
         self._targets: Mapping[Target, TargetView] = {}
+        self._discoveries: Mapping[Scope, DiscoveryView] = {}
         self._failures: dict[Target | Scope, Seen] = {}
         self._tallies: deque[Tally] = deque(maxlen=BUCKETS)
         self._latest: Snapshot | None = None
@@ -72,6 +89,18 @@ class Recorder:
         """Give what is kept, oldest first; there is none of a bucket in which nothing happened."""
         self._note_latest()
         return tuple(self._tallies)
+
+    def ended(self, seconds: float) -> tuple[Mapping[tuple[str, ...], int], float]:
+        """Return which sessions ended within the last `seconds`, and the time that this covers.
+
+        By workspace, gateway, queue and state. The time is shorter where less is recorded.
+        """
+        monotonic, counts = self._clock.monotonic(), Counter[tuple[str, ...]]()
+        first = int(monotonic // self.width) - min(BUCKETS, max(1, int(seconds // self.width))) + 1
+        for tally in self.tallies:
+            if tally.number >= first:
+                counts.update(tally.ended)
+        return counts, monotonic - max(self.started_monotonic, first * self.width)
 
     def last_failure(self, of: Target | Scope) -> Seen | None:
         """Give the last failure of a target or a discovery, also where it is over."""
@@ -90,7 +119,7 @@ class Recorder:
         tally = self._tally()
         self._note_polls(snapshot, tally)
         self._note_discoveries(snapshot)
-        tally.nano_cu_hours += self._burned()
+        self._note_counters(tally)
 
     def _tally(self) -> Tally:
         number = int(self._clock.monotonic() // self.width)
@@ -106,40 +135,48 @@ class Recorder:
             tally.polls += view.polls - (before.polls if before else 0)
             if view.failure is not None:
                 tally.failures += 1
-                self._failures[target] = Seen(view.failure, self._clock.now())
+                self._note_failure(target, view.failure, is_new=_began(before, view))
         self._targets = snapshot.targets
 
     def _note_discoveries(self, snapshot: Snapshot) -> None:
         for scope, view in snapshot.discoveries.items():
-            before = self._failures.get(scope)
-            if view.failure is not None and (before is None or before.failure is not view.failure):
-                self._failures[scope] = Seen(view.failure, self._clock.now())
+            seen, before = self._failures.get(scope), self._discoveries.get(scope)
+            if view.failure is not None and (seen is None or seen.failure is not view.failure):
+                self._note_failure(scope, view.failure, is_new=_began(before, view))
+        self._discoveries = snapshot.discoveries
         for of in [*self._failures]:
             if of not in snapshot.targets and of not in snapshot.discoveries:
                 del self._failures[of]
 
-    def _burned(self) -> int:
-        """Give the nano-CU-hours that were counted since the last look at the ledger."""
+    def _note_failure(self, of: Target | Scope, failure: Failure, *, is_new: bool) -> None:
+        seen, now = self._failures.get(of), self._clock.now()
+        self._failures[of] = Seen(failure, now, now if is_new or seen is None else seen.since)
+
+    def _note_counters(self, tally: Tally) -> None:
+        """Add what was counted since the last look at the ledger."""
         before, state = self._state, self._read_ledger()
         if state is before:
-            return 0
+            return
         self._state = state
-        return sum(
-            self._burned_by(before.counters.groups.get(group), counters)
-            for group, counters in state.counters.groups.items()
-        )
+        for group, counters in state.counters.groups.items():
+            self._note_group(before.counters.groups.get(group), counters, tally)
 
-    def _burned_by(
-        self, before: Mapping[Key, CounterValue] | None, counters: Mapping[Key, CounterValue]
-    ) -> int:
-        """Give what one gateway has burned; of one that is new, nothing is known to be new."""
+    def _note_group(
+        self,
+        before: Mapping[Key, CounterValue] | None,
+        counters: Mapping[Key, CounterValue],
+        tally: Tally,
+    ) -> None:
+        """Add what one gateway has counted; of one that is new, nothing is known to be new."""
         if counters is before:
-            return 0
-        burned = 0
+            return
         for key, value in counters.items():
-            if key.metric in _USAGE and key not in self._starts:
-                self._starts[key] = value.actual if before is None else 0
+            start = value.actual if before is None else 0
+            if key.metric in _USAGE:
+                start = self._starts.setdefault(key, start)
+            known = before.get(key) if before else None
+            increase = value.actual - (start if known is None else known.actual)
             if key.metric is catalog.LIVY_CU_HOURS:
-                known = before.get(key) if before else None
-                burned += value.actual - (self._starts[key] if known is None else known.actual)
-        return burned
+                tally.nano_cu_hours += increase
+            elif key.metric is catalog.LIVY_SESSIONS_ENDED and increase:
+                tally.ended[key.labels] += increase

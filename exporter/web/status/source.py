@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from exporter.clock import Clock
 from exporter.ledger import LedgerState
 from exporter.snapshot import Snapshot
+from exporter.sources import FailedSession
 from exporter.web.status import sessions_view, telemetry_view, usage
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import BUCKETS, Recorder
@@ -21,11 +22,13 @@ _FRESH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Where the facts come from. `sentences` are what health and readiness have to say."""
+    """Where the facts come from. `unhealthy` and `unready` give their sentences."""
 
     snapshot: Callable[[], Snapshot]
     ledger: Callable[[], LedgerState]
-    sentences: Callable[[], Sequence[str]]
+    failed_sessions: Callable[[], Sequence[FailedSession]]
+    unhealthy: Callable[[], Sequence[str]]
+    unready: Callable[[], Sequence[str]]
     registry: CollectorRegistry
     version: str
     revision: str
@@ -59,24 +62,27 @@ class StatusSource:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         moment = Moment(snapshot, recorder, Names.of(snapshot), now, monotonic)
         found, scopes = targets(moment), discoveries(moment)
-        clusters, sessions = sessions_view.clusters(moment), sessions_view.sessions(moment)
+        clusters = sessions_view.clusters(moment)
+        sessions = sessions_view.sessions(moment, parts.failed_sessions())
         calls = telemetry_view.calls(parts.registry, parts.configured_rate)
         return StatusView(
             schema=1,
             generated_at=now,
             verdict=verdict(
-                sentences=parts.sentences(),
+                unhealthy=parts.unhealthy(),
+                unready=parts.unready(),
                 targets=found,
                 discoveries=scopes,
                 clusters=clusters,
                 sessions=sessions,
                 calls=calls,
+                now=now,
             ),
             about=self._about(monotonic),
             targets=found,
             clusters=clusters,
             sessions=sessions,
-            usage=usage.usage(state, recorder, moment.names),
+            usage=usage.usage(state, recorder, moment.names, sessions.coverage),
             history=usage.history(recorder, monotonic=monotonic, now=now, buckets=BUCKETS),
             calls=calls,
             polls=telemetry_view.polls(parts.registry),

@@ -106,5 +106,6 @@ def _trouble(moment: Moment, of: Target | Scope, *, is_current: bool) -> Trouble
         advice=failure.advice,
         at=seen.at,
         age=max(0.0, moment.now - seen.at),
+        since=seen.since,
         is_current=is_current,
     )

@@ -9,7 +9,7 @@ from exporter.ledger import Key, LedgerState
 from exporter.model import NANO
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder, Tally
-from exporter.web.status.view import Bucket, History, Ledger, Usage, UsageRow
+from exporter.web.status.view import Bucket, Coverage, History, Ledger, Usage, UsageRow
 
 TOP: Final = 10
 
@@ -19,8 +19,11 @@ _Sums = dict[_Owner, tuple[int, int]]
 """What each has burned since the start, and in total, in nano-CU-hours."""
 
 
-def usage(state: LedgerState, recorder: Recorder, names: Names) -> Usage:
-    """Give the totals, and those who burned most since the start."""
+def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Coverage) -> Usage:
+    """Return the totals, and who has used most since the start.
+
+    `coverage` is that of the Livy sessions: where none was read, nothing is known to be 0.
+    """
     queues = _summed(state, recorder, catalog.LIVY_CU_HOURS, lambda labels: (labels[0], labels[-1]))
     users = _summed(
         state, recorder, catalog.LIVY_PROXY_USER_CU_HOURS, lambda labels: ("", labels[-1])
@@ -30,14 +33,16 @@ def usage(state: LedgerState, recorder: Recorder, names: Names) -> Usage:
         each.actual - each.published for key, each in counters if _is(key, catalog.LIVY_CU_HOURS)
     )
     over = sum(each.actual for key, each in counters if _is(key, catalog.LIVY_OVERCOUNTED))
+    since_start = sum(since for since, _ in queues.values())
+    is_unread = coverage == "no_poll_yet" and not since_start
     return Usage(
-        cu_hours_since_start=sum(since for since, _ in queues.values()) / NANO,
-        cu_hours=sum(total for _, total in queues.values()) / NANO,
+        cu_hours_since_start=None if is_unread else since_start / NANO,
+        cu_hours=_cu_hours(queues) if queues or not is_unread else None,
         held_back=held / NANO,
         overcounted=over / NANO,
-        queues=_top(queues, names),
+        queues=_top(queues, names, is_unread=is_unread),
         queues_not_shown=max(0, len(queues) - TOP),
-        users=_top(users, names),
+        users=_top(users, names, is_unread=is_unread),
         users_not_shown=max(0, len(users) - TOP),
     )
 
@@ -83,7 +88,11 @@ def _summed(
     return dict(sums)
 
 
-def _top(sums: _Sums, names: Names) -> tuple[UsageRow, ...]:
+def _cu_hours(sums: _Sums) -> float:
+    return sum(total for _, total in sums.values()) / NANO
+
+
+def _top(sums: _Sums, names: Names, *, is_unread: bool) -> tuple[UsageRow, ...]:
     ranked: Iterable[tuple[_Owner, tuple[int, int]]] = sorted(
         sums.items(), key=lambda item: (-item[1][0], -item[1][1], item[0])
     )
@@ -92,7 +101,7 @@ def _top(sums: _Sums, names: Names) -> tuple[UsageRow, ...]:
             name=name,
             workspace_id=workspace_id,
             workspace_name=names.workspace(workspace_id) if workspace_id else "",
-            cu_hours_since_start=since / NANO,
+            cu_hours_since_start=None if is_unread else since / NANO,
             cu_hours=total / NANO,
         )
         for (workspace_id, name), (since, total) in [*ranked][:TOP]

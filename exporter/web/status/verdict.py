@@ -1,55 +1,77 @@
-"""Whether all is well, in words: pure functions of the facts."""
+"""Whether all is well, in words; what is wrong, since when, and what to do: pure functions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
 
 from exporter.web.status.view import (
+    Asked,
     Calls,
     Clusters,
     DiscoveryStatus,
     Level,
     Problem,
+    QueueEnds,
     Sessions,
     TargetStatus,
+    Trouble,
     Verdict,
 )
 
-_SLOWED_SHARE = 0.5
+_AskedT = TypeVar("_AskedT", bound=Asked)
+
+_SLOWED_SHARE: Final = 0.5
 """Of the configured rate: down to this, throttling is nothing to worry about."""
+
+_FAILED_SHARE: Final = 0.25
+_LEAST_ENDED: Final = 4
+"""More failures than this share, of at least so many ends in a queue, need a look.
+
+As in the alert EmrSparkLivyFailureRatioHigh, so that page and alert agree.
+"""
+_MOST_QUEUES: Final = 3
+"""So many queues are named."""
 
 
 def verdict(
     *,
-    sentences: Sequence[str],
+    unhealthy: Sequence[str],
+    unready: Sequence[str],
     targets: Sequence[TargetStatus],
     discoveries: Sequence[DiscoveryStatus],
     clusters: Clusters,
     sessions: Sessions,
     calls: Sequence[Calls],
+    now: float,
 ) -> Verdict:
-    """Judge; `sentences` are what health and readiness have to say.
+    """Judge; `unhealthy` and `unready` are the sentences of the health endpoints.
 
-    Livy sessions that failed are told, and are no trouble: in a large fleet there are always some.
+    What keeps the exporter from its work comes first.
     """
     failing = [each for each in targets if each.state in {"failing", "stale"}]
-    waiting = [
-        *(each.name for each in targets if each.state == "pending"),
-        *(each.name for each in discoveries if each.state == "pending"),
-    ]
+    states = [each.state for each in targets] + [each.state for each in discoveries]
     is_lost = bool(targets) and len(failing) == len(targets)
-    is_starting = bool(waiting) and not failing
+    is_starting = "pending" in states and not failing
     # What is not read yet is not ready either: that is no news.
-    told = () if is_starting else sentences
-    problems = (
-        *(Problem(f"{each[:1].upper()}{each[1:]}", "targets") for each in told),
-        *_polling_problems(failing, targets, discoveries),
-        *_other_problems(clusters, calls),
-    )
+    told = unhealthy if is_starting else [*unhealthy, *unready]
+    polling = [
+        *_discovery_problems(targets, discoveries),
+        *_target_problems(failing, targets),
+    ]
+    problems = [
+        *(_from_sentence(each) for each in (told if not polling else unhealthy)),
+        *polling,
+        *_cluster_problems(clusters),
+        *_session_problems(sessions),
+        *_throttling_problems(calls),
+    ]
     level = _level(problems, is_lost=is_lost or bool(told), is_starting=is_starting)
+    aged = tuple(_with_age(each, now) for each in problems)
     if level == "starting":
-        return Verdict(level, _starting(len(waiting), targets), problems)
+        return Verdict(level, _starting(states.count("pending"), targets), aged)
     if level == "ok":
-        return Verdict(level, _all_well(len(targets), sessions), problems)
-    return Verdict(level, _trouble(level, problems), problems)
+        return Verdict(level, _all_well(len(targets), clusters, sessions), aged)
+    return Verdict(level, _trouble(level, aged), aged)
 
 
 def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> Level:
@@ -69,56 +91,147 @@ def _starting(waiting: int, targets: Sequence[TargetStatus]) -> str:
     return f"Starting: {_counted(waiting, 'listing')} not read yet{scanned}"
 
 
-def _all_well(targets: int, sessions: Sessions) -> str:
-    said = f"{_counted(targets, 'target')} polled, no session cluster in error"
-    failed = sum(each.state == "error" for each in sessions.ended)
+def _all_well(targets: int, clusters: Clusters, sessions: Sessions) -> str:
+    said = f"{_counted(targets, 'target')} polled"
+    if clusters.coverage == "complete":
+        said += ", no session cluster in error"
+    failed = sum(each.failed for each in sessions.ends)
     if failed:
-        is_cut = sessions.ended_not_shown and failed == len(sessions.ended)
-        least = "at least " if is_cut else ""
-        return f"{said}, {least}{_counted(failed, 'Livy session')} failed lately"
+        ended = sum(each.ended for each in sessions.ends)
+        return f"{said}, {failed} of {_counted(ended, 'Livy session')} that ended lately failed"
     return f"All is well: {said}"
 
 
 def _trouble(level: Level, problems: Sequence[Problem]) -> str:
     if level == "failing":
         return "The exporter cannot do its work"
-    if len(problems) == 1:
-        return "One thing needs a look"
-    return f"{len(problems)} things need a look"
+    return _counted(len(problems), "problem")
 
 
-def _polling_problems(
-    failing: Sequence[TargetStatus],
-    targets: Sequence[TargetStatus],
-    discoveries: Sequence[DiscoveryStatus],
+def _from_sentence(sentence: str) -> Problem:
+    is_silent = sentence.startswith("no poll has made progress")
+    advice = "Restart the exporter; its counters go on where they were." if is_silent else ""
+    return Problem(_sentence(sentence), "targets", advice=advice)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _discovery_problems(
+    targets: Sequence[TargetStatus], discoveries: Sequence[DiscoveryStatus]
 ) -> Iterator[Problem]:
-    if failing:
-        reasons = sorted({each.trouble.reason for each in failing if each.trouble})
-        stale = sum(each.state == "stale" for each in failing)
-        withdrawn = f"; the gauges of {stale} are withdrawn" if stale else ""
+    failing = [each for each in discoveries if each.state == "failing"]
+    for reason, group in _by_reason(failing).items():
+        what = f"{len(group)} of {_counted(len(discoveries), 'discovery', 'discoveries')} fail"
+        if len(group) == 1:
+            what = f"{_looked_for(group[0])} cannot be listed"
+        withheld = "" if targets else "; nothing is polled"
+        yield _of_group(f"{what}: {reason}{withheld}", "discovery", group)
+    if not targets and discoveries and all(each.state == "up" for each in discoveries):
         yield Problem(
-            f"{len(failing)} of {_counted(len(targets), 'target')} cannot be polled"
-            f" ({', '.join(reasons)}){withdrawn}",
-            "targets",
+            "Nothing is polled: no workspace was found",
+            "discovery",
+            advice="Check region-id, discovery.include and discovery.exclude, and that the account"
+            " of the credential is the one that has the workspaces.",
         )
-    lost = sum(each.state == "failing" for each in discoveries)
-    if lost:
-        yield Problem(f"{_counted(lost, 'discovery', 'discoveries')} failing", "discovery")
-    if not targets and all(each.state == "up" for each in discoveries):
-        yield Problem("Nothing is polled: no workspace was found", "discovery")
 
 
-def _other_problems(clusters: Clusters, calls: Sequence[Calls]) -> Iterator[Problem]:
+def _looked_for(discovery: DiscoveryStatus) -> str:
+    if discovery.workspace_id:
+        return f"Gateways of {discovery.workspace_name}"
+    return f"Workspaces in {discovery.region_id}"
+
+
+def _target_problems(
+    failing: Sequence[TargetStatus], targets: Sequence[TargetStatus]
+) -> Iterator[Problem]:
+    for reason, group in _by_reason(failing).items():
+        stale = sum(each.state == "stale" for each in group)
+        withdrawn = f"; the gauges of {stale} are withdrawn" if stale else ""
+        what = f"{len(group)} of {_counted(len(targets), 'target')}"
+        if len(group) == 1:
+            what = f"{_polled(group[0])} (1 of {_counted(len(targets), 'target')})"
+        yield _of_group(f"{what} cannot be polled: {reason}{withdrawn}", "targets", group)
+
+
+def _polled(target: TargetStatus) -> str:
+    if target.livy_compute_id:
+        return f"Livy sessions of {target.gateway_name}"
+    return f"Session clusters of {target.workspace_name}"
+
+
+def _by_reason(failing: Sequence[_AskedT]) -> Mapping[str, Sequence[_AskedT]]:
+    groups: dict[str, list[_AskedT]] = {}
+    for each in failing:
+        groups.setdefault(each.trouble.reason if each.trouble else "", []).append(each)
+    return groups
+
+
+def _of_group(text: str, anchor: str, group: Sequence[Asked]) -> Problem:
+    """Return the problem of all that fail for one reason, in the words of the latest failure."""
+    troubles: list[Trouble] = [each.trouble for each in group if each.trouble]
+    if not troubles:
+        return Problem(text, anchor)
+    latest = max(troubles, key=lambda trouble: trouble.at)
+    since = min(trouble.since for trouble in troubles)
+    return Problem(text, anchor, _sentence(latest.message), _sentence(latest.advice), since)
+
+
+def _cluster_problems(clusters: Clusters) -> Iterator[Problem]:
     errors = len(clusters.in_error) + clusters.errors_not_shown
     if errors:
-        yield Problem(f"{_counted(errors, 'session cluster')} in error", "clusters")
+        yield Problem(
+            f"{_counted(errors, 'session cluster')} in error",
+            "clusters",
+            advice="Read the reason of each, mend it, and start the cluster again in the console.",
+            since=min((each.since for each in clusters.in_error if each.since), default=None),
+        )
+
+
+def _session_problems(sessions: Sessions) -> Iterator[Problem]:
+    failing = [
+        each
+        for each in sessions.ends
+        if each.ended >= _LEAST_ENDED and each.failed > each.ended * _FAILED_SHARE
+    ]
+    for queue in failing[:_MOST_QUEUES]:
+        yield Problem(
+            f"{queue.failed} of {queue.ended} Livy sessions that ended lately in"
+            f" {queue.queue or 'no queue'} ({queue.gateway_name}) failed",
+            "failed",
+            advice="Compare their messages: first a common cause (quota, storage, network,"
+            " permission), then the jobs.",
+            since=min(_failures_of(queue, sessions), default=None),
+        )
+    if len(failing) > _MOST_QUEUES:
+        more = _counted(len(failing) - _MOST_QUEUES, "more queue")
+        yield Problem(f"Likewise in {more}", "failed")
+
+
+def _failures_of(queue: QueueEnds, sessions: Sessions) -> Iterator[float]:
+    """Yield when sessions of a queue failed, within the time in which `queue` counts."""
+    key = (queue.workspace_id, queue.livy_compute_id, queue.queue)
+    for each in sessions.failed:
+        is_of_queue = (each.workspace_id, each.livy_compute_id, each.queue) == key
+        if is_of_queue and each.ended_at and (each.ended_age or 0) <= sessions.ends_seconds:
+            yield each.ended_at
+
+
+def _throttling_problems(calls: Sequence[Calls]) -> Iterator[Problem]:
     for each in calls:
         if each.rate_limit <= each.configured_rate * _SLOWED_SHARE:
             yield Problem(
                 f"The API throttles in {each.region_id}: {each.rate_limit:.1f} of"
                 f" {each.configured_rate:g} requests a second are sent",
                 "api",
+                advice="If it stays, raise poll.interval or ask for a higher quota.",
             )
+
+
+def _with_age(problem: Problem, now: float) -> Problem:
+    age = None if problem.since is None else max(0.0, now - problem.since)
+    return replace(problem, age=age)
 
 
 def _counted(count: int, one: str, many: str = "") -> str:

@@ -10,15 +10,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["ok", "starting", "attention", "failing"]
+Coverage = Literal["complete", "partial", "no_poll_yet", "stale", "nothing_to_poll"]
+"""How much of what there is has been listed lately.
+
+With `no_poll_yet` and `stale` nothing is known: no poll has succeeded yet, or not for too long.
+"""
 TargetState = Literal["pending", "up", "failing", "stale"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is not well; `anchor` is the part of the page that tells more."""
+    """What is wrong, since when, and what to do; `anchor` is the part of the page about it.
+
+    `detail` has the words of the service or the system.
+    """
 
     text: str
     anchor: str
+    detail: str = ""
+    advice: str = ""
+    since: float | None = None
+    age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +56,17 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """The last failure, with what to do about it; `is_current` until a poll succeeds."""
+    """The last failure, with what to do about it; `is_current` until a poll succeeds.
+
+    `at` is when it was seen last, `since` when the first failure after a success was.
+    """
 
     reason: str
     message: str
     advice: str
     at: float
     age: float
+    since: float
     is_current: bool
 
 
@@ -124,6 +140,7 @@ class Clusters:
     Those of `workspaces_unknown` workspaces are not known at present, and not in here.
     """
 
+    coverage: Coverage
     by_state: Mapping[str, int]
     workspaces_unknown: int
     in_error: tuple[FailedCluster, ...]
@@ -132,7 +149,10 @@ class Clusters:
 
 @dataclass(frozen=True, slots=True)
 class SessionStatus:
-    """A Livy session that has series of its own. `info` is what the service says of its end."""
+    """A Livy session. `info` is what the service says of its end.
+
+    Where the API does not tell when a failed one ended, `ended_at` is when that was first seen.
+    """
 
     anchor: str
     workspace_id: str
@@ -156,28 +176,47 @@ class SessionStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
-    """The Livy sessions: all that are listed by state, the live ones, and those ended lately.
+class QueueEnds:
+    """How many sessions of a queue ended lately, and how many of these failed."""
 
-    Those of `gateways_unknown` gateways are not known at present, or not all of them.
+    workspace_id: str
+    workspace_name: str
+    livy_compute_id: str
+    gateway_name: str
+    queue: str
+    ended: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The Livy sessions: all that are listed by state, the live ones, and those that ended.
+
+    Those of `gateways_unknown` gateways are not known at present, or not all of them. `failed`
+    are the last that failed, also where they are no longer listed; `ended` are those that ended
+    lately in another state. `ends` counts those that ended in the last `ends_seconds`.
     """
 
+    coverage: Coverage
     by_state: Mapping[str, int]
     gateways_unknown: int
     live: tuple[SessionStatus, ...]
     live_not_shown: int
+    failed: tuple[SessionStatus, ...]
     ended: tuple[SessionStatus, ...]
     ended_not_shown: int
+    ends: tuple[QueueEnds, ...]
+    ends_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What a queue or a user has burned; a user is in no workspace."""
+    """What a queue or a user has used; a user is in no workspace."""
 
     name: str
     workspace_id: str
     workspace_name: str
-    cu_hours_since_start: float
+    cu_hours_since_start: float | None
     cu_hours: float
 
 
@@ -186,11 +225,11 @@ class Usage:
     """CU-hours of Livy sessions that the ledger holds, those held back included.
 
     `held_back` is counted, but not yet shown to Prometheus; `overcounted` is what estimates were
-    revised down by afterwards.
+    revised down by afterwards. What was used since the start is not known before a poll succeeds.
     """
 
-    cu_hours_since_start: float
-    cu_hours: float
+    cu_hours_since_start: float | None
+    cu_hours: float | None
     held_back: float
     overcounted: float
     queues: tuple[UsageRow, ...]
