@@ -107,7 +107,7 @@ def check_verification(order: HistoryOrder, rows: int, place: int, steps: list[S
 
 
 VERIFICATIONS = given(
-    order=ORDERED, rows=st.integers(400, 900), place=st.integers(320, 399), steps=STEPS
+    order=ORDERED, rows=st.integers(403, 900), place=st.integers(320, 399), steps=STEPS
 )
 
 

@@ -1,5 +1,7 @@
 """Scans as values, driven in a plain loop, while the listing changes between any two pages."""
 
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from exporter.model import LivySession, Page
 from exporter.sources.livy_sessions.alignment import ListingDiverged
 from exporter.sources.livy_sessions.driver import Scan
 from exporter.sources.livy_sessions.full_scan import FullScan
-from exporter.sources.livy_sessions.history import History, Order
+from exporter.sources.livy_sessions.history import Change, History, Order
 from exporter.sources.livy_sessions.incremental_scan import (
     SPARE_PAGES,
     IncrementalScan,
@@ -91,7 +93,7 @@ def history_of(order: Order, rows: int, size: int) -> History:
 
 def listed(history: History) -> list[int]:
     """Return the rows of a history, from old to new."""
-    return [int(name) for name in history.names]
+    return [int(row.name) for row in history.rows.between(0, len(history))]
 
 
 MOVES = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=30)
@@ -308,8 +310,25 @@ def test_rolling_retention_costs_the_ends_and_the_open_pages(
         scan = IncrementalScan(long_history, range(99_700, 100_000, 6), size=100)
         drive(scan, service.page)
         found = scan.result(POLICY)
-        assert (int(found.names[0]), len(found)) == (came, 100_000)
+        assert (listed(found)[0], len(found)) == (came, 100_000)
         assert service.requests <= 6 + (0 if has_count else 3)
+
+
+def test_a_short_scan_does_not_grow_with_the_history(long_history: History) -> None:
+    """Of 100,000 sessions it costs what it costs of 10,000."""
+    order = long_history.order
+    assert order is not None
+    seconds: dict[int, list[float]] = defaultdict(list)
+    for _ in range(20):
+        for history in (SCATTERED[order], long_history):
+            rows = len(history)
+            service = Service(order, 100, rows + 3, start=3)
+            before = time.process_time()
+            scan = IncrementalScan(history, [rows - 5], size=100)
+            drive(scan, service.page)
+            assert sum(scan.result(POLICY).counts().values()) == rows
+            seconds[rows].append(time.process_time() - before)
+    assert min(seconds[100_000]) < 1.5 * min(seconds[10_000])
 
 
 @given(order=ORDERS, wanted=st.sets(st.integers(0, 9_999), max_size=50))
@@ -359,6 +378,23 @@ def test_a_full_scan_holds_every_row_that_was_listed_all_the_time(
     assert found == sorted(found)
     assert {*range(service.start, rows)} <= {*found}
     assert {*found} <= {*range(service.stop)}
+
+
+@pytest.mark.parametrize("order", Order)
+def test_a_create_time_that_is_told_once_stays_known(order: Order) -> None:
+    """An open session that is listed without it later on leaves as the session that it is."""
+    running, others = LivySession("r", "running", created_ms=10**7), page_of([*range(59)], None)
+
+    def listing(newest: LivySession) -> Callable[[int], Page[LivySession]]:
+        rows = [*others.records, newest][:: -1 if order is Order.NEWEST_FIRST else 1]
+        return lambda number: Page(tuple(rows[(number - 1) * 5 :][:5]), total_count=len(rows))
+
+    full = FullScan({}, size=5)
+    drive(full, listing(running))
+    scan = IncrementalScan(full.result(), size=5)
+    drive(scan, listing(LivySession("r", "running")))
+    history = scan.result(POLICY)
+    assert history.left(Change(60, 60, (), {}))[-1] == ("r", 10**7)
 
 
 def numbers(scan: Scan) -> Iterator[int]:

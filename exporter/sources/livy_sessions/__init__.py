@@ -19,7 +19,8 @@ outside the documented vocabulary is open until it has an end time, and settles 
     incremental_scan  the pages that may have changed: with `head_scan`, `alignment`;
                       a verification is one that wants all pages, beside the polls
 
-    history           what is remembered, in columns
+    history           what is remembered
+    columns           its rows, in chunks that one history shares with the next
     rows              what makes a row of a page the row of a session
     settling          which rows have to be read again
     trust             whether the order of the listing is believed, and its end

@@ -1,9 +1,9 @@
 """Where the rows of a page stand among those that are known. Pure."""
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exporter.sources.livy_sessions.columns import Columns
 from exporter.sources.livy_sessions.history import Order
 from exporter.sources.livy_sessions.rows import Row
 
@@ -62,12 +62,12 @@ class Aligned:
 class Line:
     """The rows of a history from old to new, and where in the listing they are expected."""
 
-    def __init__(self, order: Order, keys: "array[int]") -> None:
+    def __init__(self, order: Order, rows: Columns) -> None:
         self.is_newest_first = order is Order.NEWEST_FIRST
-        self._keys = keys
+        self._rows = rows
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._rows)
 
     def place(self, index: int, drift: int) -> int:
         """Return the place of a row in the listing, from 0."""
@@ -85,15 +85,13 @@ class Line:
         else:
             rows = page.rows
             expected = page.start + drift
-        keys = array("q", [row.key for row in rows])
-        try:
-            first = self._keys.index(keys[0], max(expected, 0))
-        except ValueError:
+        first = self._rows.index(rows[0].key, max(expected, 0))
+        if first is None:
             # Where new rows push others on, all of a page may be newer than the line.
-            if not self.is_newest_first or not {*keys}.isdisjoint(self._keys):
-                raise ListingDiverged("sessions moved against the order") from None
+            if not self.is_newest_first or any(row in self._rows for row in rows):
+                raise ListingDiverged("sessions moved against the order")
             first = len(self)
-        count = min(len(rows), len(self) - first)
-        if self._keys[first : first + count] != keys[:count]:
+        rows = rows[: len(self) - first]
+        if any(self._rows.key(index) != row.key for index, row in enumerate(rows, first)):
             raise ListingDiverged("sessions came or went in the middle of the history")
-        return Aligned(first, rows[:count], drift + first - expected)
+        return Aligned(first, rows, drift + first - expected)

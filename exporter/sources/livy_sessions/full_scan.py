@@ -7,16 +7,9 @@ from exporter.api import NumberedScan, ReadRows
 from exporter.ledger import SessionKey
 from exporter.model import NAMELESS, LivySession, Page
 from exporter.snapshot import ScanProgress
-from exporter.sources.livy_sessions.history import (
-    History,
-    Legend,
-    Order,
-    Texts,
-    encoded,
-    newest_of_repeated,
-    observe,
-)
-from exporter.sources.livy_sessions.rows import NO_TIME, Identities, Row, rows_of
+from exporter.sources.livy_sessions.columns import Columns
+from exporter.sources.livy_sessions.history import History, Order, newest_of_repeated, observe
+from exporter.sources.livy_sessions.rows import NO_TIME, Identities, Kind, Row, dated, rows_of
 from exporter.sources.livy_sessions.settling import SettlePolicy, Watched
 
 SMALL_PAGES = 3
@@ -131,9 +124,9 @@ class HistoryBuilder:
     def __init__(self) -> None:
         self._places: dict[int, int] = {}
         self._created = array("q")
-        self._kinds = array("I")
-        self._names: list[bytes] = []
-        self._legend = Legend()
+        self._kinds: list[Kind] = []
+        self._same_kinds: dict[Kind, Kind] = {}
+        self._names: list[str] = []
         self._late: set[int] = set()
         self._redated: list[Row] = []
 
@@ -149,20 +142,20 @@ class HistoryBuilder:
 
         `is_late` tells that the page is not the deepest.
         """
-        places, kinds, place_of = self._places, self._kinds, self._legend.place
+        places, kinds, same = self._places, self._kinds, self._same_kinds.setdefault
         before = len(places)
         for row in rows:
             next_place = len(kinds)
             place = places.setdefault(row.key, next_place)
             if place < next_place:
-                kinds[place] = place_of(row.kind)
+                kinds[place] = same(row.kind, row.kind)
                 if row.created_ms not in {NO_TIME, self._created[place]}:
                     self._created[place] = row.created_ms
                     self._redated.append(row)
                 continue
-            kinds.append(place_of(row.kind))
+            kinds.append(same(row.kind, row.kind))
             self._created.append(row.created_ms)
-            self._names.append(encoded(row.name))
+            self._names.append(row.name)
             if is_late:
                 self._late.add(place)
         return len(places) - before
@@ -175,22 +168,23 @@ class HistoryBuilder:
         order = observe(map(self._created.__getitem__, on_time))
         places = self._from_old_to_new(on_time, order)
         keys = array("q", self._places)
-        created = array("q", map(self._created.__getitem__, places))
-        names = Texts.of(map(self._names.__getitem__, places))
         is_repeated = len(set(self._names)) < len(self._names)
         index_of = {self._places[key]: 0 for key in watched}
         index_of.update((at, index) for index, at in enumerate(places) if at in index_of)
+        new_keys = {row.key: dated(row).key for row in self._redated}
+        for key, new in new_keys.items():
+            keys[self._places[key]] = new
+        rows = (
+            Row(self._names[at], None, self._created[at], self._kinds[at], keys[at])
+            for at in places
+        )
         return History(
             order,
-            array("q", map(keys.__getitem__, places)),
-            created,
-            array("I", map(self._kinds.__getitem__, places)),
-            names,
-            self._legend.kinds,
-            watched,
-            {key: index_of[self._places[key]] for key in watched},
-            newest_of_repeated(zip(names, created, strict=True)) if is_repeated else {},
-        ).renamed(self._redated)
+            Columns.of(rows),
+            {new_keys.get(key, key): row for key, row in watched.items()},
+            {new_keys.get(key, key): index_of[self._places[key]] for key in watched},
+            newest_of_repeated(zip(self._names, self._created, strict=True)) if is_repeated else {},
+        )
 
     def _from_old_to_new(self, on_time: Sequence[int], order: Order | None) -> Sequence[int]:
         """Put rows that were found late where their create time says; they are few."""

@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from exporter.sources.livy_sessions.alignment import ListingDiverged, ReadPage
+from exporter.sources.livy_sessions.columns import Columns
 from exporter.sources.livy_sessions.history import History, Order
 from exporter.sources.livy_sessions.rows import Row
 
@@ -33,7 +34,7 @@ def read_head(order: Order, history: History, size: int) -> Generator[int, ReadP
     Each page leads one further inwards, so it ends at the other end of the listing at the latest.
     """
     is_newest_first = order is Order.NEWEST_FIRST
-    keys, kept = history.keys, len(history)
+    known, kept = history.rows, len(history)
     read: dict[int, Row] = {}
     page = (yield 1) if is_newest_first else (yield from _last_page((kept - 1) // size + 1))
     first = page
@@ -41,27 +42,26 @@ def read_head(order: Order, history: History, size: int) -> Generator[int, ReadP
         if page.is_past_end:
             raise ListingDiverged("the listing ends where known sessions were expected")
         rows = page.rows if is_newest_first else page.rows[::-1]
-        kept = _read_on(rows, read, history, kept)
-        if kept < len(keys) and keys[kept] == rows[-1].key:
+        kept = _read_on(rows, read, known, kept)
+        if kept < len(known) and known.key(kept) == rows[-1].key:
             return Head(kept, [*reversed(read.values())], first, page)
         if page.is_last if is_newest_first else page.number == 1:
             raise ListingDiverged("no known session is where it was")
         page = yield page.number + (1 if is_newest_first else -1)
 
 
-def _read_on(rows: Sequence[Row], read: dict[int, Row], history: History, kept: int) -> int:
+def _read_on(rows: Sequence[Row], read: dict[int, Row], known: Columns, kept: int) -> int:
     """Add rows, from new to old, to those that were read; return how many known ones are not."""
-    keys = history.keys
-    fresh: set[int] = set()
+    fresh: list[Row] = []
     # What is newer than the first reading came in since, and is left to the next poll.
     overlap = next((at for at, row in enumerate(rows) if row.key in read), 0)
     for row in rows[overlap:]:
-        if kept and keys[kept - 1] == row.key:
+        if kept and known.key(kept - 1) == row.key:
             kept -= 1
         elif row.key not in read:
-            fresh.add(row.key)
+            fresh.append(row)
         read[row.key] = row
-    if fresh and not fresh.isdisjoint(keys):
+    if any(row in known for row in fresh):
         raise ListingDiverged("known sessions are listed in another order")
     return kept
 

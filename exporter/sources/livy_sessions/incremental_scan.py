@@ -5,7 +5,6 @@ expected (their known rank plus the drift observed so far), and, where the count
 what is known explains, the old end.
 """
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Generator, Iterable, Sequence
 
@@ -16,7 +15,7 @@ from exporter.snapshot import ScanProgress
 from exporter.sources.livy_sessions.alignment import Aligned, Line, ListingDiverged, ReadPage
 from exporter.sources.livy_sessions.head_scan import Head, read_head
 from exporter.sources.livy_sessions.history import Change, History, Order
-from exporter.sources.livy_sessions.rows import Identities, Row, rows_of
+from exporter.sources.livy_sessions.rows import Row, rows_of
 from exporter.sources.livy_sessions.settling import SettlePolicy
 
 SPARE_PAGES = 12
@@ -47,7 +46,7 @@ class IncrementalScan:
         self._history = history
         self._size = size
         self._wanted = sorted(history.unsettled() if wanted is None else wanted)
-        self._identities = Identities((key, row.record) for key, row in history.watched.items())
+        self._identities = history.identities()
         self._settled: list[Row] = []
         """The rows of the page that was read last that were settled before."""
         self._change: Change | None = None
@@ -112,7 +111,7 @@ class IncrementalScan:
         if row.key in self._history.watched:
             return True
         self._settled.append(row)
-        return self._history.kind(index) != row.kind
+        return self._history.rows.kind(index) != row.kind
 
 
 class Verification(IncrementalScan):
@@ -144,8 +143,7 @@ class _Rest:
 
     def __init__(self, order: Order, history: History, head: Head, wanted: Sequence[int]) -> None:
         first, last = head.first, head.last
-        tail = array("q", (row.key for row in head.tail))
-        self._line = Line(order, history.keys[: head.kept] + tail)
+        self._line = Line(order, history.rows.spliced(0, head.kept, head.tail))
         self._wanted = [*wanted[: bisect_left(wanted, head.kept)]]
         self._size = first.size
         self._drift = 0 if self._line.is_newest_first else head.kept - last.start

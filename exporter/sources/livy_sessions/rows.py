@@ -1,6 +1,6 @@
 """The rows of a listing, and what tells one from another. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 from msgspec import structs
@@ -18,7 +18,8 @@ Kind = tuple[str, str] | None
 class Row(msgspec.Struct, frozen=True, gc=False):
     """A row of a page. One that could not be read has a name of the parser's instead of an id.
 
-    `created_ms` is `NO_TIME` where it is not known, `kind` what the row is counted under.
+    `created_ms` is `NO_TIME` where it is not known, `kind` what the row is counted under. The
+    `record` is `None` also where only the rest is remembered.
     """
 
     name: str
@@ -57,19 +58,18 @@ class Identities:
     or less makes no difference.
     """
 
-    def __init__(self, known: Iterable[tuple[int, LivySession | None]] = ()) -> None:
-        """`known` are the keys and records of sessions that may still change."""
-        self._known: dict[str, list[tuple[float, int]]] = {}
-        """By id: the create time, infinite where it is not known, and the key."""
-        for key, record in known:
-            if record is not None:
-                self._add(record.session_id, record.created_ms, key)
+    def __init__(self, known: Iterable[tuple[str, int, int]] = ()) -> None:
+        """`known` are id, create time and key of sessions that may still change."""
+        self._known: dict[str, list[tuple[bool, int, int]]] = {}
+        """By id: whether the create time is not known, the create time, and the key."""
+        for name, created_ms, key in known:
+            self._add(name, created_ms, key)
 
     def add_undated(self, rows: Iterable[Row]) -> None:
         """Remember those of `rows` that have no create time."""
         for row in rows:
             if row.created_ms == NO_TIME and row.record is not None:
-                self._add(row.name, None, row.key)
+                self._add(row.name, NO_TIME, row.key)
 
     def of(self, rows: Sequence[Row]) -> list[Row]:
         """Return `rows` with the keys that they are known by."""
@@ -78,28 +78,25 @@ class Identities:
         present = {row.key for row in rows}
         return [self._of(row, present) if row.name in self._known else row for row in rows]
 
-    def _add(self, name: str, created_ms: int | None, key: int) -> None:
-        created = float("inf") if created_ms is None else created_ms
-        self._known.setdefault(name, []).append((created, key))
+    def _add(self, name: str, created_ms: int, key: int) -> None:
+        self._known.setdefault(name, []).append((created_ms == NO_TIME, created_ms, key))
 
     def _of(self, row: Row, present: Collection[int]) -> Row:
         known = sorted(self._known[row.name], reverse=True)
-        if row.record is None or any(key == row.key for _, key in known):
+        if row.record is None or any(key == row.key for _, _, key in known):
             return row
-        for created, key in known:
-            is_undated = row.created_ms == NO_TIME or created == float("inf")
-            is_same = is_undated or abs(row.created_ms - created) <= TOLERANCE_MS
-            if is_same and key not in present:
-                return structs.replace(row, key=key)
+        for is_undated, created_ms, key in known:
+            is_told = row.created_ms != NO_TIME
+            is_near = abs(row.created_ms - created_ms) <= TOLERANCE_MS
+            if (is_undated or not is_told or is_near) and key not in present:
+                known_ms = row.created_ms if is_told else created_ms
+                return structs.replace(row, key=key, created_ms=known_ms)
         return row
 
 
-def changed_keys(rows: Iterable[Row]) -> Mapping[int, int]:
-    """Return the key of now for each row that is known by another create time."""
-    return {
-        row.key: key
-        for row in rows
-        if row.record is not None
-        and row.created_ms != NO_TIME
-        and row.key != (key := row_key(row.name, row.created_ms))
-    }
+def dated(row: Row) -> Row:
+    """Return a row with the key of its create time, if it is known by another one."""
+    if row.kind is None or row.created_ms == NO_TIME:
+        return row
+    key = row_key(row.name, row.created_ms)
+    return row if key == row.key else structs.replace(row, key=key)
