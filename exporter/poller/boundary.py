@@ -16,8 +16,8 @@ CRASHED = "poll_crashed"
 FAILED = "poll_failed"
 RECOVERED = "poll_recovered"
 
-_MOVED_SECONDS: Final = 0.1
-"""By so much a deadline is moved at least."""
+_MOVED_SHARE: Final = 0.02
+"""Of a timeout: by so much a deadline is moved at least, and so much too early it may be."""
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ async def run_guarded(
                 until = loop.time() + timeout
                 # Each page and each turn is progress: a new timer for each would cost more than
                 # the deadline is worth.
-                if until - (deadline.when() or 0.0) > _MOVED_SECONDS:
+                if until - (deadline.when() or 0.0) > _MOVED_SHARE * timeout:
                     deadline.reschedule(until)
 
             return await work(progress), None
