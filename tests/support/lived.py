@@ -1,0 +1,56 @@
+"""A day in the life of the demo's fleet, as Prometheus would have scraped it, in simulated time."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from exporter.demo import Fleet, World
+from tests.support.harness import Harness, ManualClock
+
+Series = Mapping[str, Mapping[int, float]]
+"""Values by the seconds since the beginning, by the series' full name."""
+
+MIDNIGHT = 1_782_864_000.0
+"""2026-07-01 00:00 UTC, a Wednesday."""
+
+_SCRAPED = 'instance="127.0.0.1:9825",job="emr-serverless-spark"'
+
+
+def mend(world: World) -> None:
+    """Let nothing fail, and nothing be open to the internet or run without auto-stop."""
+    for cluster in world.clusters():
+        state = "Running" if cluster.state.lower() == "error" else cluster.state
+        minutes = cluster.auto_stop_minutes or 30
+        well = replace(cluster, state=state, public_endpoint=False, auto_stop_minutes=minutes)
+        world.put_cluster(replace(well, reason_code="", reason_message=""))
+    for session in world.sessions():
+        if session.state == "error":
+            world.put_session(replace(session, state="terminated"))
+
+
+async def scraped(
+    seconds: int, interval: int, *, is_healthy: bool, start: float = MIDNIGHT
+) -> Series:
+    """Let the fleet live as fast as a real one, polled and scraped every so many seconds."""
+    found: dict[str, dict[int, float]] = defaultdict(dict)
+    world, clock = World(), ManualClock(start)
+    fleet = Fleet(world, seed=7, speed=1.0, start=start)
+    settings = {"targets": [], "region_id": "cn-hangzhou", "poll": {"interval": interval}}
+    async with Harness(world, clock=clock, birth_hold=90, **settings) as h:
+        for moment in range(0, seconds, interval):
+            clock.advance(start + moment - clock.now())
+            fleet.advance(clock.now())
+            if is_healthy:
+                mend(world)
+            await h.discover_and_poll()
+            await h.tick()
+            for sample in (await h.page()).samples:
+                labels = ",".join(f"{name}={_quoted(text)}" for name, text in sample.labels.items())
+                labels = ",".join(filter(None, (labels, _SCRAPED)))
+                found[f"{sample.name}{{{labels}}}"][moment] = sample.value
+    return found
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
