@@ -35,8 +35,10 @@ async def scraped(
     found: dict[str, dict[int, float]] = defaultdict(dict)
     world, clock = World(), ManualClock(start)
     fleet = Fleet(world, seed=7, speed=1.0, start=start)
-    settings = {"targets": [], "region_id": "cn-hangzhou", "poll": {"interval": interval}}
-    async with Harness(world, clock=clock, birth_hold=90, **settings) as h:
+    polled = {"interval": interval}
+    async with Harness(
+        world, clock=clock, birth_hold=90, targets=[], region_id="cn-hangzhou", poll=polled
+    ) as h:
         for moment in range(0, seconds, interval):
             clock.advance(start + moment - clock.now())
             fleet.advance(clock.now())
