@@ -2,29 +2,30 @@
 
 from typing import Any
 
+from grafana.board import board, exporter_url
 from grafana.parts import (
     BLUE,
     STATUS_PAGE,
     TARGET,
     WORKSPACE,
+    Figure,
     P,
     Placed,
     Query,
-    board,
-    exporter_url,
     lines,
     number,
     once,
     or_none,
     rows,
     with_gateway_name,
+    with_names,
     with_workspace_name,
 )
 
 E = f"{P}exporter_"
 EVERY_TARGET = "source, workspace_id, livy_compute_id"
 OURS = f"* on (job, instance) group_left () max by (job, instance) ({E}build_info)"
-TARGET_COLUMNS = {"source": "Source", "workspace_id": "Workspace", "livy_compute_id": "Gateway"}
+TARGET_COLUMNS = {"source": "Source", "workspace_name": "Workspace", "name": "Gateway"}
 
 
 def _rate(metric: str, by: str, more: str = "") -> str:
@@ -49,29 +50,37 @@ def _targets() -> tuple[Placed, ...]:
         rows(
             "States of targets",
             "1: the last finished poll succeeded completely; 0: it failed.",
-            Query(f"max by ({EVERY_TARGET}) ({E}target_up{{{TARGET}}})"),
+            Figure(
+                "Up",
+                Query(
+                    with_names(f"max by ({EVERY_TARGET}) ({E}target_up{{{TARGET}}})", EVERY_TARGET)
+                ),
+            ),
             columns=TARGET_COLUMNS,
-            value="Up",
             link=f"{STATUS_PAGE}#targets",
             height=6,
         ),
         rows(
             "Targets that fail, and why",
             "The reason of the last failure; the status page and the log say more.",
-            Query(or_none(reasons, "source", "no target fails")),
+            Figure(
+                "Failing",
+                Query(or_none(with_names(reasons, EVERY_TARGET), "source", "no target fails")),
+            ),
             columns={**TARGET_COLUMNS, "reason": "Reason"},
-            value="Failing",
             link=f"{STATUS_PAGE}#targets",
             height=5,
         ),
         rows(
             "Time until a target is stale",
             "When the gauges of a target are withdrawn if no poll succeeds.",
-            Query(f"max by ({EVERY_TARGET}) ({limit} - ({age}))"),
+            Figure(
+                "Left",
+                Query(with_names(f"max by ({EVERY_TARGET}) ({limit} - ({age}))", EVERY_TARGET)),
+                unit="s",
+                decimals=0,
+            ),
             columns=TARGET_COLUMNS,
-            value="Left",
-            unit="s",
-            decimals=0,
             height=6,
         ),
         lines(
@@ -340,5 +349,6 @@ def exporter() -> dict[str, Any]:
             "Process": _process(),
         },
         since="now-6h",
+        has_queues=False,
         extra=(exporter_url(),),
     )

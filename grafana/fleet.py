@@ -1,18 +1,21 @@
-"""The dashboard *Fleet*: what runs, in which state, for how long, and what fails."""
+"""The dashboard *Fleet*: what is wrong, since when and why, then what runs in which state."""
 
 from typing import Any
 
+from grafana.board import board, exporter_url
 from grafana.parts import (
+    BLUE,
     CLUSTER_LINK,
     QUEUE,
     SESSION_LINK,
     STATE_COLORS,
     STATUS_PAGE,
+    TARGET,
     WORKSPACE,
+    Figure,
     P,
+    Placed,
     Query,
-    board,
-    exporter_url,
     filled,
     lines,
     number,
@@ -20,6 +23,8 @@ from grafana.parts import (
     or_none,
     rows,
     total,
+    with_names,
+    with_workspace_name,
 )
 
 CLUSTERS = f'{WORKSPACE},queue=~"$queue"'
@@ -65,12 +70,52 @@ def _errors() -> str:
 
 
 def _failed_sessions() -> str:
-    state = f'max by ({SESSION}, state) ({P}livy_session_state{{{WORKSPACE},state="error"}}) == 1'
-    end = f"max by ({SESSION}) ({P}livy_session_end_timestamp_seconds)"
+    """Give the 50 sessions that failed last in the time shown, and how long ago."""
+    failed = f'livy_session_state{{{WORKSPACE},state="error"}}'
+    state = f"max by ({SESSION}) (last_over_time({P}{failed}[$__range])) == 1"
+    end = f"max by ({SESSION}) (last_over_time({P}livy_session_end_timestamp_seconds[$__range]))"
+    labels = f"max by ({SESSION}, name, queue, proxy_user)"
+    info = f"{labels} (last_over_time({P}livy_session_info{{{QUEUE}}}[$__range]))"
     age = f"({state}) * on ({SESSION}) group_left () (time() - {end})"
-    named = f"({age}) * on ({SESSION}) group_left (name, queue, proxy_user) {_session_names()}"
-    listed = f"sum by (session_id, name, queue, proxy_user) ({named})"
-    return or_none(listed, "name", "no session has failed lately")
+    names = f"topk by ({SESSION}) (1, {info})"
+    named = f"({age}) * on ({SESSION}) group_left (name, queue, proxy_user) {names}"
+    listed = f"bottomk(50, sum by (session_id, name, queue, proxy_user) ({named}))"
+    return or_none(listed, "name", "no session has failed")
+
+
+ALERT = (
+    "alertname, severity, workspace_id, livy_compute_id, session_cluster_id, name, queue, "
+    "proxy_user, source, reason"
+)
+OURS = f'alertname=~"EmrSpark.+",{WORKSPACE[:-1]}|",queue=~"$queue|"'
+
+
+def _alerts() -> str:
+    """Give the seconds for which alerts have been firing or about to."""
+    firing = f'max by ({ALERT}) (ALERTS{{{OURS},alertstate="firing"}})'
+    age = f"(time() - max by ({ALERT}) (ALERTS_FOR_STATE{{{OURS}}})) and on ({ALERT}) {firing}"
+    named = f"{with_workspace_name(f'({age})')} or on ({ALERT}) ({age})"
+    return or_none(named, "alertname", "no alert is firing")
+
+
+def _failing_targets() -> str:
+    """Give the seconds since the last success of what fails, -1 where there was none."""
+    target = "source, workspace_id, livy_compute_id"
+    reasons = f"max by ({target}, reason) ({P}exporter_target_error_info{{{TARGET}}})"
+    success = f"max by ({target}) ({P}exporter_target_last_success_timestamp_seconds)"
+    polls = f"{reasons} * on ({target}) group_left () (time() - {success}) or -1 * {reasons}"
+    place = "source, region_id, workspace_id"
+    lacking = f'{P}exporter_discovery_error_info{{{WORKSPACE[:-1]}|"}}'
+    reasons = f"max by ({place}, reason) ({_as_discovery(lacking)})"
+    success = f"{P}exporter_discovery_last_success_timestamp_seconds"
+    since = f"time() - max by ({place}) ({_as_discovery(success)})"
+    discoveries = f"{reasons} * on ({place}) group_left () ({since}) or -1 * {reasons}"
+    by = "source, region_id, workspace_id, livy_compute_id, reason"
+    return or_none(with_names(f"{polls} or {discoveries}", by), "source", "no target fails")
+
+
+def _as_discovery(expr: str) -> str:
+    return f'label_replace({expr}, "source", "discovery", "", "")'
 
 
 def _live_sessions() -> str:
@@ -82,59 +127,168 @@ def _live_sessions() -> str:
     return or_none(f"topk(100, {listed})", "name", "no session is live")
 
 
+def _numbers() -> tuple[Placed, ...]:
+    clusters = f"{P}session_clusters"
+    up = once(f"{P}exporter_target_up{{{TARGET}}}")
+    return (
+        number(
+            "Firing alerts",
+            "Alerts of the shipped rules that are firing; the list below names them.",
+            Query(f'count(ALERTS{{{OURS},alertstate="firing"}}) or vector(0)'),
+            bad_from=1,
+            width=3,
+        ),
+        number(
+            "Clusters in error",
+            "Session clusters in state error; the list below names them.",
+            Query(f'sum({once(f"""{clusters}{{{CLUSTERS},state="error"}}""")})'),
+            bad_from=1,
+            width=3,
+        ),
+        number(
+            "Failed in 1 h",
+            "Livy sessions that ended in error in the last hour, also between two polls.",
+            Query(f'round(sum({ENDED}{{{QUEUE},state="error"}}))'),
+            warn_from=1,
+            decimals=0,
+            width=3,
+        ),
+        number(
+            "Failure ratio, 1 h",
+            "Share of the Livy sessions ended in the last hour that ended in error.",
+            Query(
+                f'sum({ENDED}{{{QUEUE},state="error"}})'
+                f" / (sum({ENDED}{{{QUEUE}}}) > 0) or vector(0)"
+            ),
+            unit="percentunit",
+            decimals=0,
+            warn_from=0.1,
+            bad_from=0.25,
+            width=3,
+        ),
+        number(
+            "Failing, all queues",
+            "Targets whose last poll failed: what is shown of them may be old.",
+            Query(f"count({up} == 0) or vector(0)"),
+            bad_from=1,
+            width=3,
+        ),
+        number(
+            "Oldest poll, all queues",
+            "Time since the last good poll of the target that has waited longest.",
+            Query(f"time() - min({P}exporter_target_last_success_timestamp_seconds{{{TARGET}}})"),
+            unit="s",
+            decimals=0,
+            color=BLUE,
+            width=3,
+        ),
+        number(
+            "Clusters running",
+            "Session clusters in state running.",
+            Query(f'sum({once(f"""{clusters}{{{CLUSTERS},state="running"}}""")})'),
+            color=BLUE,
+            width=3,
+        ),
+        number(
+            "Live sessions",
+            "Livy sessions that are starting, running or terminating.",
+            Query(f"sum({once(f'{P}livy_sessions{{{QUEUE},{LIVE}}}')})"),
+            color=BLUE,
+            width=3,
+        ),
+    )
+
+
+def _wrong() -> tuple[Placed, ...]:
+    """Answer what is wrong, since when, which session, and why."""
+    return (
+        *_numbers(),
+        rows(
+            "Firing alerts, and for how long",
+            "Of the shipped rules, where this Prometheus evaluates them.",
+            Figure("Since", Query(_alerts()), unit="s", decimals=0),
+            columns={
+                "alertname": "Alert",
+                "severity": "Severity",
+                "workspace_name": "Workspace",
+                "name": "Session cluster",
+                "queue": "Queue",
+                "proxy_user": "User",
+                "reason": "Reason",
+            },
+            link=f"{STATUS_PAGE}#verdict",
+            height=5,
+        ),
+        rows(
+            "Session clusters in error, and why",
+            "The service's code, and the time since the error was first seen. The link of a name "
+            "leads to its row on the status page, with the message and the Spark UI.",
+            Figure("In error for", Query(_errors()), unit="s", decimals=0),
+            columns={
+                "name": "Name",
+                "code": "Code",
+                "kind": "Kind",
+                "queue": "Queue",
+                "session_cluster_id": "Id",
+            },
+            link=CLUSTER_LINK,
+            link_title=WHY,
+            width=12,
+            height=5,
+        ),
+        rows(
+            "Livy sessions that failed in the time shown",
+            "The latest 50. The link of a name leads to its row on the status page, with the "
+            "message and the Spark UI; the exporter's log has both for older ones.",
+            Figure("Ended ago", Query(_failed_sessions()), unit="s", decimals=0),
+            columns={
+                "name": "Name",
+                "proxy_user": "User",
+                "queue": "Queue",
+                "session_id": "Id",
+            },
+            link=SESSION_LINK,
+            link_title=WHY,
+            ascending=True,
+            width=12,
+            height=5,
+        ),
+        rows(
+            "What is not polled, and why (all queues)",
+            "Targets and discoveries whose last attempt failed; what is shown of them may be old.",
+            Figure(
+                "Last success ago",
+                Query(_failing_targets()),
+                unit="s",
+                decimals=0,
+                texts={"-1": "never"},
+            ),
+            columns={
+                "source": "Source",
+                "reason": "Reason",
+                "workspace_name": "Workspace",
+                "name": "Gateway",
+                "region_id": "Region",
+            },
+            link=f"{STATUS_PAGE}#targets",
+            height=4,
+        ),
+    )
+
+
+WHY = "Why: message and Spark UI"
+
+
 def fleet() -> dict[str, Any]:
     """Build the dashboard."""
     clusters = f"{P}session_clusters"
-    up = once(f"{P}exporter_target_up{{{WORKSPACE}}}")
     entries = f"{P}session_cluster_state_entries_total{{{CLUSTERS}}}"
     return board(
         "emr-serverless-spark-fleet",
         "EMR Serverless Spark / Fleet",
         "Session clusters and Livy sessions: states, errors, time in state.",
         {
-            "Now": (
-                number(
-                    "Clusters running",
-                    "Session clusters in state running.",
-                    Query(f'sum({once(f"""{clusters}{{{CLUSTERS},state="running"}}""")})'),
-                ),
-                number(
-                    "Clusters in error",
-                    "Session clusters in state error; the list below names them.",
-                    Query(f'sum({once(f"""{clusters}{{{CLUSTERS},state="error"}}""")})'),
-                    bad_from=1,
-                ),
-                number(
-                    "Live sessions",
-                    "Livy sessions that are starting, running or terminating.",
-                    Query(f"sum({once(f'{P}livy_sessions{{{QUEUE},{LIVE}}}')})"),
-                ),
-                number(
-                    "Failed in 1 h",
-                    "Livy sessions that ended in error in the last hour, also between two polls.",
-                    Query(f'round(sum({ENDED}{{{QUEUE},state="error"}}))'),
-                    warn_from=1,
-                    decimals=0,
-                ),
-                number(
-                    "Failure ratio, 1 h",
-                    "Share of the Livy sessions ended in the last hour that ended in error.",
-                    Query(
-                        f'sum({ENDED}{{{QUEUE},state="error"}})'
-                        f" / (sum({ENDED}{{{QUEUE}}}) > 0) or vector(0)"
-                    ),
-                    unit="percentunit",
-                    decimals=0,
-                    warn_from=0.1,
-                    bad_from=0.25,
-                ),
-                number(
-                    "Failing targets",
-                    "Targets whose last poll failed: what is shown of them may be old.",
-                    Query(f"count({up} == 0) or vector(0)"),
-                    bad_from=1,
-                ),
-            ),
+            "What is wrong": _wrong(),
             "Session clusters": (
                 lines(
                     "Session clusters by state",
@@ -155,26 +309,9 @@ def fleet() -> dict[str, Any]:
                     colors=STATE_COLORS,
                 ),
                 rows(
-                    "Session clusters in error",
-                    "With the service's error code and the time since the error was first seen.",
-                    Query(_errors()),
-                    columns={
-                        "name": "Name",
-                        "code": "Code",
-                        "kind": "Kind",
-                        "queue": "Queue",
-                        "session_cluster_id": "Id",
-                    },
-                    value="In error for",
-                    unit="s",
-                    decimals=0,
-                    link=CLUSTER_LINK,
-                    height=6,
-                ),
-                rows(
                     "Session clusters and their time in state",
                     "Every session cluster, and for how long it has been in its state.",
-                    Query(_ages("")),
+                    Figure("In state for", Query(_ages("")), unit="s", decimals=0),
                     columns={
                         "name": "Name",
                         "state": "State",
@@ -183,9 +320,6 @@ def fleet() -> dict[str, Any]:
                         "user_name": "User",
                         "session_cluster_id": "Id",
                     },
-                    value="In state for",
-                    unit="s",
-                    decimals=0,
                     link=f"{STATUS_PAGE}#clusters",
                 ),
             ),
@@ -237,25 +371,9 @@ def fleet() -> dict[str, Any]:
                     top=1,
                 ),
                 rows(
-                    "Livy sessions that failed lately",
-                    "Ended in error less than sessions.ended-retention ago.",
-                    Query(_failed_sessions()),
-                    columns={
-                        "name": "Name",
-                        "queue": "Queue",
-                        "proxy_user": "User",
-                        "session_id": "Id",
-                    },
-                    value="Ended ago",
-                    unit="s",
-                    decimals=0,
-                    link=SESSION_LINK,
-                    height=6,
-                ),
-                rows(
                     "Live Livy sessions",
                     "With what they have burned so far; the 100 that burned most.",
-                    Query(_live_sessions()),
+                    Figure("CU-hours", Query(_live_sessions()), decimals=2),
                     columns={
                         "name": "Name",
                         "state": "State",
@@ -263,8 +381,6 @@ def fleet() -> dict[str, Any]:
                         "proxy_user": "User",
                         "session_id": "Id",
                     },
-                    value="CU-hours",
-                    decimals=2,
                     link=SESSION_LINK,
                 ),
             ),

@@ -1,16 +1,17 @@
-"""What the dashboards are made of: panels with our defaults, variables, and PromQL that recurs."""
+"""What the dashboards are made of: panels with our defaults, and PromQL that recurs."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import text as text_panel
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
+from grafana_foundation_sdk.models import text as text_models
 
 P: Final = "emr_serverless_spark_"
-TAG: Final = "emr-serverless-spark"
 SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 WORKSPACE: Final = 'workspace_id=~"$workspace"'
@@ -36,7 +37,10 @@ STATE_COLORS: Final = {
     "unknown": "purple",
 }
 
-Panel = stat.Panel | table.Panel | timeseries.Panel
+HIDDEN: Final = ("workspace_id", "livy_compute_id")
+"""Ids in tables that show names: they tell rows of one name apart."""
+
+Panel = stat.Panel | table.Panel | text_panel.Panel | timeseries.Panel
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,15 @@ def with_workspace_name(expr: str) -> str:
     info = f"max by (workspace_id, workspace_name) ({P}workspace_info)"
     one = f"topk by (workspace_id) (1, {info})"
     return f"{expr} * on (workspace_id) group_left (workspace_name) {one}"
+
+
+def with_names(expr: str, by: str) -> str:
+    """Give series the names of the workspace and of the gateway that they have, if any.
+
+    `by` are their labels, `workspace_id` and `livy_compute_id` among them.
+    """
+    in_workspace = f"({with_workspace_name(f'({expr})')} or on ({by}) ({expr}))"
+    return f"({with_gateway_name(in_workspace)} or on ({by}) {in_workspace})"
 
 
 def filled(expr: str, label: str, text: str = "(none)") -> str:
@@ -139,6 +152,7 @@ def number(  # noqa: PLR0913  what a panel may have
     warn_from: float | None = None,
     color: str = GREEN,
     shows_name: bool = False,
+    no_value: str = "",
     width: int = 4,
 ) -> Placed:
     """Show one number, or the name of a series, in the colour of its threshold."""
@@ -154,6 +168,7 @@ def number(  # noqa: PLR0913  what a panel may have
         .graph_mode(common_models.BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
+    panel = panel.no_value(no_value) if no_value else panel
     name_or_value = common_models.BigValueTextMode
     panel = panel.text_mode(name_or_value.NAME if shows_name else name_or_value.VALUE)
     return Placed(panel, width, 3)
@@ -178,6 +193,7 @@ def lines(  # noqa: PLR0913  the same
     bars: bool = False,
     colors: Mapping[str, str] | None = None,
     top: float | None = None,
+    period: str = "",
     width: int = 12,
     height: int = 7,
 ) -> Placed:
@@ -208,169 +224,85 @@ def lines(  # noqa: PLR0913  the same
         panel = panel.stacking(common.StackingConfig().mode(mode).group("A"))
     if top is not None:
         panel = panel.max(top)
+    if period:
+        panel = panel.time_from(period)
     for name, color in (colors or {}).items():
         panel = panel.override_by_name(name, _fixed(color))
     return Placed(panel, width, height)
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A column of numbers in a table."""
+
+    heading: str
+    query: Query
+    unit: str = "none"
+    decimals: int | None = None
+    warn_from: float | None = None
+    bad_from: float | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What stands for certain values."""
+
+    def properties(self) -> list[models.DynamicConfigValue]:
+        """Give the overrides of the column."""
+        shown: dict[str, object] = {"displayName": self.heading, "unit": self.unit}
+        if self.decimals is not None:
+            shown["decimals"] = self.decimals
+        if self.texts:
+            options = {value: {"text": text} for value, text in self.texts.items()}
+            shown["mappings"] = [{"type": "value", "options": options}]
+        if self.bad_from is not None:
+            steps = [(None, "text"), (self.warn_from, ORANGE), (self.bad_from, RED)]
+            listed = [{"value": value, "color": color} for value, color in steps]
+            shown["thresholds"] = {"mode": "absolute", "steps": listed}
+            shown["color"] = {"mode": "thresholds"}
+            shown["custom.cellOptions"] = {"type": "color-text"}
+        return [models.DynamicConfigValue(id_val=name, value=shown[name]) for name in shown]
+
+
 def rows(  # noqa: PLR0913  the same
     title: str,
     description: str,
-    query: Query,
-    *,
+    *figures: Figure,
     columns: Mapping[str, str],
-    value: str,
-    unit: str = "none",
-    decimals: int | None = None,
     link: str = "",
+    link_title: str = "Status page of the exporter",
+    sort_by: str = "",
+    ascending: bool = False,
     width: int = 24,
     height: int = 8,
 ) -> Placed:
-    """List series in a table: a column for each label, in this order, and one for the value."""
-    panel = _dressed(table.Panel(), title, description, "", None)
-    panel = panel.with_target(_target(query, 0, is_instant=True, is_table=True))
-    order = {name: position for position, name in enumerate([*columns, "Value"])}
+    """List series in a table: a column for each label, in this order, then the figures.
+
+    Rows are sorted by the first figure, or by what is named, the largest first.
+    """
+    panel = _dressed(table.Panel(), title, description, "", None).min_width(50)
+    for position, figure in enumerate(figures):
+        panel = panel.with_target(_target(figure.query, position, is_instant=True, is_table=True))
+    names = ["Value"]
+    if len(figures) > 1:
+        names = [f"Value #{chr(ord('A') + position)}" for position in range(len(figures))]
+        panel = panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
+    order = {name: position for position, name in enumerate([*columns, *names])}
+    hidden = dict.fromkeys(("Time", *(name for name in HIDDEN if name not in columns)), True)
+    options = {"excludeByName": hidden, "indexByName": order, "renameByName": {}}
     panel = panel.with_transformation(
-        models.DataTransformerConfig(
-            id_val="organize",
-            options={
-                "excludeByName": {"Time": True},
-                "indexByName": order,
-                "renameByName": {},
-            },
-        )
+        models.DataTransformerConfig(id_val="organize", options=options)
     )
-    hidden = models.DynamicConfigValue(id_val="custom.hideFrom", value={"viz": True})
-    panel = panel.override_by_name("Time", [hidden])
     for name, heading in columns.items():
         properties = [models.DynamicConfigValue(id_val="displayName", value=heading)]
         if link and name == next(iter(columns)):
-            title_and_url = [{"title": "Status page of the exporter", "url": link}]
+            title_and_url = [{"title": link_title, "url": link}]
             properties.append(models.DynamicConfigValue(id_val="links", value=title_and_url))
         panel = panel.override_by_name(name, properties)
-    shown = [
-        models.DynamicConfigValue(id_val="displayName", value=value),
-        models.DynamicConfigValue(id_val="unit", value=unit),
-    ]
-    if decimals is not None:
-        shown.append(models.DynamicConfigValue(id_val="decimals", value=decimals))
-    panel = panel.override_by_name("Value", shown)
-    return Placed(
-        panel.sort_by([common.TableSortByFieldState().display_name(value).desc(True)]),
-        width,
-        height,
-    )
+    for name, figure in zip(names, figures, strict=True):
+        panel = panel.override_by_name(name, figure.properties())
+    first = common.TableSortByFieldState().display_name(sort_by or figures[0].heading)
+    return Placed(panel.sort_by([first.desc(not ascending)]), width, height)
 
 
-def _variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
-    return (
-        dashboard.QueryVariable(name)
-        .label(label)
-        .datasource(SOURCE)
-        .query(query)
-        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(models.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".*")
-        .current(models.VariableOption(text="All", value="$__all"))
-    )
-
-
-def text_variable(name: str, label: str, value: str) -> dashboard.TextBoxVariable:
-    """Let readers type a value."""
-    option = models.VariableOption(text=value, value=value, selected=True)
-    return dashboard.TextBoxVariable(name).label(label).default_value(value).current(option)
-
-
-def exporter_url() -> dashboard.TextBoxVariable:
-    """Let readers type where the status page is: links among dashboards keep it."""
-    return text_variable("exporter_url", "Exporter URL", "http://127.0.0.1:9825/")
-
-
-def board(
-    uid: str,
-    title: str,
-    description: str,
-    sections: Mapping[str, Sequence[Placed]],
-    *,
-    since: str,
-    timezone: str = "browser",
-    extra: Sequence[dashboard.TextBoxVariable] = (),
-) -> dict[str, Any]:
-    """Lay out a dashboard; give its JSON as Grafana loads it."""
-    filters = (
-        _variable("workspace", "Workspace", f"label_values({P}workspace_info, workspace_id)"),
-        _variable(
-            "gateway",
-            "Gateway",
-            f'label_values({P}livy_gateway_info{{workspace_id=~"$workspace"}}, livy_compute_id)',
-        ),
-        _variable(
-            "queue",
-            "Queue",
-            f'label_values({{__name__=~"{P}(session_clusters|livy_sessions)",{WORKSPACE}}}, queue)',
-        ),
-    )
-    built = (
-        dashboard.Dashboard(title)
-        .uid(uid)
-        .description(description)
-        .tags([TAG])
-        .time(since, "now")
-        .refresh("1m")
-        .timezone(timezone)
-        .with_variable(
-            dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
-        )
-        .link(
-            dashboard.DashboardLink("EMR Serverless Spark")
-            .type(models.DashboardLinkType.DASHBOARDS)
-            .tags([TAG])
-            .as_dropdown(True)
-            .include_vars(True)
-            .keep_time(True)
-        )
-    )
-    for variable in (*filters, *extra):
-        built = built.with_variable(variable)
-    for panel in _laid_out(sections):
-        built = (
-            built.with_row(panel) if isinstance(panel, dashboard.Row) else built.with_panel(panel)
-        )
-    return _numbered(built.build())
-
-
-def _laid_out(sections: Mapping[str, Sequence[Placed]]) -> list[Any]:
-    """Put panels side by side until a line of the grid is full."""
-    found: list[Any] = []
-    y = 0
-    for title, panels in sections.items():
-        found.append(dashboard.Row(title).grid_pos(models.GridPos(h=1, w=24, x=0, y=y)))
-        y += 1
-        x = tallest = 0
-        for placed in panels:
-            if x + placed.width > 24:  # noqa: PLR2004  the width of the grid
-                x, y, tallest = 0, y + tallest, 0
-            position = models.GridPos(h=placed.height, w=placed.width, x=x, y=y)
-            found.append(placed.panel.grid_pos(position))
-            x += placed.width
-            tallest = max(tallest, placed.height)
-        y += tallest
-    return found
-
-
-def _numbered(built: models.Dashboard) -> dict[str, Any]:
-    document: dict[str, Any] = _plain(built.to_json())
-    for position, panel in enumerate(document["panels"], 1):
-        panel["id"] = position
-    return document
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  JSON, as the builders give it
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    to_json: Callable[[], object] | None = getattr(value, "to_json", None)
-    return _plain(to_json()) if to_json else value
+def note(title: str, text: str, height: int = 4) -> Placed:
+    """Say something in Markdown."""
+    mode = text_models.TextMode.MARKDOWN
+    return Placed(text_panel.Panel().title(title).mode(mode).content(text), 24, height)

@@ -1,24 +1,27 @@
 """The dashboard *Usage and cost*: what Livy sessions burn, by whom, and what that may cost."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from grafana.board import board, exporter_url, text_variable
 from grafana.parts import (
     BLUE,
     GATEWAY,
     QUEUE,
     SESSION_LINK,
+    WORKSPACE,
+    Figure,
     P,
     Placed,
     Query,
-    board,
     burned,
-    exporter_url,
     filled,
     lines,
+    note,
     number,
     once,
+    or_none,
     rows,
-    text_variable,
     with_gateway_name,
     with_workspace_name,
 )
@@ -29,23 +32,172 @@ LEDGER_USER = f"ledger_user:{P}livy_proxy_user"
 DAY = f"queue:{P}livy_cu_hours:day"
 
 
-def _period(title: str, period: str) -> Placed:
-    return number(
-        f"CU-hours {title}",
-        f"Burned {title}, exactly, from the totals recorded at the start of the period (UTC).",
-        Query(f"sum(queue:{P}livy_cu_hours:{period}{{{QUEUE}}})"),
-        decimals=1,
-        color=BLUE,
+USER_PERIODS = f"user:{P}livy_proxy_user_cu_hours"
+PERIODS = {
+    "day": "Today",
+    "yesterday": "Yesterday",
+    "last_week": "Last week",
+    "month": "This month",
+    "last_month": "Last month",
+}
+PACE = 'calendar:time_seconds:pace{period="month"}'
+SCOPE = "scope, period, workspace_id, queue, proxy_user"
+
+
+def _burned(period: str) -> str:
+    return f"sum(queue:{P}livy_cu_hours:{period}{{{QUEUE}}})"
+
+
+def _number(title: str, description: str, expr: str, no_value: str = "unknown") -> Placed:
+    shown = Query(expr)
+    return number(title, description, shown, decimals=1, color=BLUE, no_value=no_value, width=3)
+
+
+def _numbers() -> tuple[Placed, ...]:
+    exactly = "Burned, exactly, from the totals recorded at the borders of the period (UTC)."
+    return (
+        *(
+            _number(title, exactly, _burned(period))
+            for period, title in (
+                ("day", "Today"),
+                ("yesterday", "Yesterday"),
+                ("week", "This week"),
+                ("last_week", "Last week"),
+                ("month", "This month"),
+                ("last_month", "Last month"),
+            )
+        ),
+        _number(
+            "Month at this pace",
+            "What this month will come to at its average pace so far; not on its first day.",
+            f"{_burned('month')} * on () {PACE}",
+            "too early",
+        ),
+        _number(
+            "Cost this month, est. $currency",
+            "CU-hours of this month (UTC) times the price typed above; an estimate, not a bill.",
+            # Nothing is shown until a price is typed.
+            f"{_burned('month')} * (${{cu_price:raw}}+0) > 0",
+            "type a price",
+        ),
     )
 
 
-def _cost(title: str, period: str) -> Placed:
-    return number(
-        f"Cost {title}, est.",
-        f"CU-hours {title} (UTC) times the price above; an estimate, not a bill.",
-        Query(f"sum(queue:{P}livy_cu_hours:{period}{{{QUEUE}}}) * $cu_price"),
-        decimals=2,
-        color=BLUE,
+def _by_period(recorded: str, filters: str, by: str) -> Mapping[str, str]:
+    """Give the expression of each period, by the heading of its column."""
+    return {
+        heading: f"sum by ({by}) ({recorded}:{period}{{{filters}}})"
+        for period, heading in PERIODS.items()
+    }
+
+
+def _columns(expressions: Mapping[str, str]) -> tuple[Figure, ...]:
+    return tuple(Figure(heading, Query(expr), decimals=1) for heading, expr in expressions.items())
+
+
+def _budgets() -> tuple[Figure, ...]:
+    recorded = f"scope:{P}livy_cu_hours"
+    chosen = f'{{{WORKSPACE[:-1]}|",queue=~"$queue|"}}'
+    budget = f"{recorded}:applied_budget{chosen}"
+    used = f"{recorded}:used and on ({SCOPE}) {budget}"
+    projected = f"{recorded}:projected and on ({SCOPE}) {budget}"
+
+    def named(expr: str) -> Query:
+        return Query(f"{with_workspace_name(f'({expr})')} or on ({SCOPE}) ({expr})")
+
+    def share(expr: str) -> Query:
+        return named(f"{expr} / on ({SCOPE}) {budget}")
+
+    return (
+        Figure(
+            "Used of it",
+            Query(or_none(share(f"{recorded}:used").expr, "scope", "no budget is set")),
+            "percentunit",
+            0,
+            warn_from=0.8,
+            bad_from=1,
+        ),
+        Figure("Used", named(used), decimals=1),
+        Figure("Budget", named(budget), decimals=0),
+        Figure("At this pace", named(projected), decimals=1),
+        Figure(
+            "of it",
+            share(f"{recorded}:projected"),
+            "percentunit",
+            0,
+            warn_from=0.8,
+            bad_from=1,
+        ),
+    )
+
+
+SINCE = """\
+- **Today, this week, this month and those before**: exact, since 00:00 UTC of the day, of Monday or
+  of the 1st, or since Prometheus first scraped the counter, where that is later.
+- **Prometheus' counter** `emr_serverless_spark_livy_cu_hours_total`: all that the history listed
+  when the ledger was created, and everything since.
+- **The status page**: the same total, and what was burned since the exporter started. The tables of
+  the time shown are estimates by `increase()`.
+"""
+
+
+def _answers() -> tuple[Placed, ...]:
+    """Answer which queue, which user, and whether it is over budget."""
+    queue = f"queue:{P}livy_cu_hours"
+    by_queue = _by_period(queue, QUEUE, "workspace_id, queue")
+    by_workspace = _by_period(queue, QUEUE, "workspace_id")
+    by_user = _by_period(USER_PERIODS, GATEWAY, "proxy_user")
+    return (
+        *_numbers(),
+        rows(
+            "CU-hours by queue",
+            "Exactly, by day, week (from Monday) and month in UTC; empty where none are known.",
+            *_columns(
+                {
+                    heading: with_workspace_name(filled(expr, "queue"))
+                    for heading, expr in by_queue.items()
+                }
+            ),
+            columns={"queue": "Queue", "workspace_name": "Workspace"},
+            sort_by="Yesterday",
+            width=12,
+            height=7,
+        ),
+        rows(
+            "CU-hours by user, all queues",
+            "Exactly, as by queue; the counters of users know no queue.",
+            *_columns({heading: filled(expr, "proxy_user") for heading, expr in by_user.items()}),
+            columns={"proxy_user": "User"},
+            sort_by="Yesterday",
+            width=12,
+            height=7,
+        ),
+        rows(
+            "Budgets: used, and where the day or month ends at this pace",
+            "The budgets of budgets.yml or of the chart; a user's are for all workspaces.",
+            *_budgets(),
+            columns={
+                "scope": "Budget of",
+                "period": "Period",
+                "workspace_name": "Workspace",
+                "queue": "Queue",
+                "proxy_user": "User",
+            },
+            width=14,
+            height=5,
+        ),
+        rows(
+            "CU-hours by workspace",
+            "Exactly, as by queue.",
+            *_columns(
+                {heading: with_workspace_name(expr) for heading, expr in by_workspace.items()}
+            ),
+            columns={"workspace_name": "Workspace"},
+            sort_by="Yesterday",
+            width=10,
+            height=5,
+        ),
+        note("Since when each figure counts", SINCE),
     )
 
 
@@ -58,7 +210,7 @@ def _present_rates() -> tuple[Placed, ...]:
             stacked=True,
         ),
         lines(
-            "CUs in use by user",
+            "CUs in use by user, all queues",
             "CU-hours burned per hour by the users for whom sessions run.",
             Query(
                 f"3600 * {filled(burned(USER_CU_HOURS, 'proxy_user'), 'proxy_user')}",
@@ -135,20 +287,7 @@ def usage() -> dict[str, Any]:
         "CU-hours, vcore-seconds and MB-seconds of Livy sessions. Neither list API tells the usage "
         "of session clusters.",
         {
-            "So far": (
-                _period("today", "day"),
-                _period("this week", "week"),
-                _period("this month", "month"),
-                _cost("today", "day"),
-                _cost("this month", "month"),
-                number(
-                    "Overcounted",
-                    "What estimates were revised down by, in total; net = counted - overcounted.",
-                    Query(f"sum({once(f'{P}livy_cu_hours_overcounted{{{QUEUE}}}')})"),
-                    decimals=2,
-                    color=BLUE,
-                ),
-            ),
+            "Which queue, which user, over budget?": _answers(),
             "In use": _present_rates(),
             "Burned": (
                 lines(
@@ -159,13 +298,14 @@ def usage() -> dict[str, Any]:
                 ),
                 lines(
                     "CU-hours of each day",
-                    "Burned on the day (UTC) that ends at the bar, exactly; look at a week.",
+                    "Burned on the day (UTC) that ends at the bar, exactly; the last 31 days.",
                     Query(
                         filled(f"sum by (queue) (max_over_time({DAY}{{{QUEUE}}}[1d]))", "queue"),
                         "{{queue}}",
                     ),
                     stacked=True,
                     bars=True,
+                    period="31d",
                 ),
                 lines(
                     "CU-hours in 1 h by queue",
@@ -179,7 +319,7 @@ def usage() -> dict[str, Any]:
                     ),
                 ),
                 lines(
-                    "CU-hours in 1 d by user",
+                    "CU-hours in 1 d by user, all queues",
                     "Burned in the day before, by the users for whom sessions run.",
                     Query(
                         filled(
@@ -191,73 +331,84 @@ def usage() -> dict[str, Any]:
                     ),
                 ),
             ),
-            "Top consumers in the time shown": (
+            "Top consumers in the time shown, estimated": (
                 rows(
                     "Queues",
                     "CU-hours by queue in the time shown.",
-                    Query(_window(f"ledger_queue:{P}livy_cu_hours_total:max", QUEUE, "queue")),
+                    Figure(
+                        "CU-hours",
+                        Query(_window(f"ledger_queue:{P}livy_cu_hours_total:max", QUEUE, "queue")),
+                        decimals=2,
+                    ),
                     columns={"queue": "Queue"},
-                    value="CU-hours",
-                    decimals=2,
                     width=12,
                     height=6,
                 ),
                 rows(
-                    "Users by CU-hours",
+                    "Users by CU-hours, all queues",
                     "CU-hours by user in the time shown.",
-                    Query(_window(f"{LEDGER_USER}_cu_hours_total:max", GATEWAY, "proxy_user")),
+                    Figure(
+                        "CU-hours",
+                        Query(_window(f"{LEDGER_USER}_cu_hours_total:max", GATEWAY, "proxy_user")),
+                        decimals=2,
+                    ),
                     columns={"proxy_user": "User"},
-                    value="CU-hours",
-                    decimals=2,
                     width=12,
                     height=6,
                 ),
                 rows(
-                    "Users by vcore-seconds",
+                    "Users by vcore-seconds, all queues",
                     "Vcore-seconds by user in the time shown.",
-                    Query(_window(f"{LEDGER_USER}_vcore_seconds_total:max", GATEWAY, "proxy_user")),
+                    Figure(
+                        "Vcore-seconds",
+                        Query(
+                            _window(f"{LEDGER_USER}_vcore_seconds_total:max", GATEWAY, "proxy_user")
+                        ),
+                        decimals=1,
+                    ),
                     columns={"proxy_user": "User"},
-                    value="Vcore-seconds",
-                    decimals=1,
                     width=12,
                     height=6,
                 ),
                 rows(
-                    "Users by MB-seconds",
+                    "Users by MB-seconds, all queues",
                     "MB-seconds by user in the time shown.",
-                    Query(_window(f"{LEDGER_USER}_mb_seconds_total:max", GATEWAY, "proxy_user")),
+                    Figure(
+                        "MB-seconds",
+                        Query(
+                            _window(f"{LEDGER_USER}_mb_seconds_total:max", GATEWAY, "proxy_user")
+                        ),
+                        decimals=1,
+                    ),
                     columns={"proxy_user": "User"},
-                    value="MB-seconds",
-                    decimals=1,
                     width=12,
                     height=6,
                 ),
                 rows(
                     "Sessions",
                     "Live and recently ended Livy sessions that burned most, since their start.",
-                    Query(_sessions()),
+                    Figure("CU-hours", Query(_sessions()), decimals=2),
                     columns={
                         "name": "Name",
                         "queue": "Queue",
                         "proxy_user": "User",
                         "session_id": "Id",
                     },
-                    value="CU-hours",
-                    decimals=2,
                     link=SESSION_LINK,
                 ),
                 rows(
                     "Overcounted by queue",
                     "CU-hours that the service took back by revising estimates down.",
-                    Query(overcounted),
+                    Figure("CU-hours", Query(overcounted), decimals=3),
                     columns={"queue": "Queue"},
-                    value="CU-hours",
-                    decimals=3,
                     height=6,
                 ),
             ),
         },
         since="now-24h",
-        timezone="utc",  # Grafana begins the bars of days at its own midnight; the rules know UTC's
-        extra=(text_variable("cu_price", "Price of a CU-hour", "0.35"), exporter_url()),
-    ) | {"weekStart": "monday"}
+        extra=(
+            text_variable("cu_price", "Price of a CU-hour", ""),
+            text_variable("currency", "Currency", ""),
+            exporter_url(),
+        ),
+    )

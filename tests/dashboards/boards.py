@@ -1,5 +1,6 @@
 """The dashboards and rules that are shipped."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,11 @@ RECORDS, ALERTS = rules("record"), rules("alert")
 BOARDS = dashboards()
 
 
+def is_of_the_past_or_a_budget(expression: str) -> bool:
+    """Whether a query is empty on a new demo: of a period that is over, a pace, or a budget."""
+    return bool(re.search(r":(yesterday|last_\w+|pace|projected|applied_budget)\b", expression))
+
+
 def panels(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the panels of a dashboard that show something."""
-    return (panel for panel in document["panels"] if panel["type"] != "row")
+    """Give the panels of a dashboard that ask for something."""
+    return (panel for panel in document["panels"] if panel["type"] not in {"row", "text"})

@@ -16,8 +16,18 @@ from exporter.catalog import CATALOG, Metric
 SCRAPED = frozenset({"job", "instance", "pod"})
 """What Prometheus adds, `pod` where it discovers pods."""
 PROCESS = frozenset(
-    {"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"}
+    {
+        *("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"),
+        "process_start_time_seconds",
+    }
 )
+ALERT = frozenset(
+    {
+        *("alertname", "severity", "workspace_id", "livy_compute_id", "session_cluster_id"),
+        *("name", "queue", "proxy_user", "source", "reason"),
+    }
+)
+"""Labels that alerts have, some of them or all."""
 WRITTEN = {
     "scope:emr_serverless_spark_livy_cu_hours:budget": frozenset(
         {"scope", "period", "workspace_id", "queue", "proxy_user"}
@@ -33,7 +43,7 @@ _VARIABLES = {
     "$workspace": ".*",
     "$gateway": ".*",
     "$queue": ".*",
-    "$cu_price": "0.35",
+    "${cu_price:raw}": "0.35",
 }
 
 
@@ -55,9 +65,7 @@ class Labels:
         self, records: Mapping[str, Mapping[str, Any]], catalog: tuple[Metric, ...] = CATALOG
     ) -> None:
         self._known: dict[str, frozenset[str]] = dict.fromkeys({*PROCESS, "up"}, SCRAPED)
-        self._known["ALERTS"] = frozenset(
-            {"alertname", "alertstate", "workspace_id", "livy_compute_id", "queue"}
-        )
+        self._known |= {"ALERTS": ALERT | {"alertstate"}, "ALERTS_FOR_STATE": ALERT}
         self._known |= WRITTEN
         for metric in catalog:
             own = frozenset(metric.labels) | SCRAPED

@@ -1,6 +1,7 @@
 """Every query of every panel and rule asks for metrics and labels that there are."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,14 @@ import pytest
 
 from exporter.catalog import CATALOG, Metric
 from grafana.generate import FOLDER, text
-from tests.dashboards.boards import ALERTS, BOARDS, RECORDS, panels
+from grafana.usage import PERIODS
+from tests.dashboards.boards import (
+    ALERTS,
+    BOARDS,
+    RECORDS,
+    is_of_the_past_or_a_budget,
+    panels,
+)
 from tests.dashboards.promql import (
     Labels,
     QueryError,
@@ -17,7 +25,7 @@ from tests.dashboards.promql import (
     substituted,
     template_queries,
 )
-from tests.support.promtool import Case, run_case
+from tests.support.promtool import PREFIX, Case, run_case, run_test
 from tests.support.rule_series import CU, GATEWAY, QUEUE, at, ledger
 
 
@@ -50,7 +58,8 @@ def queries() -> Iterator[tuple[str, str, set[str]]]:
                 each["matcher"]["options"]
                 for each in panel["fieldConfig"]["overrides"]
                 if panel["type"] == "table"
-            } - {"Time", "Value"}
+            }
+            columns = {each for each in columns if not re.match("Time|Value", each)}
             for target in panel["targets"]:
                 wanted = named_labels(target["legendFormat"]) | columns
                 yield f"{name}, {panel['title']}", substituted(target["expr"]), wanted
@@ -120,18 +129,24 @@ def test_a_dashboard_is_complete(name: str) -> None:
     used = json.dumps(document)
     # Every dashboard has all of them, so that links among them keep what was chosen.
     own = variables - {"queue"}
-    assert all(f"${each}" in used or f"${{{each}}}" in used for each in own)
+    assert [each for each in own if not re.search(rf"\$\{{?{each}\b", used)] == []
     assert document["links"][0]["tags"] == ["emr-serverless-spark"]
 
 
 BURNED_BY = {
     "Queues": (CU, QUEUE),
-    "Users by CU-hours": ("livy_proxy_user_cu_hours_total", f'{GATEWAY},proxy_user="u"'),
-    "Users by vcore-seconds": (
+    "Users by CU-hours, all queues": (
+        "livy_proxy_user_cu_hours_total",
+        f'{GATEWAY},proxy_user="u"',
+    ),
+    "Users by vcore-seconds, all queues": (
         "livy_proxy_user_vcore_seconds_total",
         f'{GATEWAY},proxy_user="u"',
     ),
-    "Users by MB-seconds": ("livy_proxy_user_mb_seconds_total", f'{GATEWAY},proxy_user="u"'),
+    "Users by MB-seconds, all queues": (
+        "livy_proxy_user_mb_seconds_total",
+        f'{GATEWAY},proxy_user="u"',
+    ),
 }
 """The tables of top consumers, and the counters that they add up."""
 
@@ -158,8 +173,105 @@ def test_the_top_consumers_outlive_a_replaced_pod(
     assert run_case(real_tool("promtool"), tmp_path, case, ()) == ""
 
 
-def test_bars_of_days_are_drawn_from_midnight_of_the_days_that_are_recorded() -> None:
+def test_every_dashboard_is_in_the_time_zone_of_the_days_that_are_recorded() -> None:
     """Grafana puts steps of a day at midnight of the dashboard's time zone; the rules know UTC."""
-    for name, document in BOARDS.items():
-        has_days = any(panel.get("interval") == "1d" for panel in panels(document))
-        assert document["timezone"] == ("utc" if has_days else "browser"), name
+    assert {document["timezone"] for document in BOARDS.values()} == {"utc"}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_choosing_a_queue_filters_a_panel_or_its_title_says_that_it_does_not(name: str) -> None:
+    """Where readers can choose a queue, nobody takes the figures of all queues for those of one."""
+    document = BOARDS[name]
+    shown = {each["name"] for each in document["templating"]["list"] if each.get("hide", 0) == 0}
+    unfiltered = {
+        panel["title"]
+        for panel in panels(document)
+        if not any("$queue" in target["expr"] for target in panel["targets"])
+    }
+    if "queue" in shown:
+        assert [title for title in unfiltered if "all queues" not in title] == []
+
+
+def test_workspaces_and_gateways_are_chosen_by_name() -> None:
+    """The ids behind the names follow from them, and are not shown."""
+    for document in BOARDS.values():
+        variables = {each["name"]: each for each in document["templating"]["list"]}
+        for name in ("workspace", "gateway"):
+            assert variables[f"{name}_name"].get("hide", 0) == 0
+            assert variables[name]["hide"] == 2
+            assert f"${name}_name" in variables[name]["query"]
+            assert variables[name]["current"]["value"] == "$__all"
+
+
+def test_no_cost_is_shown_until_a_price_is_typed(
+    tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
+    """No price and no currency are invented."""
+    (panel,) = (
+        each for each in panels(BOARDS["usage.json"]) if each["title"].startswith("Cost this month")
+    )
+    variables = {each["name"]: each for each in BOARDS["usage.json"]["templating"]["list"]}
+    assert variables["cu_price"]["query"] == variables["currency"]["query"] == ""
+    expression = panel["targets"][0]["expr"]
+    recorded = f"queue:{PREFIX}livy_cu_hours:month{{{QUEUE}}}"
+    without, cost = expression.replace("${cu_price:raw}", ""), substituted(expression)
+    case = Case(
+        "100 CU-hours",
+        {recorded: "100@10"},
+        values={(5, _plain(without)): None, (5, _plain(cost)): 35},
+    )
+    assert run_test(real_tool("promtool"), tmp_path, 30, [], case.as_test()) == ""
+
+
+def test_past_periods_and_budgets_are_shown(
+    tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
+    """Every query that is empty on a new demo gives something where there was a month before."""
+    scope = 'scope="queue",period="month",workspace_id="w",queue="q"'
+    series = {
+        at("workspace_info", 'workspace_id="w",workspace_name="prod"'): "1@10",
+        'calendar:time_seconds:pace{period="month"}': "2@10",
+        **{f"queue:{PREFIX}livy_cu_hours:{period}{{{QUEUE}}}": "7@10" for period in PERIODS},
+        **{
+            f'user:{PREFIX}livy_proxy_user_cu_hours:{period}{{{GATEWAY},proxy_user="u"}}': "7@10"
+            for period in PERIODS
+        },
+        **{
+            f"scope:{PREFIX}livy_cu_hours:{name}{{{scope}}}": "7@10"
+            for name in ("used", "applied_budget", "projected")
+        },
+    }
+    expressions = {
+        substituted(target["expr"])
+        for panel in panels(BOARDS["usage.json"])
+        for target in panel["targets"]
+        if is_of_the_past_or_a_budget(target["expr"])
+    }
+    values = {(5.0, f"count({each}) > bool 0"): 1.0 for each in expressions}
+    assert len(values) > 10
+    case = Case("a month later", series, values=values)
+    assert run_test(real_tool("promtool"), tmp_path, 30, [], case.as_test()) == ""
+
+
+def _plain(expression: str) -> str:
+    return re.sub(r'"\$\w+"', '".*"', expression)
+
+
+def test_an_import_asks_for_the_prometheus_and_names_what_it_needs() -> None:
+    """Every kind of panel is required, and the data source that is asked for is the chosen one."""
+    for document in BOARDS.values():
+        (asked,) = document["__inputs"]
+        (source,) = (
+            each for each in document["templating"]["list"] if each["type"] == "datasource"
+        )
+        assert source["current"]["value"] == f"${{{asked['name']}}}"
+        required = {each["id"] for each in document["__requires"] if each["type"] == "panel"}
+        assert required == {panel["type"] for panel in document["panels"]} - {"row"}
+
+
+def test_starts_of_the_exporter_are_marked() -> None:
+    """An annotation on each dashboard asks for what there is."""
+    for document in BOARDS.values():
+        (annotation,) = document["annotations"]["list"]
+        wanted = named_labels(annotation["titleFormat"] + annotation["textFormat"])
+        assert wanted <= Labels(RECORDS).of(annotation["expr"])

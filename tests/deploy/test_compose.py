@@ -133,10 +133,13 @@ def test_prometheus_differs_from_the_shipped_example_in_addresses_only() -> None
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:
     """The data source differs from the shipped one in its address; the dashboards are in place."""
     ours = read("deploy/compose/datasources.yaml")
-    shipped = read("grafana/provisioning/datasources/prometheus.yaml")
+    shipped = read("grafana/provisioning/datasources/emr-serverless-spark.yaml")
     assert ours["datasources"][0].pop("url") == "http://prometheus:9090"
     assert shipped["datasources"][0].pop("url") == "http://127.0.0.1:9090"
     assert ours == shipped
+    # Neither replaces a data source that a Grafana may have, nor the default one.
+    assert "isDefault" not in shipped["datasources"][0]
+    assert shipped["datasources"][0]["name"] != "Prometheus"
     (provider,) = read("grafana/provisioning/dashboards/emr-serverless-spark.yaml")["providers"]
     targets = {target: source for source, target in mounts("grafana")}
     assert targets[provider["options"]["path"]] == ROOT / "grafana" / "dashboards"

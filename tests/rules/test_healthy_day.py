@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.lived import MIDNIGHT, Series, scraped
-from tests.support.promtool import groups, run_test
+from tests.support.promtool import PREFIX, groups, run_test
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 STEP = 300
 """Seconds between two evaluations: what a rule recorded last is found 5 minutes later."""
@@ -58,12 +58,17 @@ def test_no_alert_fires_in_a_day_of_a_healthy_fleet(
 
 
 def _series(found: Series) -> Iterator[Mapping[str, str]]:
-    """Yield what was scraped; promtool's time begins in 1970, so moments are moved there."""
+    """Yield what was scraped; promtool's time begins in 1970, so moments are moved there.
+
+    Series of single Livy sessions are most of them, and only texts of alerts that fire need them.
+    """
     yield {
         "series": 'up{instance="127.0.0.1:9825",job="emr-serverless-spark"}',
         "values": f"1x{len(MOMENTS) * SCRAPED // STEP}",
     }
     for name, samples in found.items():
+        if name.startswith(f"{PREFIX}livy_session_"):
+            continue
         moved = MIDNIGHT if "_timestamp_seconds{" in name else 0
         values = [samples[moment] - moved if moment in samples else None for moment in MOMENTS]
         yield {"series": name, "values": " ".join(map(_run, *zip(*_runs(values), strict=True)))}
