@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,7 @@ from packaging.utils import canonicalize_name
 import exporter
 from tests.guard import sitecustomize as guard
 from tests.support.processes import claim, free_port
-from tests.support.repository import ROOT, git_files
-
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+from tests.support.repository import ADDRESS, PYPROJECT, ROOT, git_files
 
 # Joined here, so that this file does not hold what it looks for.
 REGISTRY_HOSTS = "|".join(
@@ -41,6 +38,26 @@ def test_no_registry_host_and_no_path_of_a_machine_is_tracked() -> None:
         if FORBIDDEN_TEXT.search(line)
     ]
     assert found == []
+
+
+def test_the_address_of_the_project_is_the_same_everywhere() -> None:
+    """Source, image, chart, links of alerts, and what verifies a release: all of one place."""
+    _, _, ours = ADDRESS.partition("github.com/")
+    owner, _, name = ours.partition("/")
+    # In a regular expression dots are escaped; the last part ends where a path goes on.
+    address = re.compile(rb"(?:github\\?\.com|ghcr\.io)/([\w-]+/[\w-]+)")
+    found = {
+        (str(path), place.decode())
+        for path in git_files()
+        for place in address.findall((ROOT / path).read_bytes())
+        if b"emr" in place
+    }
+    assert {place for _, place in found} == {ours, f"{owner}/charts"}, sorted(found)
+    files = {path for path, _ in found}
+    assert {"README.md", "deploy/prometheus/alerts.yml"} <= files
+    chart = "deploy/helm/emr-serverless-spark-exporter"
+    assert {f"{chart}/Chart.yaml", f"{chart}/values.yaml"} <= files
+    assert name == PYPROJECT["project"]["name"]
 
 
 def test_every_rule_that_ruff_ignores_has_its_reason() -> None:

@@ -215,6 +215,8 @@ def test_flags_and_variables_exist() -> None:
     flags |= {"--read-only", "--cap-drop", "--security-opt", "--memory"}  # docker's
     flags |= {"--name", "--restart", "--build", "--rm", "--entrypoint"}
     flags |= {"--create-namespace", "--now", "--volumes"}  # helm's, systemctl's, Compose's
+    flags |= {"--certificate-identity-regexp", "--certificate-oidc-issuer"}  # cosign's
+    flags |= {"--repo", "--previous"}  # gh's, kubectl's
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z.-]*[a-z]", text())) - flags == set()
     variables = {setting.variable for setting in all_settings().values()}
     assert set(re.findall(r"EMR_EXPORTER_\w+", text())) - variables == set()

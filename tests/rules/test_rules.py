@@ -14,16 +14,14 @@ from tests.rules.budget_cases import BUDGET_CASES
 from tests.rules.cases import BAD, ENDED, FAILED, livy, livy_up
 from tests.support.golden_files import assert_golden
 from tests.support.promtool import FILES, RULES, Case, rules, run_case, texts_of
+from tests.support.repository import ADDRESS
 from tests.support.rule_series import GATEWAY, QUEUE, alive, at, ledger
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 
 ALERTS = rules("alert")
 CASES = (*cases.CASES, *BUDGET_CASES)
-RUNBOOKS = (
-    "https://github.com/emr-serverless-spark-exporter/emr-serverless-spark-exporter"
-    "/blob/main/deploy/prometheus/RUNBOOKS.md"
-)
+RUNBOOKS = f"{ADDRESS}/blob/main/deploy/prometheus/RUNBOOKS.md"
 
 
 def test_promtool_finds_nothing_to_object_to(real_tool: Callable[[str], Path]) -> None:

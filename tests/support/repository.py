@@ -1,11 +1,15 @@
 """The repository that the tests belong to."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+ADDRESS: str = PYPROJECT["project"]["urls"]["Repository"]
+"""Where the project lives: `https://github.com/OWNER/NAME`."""
 
 
 def git_files(*arguments: str) -> list[Path]:
