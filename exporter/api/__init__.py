@@ -11,6 +11,7 @@ from exporter.api.meter import Meter, NullMeter
 from exporter.api.numbered_scan import NumberedScan, PageSteps, ReadRows
 from exporter.api.paging import fetch_page, scan_pages, scan_tokens
 from exporter.api.rate_limiter import OnQueued, RateLimiter, ignore_queueing
+from exporter.api.regions import doubt_about
 from exporter.api.signing import Credential
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "StaticCredentials",
     "VendorCredentials",
     "connect_library",
+    "doubt_about",
     "fetch_page",
     "ignore_queueing",
     "scan_pages",

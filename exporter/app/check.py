@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from exporter.api import doubt_about
 from exporter.app import threads
 from exporter.app.clients import ClientFactory, open_clients
 from exporter.app.plan import Plan, plan
@@ -25,6 +26,10 @@ CALL_SECONDS: Final = 4.0
 """For one call or one credential, which is not repeated: it must not take the others' time."""
 
 NO_TIME: Final = f"timeout: not answered within the {DEADLINE:g} s that a check may take"
+NOTHING_FOUND: Final = (
+    "nothing to poll was found: check region-id, discovery.include and discovery.exclude, and that"
+    " the credential is one of the account that has the workspaces."
+)
 NO_CREDENTIAL: Final = f"no credential within {CALL_SECONDS:g} s"
 
 
@@ -129,6 +134,9 @@ class _Inquiry:
         """Ask for credentials, then each target, those too that come to light on the way."""
         await asyncio.gather(*map(self._ask_credential, self._planned.shards))
         await self._ask_new()
+        for place in self._planned.shards:
+            if place not in self._barred:
+                self._note_emptiness(place)
 
     async def _ask_new(self) -> None:
         inventory = self._planned.inventory
@@ -136,6 +144,18 @@ class _Inquiry:
         targets = [each for each in inventory.targets() if each not in self._asked]
         self._asked.update(scopes, targets)
         await asyncio.gather(*map(self._ask_scope, scopes), *map(self._ask_target, targets))
+
+    def _note_emptiness(self, place: tuple[str, str]) -> None:
+        """Tell where all calls went well and there is nothing to poll: no daemon would say more."""
+        inventory, (account, region_id) = self._planned.inventory, place
+        is_empty = not any((each.account, each.region_id) == place for each in inventory.targets())
+        asked = [scope for scope in self._asked if (scope.account, scope.region_id) == place]
+        if is_empty and all(self._findings[each, each.action].is_good for each in asked):
+            said = " ".join(filter(None, (NOTHING_FOUND, doubt_about(region_id))))
+            where = _place_name(account, region_id)
+            self._findings[place, "discovery"] = Finding(
+                where, "discovery", is_good=False, said=said
+            )
 
     async def _ask_credential(self, place: tuple[str, str]) -> None:
         async def ask() -> str:

@@ -1,9 +1,12 @@
 """The command line, read by click: every setting is a flag of every command."""
 
 import platform
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +20,16 @@ from exporter.settings.registry import Setting, all_settings, suggest
 from exporter.terminal import takes_colour
 
 PROGRAM = "emr-serverless-spark-exporter"
+
+
+def invocation() -> str:
+    """Return how the running program can be started again from anywhere, for a shell."""
+    started_as = Path(sys.argv[0])
+    if started_as.name != "__main__.py":
+        return PROGRAM if shutil.which(PROGRAM) else shlex.quote(str(started_as.absolute()))
+    source = Path(exporter.__file__).parents[1]
+    return f"PYTHONPATH={shlex.quote(str(source))} {shlex.quote(sys.executable)} -m exporter"
+
 
 _SOURCES = (
     "Every setting is a flag, an environment variable (--api.max-attempts is "

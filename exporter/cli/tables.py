@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from exporter.catalog import CATALOG
-from exporter.cli.program import PROGRAM
+from exporter.cli.program import invocation
 from exporter.model import NANO
 from exporter.settings import Loaded
 from exporter.settings.registry import Setting, all_settings
@@ -84,6 +84,7 @@ def _cu_hours(nano: int) -> str:
 
 def invitation(access: "DemoAccess", telemetry_path: str) -> str:
     """Write where to look at the demo, and how to try the other commands on it."""
+    program = invocation()
     return f"""\
 The simulated cloud runs. Open {access.url}/ (metrics: {access.url}{telemetry_path})
 To try other commands on it, in another terminal:
@@ -91,9 +92,9 @@ To try other commands on it, in another terminal:
   export ALIBABA_CLOUD_ACCESS_KEY_SECRET={access.access_key_secret}
   export EMR_EXPORTER_API__ENDPOINT={access.endpoint}
   export EMR_EXPORTER_REGION_ID={access.region_id}
-  {PROGRAM} check
-  {PROGRAM} once
-  {PROGRAM} reconcile --ledger.path={shlex.quote(str(access.ledger_path))}"""
+  {program} check
+  {program} once
+  {program} reconcile --ledger.path={shlex.quote(str(access.ledger_path))}"""
 
 
 def _shown(setting: Setting, value: object) -> str:

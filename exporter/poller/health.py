@@ -41,6 +41,11 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
 
 def summary(snapshot: Snapshot) -> str:
     """Say in a line how the targets are."""
+    if not snapshot.targets:
+        failures = [view.failure for view in snapshot.discoveries.values() if view.failure]
+        reasons = ", ".join(sorted({failure.reason for failure in failures}))
+        why = f"discovery fails ({reasons})" if reasons else "nothing is discovered"
+        return f"nothing is polled yet: {why}"
     ups = [view.up for view in snapshot.targets.values()]
     said = f"{ups.count(True)} of {len(ups)} targets up"
     unknown = ups.count(None)

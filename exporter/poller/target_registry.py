@@ -97,7 +97,8 @@ class TargetRegistry:
         """Poll a target or discover a scope once; one that was removed meanwhile is ignored."""
         if isinstance(work, Scope):
             await self.discover(work)
-            if all(view.up is not None for view in self._board.current.discoveries.values()):
+            ups = [view.up for view in self._board.current.discoveries.values()]
+            if None not in ups and (self._jobs or all(ups)):
                 self._discovery_log.note(self._jobs)
         elif work in self._jobs:
             job = self._jobs[work]

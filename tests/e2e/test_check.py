@@ -133,6 +133,20 @@ async def test_a_bad_web_configuration_fails(tmp_path: Path, content: str, reaso
     assert found[1] in process.output.decode()
 
 
+async def test_nothing_to_poll_is_not_well(tmp_path: Path) -> None:
+    """Each call succeeds, but the daemon would poll nothing: a wrong region or pattern."""
+    cloud = cloud_of(empty_world())
+    code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzou")
+    assert code == 1
+    assert findings[-1].startswith("FAILED cn-hangzou discovery nothing to poll was found: check ")
+    assert findings[-1].endswith("Did you mean cn-hangzhou?")
+    code, findings, _ = await check(
+        cloud, tmp_path, "--region-id=cn-hangzhou", "--discovery.include=prod-*"
+    )
+    assert code == 1
+    assert "discovery.include" in findings[-1]
+
+
 async def test_a_missing_credential_is_reported_without_calls(tmp_path: Path) -> None:
     """Without a credential there is one finding, which says where one is looked for."""
     cloud = cloud_of(empty_world())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.demo import Gateway, Workspace, World
+from exporter.demo import Call, Gateway, Workspace, World
 from exporter.demo.faults import INTERNAL_ERROR
 from tests.support.harness import Harness
 from tests.support.worlds import (
@@ -68,6 +68,20 @@ async def test_what_is_discovered_is_one_line_and_each_change_another() -> None:
     assert second["added"] == "gateway w-2/lc-2, workspace w-2"
     assert (second["workspaces"], second["gateways"]) == (2, 2)
     assert (third["added"], third["removed"]) == ("gateway w-1/lc-3", "gateway w-1/lc-1")
+
+
+async def test_nothing_is_called_discovered_where_discovery_fails() -> None:
+    """That it failed is in the log; what there is, nobody knows."""
+    with capture_logs() as logs:
+        async with Harness(discovered_world(), targets=WHOLE_REGION) as h:
+            h.cloud.faults.add(INTERNAL_ERROR)
+            await discover(h)
+            assert events(logs, "discovered") == []
+            summary = h.exporter.summary()
+            assert summary == "nothing is polled yet: discovery fails (server)"
+            h.cloud.faults.clear()
+            await discover(h)
+    assert [each["workspaces"] for each in events(logs, "discovered")] == [1]
 
 
 async def test_many_new_gateways_are_no_long_line() -> None:
@@ -131,3 +145,23 @@ async def test_a_failure_that_cannot_be_counted_is_logged_when_it_is(tmp_path: P
             failing(world, "livy-a")
             await h.poll()
     assert [each["session"] for each in events(logs, "session_failed")] == ["livy-a"]
+
+
+async def test_a_failed_session_that_is_read_twice_is_one_line() -> None:
+    """Another one comes in while the list is read, so the last row of a page is on the next too."""
+    world = empty_world()
+    for number in range(150):
+        world.put_session(session(f"livy-{number:03}", age=number))
+
+    def shift(call: Call) -> None:
+        if call.page == 2:
+            h.cloud.before_page = None
+            world.put_session(session("livy-new", age=-1))
+
+    with capture_logs() as logs:
+        async with Harness(world) as h:
+            await h.poll()
+            world.change_session(key("livy-099", age=99), state="error")
+            h.cloud.before_page = shift
+            await h.poll()
+    assert [each["session"] for each in events(logs, "session_failed")] == ["livy-099"]

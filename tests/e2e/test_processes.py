@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import socket
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -252,7 +251,7 @@ async def seen(process: Process, labels: dict[str, str], expected: float) -> Non
 
 
 async def test_other_commands_can_be_tried_on_the_demo(tmp_path: Path) -> None:
-    """The demo prints a key and the lines to type; each command then finds all well."""
+    """The demo prints a key and the lines to type, which work as printed, from any folder."""
     async with start([*EXPORTER, "demo", ANY_PORT], tmp_path / "demo") as process:
         url = await process.url()
         await until(lambda: b"reconcile" in process.stdout.read_bytes(), "it invites", process)
@@ -261,13 +260,12 @@ async def test_other_commands_can_be_tried_on_the_demo(tmp_path: Path) -> None:
             page = await fetch(url)
         lines = [line.strip() for line in process.stdout.read_text().splitlines()]
         exports = [line for line in lines if line.startswith("export ")]
-        typed = [line for line in lines if line.startswith("emr-serverless-spark-exporter ")]
-        assert [line.split()[1] for line in typed] == ["check", "once", "reconcile"]
+        typed = [line for line in lines if " -m exporter " in line]
+        commands = [line.partition(" -m exporter ")[2].split()[0] for line in typed]
+        assert commands == ["check", "once", "reconcile"]
         exports.append(f"EMR_EXPORTER_WEB__LISTEN_ADDRESS={url.partition('://')[2]}")
-        program = f"{sys.executable} -m exporter"
         for line in typed:
-            command = line.replace("emr-serverless-spark-exporter", program)
-            script = "\n".join(["set -a", *exports, command])
+            script = "\n".join(["set -a", *exports, line])
             code, tried = await run(["sh", "-c", script], tmp_path / "tried")
             assert (line, code, tried.stderr.read_text()) == (line, 0, "")
             assert tried.stdout.read_text()

@@ -195,9 +195,10 @@ class Driver:
             run.error = error
             return
         self.recently_ended = frozenset(after)
-        for record in records:
-            session_id = record.session_id
-            if record.state == "error" == after.get(session_id):
+        # By id, since a row may be read twice in one scan.
+        failed = {record.session_id: record for record in records if record.state == "error"}
+        for session_id, record in failed.items():
+            if after.get(session_id) == "error":
                 self._failed.note(self._target, record, self._clock.now())
                 if before.get(session_id) != "error":
                     self._log_failure(record)
