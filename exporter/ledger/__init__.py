@@ -7,6 +7,7 @@
         counting   what a change of a row adds to which counter: pure
         session_table   the rows of a gateway's sessions, in the file
       clusters     one workspace: which states its session clusters entered
+      listing_order   where each session stands in the listing of its gateway
       listing_sizes   how many things the last listing of each held; which gateways are new
     store          one database, one writer: a transaction changes rows and counters together
       counters     actual and published values
@@ -23,13 +24,15 @@ The sessions are remembered twice: here, and in the memory of `sources.livy_sess
 history knows which row stands where in the listing. They answer different questions (what was
 counted; what must be read again) and change at different times (once it is durable; once a page
 was read), and a poll must publish gauges also while the ledger cannot be written. So neither is
-a view of the other. A history can be rebuilt from the rows here, which is a start, not a mirror.
+a view of the other. After a restart a history is rebuilt from the rows here, and the places that
+`listing_order` keeps: a start, which the first poll checks, not a mirror.
 """
 
 from exporter.ledger.counters import CounterValue
 from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateways import SessionKey
 from exporter.ledger.ledger import GatewayScan, Ledger
+from exporter.ledger.listing_order import ListedSession, Place
 from exporter.ledger.lock import Lock
 from exporter.ledger.maintenance import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.matching import TOLERANCE_MS
@@ -46,7 +49,9 @@ __all__ = [
     "Key",
     "Ledger",
     "LedgerState",
+    "ListedSession",
     "Lock",
+    "Place",
     "SessionKey",
     "back_up",
     "check_ledger",

@@ -1,6 +1,6 @@
 """What the ledger knows of one gateway: its sessions, and what they add to the counters."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Self
 
 from exporter.ledger.counting import (
@@ -12,6 +12,7 @@ from exporter.ledger.counting import (
     unlisted_row,
     zeros,
 )
+from exporter.ledger.listing_order import Place, PlaceTable
 from exporter.ledger.matching import TOLERANCE_MS, is_created_at
 from exporter.ledger.scans import (
     RowChange,
@@ -61,6 +62,7 @@ class GatewayLedger:
         self._gateway_id = gateway_id
         self._dropped_ms = dropped_ms
         self._sessions = SessionTable(transaction.db, gateway_id)
+        self._places = PlaceTable(transaction.db, gateway_id)
 
     @classmethod
     def entered(cls, transaction: Transaction, key: GatewayKey) -> Self:
@@ -131,6 +133,27 @@ class GatewayLedger:
         if dropped:
             newest = max(self._dropped_ms or 0, *map(_created_at_most, dropped))
             self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
+
+    def forget_order(self) -> None:
+        """Note that the order of the listing is not known, until the next complete reading."""
+        self._places.set_order("")
+
+    def record_order(self, order: str, places: Mapping[SessionKey, Place]) -> None:
+        """Record the order of a complete reading, and all sessions with a place of their own."""
+        self._places.set_order(order)
+        self._places.replace(self._by_serial(places))
+
+    def record_places(self, places: Mapping[SessionKey, Place]) -> None:
+        """Record some more sessions with a place of their own."""
+        self._places.write(self._by_serial(places))
+
+    def _by_serial(self, places: Mapping[SessionKey, Place]) -> dict[tuple[str, int], Place]:
+        return {
+            (session_id, row.serial): place
+            for (session_id, created_ms), place in places.items()
+            for row in self._sessions.rows_of(session_id)
+            if is_created_at(row, created_ms)
+        }
 
     @property
     def _event_at(self) -> float | None:

@@ -16,6 +16,7 @@ _COUNT = "typeof({0}) <> 'integer' OR {0} < 0"
 _FLAG = "{0} NOT IN (0, 1)"
 _MILLISECONDS = "typeof({0}) NOT IN ('integer', 'null')"
 _SECONDS = "typeof({0}) NOT IN ('real', 'null') OR abs({0}) > 1e15"
+_INTEGER = "typeof({0}) <> 'integer'"
 _END = f"{{0}} NOT IN ({', '.join(repr(state) for state in ('', *ENDED_STATES))})"
 
 _WRONG: Mapping[str, Mapping[str, str]] = {
@@ -25,6 +26,13 @@ _WRONG: Mapping[str, Mapping[str, str]] = {
         "livy_compute_id": _TEXT,
         "contacted": _FLAG,
         "dropped_ms": _MILLISECONDS,
+        "listing_order": _TEXT,
+    },
+    "listing_place": {
+        "session_id": _TEXT,
+        "serial": _COUNT,
+        "listed_ms": _INTEGER,
+        "rank": _COUNT,
     },
     "session": {
         "session_id": _TEXT,

@@ -5,7 +5,7 @@ any instant loses nothing and counts nothing twice.
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from exporter.ledger.clusters import ClusterLedger
 from exporter.ledger.counters import switched_off
 from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateways import GatewayLedger, SessionKey
+from exporter.ledger.listing_order import ListedSession, Place, listed_sessions, listing_order
 from exporter.ledger.listing_sizes import listed_count, record_gateways, record_workspaces
 from exporter.ledger.scans import ScanTracker
 from exporter.ledger.store import LedgerState, Store
@@ -139,6 +140,30 @@ class Ledger:
         with self._store.reading() as db:
             return dict(db.execute(_ENDED_SINCE, (*gateway, at)).fetchall())
 
+    def listing_order(self, gateway: GatewayKey) -> str:
+        """Return the order in which a gateway lists its sessions; `""` where it is not known."""
+        return listing_order(self._store, gateway)
+
+    def listed_sessions(self, gateway: GatewayKey) -> Iterator[list[ListedSession]]:
+        """Yield the sessions that a gateway lists, in pieces, while their order is known."""
+        return listed_sessions(self._store, gateway)
+
+    def record_order(
+        self, gateway: GatewayKey, order: str, places: Mapping[SessionKey, Place]
+    ) -> None:
+        """Record in which order a complete reading found the sessions of a gateway.
+
+        Their create times give their places, except for those that have `places` of their own.
+        An `order` of `""` is not known.
+        """
+        with self._store.transaction() as transaction:
+            GatewayLedger.entered(transaction, gateway).record_order(order, places)
+
+    def record_places(self, gateway: GatewayKey, places: Mapping[SessionKey, Place]) -> None:
+        """Record the places of sessions that came in since then, where create times do not tell."""
+        with self._store.transaction() as transaction:
+            GatewayLedger.entered(transaction, gateway).record_places(places)
+
     def note_scrape(self, keys: Container[Key], *, is_prometheus: bool) -> None:
         """Note that a scrape showed the series `keys`: their hold runs from now on."""
         now = self._clock.monotonic()
@@ -187,7 +212,11 @@ class GatewayScan:
         """
         self._is_whole = False
         with self._store.transaction() as transaction:
-            GatewayLedger.entered(transaction, self._gateway).add(records, self._tracker)
+            gateway = GatewayLedger.entered(transaction, self._gateway)
+            gateway.add(records, self._tracker)
+            if transaction.sessions:
+                # Those that are listed between the new ones and the known ones are to come.
+                gateway.forget_order()
         self._is_whole = True
 
     def finish(

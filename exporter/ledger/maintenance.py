@@ -20,7 +20,8 @@ from exporter.ledger.session_table import SessionTable
 
 _FIND_COUNTED = """SELECT gateway_id, workspace_id FROM gateway WHERE livy_compute_id = ?
     AND (contacted OR gateway_id IN (SELECT gateway_id FROM session))"""
-_RESET = "UPDATE gateway SET contacted = 0, dropped_ms = NULL WHERE gateway_id = ?"
+_RESET = """UPDATE gateway SET contacted = 0, dropped_ms = NULL, listing_order = ''
+    WHERE gateway_id = ?"""
 _REMAINDER = "SELECT queue, nano_cu_hours FROM remainder WHERE gateway_id = ?"
 _FORGOTTEN = "SELECT session_id, created_ms FROM forgotten WHERE gateway_id = ?"
 _BY_QUEUE = frozenset((catalog.LIVY_CU_HOURS, catalog.LIVY_OVERCOUNTED))
@@ -151,7 +152,7 @@ def _forget(db: sqlite3.Connection, livy_compute_id: str) -> list[GatewayKey]:
     found = db.execute(_FIND_COUNTED, (livy_compute_id,)).fetchall()
     gateways = [(workspace_id, livy_compute_id) for _, workspace_id in found]
     for gateway_id, _ in found:
-        for table in ("session", "remainder", "forgotten"):
+        for table in ("session", "remainder", "forgotten", "listing_place"):
             db.execute(f"DELETE FROM {table} WHERE gateway_id = ?", (gateway_id,))  # noqa: S608
         # The gateway itself stays known: should it still be listed, it is not a new one.
         db.execute(_RESET, (gateway_id,))

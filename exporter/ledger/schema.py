@@ -26,6 +26,12 @@ def remember_listings(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def remember_order(connection: sqlite3.Connection) -> None:
+    """Add what version 3 remembers: the order in which each gateway lists its sessions."""
+    for statement in _VERSION_3:
+        connection.execute(statement)
+
+
 _VERSION_1 = (
     # One row of facts about the file itself; `knows_prometheus` is 1 once it has scraped.
     "CREATE TABLE ledger (created_at REAL NOT NULL, knows_prometheus INTEGER NOT NULL DEFAULT 0)",
@@ -111,5 +117,19 @@ _VERSION_2 = (
     "UPDATE gateway SET dropped_ms = min(dropped_ms, 1000 * CAST(strftime('%s', 'now') AS INT))",
 )
 
-MIGRATIONS: Sequence[Migration] = (create, remember_listings)
+_VERSION_3 = (
+    # `listing_order` is that of the last complete reading, `''` where it is not known.
+    "ALTER TABLE gateway ADD COLUMN listing_order TEXT NOT NULL DEFAULT ''",
+    # The listed sessions stand in the order of their create times, except for these: see
+    # `listing_order.Place`.
+    """CREATE TABLE listing_place (
+        gateway_id INTEGER NOT NULL REFERENCES gateway,
+        session_id TEXT NOT NULL,
+        serial INTEGER NOT NULL,
+        listed_ms INTEGER NOT NULL,
+        rank INTEGER NOT NULL,
+        PRIMARY KEY (gateway_id, session_id, serial)) WITHOUT ROWID""",
+)
+
+MIGRATIONS: Sequence[Migration] = (create, remember_listings, remember_order)
 """`MIGRATIONS[n]` leads from version n to version n + 1; version 0 is an empty file."""

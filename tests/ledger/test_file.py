@@ -270,11 +270,12 @@ def test_a_new_file_remembers_whose_it_is(path: Path) -> None:
     db.close()
 
 
-def test_a_file_of_version_1_is_taken_over(path: Path) -> None:
+@pytest.mark.parametrize("older", ["version_1.sql", "version_2.sql"])
+def test_a_file_of_an_older_version_is_taken_over(path: Path, older: str) -> None:
     """Its totals go on; its gateways are known; a create time far ahead no longer stops them."""
     old = path.with_name("old.db")
     with sqlite3.connect(old) as db:
-        db.executescript((Path(__file__).parent / "version_1.sql").read_text(encoding="utf-8"))
+        db.executescript((Path(__file__).parent / older).read_text(encoding="utf-8"))
     db.close()
     ledger = opened(old)
     assert values(ledger) == {"q": 12, "dev": 7}
@@ -282,6 +283,7 @@ def test_a_file_of_version_1_is_taken_over(path: Path) -> None:
     assert ledger.listed_count(Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", "w-1", "lc-1")) == 3
     assert ledger.listed_count(Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")) == 1
     assert ledger.listed_count(Scope("", "cn-hangzhou")) == 0
+    assert ledger.listing_order(("w-1", "lc-1")) == ""
     later = record("later", 100, created=3_356_700_000_000)  # before that of the forgotten one
     listed(ledger, record("a", 9), later, complete=False)
     assert values(ledger) == {"q": 112, "dev": 7}

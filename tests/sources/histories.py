@@ -4,6 +4,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -137,6 +138,7 @@ class Long:
         behaviour: Behaviour | None = None,
         timing: ScanTiming = ScanTiming(),  # noqa: B008 - frozen
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        path: Path | None = None,
     ) -> None:
         """Row n is older than row n + 1; `is_open` tells which of them still run."""
         self.clock = ManualClock()
@@ -153,7 +155,8 @@ class Long:
             access_keys=keys,
             behaviour=behaviour or Behaviour(),
         )
-        self.ledger = Ledger(None, clock=self.clock, connect=connect)
+        self.timing = timing
+        self.ledger = Ledger(path, clock=self.clock, connect=connect)
         self.source = self.reader(timing)
 
     def reader(self, timing: ScanTiming) -> LivySessions:
@@ -179,6 +182,22 @@ class Long:
             timing=timing,
             failed=FailedSessions(),
         )
+
+    def restart(self, path: Path | None = None) -> None:
+        """Start again with what the ledger remembers: the one at `path`, or that of before."""
+        if path is not None:
+            self.ledger.close()
+            self.ledger = Ledger(path, clock=self.clock)
+        self.source = self.reader(self.timing)
+
+    def turn(self, order: HistoryOrder) -> None:
+        """List the sessions in another order."""
+        turned = World(order=order)
+        turned.put_workspace(Workspace(WORKSPACE))
+        turned.put_gateway(Gateway(WORKSPACE, GATEWAY))
+        for row in self.rows:
+            turned.put_session(row)
+        self.cloud.world = self.world = turned
 
     @property
     def rows(self) -> list[Session]:

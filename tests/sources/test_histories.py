@@ -20,24 +20,21 @@ from hypothesis.stateful import (
 from structlog.testing import capture_logs
 
 from exporter import catalog
+from exporter.api import PAGE_SIZE
 from exporter.demo import (
     Behaviour,
-    Gateway,
     HistoryOrder,
     PastEnd,
     TotalCount,
-    Workspace,
-    World,
 )
 from exporter.demo.calls import Call
 from exporter.demo.faults import FORBIDDEN, Alter, Hang, Page
 from exporter.errors import PollError
 from exporter.model import LivySession
 from exporter.model import Page as ListedPage
-from exporter.sources.livy_sessions.full_scan import HistoryBuilder
+from exporter.sources.livy_sessions.full_scan import SMALL_PAGES, HistoryBuilder
 from exporter.sources.livy_sessions.rows import rows_of
 from tests.sources.histories import KEY, Long, Model, flat, polled
-from tests.support.worlds import GATEWAY, WORKSPACE
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +68,7 @@ class Histories(RuleBasedStateMachine):
         self.order = order
         self.long = Long(order, rows, is_open=lambda number: number in open_rows)
         self.model = Model()
+        self.began_at = self.long.clock.now()
         self.poll(None)
 
     @rule(action=ACTIONS, choice=CHOICE, times=st.integers(1, 4))
@@ -142,6 +140,45 @@ class Histories(RuleBasedStateMachine):
         for action, choice in actions:
             act(long, action, self.one_thing(action, choice))
         self.poll(None)
+
+    @rule(pages=st.none() | st.integers(0, 8))
+    def restart(self, pages: int | None) -> None:
+        """Start again, perhaps after a death within a poll.
+
+        The first poll after that is short where the order is known: it reads the ends, and the
+        sessions that run or that were seen to end.
+        """
+        long = self.long
+        if pages is not None:
+            self.die(pages)
+        long.restart()
+        rows = len(long.rows)
+        ended = [row for row in long.rows if (row.end_time_ms or 0) > self.began_at * 1000]
+        unsettled = len(long.open_rows()) + len(ended)
+        requests = long.requests
+        self.poll(None)
+        is_long = rows - unsettled > SMALL_PAGES * PAGE_SIZE
+        is_ordered = self.order is not HistoryOrder.SHUFFLED
+        if is_ordered and is_long and 2 * unsettled * PAGE_SIZE <= rows:
+            assert long.requests - requests <= unsettled + 4
+
+    def die(self, pages: int) -> None:
+        """Poll, and end after so many pages, unless the poll is over by then."""
+        long, left = self.long, [*range(pages)]
+        listing, now = long.listing(), long.clock.now()
+
+        async def poll() -> None:
+            task = asyncio.create_task(long.source.poll(lambda *_: None))
+
+            def happen(_call: Call) -> None:
+                task.cancel() if not left else left.pop()
+
+            long.cloud.before_page = happen
+            with suppress(asyncio.CancelledError):
+                await task
+                self.model = self.model.read(listing, now)
+
+        self.runner.run(poll())
 
     def one_thing(self, action: str, choice: int) -> int:
         """Let one session leave where there is no order: several would leave in several places."""
@@ -221,12 +258,7 @@ async def test_the_order_of_the_listing_may_change(order: HistoryOrder) -> None:
     other = ORDERED[1 - ORDERED.index(order)]
     long = Long(order, 590, is_open=lambda number: number in {3, 103})
     await polled(long)
-    turned = World(order=other)
-    turned.put_workspace(Workspace(WORKSPACE))
-    turned.put_gateway(Gateway(WORKSPACE, GATEWAY))
-    for row in long.rows:
-        turned.put_session(row)
-    long.cloud.world = long.world = turned
+    long.turn(other)
     long.advance(2)
     found, requests, events = await polled(long)
     assert found == long.expected(Model(), long.listing())

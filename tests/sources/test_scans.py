@@ -145,7 +145,7 @@ def test_a_history_that_moves_at_its_ends_is_accounted_for(
     at_start = (service.start, service.stop)
     scan: IncrementalScan
     if wanted is None:
-        scan = Verification(history, size=size)
+        scan = Verification(history, POLICY, size=size)
     else:
         scan = IncrementalScan(history, wanted, size=size)
     may_give_up = not has_count and (bool(moves) or past_end == "repeat")
@@ -181,7 +181,7 @@ def test_every_scan_ends(
     history = history_of(order, 60, size)
     rows = st.lists(st.integers(0, 70), max_size=size, unique=True)
     if is_verification:
-        scan: IncrementalScan = Verification(history, size=size)
+        scan: IncrementalScan = Verification(history, POLICY, size=size)
     else:
         scan = IncrementalScan(history, {0, 30}, size=size)
     pages = 2 * (60 // size + 1) + SPARE_PAGES + 60 // size // 2
@@ -206,7 +206,7 @@ def test_a_listing_that_grows_faster_than_it_is_read_is_given_up(order: Order, c
     """More rows come in with each page than are on it."""
     history = history_of(order, 60, 3)
     service = Service(order, 3, 60)
-    scan = Verification(history, size=3)
+    scan = Verification(history, POLICY, size=3)
 
     def grow() -> None:
         service.stop += came

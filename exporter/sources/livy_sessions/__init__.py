@@ -22,9 +22,18 @@ outside the documented vocabulary is open until it has an end time, and settles 
     history           what is remembered
     columns           its rows, in chunks that one history shares with the next
     rows              what makes a row of a page the row of a session
+    warm_start        what the ledger remembers of a history, so that a restart begins with it
+    placement         where rows stand, as the ledger remembers it
     settling          which rows have to be read again
     trust             whether the order of the listing is believed, and its end
     series            from sessions to samples
+
+After a restart the history is built from the rows of the ledger: the listed ones, sorted by create
+time, but for those that have a place of their own there. Rows that run, or ended lately, are
+watched without a record, and an ordinary incremental scan reads them. What the ledger has wrong of
+the pages that are read, or of their count, is a `ListingDiverged`; the rest is found by the
+verification, which is due at once. Until then settled rows have the queue and the end that the
+ledger has of them.
 
 A scan is a value without I/O: `next_page()` is the number of the page to read, or `None` at the
 end; `take(number, page)` takes it; then comes the result. A scan that fails is kept, and goes

@@ -82,6 +82,12 @@ class IncrementalScan:
         """Return the sessions that are no longer listed, once all is accounted for."""
         return self._history.left(self._outcome())
 
+    @property
+    def first_read(self) -> int:
+        """The index, in the history of now, of the oldest row that was read at the new end."""
+        change = self._outcome()
+        return max(0, change.kept - change.gone)
+
     def result(self, policy: SettlePolicy) -> History:
         """Return the history of now, once all is accounted for."""
         return self._history.advanced(self._outcome(), policy)
@@ -123,8 +129,9 @@ class Verification(IncrementalScan):
 
     is_long = True
 
-    def __init__(self, history: History, *, size: int) -> None:
+    def __init__(self, history: History, policy: SettlePolicy, *, size: int) -> None:
         super().__init__(history, range(len(history)), size=size)
+        self._policy = policy
         self.progress = ScanProgress(0, -(-len(history) // size))
         self.is_abandoned = False
         """Whether the history that it started from is of no use any more: then it ends."""
@@ -132,6 +139,14 @@ class Verification(IncrementalScan):
     def next_page(self) -> int | None:
         """Return the number of the page to read, `None` at the end."""
         return None if self.is_abandoned else super().next_page()
+
+    def _may_have_changed(self, index: int, row: Row) -> bool:
+        """Whether a row is watched, of another kind, or has not settled by what its record tells.
+
+        A history from the ledger does not know that of all rows.
+        """
+        is_due = super()._may_have_changed(index, row)
+        return is_due or (row.record is not None and self._policy.judge(None, row) is not None)
 
     def _to_count(self, _page: Page[LivySession]) -> Iterable[LivySession]:
         """Leave the new end and the unsettled rows to the polls, which may have read them later."""

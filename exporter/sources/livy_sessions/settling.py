@@ -45,9 +45,12 @@ class SettlePolicy:
     recently_ended: Collection[str]
 
     def judge(self, before: Watched | None, row: Row) -> Watched | None:
-        """Judge a row, watched `before` or not; return `None` if it needs no watching."""
+        """Judge a row, watched `before` or not; return `None` if it needs no watching.
+
+        One that was watched without a record, as after a restart, is judged by its first record.
+        """
         record = row.record
-        if before is not None:
+        if before is not None and (before.record is not None or record is None):
             changed_at = before.changed_at if before.record == record else self.monotonic
         elif record is None or not record.has_ended:
             changed_at = self.monotonic

@@ -19,6 +19,7 @@ from exporter.sources.livy_sessions.history import History
 from exporter.sources.livy_sessions.incremental_scan import IncrementalScan, Verification
 from exporter.sources.livy_sessions.series import Gauges, SeriesLimits
 from exporter.sources.livy_sessions.trust import OrderTrust, Truncation
+from exporter.sources.livy_sessions.warm_start import ListingMemory
 from exporter.telemetry import Telemetry
 
 RESUME_SECONDS = 1800.0
@@ -66,6 +67,8 @@ class LivySessions:
         self._guard = DisappearanceGuard(partial(ledger.run, partial(ledger.listed_count, target)))
         self._trust = OrderTrust(str(target), clock, timing.full_walk_interval)
         self._truncation = Truncation(str(target))
+        unsettled_for = max(limits.ended_retention, timing.settle_after)
+        self._memory = ListingMemory(target, ledger, clock, unsettled_for)
         self._lock = asyncio.Lock()
         self._history: History | None = None
         self._full_scan: Run[FullScan] | None = None
@@ -76,6 +79,8 @@ class LivySessions:
     async def poll(self, progress: Progress) -> PollResult:
         """Read what a complete listing needs and count its usage durably. Raises `PollError`."""
         async with self._lock:
+            if self._history is None:
+                await self._load(progress)
             history = self._history
             if history is not None and not self._full_scan and self._trust.allows(history):
                 try:
@@ -87,13 +92,21 @@ class LivySessions:
                     return result
             return await self._read_all(progress)
 
+    async def _load(self, progress: Progress) -> None:
+        """Begin, at the first poll, with the history that the ledger remembers."""
+        self._history = await self._memory.load(progress)
+        if self._history is not None:
+            self._trust.note_loaded()
+
     async def check(self, progress: Progress) -> None:
         """Verify the whole history beside the polls, when that is due. Raises `PollError`."""
         self._trust.is_verified_beside = True
         history = self._history
         if history is None or self._full_scan or not self._trust.must_verify(history):
             return
-        scan = self._verification = self._verification or Verification(history, size=PAGE_SIZE)
+        scan = self._verification = self._verification or Verification(
+            history, self._driver.policy, size=PAGE_SIZE
+        )
         run = self._driver.begin(scan)
         try:
             await self._driver.read(run, progress, self._lock)
@@ -117,6 +130,7 @@ class LivySessions:
         if run.error is None:
             self._history = run.scan.result(self._driver.policy)
             self._trust.note_read(self._history)
+            run.error = await self._memory.record(self._history)
 
     async def _read_news(self, history: History, progress: Progress) -> PollResult:
         """Read what is new or may have changed. Raises `PollError` or `ListingDiverged`."""
@@ -127,6 +141,7 @@ class LivySessions:
         await self._guard.check(len(history))
         if run.error is None:
             self._history = history
+            run.error = await self._memory.record_news(history, run.scan.first_read)
         return await self._gauges.publish(history, self._driver.recently_ended, run.error)
 
     async def _read_all(self, progress: Progress) -> PollResult:
@@ -142,6 +157,7 @@ class LivySessions:
         history = await asyncio.to_thread(run.scan.result)
         self._history = None if is_truncated or run.error else history
         self._trust.note_read(history)
+        run.error = run.error or await self._memory.record(None if is_truncated else history)
         if self._history and (resumed or self._driver.age(run) > FRESH_SECONDS):
             with suppress(ListingDiverged):  # then it cannot be brought up to date
                 return await self._read_news(history, progress)

@@ -29,6 +29,7 @@ class OrderTrust:
         self._clock = clock
         self._interval = interval
         self._read_at = clock.monotonic()
+        self._is_verified = True
         self._divergences = 0
         self._diverged_at = 0.0
         self._has_warned = False
@@ -36,9 +37,12 @@ class OrderTrust:
         """Whether the history is verified beside the polls: then they need not do it at once."""
 
     def must_verify(self, history: History) -> bool:
-        """Whether a history that has an order was read so long ago that it must be read again."""
+        """Whether all of a history that has an order must be read again.
+
+        It was read too long ago, or by another process.
+        """
         is_old = self._clock.monotonic() - self._read_at >= self._interval
-        return is_old and history.order is not None
+        return (is_old or not self._is_verified) and history.order is not None
 
     def allows(self, history: History) -> bool:
         """Whether an incremental scan of a history is possible, and cheaper than a full one."""
@@ -54,9 +58,14 @@ class OrderTrust:
             and now - self._read_at < patience * self._interval
         )
 
+    def note_loaded(self) -> None:
+        """Note that the history comes from the ledger: settled rows may have changed since."""
+        self._is_verified = False
+
     def note_read(self, history: History) -> None:
         """Note that the whole history has been read; warn, once, if every poll must do so."""
         self._read_at = self._clock.monotonic()
+        self._is_verified = True
         is_usable = history.order is not None and self._divergences < MAX_DIVERGENCES
         if is_usable or self._has_warned or len(history) <= SMALL_PAGES * PAGE_SIZE:
             return

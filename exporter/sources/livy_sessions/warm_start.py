@@ -1,0 +1,212 @@
+"""What a restart needs of a history: recorded in the ledger, and loaded from it once.
+
+The ledger knows the sessions that were listed, how each ended, and where it stands. It does not
+know the records of sessions that run or ended lately: they are watched without a record, and the
+first incremental scan reads them. Whatever does not fit is a `ListingDiverged` of that scan.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from operator import eq, itemgetter
+
+import structlog
+
+from exporter.api import PAGE_SIZE
+from exporter.clock import Clock
+from exporter.errors import LedgerError
+from exporter.ledger import GatewayKey, Ledger, ListedSession, Place, SessionKey
+from exporter.model import UNKNOWN_STATE, Target
+from exporter.sources.listing import Progress
+from exporter.sources.livy_sessions.columns import Columns
+from exporter.sources.livy_sessions.full_scan import SMALL_PAGES
+from exporter.sources.livy_sessions.history import History, Order, newest_of_repeated
+from exporter.sources.livy_sessions.placement import places_from, places_of
+from exporter.sources.livy_sessions.rows import NO_TIME, Kind, Row, row_key
+from exporter.sources.livy_sessions.settling import Watched
+
+_log = structlog.get_logger(__name__)
+
+HISTORY_LOADED = "history_loaded"
+
+_MOST_PLACES = 1000
+_MOST_PLACES_SHARE = 0.1
+"""Where more rows than both of these need a place of their own, the order is not recorded."""
+
+
+class ListingMemory:
+    """The listing of one gateway, as the ledger remembers it."""
+
+    def __init__(self, target: Target, ledger: Ledger, clock: Clock, unsettled_for: float) -> None:
+        """`unsettled_for` is in seconds from a session's end until its record is not needed."""
+        self._target = target
+        self._gateway: GatewayKey = (target.workspace_id, target.livy_compute_id)
+        self._ledger = ledger
+        self._clock = clock
+        self._unsettled_for = unsettled_for
+        self._is_loaded = False
+        self._places: Mapping[int, Place] = {}
+        """The places that do not follow from create times, by key."""
+
+    async def load(self, progress: Progress) -> History | None:
+        """Return the history that the ledger knows, the first time; `None` where it has none.
+
+        A short history is not worth it: each of its polls reads all of it.
+        """
+        if self._is_loaded:
+            return None
+        self._is_loaded = True
+        try:
+            order, sessions = await self._read(progress)
+        except LedgerError:
+            return None  # the full scan that follows reports it
+        if order is None or _is_short(len(sessions)):
+            return None
+        history = await asyncio.to_thread(self._history_of, order, sessions)
+        if history is not None:
+            _log.info(
+                HISTORY_LOADED,
+                target=str(self._target),
+                sessions=len(history),
+                to_read=len(history.watched),
+            )
+        return history
+
+    async def record(self, history: History | None) -> LedgerError | None:
+        """Record the order of a history that was read completely; `None` where it was not.
+
+        Returns what went wrong with the ledger: then a restart reads the history completely.
+        """
+        if history is not None and _is_short(len(history)):
+            return None
+        order, places, by_session = await asyncio.to_thread(_recorded, history)
+        error = await self._write(
+            partial(self._ledger.record_order, self._gateway, order, by_session)
+        )
+        self._places = self._places if error else places
+        return error
+
+    async def record_news(self, history: History, start: int) -> LedgerError | None:
+        """Record where the rows from index `start` on stand, which came in or were read again."""
+        by_index = places_from(start, history.rows, self._places)
+        if not by_index:
+            return None
+        rows = enumerate(history.rows.between(start, len(history)), start)
+        places, by_session = _by_key_and_session(by_index, rows)
+        error = await self._write(partial(self._ledger.record_places, self._gateway, by_session))
+        self._places = self._places if error else {**self._places, **places}
+        return error
+
+    async def _read(self, progress: Progress) -> tuple[Order | None, list[ListedSession]]:
+        """Read what the ledger knows, in pieces, so that nothing else waits for long."""
+        known = await self._ledger.run(partial(self._ledger.listing_order, self._gateway))
+        order = next((order for order in Order if order.value == known), None)
+        pieces = self._ledger.listed_sessions(self._gateway)
+        sessions: list[ListedSession] = []
+        while order and (piece := await self._ledger.run(partial(next, pieces, None))):
+            sessions += piece
+            progress()
+        return order, sessions
+
+    def _history_of(self, order: Order, sessions: list[ListedSession]) -> History | None:
+        since = min(self._clock.now(), _last_end(sessions)) - self._unsettled_for
+        if not _is_line(sessions):
+            return None
+        self._places = {
+            row_key(session_id, NO_TIME if created_ms is None else created_ms): Place(at, rank)
+            for at, rank, session_id, _, created_ms, *_ in sessions
+            if rank or at != created_ms
+        }
+        return history_of(order, sessions, since, self._clock.monotonic())
+
+    async def _write(self, write: Callable[[], None]) -> LedgerError | None:
+        try:
+            await self._ledger.run(write)
+        except LedgerError as error:
+            return error
+        return None
+
+
+def history_of(
+    order: Order, sessions: Iterable[ListedSession], since: float, now: float
+) -> History:
+    """Return the history of sessions from the ledger, from old to new.
+
+    Those that ended after `since` (seconds since 1970) are to be read again, as are those that
+    run. `now` is in monotonic seconds.
+    """
+    places: dict[int, int] = {}
+    kinds: dict[tuple[str, str], Kind] = {}
+    rows = []
+    for index, (_, _, name, _, created_at, queue, ended, ended_at) in enumerate(sessions):
+        created_ms = NO_TIME if created_at is None else created_at
+        kind = (queue, ended or UNKNOWN_STATE)
+        row = Row(name, None, created_ms, kinds.setdefault(kind, kind), row_key(name, created_ms))
+        if _may_have_changed(ended, ended_at, since):
+            places[row.key] = index
+        rows.append(row)
+    is_repeated = len({row.name for row in rows}) < len(rows)
+    return History(
+        order,
+        Columns.of(rows),
+        {key: Watched(None, now, is_settled=False) for key in places},
+        places,
+        newest_of_repeated((row.name, row.created_ms) for row in rows) if is_repeated else {},
+    )
+
+
+def _is_line(sessions: list[ListedSession]) -> bool:
+    """Sort sessions by their places, from old to new; return whether each has one of its own."""
+    if any(session[0] is None for session in sessions):
+        return False  # it was never told when that one was created
+    sessions.sort()
+    places = [*map(itemgetter(0, 1), sessions)]
+    return not any(map(eq, places, places[1:]))
+
+
+def _may_have_changed(ended: str, ended_at: float | None, since: float) -> bool:
+    """Whether a session runs, may run, or ended so lately that its record is needed.
+
+    The end of one that had ended when the gateway was read first has no time: it has settled, as
+    far as the ledger knows, and the verification that follows tells.
+    """
+    if ended_at is None:
+        return ended in {"", UNKNOWN_STATE}
+    return ended_at > since
+
+
+def _last_end(sessions: Iterable[ListedSession]) -> float:
+    """Return when a session was seen to end last: the process ran at least until then."""
+    return max((ended_at for *_, ended_at in sessions if ended_at is not None), default=0.0)
+
+
+def _is_short(rows: int) -> bool:
+    return rows <= SMALL_PAGES * PAGE_SIZE
+
+
+Placed = tuple[dict[int, Place], dict[SessionKey, Place]]
+"""Places by key, and by session."""
+
+
+def _recorded(history: History | None) -> tuple[str, *Placed]:
+    """Return the order and the places of rows; none where a restart cannot rely on them.
+
+    That is where there is no order, where rows could not be read, or where create times have
+    little to do with the order.
+    """
+    if history is None or history.order is None or sum(history.counts().values()) < len(history):
+        return "", {}, {}
+    rows = [*history.rows.between(0, len(history))]
+    by_index = places_of([row.created_ms for row in rows])
+    if len(by_index) > max(_MOST_PLACES, _MOST_PLACES_SHARE * len(rows)):
+        return "", {}, {}
+    return history.order.value, *_by_key_and_session(by_index, enumerate(rows))
+
+
+def _by_key_and_session(by_index: Mapping[int, Place], rows: Iterable[tuple[int, Row]]) -> Placed:
+    placed = [(row, by_index[index]) for index, row in rows if index in by_index]
+    by_session: dict[SessionKey, Place] = {
+        (row.name, None if row.created_ms == NO_TIME else row.created_ms): place
+        for row, place in placed
+    }
+    return {row.key: place for row, place in placed}, by_session
