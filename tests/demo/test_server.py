@@ -1,90 +1,18 @@
 import asyncio
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
-from alibabacloud_emr_serverless_spark20230808 import models
-from alibabacloud_emr_serverless_spark20230808.client import Client
-from alibabacloud_tea_openapi.utils_models import Config
 
 import exporter.demo
-from exporter.demo import DEMO_KEY_SECRET, SENTINELS, Demo, faults, serve, start_demo
+from exporter.demo import DEMO_KEY_SECRET, SENTINELS, faults, serve, start_demo
 from exporter.demo.faults import Cut, Effect, Flood, Hang
 from tests.support.cloud_client import (
-    KEY_ID,
-    SECRET,
     SESSIONS,
     small_cloud,
     unsigned,
     with_signature,
 )
-
-REGION_ID = "cn-hangzhou"
-
-
-def vendor_client(url: str, key_id: str = KEY_ID, secret: str = SECRET) -> Any:  # noqa: ANN401
-    """Make the vendor's own client for a loopback address."""
-    endpoint = url.removeprefix("http://")
-    return Client(
-        Config(endpoint=endpoint, protocol="http", access_key_id=key_id, access_key_secret=secret)
-    )
-
-
-def all_clusters(client: Any, workspace_id: str) -> Iterator[Any]:  # noqa: ANN401
-    """Scan the token pages as the vendor's documentation says."""
-    token = None
-    while True:
-        request = models.ListSessionClustersRequest(
-            max_results=2, next_token=token, region_id=REGION_ID
-        )
-        body = client.list_session_clusters(workspace_id, request).body
-        yield from body.session_clusters
-        token = body.next_token
-        if not token:
-            return
-
-
-def all_sessions(client: Any, workspace_id: str, compute_id: str) -> Iterator[Any]:  # noqa: ANN401
-    """Scan the numbered pages as the vendor's documentation says."""
-    for number in range(1, 100):
-        request = models.ListLivyComputeSessionsRequest(
-            page_num=number, page_size=100, region_id=REGION_ID
-        )
-        body = client.list_livy_compute_sessions(workspace_id, compute_id, request).body
-        yield from body.sessions
-        if number * 100 >= body.total_count:
-            return
-
-
-def read_all(demo: Demo) -> tuple[list[str], list[str]]:
-    """Read every cluster and every session with the vendor's client."""
-    client = vendor_client(demo.endpoint, demo.access_key_id, demo.access_key_secret)
-    listed = client.list_workspaces(models.ListWorkspacesRequest(region_id=REGION_ID)).body
-    clusters, sessions = [], []
-    for workspace in listed.workspaces:
-        name = workspace.workspace_id
-        clusters += [row.session_cluster_id for row in all_clusters(client, name)]
-        gateways = client.list_livy_compute(
-            name, models.ListLivyComputeRequest(region_id=REGION_ID)
-        )
-        for gateway in gateways.body.data.livy_computes:
-            sessions += [row.session_id for row in all_sessions(client, name, gateway.compute_id)]
-    return clusters, sessions
-
-
-@pytest.mark.anyio
-async def test_the_vendors_sdk_reads_the_whole_demo() -> None:
-    """All four calls, all pages, over HTTP: what comes out is what the world holds."""
-    now = time.time()
-    async with start_demo(clock=lambda: now) as demo:
-        clusters, sessions = await asyncio.to_thread(read_all, demo)
-        world = demo.cloud.world
-        assert sorted(clusters) == sorted(row.session_cluster_id for row in world.clusters())
-        assert sorted(sessions) == sorted(row.session_id for row in world.sessions())
-        assert demo.cloud.delivered.by_queue() == demo.cloud.truth().by_queue
-        assert {code for _, code in demo.cloud.counters} == {"OK"}
 
 
 @pytest.mark.anyio

@@ -7,10 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import kubernetes_validate
 import yaml
-from kubernetes_validate import utils
 
 Manifest = Mapping[str, Any]
 
@@ -33,6 +30,8 @@ its name and a hash behind it."""
 
 def versions() -> tuple[str, str]:
     """Give the oldest and the newest version of Kubernetes that the schemas know."""
+    from kubernetes_validate import utils  # noqa: PLC0415  as below
+
     return utils.major_minor(utils.all_versions()[0]), utils.major_minor(utils.latest_version())
 
 
@@ -66,6 +65,10 @@ def _misnamed(manifest: Manifest) -> Iterator[str]:
 
 
 def _look_at(manifest: Manifest) -> Iterator[str]:
+    # To import these takes long, and every worker reads this module.
+    import jsonschema  # noqa: PLC0415
+    import kubernetes_validate  # noqa: PLC0415
+
     custom = _custom_schemas().get((manifest["apiVersion"], manifest["kind"]))
     if custom is not None:
         for error in jsonschema.Draft202012Validator(custom).iter_errors(manifest):

@@ -33,6 +33,7 @@ async def test_the_vendors_sdk_and_our_client_read_the_same() -> None:
         ours = await our_reading(demo, our_client(demo, http))
         vendors = await asyncio.to_thread(vendors_reading, demo)
         held = len(demo.cloud.world.sessions()) + len(demo.cloud.world.clusters())
+        assert demo.cloud.delivered.by_queue() == demo.cloud.truth().by_queue
     assert ours == vendors
     assert sum(map(len, ours.values())) == held
     assert max(map(len, ours.values())) > PAGE_SIZE
@@ -103,7 +104,7 @@ def vendors_reading(demo: Demo) -> Mapping[str, set[tuple[object, ...]]]:
         )
     )
     found: dict[str, set[tuple[object, ...]]] = {}
-    for workspace_id, gateways in demo.workspaces:
+    for workspace_id, gateways in gateways_by_sdk(sdk, demo.region_id).items():
         found[workspace_id] = {
             (
                 row.session_cluster_id,
@@ -130,6 +131,23 @@ def vendors_reading(demo: Demo) -> Mapping[str, set[tuple[object, ...]]]:
                 for row in sessions_by_sdk(sdk, demo.region_id, workspace_id, gateway)
             }
     return found
+
+
+def gateways_by_sdk(sdk: Any, region_id: str) -> Mapping[str, list[str]]:  # noqa: ANN401
+    """List the workspaces and the gateways of each."""
+    from alibabacloud_emr_serverless_spark20230808 import models  # noqa: PLC0415
+
+    listed = sdk.list_workspaces(models.ListWorkspacesRequest(region_id=region_id)).body
+    request = models.ListLivyComputeRequest(region_id=region_id)
+    return {
+        workspace.workspace_id: [
+            gateway.compute_id
+            for gateway in sdk.list_livy_compute(
+                workspace.workspace_id, request
+            ).body.data.livy_computes
+        ]
+        for workspace in listed.workspaces
+    }
 
 
 def clusters_by_sdk(sdk: Any, region_id: str, workspace_id: str) -> Iterator[Any]:  # noqa: ANN401

@@ -166,7 +166,11 @@ def test_a_key_that_cannot_be_printed_is_quoted(file: Path, content: str, name: 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("- a\n" * 200_000, ", line 100000: more than 50000 values"),
+        pytest.param(
+            "- a\n" * 200_000,
+            ", line 100000: more than 50000 values",
+            marks=pytest.mark.soak,  # 2 s; the same count as of aliases, below
+        ),
         ("a: " + "[" * 3000 + "]" * 3000, ", line 1: it is nested more than 20"),
         ("- " * 3000 + "a", ", line 1: it is nested more than 20"),
         ("a: &a [*a]", ", line 1: an alias that contains itself"),

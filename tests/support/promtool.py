@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ FILES = ("recording.yml", "budgets.yml", "alerts.yml")
 PREFIX = "emr_serverless_spark_"
 
 
+@cache
 def groups() -> list[dict[str, Any]]:
     """Give every rule group that is shipped, in the order of the files."""
     found = []
     for name in FILES:
-        found += yaml.safe_load((RULES / name).read_text(encoding="utf-8"))["groups"]
+        found += yaml.load((RULES / name).read_text("utf-8"), yaml.CSafeLoader)["groups"]
     return found
 
 

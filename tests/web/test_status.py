@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from starlette.types import ASGIApp, Message
 
@@ -35,6 +34,8 @@ def test_the_golden_schema_is_that_of_the_values() -> None:
 
 async def test_the_json_follows_the_schema() -> None:
     """Also where something fails, nothing is known yet, or discovery is on."""
+    import jsonschema  # noqa: PLC0415  takes long, and every worker reads this module
+
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(_closed(schema))
     async with Harness(busy_world()) as h:
