@@ -97,6 +97,18 @@ async def test_each_problem_says_since_when_and_what_to_do(tmp_path: Path) -> No
         assert "Do:</b>" in first_screen
 
 
+async def test_polls_that_have_stopped_are_a_problem_of_their_own() -> None:
+    """Nothing has failed, and nothing comes any more: a restart helps."""
+    async with Harness(empty_world()) as h:
+        await h.poll()
+        h.clock.advance(200)
+        verdict = (await view_of(h)).verdict
+    assert verdict.level == "failing"
+    (problem,) = verdict.problems
+    assert problem.text == "No poll has made progress for 200 s"
+    assert problem.advice.startswith("Restart the exporter")
+
+
 async def test_a_failure_began_when_the_first_poll_failed() -> None:
     """Later failures in a row do not move its beginning, a success in between does."""
     async with Harness(empty_world()) as h:

@@ -29,6 +29,8 @@ _LEAST_ENDED: Final = 4
 
 As in the alert EmrSparkLivyFailureRatioHigh, so that page and alert agree.
 """
+_RESTART: Final = "Restart the exporter; its counters go on where they were."
+
 _MOST_QUEUES: Final = 3
 """So many queues are named."""
 
@@ -53,19 +55,20 @@ def verdict(
     is_lost = bool(targets) and len(failing) == len(targets)
     is_starting = "pending" in states and not failing
     # What is not read yet is not ready either: that is no news.
-    told = unhealthy if is_starting else [*unhealthy, *unready]
+    told = () if is_starting else unready
     polling = [
         *_discovery_problems(targets, discoveries),
         *_target_problems(failing, targets),
     ]
     problems = [
-        *(_from_sentence(each) for each in (told if not polling else unhealthy)),
+        *(Problem(_sentence(each), "targets", advice=_RESTART) for each in unhealthy),
+        *(Problem(_sentence(each), "targets") for each in told if not polling),
         *polling,
         *_cluster_problems(clusters),
         *_session_problems(sessions),
         *_throttling_problems(calls),
     ]
-    level = _level(problems, is_lost=is_lost or bool(told), is_starting=is_starting)
+    level = _level(problems, is_lost=bool(is_lost or unhealthy or told), is_starting=is_starting)
     aged = tuple(_with_age(each, now) for each in problems)
     if level == "starting":
         return Verdict(level, _starting(states.count("pending"), targets), aged)
@@ -106,12 +109,6 @@ def _trouble(level: Level, problems: Sequence[Problem]) -> str:
     if level == "failing":
         return "The exporter cannot do its work"
     return _counted(len(problems), "problem")
-
-
-def _from_sentence(sentence: str) -> Problem:
-    is_silent = sentence.startswith("no poll has made progress")
-    advice = "Restart the exporter; its counters go on where they were." if is_silent else ""
-    return Problem(_sentence(sentence), "targets", advice=advice)
 
 
 def _sentence(text: str) -> str:
