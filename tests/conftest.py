@@ -15,6 +15,7 @@ import pytest
 from xdist.remote import Producer
 
 from tests.guard import sitecustomize as guard
+from tests.support.budgets import SOAK
 from tests.support.scheduling import Scheduling, is_outside, longest_first
 from tests.support.tools import find_tool
 
@@ -34,7 +35,7 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.register_profile(
-    "soak", parent=hypothesis.settings.get_profile("ci"), derandomize=False, max_examples=5000
+    SOAK, parent=hypothesis.settings.get_profile("ci"), derandomize=False, max_examples=5000
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -29,7 +29,7 @@ from exporter.ledger import GatewayKey, Key, Ledger
 from exporter.model import Gateway, LivySession, Usage
 from tests.ledger.crashes import Crash, Fuse
 from tests.ledger.oracle import GatewayOracle, Known, Series, Uid
-from tests.support.budgets import examples
+from tests.support.budgets import share_of_examples
 from tests.support.harness import ManualClock
 from tests.support.ledger_builders import MEMORY_DISK, cluster, record
 
@@ -628,7 +628,9 @@ MET = ("ids reused", "readmitted", "forgotten", "deferred", "undated")
 def test_what_is_used_is_counted_once_whatever_crashes() -> None:
     """In hundreds of crashes, and through all that makes counting hard."""
     COUNTS.clear()
-    run_state_machine_as_test(CountedOnce, settings=settings(examples(1), stateful_step_count=50))
+    run_state_machine_as_test(
+        CountedOnce, settings=settings(share_of_examples(1), stateful_step_count=50)
+    )
     assert COUNTS["crashes"] >= 300
     assert min(COUNTS[each] for each in MET) > 0
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.sources.livy_sessions.columns import CHUNK_ROWS, Columns
 from exporter.sources.livy_sessions.rows import NO_TIME, Kind, Row, row_key
+from tests.support.budgets import examples
 
 KINDS: tuple[Kind, ...] = (("a", "running"), ("a", "terminated"), ("b", "error"), None)
 SOME = st.integers(0, 2 * CHUNK_ROWS + 3)
@@ -20,6 +21,7 @@ def row_of(number: int, step: int) -> Row:
     return Row(f"s{number}-é", None, created, KINDS[number % 4], row_key(f"s{number}", created))
 
 
+@examples(1)
 @given(
     step=st.integers(1, 6),
     turns=st.lists(st.tuples(SOME, st.integers(0, 3), SOME, PLACES), min_size=1, max_size=5),

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,8 +78,12 @@ async def verified(long: Long, steps: list[Step]) -> None:
             long.cloud.faults.clear()
 
 
-def check_verification(order: HistoryOrder, rows: int, place: int, steps: list[Step]) -> None:
-    """Verify a history beside polls, of which one settled row has changed or gone."""
+@examples(0.15)
+@given(order=ORDERED, rows=st.integers(403, 900), place=st.integers(320, 399), steps=STEPS)
+def test_a_verification_beside_failing_polls_ends_and_finds_what_changed(
+    order: HistoryOrder, rows: int, place: int, steps: list[Step]
+) -> None:
+    """It costs the pages that there are; one settled row has changed or gone, and that is seen."""
 
     async def live() -> None:
         long = Long(order, rows, is_open=lambda number: number > rows - 4)
@@ -106,33 +109,6 @@ def check_verification(order: HistoryOrder, rows: int, place: int, steps: list[S
     asyncio.run(live())
 
 
-VERIFICATIONS = given(
-    order=ORDERED, rows=st.integers(403, 900), place=st.integers(320, 399), steps=STEPS
-)
-
-
-@pytest.mark.timeout(300)
-@examples(0.15)
-@VERIFICATIONS
-def test_a_verification_beside_failing_polls_ends_and_finds_what_changed(
-    order: HistoryOrder, rows: int, place: int, steps: list[Step]
-) -> None:
-    """It costs the pages that there are, and a settled row that changed is seen afterwards."""
-    check_verification(order, rows, place, steps)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-@examples(0.2)
-@VERIFICATIONS
-def test_verifications_beside_failing_polls_for_long(
-    order: HistoryOrder, rows: int, place: int, steps: list[Step]
-) -> None:
-    """The same, for minutes."""
-    check_verification(order, rows, place, steps)
-
-
-@pytest.mark.timeout(300)
 @examples(0.1)
 @given(
     order=st.sampled_from(HistoryOrder),

@@ -201,6 +201,7 @@ def test_every_scan_ends(
         raise ListingDiverged("it was as it was expected")
 
 
+@examples(1)
 @given(order=ORDERS, came=st.integers(4, 9))
 def test_a_listing_that_grows_faster_than_it_is_read_is_given_up(order: Order, came: int) -> None:
     """More rows come in with each page than are on it."""
@@ -219,6 +220,7 @@ def test_a_listing_that_grows_faster_than_it_is_read_is_given_up(order: Order, c
         drive(scan, service.page, grow)
 
 
+@examples(1)
 @given(order=ORDERS, data=st.data())
 def test_a_change_of_the_count_that_the_ends_do_not_explain_diverges(
     order: Order, data: st.DataObject
@@ -282,6 +284,7 @@ def test_a_history_with_a_gap_is_never_taken_for_empty(
         assert {int(name) for name, _ in scan.left()}.isdisjoint(listed_now)
 
 
+@examples(1)
 @given(order=ORDERS, extra=st.integers(0, 5))
 def test_another_order_is_noticed_at_once(order: Order, extra: int) -> None:
     """When the listing turns round, an incremental scan says so."""
@@ -331,6 +334,7 @@ def test_a_short_scan_does_not_grow_with_the_history(long_history: History) -> N
     assert min(seconds[100_000]) < 1.5 * min(seconds[10_000])
 
 
+@examples(1)
 @given(order=ORDERS, wanted=st.sets(st.integers(0, 9_999), max_size=50))
 def test_scattered_rows_cost_their_pages_and_four(order: Order, wanted: set[int]) -> None:
     """However rows are scattered, no more is read than their pages and four others."""
