@@ -23,8 +23,8 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 MAX_ROWS: Final = 250_000
-"""Rows of one listing: two and a half times the longest history that is known. A session in memory
-takes some 700 bytes, and the process should stay below 256 MB."""
+"""Rows of one listing that is held in memory: a session takes some 700 bytes there, and the process
+should stay below 256 MB."""
 
 MAX_PAGES: Final = 10_000
 """Pages on the way from the first to the last."""
@@ -84,10 +84,11 @@ class NumberedScan(PageSteps[ReadRows | None]):
     missing read no page of theirs twice.
     """
 
-    def __init__(self, size: int, max_pages: int = MAX_PAGES) -> None:
+    def __init__(self, size: int, max_pages: int = MAX_PAGES, *, max_rows: int = MAX_ROWS) -> None:
         """`size` is the number of rows asked for."""
         self._size = size
         self._max_pages = max_pages
+        self._max_rows = max_rows
         self.pages = 0
         """The number of pages that were read."""
         self.count: int | None = None
@@ -109,9 +110,9 @@ class NumberedScan(PageSteps[ReadRows | None]):
             if page.total is not None:
                 self._fallen += max(0, (self.count or 0) - page.total)
                 self.count = page.total
-            if self._found > MAX_ROWS:
+            if self._found > self._max_rows:
                 self._next = None
-                raise endless(self.pages, self._found, self.count)
+                raise self._endless()
         super().take(page)
 
     @property
@@ -122,6 +123,9 @@ class NumberedScan(PageSteps[ReadRows | None]):
     @property
     def _is_short(self) -> bool:
         return self.count is not None and self._found < self.count
+
+    def _endless(self) -> PagingError:
+        return endless(self.pages, self._found, self.count, self._max_rows)
 
     def _scan(self) -> _Steps[None]:
         yield from self._go_up()
@@ -159,7 +163,7 @@ class NumberedScan(PageSteps[ReadRows | None]):
             if self._is_end(page, repeats=page.keys in edges):
                 break
             if number >= self._max_pages:
-                raise endless(self.pages, self._found, self.count)
+                raise self._endless()
             edges = [*edges[:1], page.keys]
             stale = 0 if page.fresh else stale + 1
         self._last = number
@@ -222,11 +226,11 @@ class NumberedScan(PageSteps[ReadRows | None]):
 ADVICE: Final = "Nothing of this listing is used. If this stays, report it to the service."
 
 
-def endless(pages: int, rows: int, count: int | None) -> PagingError:
+def endless(pages: int, rows: int, count: int | None, max_rows: int = MAX_ROWS) -> PagingError:
     """Return the error of a list that goes on and on."""
     return PagingError(
         f"The list does not end: {read_so_far(pages, rows, count)}, and no more than"
-        f" {MAX_ROWS:,} rows of one list are read",
+        f" {max_rows:,} rows of one list are read",
         advice=ADVICE,
     )
 

@@ -12,6 +12,9 @@ from exporter.sources.livy_sessions.history import History, Order, newest_of_rep
 from exporter.sources.livy_sessions.rows import NO_TIME, Identities, Kind, Row, dated, rows_of
 from exporter.sources.livy_sessions.settling import SettlePolicy, Watched
 
+MAX_ROWS = 350_000
+"""Rows of one history: the process takes 210 MB with 300,000, and should stay below 256 MB."""
+
 SMALL_PAGES = 3
 """A history of so many pages is read completely in every poll: that is as cheap."""
 
@@ -27,7 +30,7 @@ class FullScan:
         """`known` are the rows that were watched so far, by their keys."""
         self._known = known
         self._size = size
-        self._pages = NumberedScan(size)
+        self._pages = NumberedScan(size, max_rows=MAX_ROWS)
         self._identities = Identities()
         self._rows = HistoryBuilder()
         self._nameless: set[tuple[int, int]] = set()
