@@ -59,8 +59,10 @@ def calling(*, error: BaseException | None = None) -> tuple[Group, list[tuple[st
         (["--output=y", "second", IN_REGION, "x", "--output=z"], ("second", ("cn-a", "x", "z"))),
     ],
 )
-def test_commands_and_flags_come_in_any_order(argv: list[str], call: tuple[str, object]) -> None:
-    """Every flag but help and version takes a value, so that the command is never in doubt."""
+def test_commands_and_flags_may_come_in_any_order(
+    argv: list[str], call: tuple[str, object]
+) -> None:
+    """Every flag except help and version takes a value, so the command is unambiguous."""
     made, calls = calling()
     assert dispatch(made, argv, {}) == {"first": 7, "second": 8}[call[0]]
     assert calls == [call]
@@ -91,8 +93,8 @@ def test_commands_and_flags_come_in_any_order(argv: list[str], call: tuple[str, 
         ),
     ],
 )
-def test_wrong_arguments_are_said_in_one_line_each(argv: list[str], lines: list[str]) -> None:
-    """Flags, variables and values are reported together; a wrong command is reported alone."""
+def test_invalid_arguments_are_reported_in_one_line_each(argv: list[str], lines: list[str]) -> None:
+    """Flags, variables and values together; an unknown command alone."""
     made, calls = calling()
     with pytest.raises(UsageError) as caught:
         dispatch(made, argv, {"EMR_EXPORTER_NOPE": "1"} if len(lines) > 1 else {})
@@ -135,10 +137,10 @@ def test_whatever_a_command_raises_becomes_lines_and_an_exit_code(
         (["--discovery.include", "serve", "once", IN_REGION], 143),
     ],
 )
-def test_a_signal_is_how_a_daemon_ends(
+def test_the_exit_code_after_a_signal_depends_on_the_command(
     monkeypatch: pytest.MonkeyPatch, argv: list[str], code: int
 ) -> None:
-    """What is a daemon does not depend on how its flags are written."""
+    """0 for the daemon, 143 for `once`, also where the name is the value of a flag."""
     made, _ = calling(error=Interrupted(signal.SIGTERM))
     for name in ("serve", "once"):
         made.add_command(made.commands["first"], name)
@@ -147,17 +149,17 @@ def test_a_signal_is_how_a_daemon_ends(
 
 
 @pytest.mark.parametrize("argv", [["--log.level=debug"], ["--log.level", "debug"]])
-def test_a_traceback_is_shown_to_who_asks(
+def test_debug_logging_shows_the_traceback_of_a_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, argv: list[str]
 ) -> None:
-    """With debug logging a bug shows where it happened."""
+    """Otherwise one line is shown."""
     monkeypatch.setattr("exporter.cli.commands.program", calling(error=ZeroDivisionError("oh"))[0])
     assert entry.main([IN_REGION, *argv]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_config_prints_every_setting_with_its_source(tmp_path: Path, capsys: Capture) -> None:
-    """What is in effect, and why, is seen at a glance."""
+    """With the value that is in effect."""
     file = tmp_path / "exporter.yml"
     file.write_text("poll: {interval: 60}\ntargets: [{workspace_id: w-1}]\n")
     environ = {"EMR_EXPORTER_REGION_ID": "cn-beijing"}
@@ -210,7 +212,7 @@ def help_for(
 def test_the_help_shows_every_command_and_exit_code(
     monkeypatch: pytest.MonkeyPatch, argv: list[str]
 ) -> None:
-    """The summaries are whole; exit codes are there once."""
+    """Summaries are not cut; exit codes are shown once."""
     text = help_for(monkeypatch, argv, io.StringIO(), {})
     words = " ".join(text.split())
     for name, command in program.commands.items():
@@ -226,7 +228,7 @@ def shown(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_has_help_with_an_example(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The help of a command explains it, by what it uses."""
+    """With its summary and the flags that it uses, each with its default."""
     text = help_for(monkeypatch, [*name.split(), "--help"], io.StringIO(), {})
     command = COMMANDS[name]
     assert f"Usage: {PROGRAM} {name}" in text
@@ -278,7 +280,7 @@ def test_config_shows_every_setting_in_its_help(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_group_of_commands_has_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ledger --help` names what follows; `ledger` alone does, too."""
+    """`ledger --help` and `ledger` alone list its commands."""
     text = help_for(monkeypatch, ["ledger", "--help"], io.StringIO(), {})
     assert "backup" in text
     assert "forget" in text
@@ -287,8 +289,8 @@ def test_a_group_of_commands_has_help(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("word", ["--nope", "--ledger.path"])
-def test_a_flag_is_not_taken_for_a_path(tmp_path: Path, word: str) -> None:
-    """`ledger backup` writes no file that is called like a flag."""
+def test_a_flag_is_not_accepted_as_a_path(tmp_path: Path, word: str) -> None:
+    """`ledger backup` does not write a file named like a flag."""
     argv = ["ledger", "backup", word, f"--ledger.path={tmp_path / 'ledger.db'}"]
     with pytest.raises(UsageError):
         dispatch(program, argv, {})
@@ -298,7 +300,7 @@ def test_a_flag_is_not_taken_for_a_path(tmp_path: Path, word: str) -> None:
 def test_the_examples_of_the_help_work(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the help shows can be typed."""
+    """They are parsed as they are shown."""
     (tmp_path / "exporter.yml").touch()
     monkeypatch.chdir(tmp_path)
     called: list[str] = []
@@ -322,12 +324,12 @@ def test_the_examples_of_the_help_work(
         (io.StringIO(), {}, False),
     ],
 )
-def test_headings_are_bold_on_a_terminal_that_wants_it(
+def test_headings_are_bold_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch,
     *,
     stdout: io.StringIO,
     environ: dict[str, str],
     coloured: bool,
 ) -> None:
-    """Colour is for terminals, and NO_COLOR is honoured."""
+    """And not if NO_COLOR is set."""
     assert ("\x1b[" in help_for(monkeypatch, ["--help"], stdout, environ)) is coloured

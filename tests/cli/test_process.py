@@ -56,18 +56,18 @@ def run(
         (["once", *IN_REGION], {"HTTPS_PROXY": "http://a:b/c@d:1"}, "HTTPS_PROXY: give the URL of"),
     ],
 )
-def test_misuse_is_one_line_and_exit_code_2(
+def test_invalid_usage_prints_one_line_and_exits_with_2(
     argv: list[str], environ: dict[str, str], line: str
 ) -> None:
-    """What the operator did wrong is said in one line, without usage dump or traceback."""
+    """Without a usage text or a traceback."""
     done = run(*argv, environ=environ)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {line}")
     assert done.stderr.count("\n") == 1
 
 
-def test_a_misspelt_key_of_the_file_is_one_line(tmp_path: Path) -> None:
-    """The operator is told file, line and the key that was meant."""
+def test_a_misspelt_key_of_the_file_is_reported_in_one_line(tmp_path: Path) -> None:
+    """With the file, the line and the key that was meant."""
     file = tmp_path / "exporter.yml"
     file.write_text("poll:\n  intervall: 1m\n")
     done = run("demo", f"--config.file={file}")
@@ -78,7 +78,7 @@ def test_a_misspelt_key_of_the_file_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_version_names_program_and_python() -> None:
-    """--version says what to put into a bug report."""
+    """As needed in a bug report."""
     done = run("--version")
     assert done.returncode == 0
     assert re.fullmatch(
@@ -87,8 +87,8 @@ def test_the_version_names_program_and_python() -> None:
     )
 
 
-def test_a_closed_pipe_is_no_error_to_speak_of() -> None:
-    """Whoever reads only the first lines sees no complaint."""
+def test_a_closed_pipe_prints_no_error() -> None:
+    """As with `| head`."""
     done = run("metrics", script='set -o pipefail; "$0" "$@" | head -n 1')
     assert done.stdout.startswith("NAME")
     assert done.stderr == ""
@@ -97,8 +97,8 @@ def test_a_closed_pipe_is_no_error_to_speak_of() -> None:
 
 
 @pytest.mark.parametrize("command", [["config"], ["metrics"], ["--help"], ["--version"]])
-def test_output_that_cannot_be_written_is_one_line(command: list[str]) -> None:
-    """A full disk is named, and nothing else is said."""
+def test_output_that_cannot_be_written_is_reported_in_one_line(command: list[str]) -> None:
+    """Such as on a full disk."""
     done = run(*command, script='"$0" "$@" >/dev/full')
     assert (done.returncode, done.stderr) == (
         1,
@@ -108,8 +108,8 @@ def test_output_that_cannot_be_written_is_one_line(command: list[str]) -> None:
     assert done.returncode == 1
 
 
-def test_a_closed_stderr_is_no_error() -> None:
-    """Whoever starts it without a place for the log gets the answer all the same."""
+def test_a_closed_stderr_is_not_an_error() -> None:
+    """The output is complete."""
     command = ("check", "--region-id=cn-a", "--api.endpoint=http://127.0.0.1:1")
     done = run(*command, script='"$0" "$@" 2>&-')
     assert done.returncode == 1
@@ -119,8 +119,8 @@ def test_a_closed_stderr_is_no_error() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
-def test_kubernetes_variables_are_harmless() -> None:
-    """The program starts beside a Service of its own name."""
+def test_variables_injected_by_kubernetes_do_not_prevent_the_start() -> None:
+    """They exist beside a Service with the exporter's name."""
     injected = {
         "EMR_EXPORTER_SERVICE_HOST": "10.0.0.1",
         "EMR_EXPORTER_SERVICE_PORT": "9825",
@@ -134,7 +134,7 @@ def test_kubernetes_variables_are_harmless() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1", "gbk"])
-def test_what_the_locale_lacks_is_written_as_an_escape(encoding: str) -> None:
+def test_characters_outside_the_locale_are_escaped(encoding: str) -> None:
     """A name in another script does not end the program."""
     done = run("config", "--discovery.include=队🙂", environ={"PYTHONIOENCODING": encoding})
     assert (done.returncode, done.stderr) == (0, "")

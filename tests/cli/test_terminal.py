@@ -158,8 +158,8 @@ def command(cloud: Cloud, endpoint: str, name: str, *flags: str) -> list[str]:
     ]
 
 
-async def test_a_bar_shows_how_far_a_scan_has_come(tmp_path: Path) -> None:
-    """It grows with the pages, log lines stand whole above it, and in the end it is gone."""
+async def test_a_progress_bar_shows_how_far_a_scan_has_come(tmp_path: Path) -> None:
+    """It grows with the pages, log lines appear whole above it, and it is erased at the end."""
     cloud = long_cloud()
     # A line of the log in the middle of the scan.
     cloud.faults.add(Delay(0.7, faults.FORBIDDEN), action="ListSessionClusters")
@@ -183,8 +183,8 @@ async def test_a_bar_shows_how_far_a_scan_has_come(tmp_path: Path) -> None:
     assert "Reading" in after
 
 
-async def test_several_scans_share_the_line_and_a_signal_ends_it(tmp_path: Path) -> None:
-    """A daemon that is stopped in the middle leaves its log on the terminal, and nothing else."""
+async def test_several_scans_share_the_bar_and_a_signal_removes_it(tmp_path: Path) -> None:
+    """Only the log stays on the terminal."""
     cloud = long_cloud("lc-2", "lc-3")
     flags = ("--web.listen-address=127.0.0.1:0", "--log.format=logfmt")
     async with (
@@ -200,8 +200,8 @@ async def test_several_scans_share_the_line_and_a_signal_ends_it(tmp_path: Path)
     assert all(each.startswith("timestamp=") for each in program.screen.lines)
 
 
-async def test_reconcile_shows_its_scan_too(tmp_path: Path) -> None:
-    """It reads the full history of each gateway, on the terminal of whoever waits for it."""
+async def test_reconcile_shows_a_progress_bar(tmp_path: Path) -> None:
+    """While it reads the full history of each gateway."""
     cloud = long_cloud()
     ledger = f"--ledger.path={tmp_path / 'ledger.db'}"
     async with serve(cloud.app) as endpoint:
@@ -219,10 +219,10 @@ async def test_reconcile_shows_its_scan_too(tmp_path: Path) -> None:
     [({}, True, True), ({"NO_COLOR": "1"}, True, False), ({"TERM": "dumb"}, False, False)],
     ids=["xterm", "NO_COLOR", "dumb"],
 )
-async def test_a_terminal_gets_what_it_takes(
+async def test_colour_and_bar_depend_on_the_terminal(
     tmp_path: Path, environment: Mapping[str, str], *, has_bar: bool, has_colour: bool
 ) -> None:
-    """Colour only where it is wanted, and a bar only where a line can be written over."""
+    """No colour with NO_COLOR, no bar where a line cannot be overwritten."""
     cloud = long_cloud()
     cloud.faults.add(faults.FORBIDDEN, action="ListSessionClusters")
     async with (
@@ -240,7 +240,7 @@ async def test_a_terminal_gets_what_it_takes(
 
 @pytest.mark.parametrize("log_format", ["console", "logfmt"])
 async def test_a_file_gets_no_control_character(tmp_path: Path, log_format: str) -> None:
-    """Where stderr is no terminal there is the log, line by line, and nothing else."""
+    """If stderr is not a terminal, it gets the log only."""
     cloud = long_cloud()
     cloud.faults.add(faults.FORBIDDEN, action="ListSessionClusters")
     async with serve(cloud.app) as endpoint:

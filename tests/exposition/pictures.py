@@ -1,4 +1,4 @@
-"""Pictures of all kinds, with label texts that somebody might try."""
+"""Strategies for snapshots, with hostile label values."""
 
 from types import MappingProxyType
 from typing import Any

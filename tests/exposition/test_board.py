@@ -1,4 +1,4 @@
-"""When a picture is on the page."""
+"""When a published snapshot is on the page."""
 
 import asyncio
 import gc
@@ -35,8 +35,8 @@ async def test_a_small_change_is_on_the_page_at_once() -> None:
     assert board.page.snapshot is board.current
 
 
-async def test_a_large_change_is_rendered_in_steps() -> None:
-    """The old page stays, whole, while others have their turns; then the new one is there."""
+async def test_a_large_change_is_rendered_in_time_slices() -> None:
+    """The old page is served whole until then; other tasks run between the slices."""
     board = RenderedBoard(Snapshot())
     before = board.page
     board.publish(picture(20_000))
@@ -48,8 +48,8 @@ async def test_a_large_change_is_rendered_in_steps() -> None:
     assert board.page.snapshot is board.current
 
 
-async def test_pages_follow_in_order_and_only_the_newest_waits() -> None:
-    """What is published during a rendering is rendered after it; of several, the last."""
+async def test_snapshots_published_during_a_rendering_are_skipped_but_the_last() -> None:
+    """Pages appear in the order of publication."""
     board = RenderedBoard(Snapshot(), interval=0)
     shown: list[int] = [0]
     for value in range(1, 6):
@@ -61,8 +61,8 @@ async def test_pages_follow_in_order_and_only_the_newest_waits() -> None:
     assert shown == [0, 1, 5]
 
 
-async def test_many_changes_in_a_short_time_are_rendered_once() -> None:
-    """The first one at once, and after the interval only the newest of the others."""
+async def test_changes_within_the_interval_are_rendered_once() -> None:
+    """The first is rendered at once; after the interval, the latest of the others."""
     board = RenderedBoard(Snapshot(), interval=0.05)
     shown = {board.page.snapshot.version}
     for value in range(1, 101):
@@ -76,8 +76,8 @@ async def test_many_changes_in_a_short_time_are_rendered_once() -> None:
     assert shown == {0, 1, 100}
 
 
-async def test_what_is_left_can_be_finished_at_once() -> None:
-    """For whoever reads the page once only; the steps that were planned find nothing to do."""
+async def test_finish_renders_the_latest_snapshot_at_once() -> None:
+    """Used where the page is read only once; the slices that were scheduled then do nothing."""
     board = RenderedBoard(Snapshot())
     board.publish(picture(20_000))
     board.finish()
@@ -86,15 +86,15 @@ async def test_what_is_left_can_be_finished_at_once() -> None:
     assert (page.snapshot, board.page) == (board.current, page)
 
 
-def test_without_an_event_loop_a_picture_is_rendered_at_once() -> None:
-    """Nobody else waits for a turn."""
+def test_without_an_event_loop_a_snapshot_is_rendered_at_once() -> None:
+    """There are no other tasks to run between slices."""
     board = RenderedBoard(Snapshot())
     board.publish(picture(20_000))
     assert board.page.snapshot is board.current
 
 
-async def test_a_rendering_that_fails_does_not_end_all_others() -> None:
-    """A bug in one picture leaves the page as it was; the next picture is shown."""
+async def test_a_failed_rendering_does_not_stop_later_ones() -> None:
+    """The page stays as it was; the next snapshot is rendered."""
     board = RenderedBoard(Snapshot())
     before = board.page
     with pytest.raises(KeyError):
@@ -113,8 +113,8 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_garbage_collection")
-def test_no_step_takes_long() -> None:
-    """10 ms are the limit; so that a busy machine does not matter, the thread's own time counts."""
+def test_no_time_slice_exceeds_10_ms() -> None:
+    """CPU time of the thread is measured, so that a busy machine does not matter."""
     renderer = Renderer()
     work = renderer.steps(picture(20_000))
     longest = 0.0
@@ -127,8 +127,8 @@ def test_no_step_takes_long() -> None:
     assert longest < 0.010
 
 
-def test_lines_and_chunks_are_kept_until_they_change() -> None:
-    """A page in which one session changed shares all the rest with the page before."""
+def test_unchanged_lines_and_chunks_are_reused() -> None:
+    """When one session changes, the new page shares everything else with the page before."""
     groups = [group(n, 1.0) for n in range(20_000)]
     renderer = Renderer()
     first = renderer.render(Snapshot(infos=GroupedSamples(groups)))
@@ -141,8 +141,8 @@ def test_lines_and_chunks_are_kept_until_they_change() -> None:
     assert sum(id(piece) not in pieces for chunk in new for piece in chunk.pieces) == 2
 
 
-def test_both_formats_are_made_of_the_same_lines() -> None:
-    """Only stretches with the header of a counter exist twice."""
+def test_both_formats_share_their_chunks() -> None:
+    """Only chunks with the header of a counter exist twice."""
     counters = {catalog.LIVY_CU_HOURS: (Sample(("w", "lc", "q"), 1.0),)}
     page = Renderer().render(Snapshot(infos=picture(20_000).infos, counters=counters))
     pairs = list(zip(page.text.chunks, page.openmetrics.chunks, strict=True))

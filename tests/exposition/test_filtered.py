@@ -1,4 +1,4 @@
-"""A part of the page, held against what prometheus-client's own server would send."""
+"""Pages filtered by metric name, compared with prometheus-client's own server."""
 
 import pytest
 from hypothesis import given
@@ -45,8 +45,10 @@ def part_of(snapshot: Snapshot, form: PageFormat, *names: str) -> str:
         ("calls_total", "calls_now", "wait_bucket", "wait_sum", "wait_count"),
     ],
 )
-def test_it_is_what_prometheus_client_sends(form: PageFormat, names: tuple[str, ...]) -> None:
-    """Letter by letter: it is the name of the sample that counts, not that of its family."""
+def test_a_filtered_page_equals_that_of_prometheus_client(
+    form: PageFormat, names: tuple[str, ...]
+) -> None:
+    """Names of samples are matched, not those of families."""
     expected = encoded(own_registry().restricted_registry(names), form)  # type: ignore[arg-type]
     lines = [line for line in expected.decode().splitlines() if "_created" not in line]
     found = part_of(Snapshot(), form, *names).splitlines()
@@ -55,8 +57,10 @@ def test_it_is_what_prometheus_client_sends(form: PageFormat, names: tuple[str, 
 
 @examples(0.5)
 @given(pictures(), st.sets(st.sampled_from(NAMES), min_size=1), st.sampled_from(PageFormat))
-def test_nothing_else_comes_along(snapshot: Snapshot, names: set[str], form: PageFormat) -> None:
-    """Every line of these samples is there, and no other, whatever stands in labels."""
+def test_a_filtered_page_has_the_named_samples_and_no_others(
+    snapshot: Snapshot, names: set[str], form: PageFormat
+) -> None:
+    """Whatever characters the labels contain."""
     answers = Answers(RenderedBoard(snapshot), OwnMetrics(CollectorRegistry()))
     whole = answers.answer(Form(form, is_gzipped=False))
     lines = whole.read().decode().split("\n")

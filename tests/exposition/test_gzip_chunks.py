@@ -1,4 +1,4 @@
-"""Chunks, sequences and members, compared with zlib."""
+"""Chunks, sequences and gzip members, compared with zlib."""
 
 import gzip
 import zlib
@@ -12,8 +12,8 @@ blobs = st.binary(max_size=300)
 
 
 @given(st.lists(st.lists(blobs, max_size=3).map(tuple), min_size=1, max_size=5))
-def test_any_sequence_of_chunks_is_one_member(pieces: list[tuple[bytes, ...]]) -> None:
-    """Chunks that were compressed one by one decompress to the whole."""
+def test_any_sequence_of_chunks_is_one_gzip_member(pieces: list[tuple[bytes, ...]]) -> None:
+    """Chunks that were compressed separately decompress to the whole page."""
     whole = b"".join(piece for some in pieces for piece in some)
     chunks = [Chunk.of(some) for some in pieces[:-1]]
     last = ChunkSequence.of([Chunk.of(pieces[-1], is_last=True)])
@@ -24,7 +24,7 @@ def test_any_sequence_of_chunks_is_one_member(pieces: list[tuple[bytes, ...]]) -
     assert gzip.decompress(body) == whole
 
 
-def test_the_same_page_is_the_same_bytes() -> None:
-    """The gzip header has no time and no name."""
+def test_compressing_a_page_twice_gives_the_same_bytes() -> None:
+    """The gzip header contains no time and no file name."""
     sequence = ChunkSequence.of([Chunk.of((b"a 1\n",), is_last=True)])
     assert gzip_member([sequence])[:10] == bytes.fromhex("1f8b08000000000000ff")

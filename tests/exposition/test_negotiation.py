@@ -1,4 +1,4 @@
-"""Which form a client gets."""
+"""Content negotiation: which format and encoding a client gets."""
 
 import pytest
 
@@ -37,8 +37,8 @@ PROMETHEUS_3 = (
         (";;=,,;q", TEXT),
     ],
 )
-def test_the_format(accept: str, expected: PageFormat) -> None:
-    """The one that is wanted most; OpenMetrics only for who names it, else the text."""
+def test_the_format_follows_the_accept_header(accept: str, expected: PageFormat) -> None:
+    """The preferred one; OpenMetrics only if it is named, otherwise text."""
     assert PageFormat.negotiate(accept) is expected
 
 
@@ -57,12 +57,12 @@ def test_the_format(accept: str, expected: PageFormat) -> None:
         ("gzipped", False),
     ],
 )
-def test_the_encoding(accept_encoding: str, *, expected: bool) -> None:
-    """Gzip for whoever does not refuse it, by name or as anything."""
+def test_gzip_is_used_if_the_client_accepts_it(accept_encoding: str, *, expected: bool) -> None:
+    """Named, or covered by `*`, and not refused with `q=0`."""
     assert accepts_gzip(accept_encoding) is expected
 
 
-def test_both_at_once() -> None:
-    """A form is a format and an encoding."""
+def test_format_and_encoding_are_negotiated_together() -> None:
+    """The result holds both."""
     assert negotiated(OPENMETRICS, "gzip") == Form(STRICT, is_gzipped=True)
     assert negotiated("", "") == Form(TEXT, is_gzipped=False)

@@ -1,4 +1,4 @@
-"""From the picture to bytes."""
+"""Rendering a snapshot as a page."""
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -38,7 +38,7 @@ def names(text: str) -> list[str]:
 
 
 def test_every_metric_can_be_rendered_in_both_formats() -> None:
-    """Names, types and helps of the catalog stand before both parsers, in its order."""
+    """Parsers of both formats read the catalog's names, types and helps, in its order."""
     text, openmetrics = (whole(EVERYTHING, form) for form in PageFormat)
     expected = [metric for metric in CATALOG if metric.kind != "histogram"]
     assert names(text) == [metric.name for metric in expected]
@@ -61,8 +61,8 @@ def test_a_family_without_samples_is_not_on_the_page() -> None:
     assert [whole(Snapshot(), form) for form in PageFormat] == ["", "# EOF\n"]
 
 
-def test_samples_of_one_family_stand_together() -> None:
-    """Several targets give one family, in the order of the targets."""
+def test_samples_of_a_family_are_contiguous() -> None:
+    """Several targets make one family, in the order of the targets."""
     targets = [Target(Source.SESSION_CLUSTERS, "", "r", workspace) for workspace in ("b", "a")]
     picture = Snapshot()
     for target in targets:
@@ -103,8 +103,8 @@ def test_samples_of_one_family_stand_together() -> None:
     ],
     ids=["not yet polled", "up", "down"],
 )
-def test_how_the_polls_of_a_target_go(view: TargetView, expected: dict[str, float]) -> None:
-    """What is not known yet is absent; the reason is there while it fails."""
+def test_the_poll_metrics_of_a_target(view: TargetView, expected: dict[str, float]) -> None:
+    """Unknown values are absent; the reason is present while polls fail."""
     families = lenient(whole(Snapshot().with_targets(view)))
     prefix = "emr_serverless_spark_exporter_target_"
     assert {
@@ -114,8 +114,8 @@ def test_how_the_polls_of_a_target_go(view: TargetView, expected: dict[str, floa
     } == expected
 
 
-def test_the_exporters_own_metrics_are_as_last_refreshed() -> None:
-    """The picture is ready bytes; what is live is joined to it, before the end mark."""
+def test_the_exporters_own_metrics_are_those_of_the_last_refresh() -> None:
+    """They are appended to the rendered snapshot, before the end mark."""
     registry = CollectorRegistry()
     gauge = Gauge("live", "Live.", registry=registry)
     own = OwnMetrics(registry)
@@ -131,7 +131,7 @@ def test_the_exporters_own_metrics_are_as_last_refreshed() -> None:
 
 
 def test_counters_have_no_created_series() -> None:
-    """Nothing of ours reads them, and they would double the page."""
+    """They would double the page and are not used."""
     text, openmetrics = (whole(EVERYTHING, form) for form in PageFormat)
     assert "_created " not in text.replace("created_timestamp", "")
     assert "_created{" not in openmetrics

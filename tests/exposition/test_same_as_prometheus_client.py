@@ -1,4 +1,4 @@
-"""Our pages are those of prometheus-client, byte by byte, in every form."""
+"""Pages equal those of prometheus-client, byte by byte, in every form."""
 
 import gzip
 import random
@@ -59,8 +59,8 @@ def sole_member(body: bytes) -> bytes:
 @examples(0.5)
 @given(pictures())
 @example(Snapshot())
-def test_every_form_of_a_page(picture: Snapshot) -> None:
-    """Both formats, compressed or not, say what prometheus-client says, and nothing else."""
+def test_every_form_of_a_page_equals_that_of_prometheus_client(picture: Snapshot) -> None:
+    """Both formats, compressed or not."""
     registry = own_metrics()
     answers = Answers(RenderedBoard(picture), OwnMetrics(registry))
     for form in FORMS:
@@ -75,8 +75,8 @@ def test_every_form_of_a_page(picture: Snapshot) -> None:
 
 @examples(0.3)
 @given(st.lists(pictures(), min_size=2, max_size=4), st.randoms(use_true_random=False))
-def test_what_is_kept_is_never_old(drawn: Sequence[Snapshot], chance: random.Random) -> None:
-    """A picture made of parts of earlier ones is rendered as if it were the first."""
+def test_cached_parts_are_never_stale(drawn: Sequence[Snapshot], chance: random.Random) -> None:
+    """A snapshot made of parts of earlier ones is rendered as if it were the first."""
     renderer = Renderer()
     for _ in range(6):
         mixed = replace(
@@ -109,10 +109,10 @@ POOL: Sequence[Samples] = [
     st.lists(st.lists(st.lists(st.sampled_from(POOL), max_size=7), max_size=3), max_size=6),
     st.sampled_from((1, 400, 1 << 18)),
 )
-def test_groups_and_targets_that_come_and_go(
+def test_pages_stay_equal_while_groups_and_targets_come_and_go(
     steps: Sequence[Sequence[Sequence[Samples]]], chunk_bytes: int
 ) -> None:
-    """Whatever is cut, joined and reused: each page is what prometheus-client says of it."""
+    """However chunks are split, merged and reused."""
     renderer = Renderer(run=2, chunk_bytes=chunk_bytes)
     for step in steps:
         views = {
@@ -129,7 +129,7 @@ def test_groups_and_targets_that_come_and_go(
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_every_metric_of_the_catalog(metric: Metric) -> None:
+def test_every_metric_of_the_catalog_is_rendered_alike(metric: Metric) -> None:
     """Headers and label orders of each."""
     sample = Sample(tuple(f"{label} {HOSTILE}" for label in metric.labels), 2.5)
     picture = Snapshot(counters={metric: (sample, sample)})

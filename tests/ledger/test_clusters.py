@@ -39,8 +39,8 @@ def ledger(clock: ManualClock) -> Ledger:
     return made
 
 
-def test_first_contact_is_no_entry() -> None:
-    """Nobody saw how the clusters of a first listing came into their states."""
+def test_the_first_listing_counts_no_state_entries() -> None:
+    """When its clusters entered their states is unknown."""
     ledger = memory()
     seen(ledger, cluster("a"), cluster("b", "error"))
     assert values(ledger, catalog.SESSION_CLUSTER_STATE_ENTRIES) == dict.fromkeys(
@@ -48,8 +48,8 @@ def test_first_contact_is_no_entry() -> None:
     )
 
 
-def test_first_contact_is_kept_over_a_restart(tmp_path: Path) -> None:
-    """After a restart a workspace is not met for the first time again."""
+def test_a_restart_does_not_repeat_the_first_listing(tmp_path: Path) -> None:
+    """State entries are counted at once."""
     first = opened(tmp_path / "ledger.db")
     seen(first)
     first.close()
@@ -80,8 +80,8 @@ def test_a_new_start_in_the_same_state_is_one_entry(ledger: Ledger) -> None:
     assert entries(ledger) == {"running": 1}
 
 
-def test_a_missing_start_time_is_no_new_start(ledger: Ledger) -> None:
-    """A start time that is not told for a while, or that comes late, is no start."""
+def test_a_missing_start_time_is_not_a_restart(ledger: Ledger) -> None:
+    """Whether it is absent for a while or appears later."""
     seen(ledger, cluster("a"))
     seen(ledger, cluster("a", started=1))
     seen(ledger, cluster("a", started=1), cluster("late", "stopped"))
@@ -89,10 +89,8 @@ def test_a_missing_start_time_is_no_new_start(ledger: Ledger) -> None:
     assert entries(ledger) == {"stopped": 1}
 
 
-def test_a_cluster_that_was_missing_for_a_while_enters_no_state(
-    ledger: Ledger, clock: ManualClock
-) -> None:
-    """A listing that is falsely empty for a while is no event."""
+def test_a_cluster_missing_for_a_while_enters_no_state(ledger: Ledger, clock: ManualClock) -> None:
+    """As when a listing is falsely empty."""
     seen(ledger)
     clock.advance(30)
     assert seen(ledger, cluster("a", started=1)) == {"a": 0}
@@ -102,8 +100,8 @@ def test_a_cluster_that_was_missing_for_a_while_enters_no_state(
     assert entries(ledger) == {"error": 1}
 
 
-def test_a_forgotten_cluster_is_a_new_one(clock: ManualClock) -> None:
-    """A cluster that was gone for longer than the ledger remembers enters its state anew."""
+def test_a_forgotten_cluster_counts_as_new(clock: ManualClock) -> None:
+    """It enters its state again."""
     ledger = memory(clock, days=10)
     seen(ledger, cluster("a"))
     seen(ledger)
@@ -142,8 +140,8 @@ def test_entries_are_by_kind_and_queue_and_exist_at_zero(ledger: Ledger) -> None
     }
 
 
-def test_each_workspace_has_a_first_contact_of_its_own(ledger: Ledger) -> None:
-    """The first contact with another workspace is its own."""
+def test_each_workspace_has_its_own_first_listing(ledger: Ledger) -> None:
+    """Whatever other workspaces have listed before."""
     ledger.record_session_clusters("w-2", [cluster("a", "error")])
     assert entries(ledger) == {}
 

@@ -1,4 +1,4 @@
-"""Identity: which session a record speaks of."""
+"""Which session a record belongs to."""
 
 import pytest
 
@@ -86,12 +86,12 @@ def dated(*created: int | None) -> list[LivySession]:
         ),
     ],
 )
-def test_a_record_finds_its_session(
+def test_records_are_matched_by_id_and_create_time(
     known: list[int | None],
     read: list[int | None],
     expected: list[tuple[int | None, list[int]]],
 ) -> None:
-    """Records belong to a session by id and create time, as the design says."""
+    """Each case gives known create times, those read, and the expected matches."""
     rows = [row(serial, created=created) for serial, created in enumerate(known)]
     assert matched(rows, dated(*read)) == expected
 
@@ -99,7 +99,7 @@ def test_a_record_finds_its_session(
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("again", [A, A + 700, None])
 def test_a_session_read_twice_in_a_scan_counts_once(complete: bool, again: int | None) -> None:  # noqa: FBT001
-    """A new session that slips from one page to the next while it is scanned counts once."""
+    """A new session may move from one page to the next during a scan."""
     ledger = memory()
     listed(ledger)
     listed(ledger, record(cu=5, created=A), record(cu=7, created=again), complete=complete)
@@ -107,8 +107,8 @@ def test_a_session_read_twice_in_a_scan_counts_once(complete: bool, again: int |
     assert ledger.state.sessions == 1
 
 
-def test_the_highest_of_two_readings_counts_and_the_later_is_the_latest() -> None:
-    """Two readings of one scan are two readings: the highest counts, the later is the latest."""
+def test_of_two_readings_the_highest_counts_and_the_later_is_the_latest() -> None:
+    """Also within one scan."""
     ledger = memory()
     listed(ledger)
     listed(ledger, record(cu=9), record(cu=7))
@@ -117,8 +117,8 @@ def test_the_highest_of_two_readings_counts_and_the_later_is_the_latest() -> Non
     assert values(ledger) == {"q": 9}
 
 
-def test_a_create_time_that_comes_late_does_not_count_again() -> None:
-    """A session that shows its create time only later stays one session."""
+def test_a_create_time_that_appears_later_does_not_count_the_session_again() -> None:
+    """The session is recognised by its id."""
     ledger = memory()
     listed(ledger)
     listed(ledger, record(cu=5, created=None))
@@ -128,8 +128,8 @@ def test_a_create_time_that_comes_late_does_not_count_again() -> None:
     assert ledger.state.sessions == 1
 
 
-def test_an_id_used_again_counts_anew() -> None:
-    """A later session with the id of an earlier one adds all of its own usage."""
+def test_a_reused_id_is_counted_as_another_session() -> None:
+    """The later session adds all of its own usage."""
     ledger = memory()
     listed(ledger, record(cu=5))
     listed(ledger, record(cu=5), record(cu=3, created=A + 60_000))
@@ -139,7 +139,7 @@ def test_an_id_used_again_counts_anew() -> None:
 
 
 def test_the_same_id_at_two_gateways_is_two_sessions() -> None:
-    """Ids are those of a gateway."""
+    """Ids are unique within a gateway only."""
     ledger = memory()
     gateways = (("w-1", "a"), ("w-1", "b"), ("w-2", "a"))
     for gateway in gateways:

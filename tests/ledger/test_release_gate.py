@@ -1,4 +1,4 @@
-"""Held, then released: every increase is one that Prometheus can see."""
+"""Increases of new series are held until Prometheus has scraped the starting value."""
 
 from pathlib import Path
 
@@ -33,10 +33,8 @@ def ledger(clock: ManualClock) -> Ledger:
     return made
 
 
-def test_a_new_series_shows_its_increases_after_the_hold(
-    ledger: Ledger, clock: ManualClock
-) -> None:
-    """A series shows its starting value until the hold has passed since the first scrape."""
+def test_a_new_series_shows_increases_after_the_hold(ledger: Ledger, clock: ManualClock) -> None:
+    """Until then it shows its starting value; the hold begins at the first scrape."""
     clock.advance(1000)
     ledger.release()
     assert shown(ledger) == {"q": 5}
@@ -54,8 +52,8 @@ def test_a_new_series_shows_its_increases_after_the_hold(
     assert shown(ledger) == {"q": 9}
 
 
-def test_only_the_first_scrape_counts(ledger: Ledger, clock: ManualClock) -> None:
-    """Scraping again does not prolong the hold."""
+def test_later_scrapes_do_not_prolong_the_hold(ledger: Ledger, clock: ManualClock) -> None:
+    """Only the first one starts it."""
     scrape(ledger)
     clock.advance(HOLD - 1)
     scrape(ledger)
@@ -64,16 +62,16 @@ def test_only_the_first_scrape_counts(ledger: Ledger, clock: ManualClock) -> Non
     assert shown(ledger) == {"q": 8}
 
 
-def test_a_release_comes_with_any_transaction(ledger: Ledger, clock: ManualClock) -> None:
-    """What is due shows with the next listing that is applied, whatever it says."""
+def test_any_transaction_releases_what_is_due(ledger: Ledger, clock: ManualClock) -> None:
+    """Even a listing without changes."""
     scrape(ledger)
     clock.advance(HOLD)
     listed(ledger, record(cu=8))
     assert shown(ledger) == {"q": 8}
 
 
-def test_each_series_has_a_hold_of_its_own(ledger: Ledger, clock: ManualClock) -> None:
-    """A queue that comes later is held from its own first scrape."""
+def test_each_series_has_its_own_hold(ledger: Ledger, clock: ManualClock) -> None:
+    """A later queue is held from its own first scrape."""
     scrape(ledger)
     clock.advance(HOLD / 2)
     listed(ledger, record(cu=8), record("new", 4, queue="later"))
@@ -87,8 +85,10 @@ def test_each_series_has_a_hold_of_its_own(ledger: Ledger, clock: ManualClock) -
     assert shown(ledger) == {"q": 8, "later": 4}
 
 
-def test_a_scrape_counts_for_what_it_showed(ledger: Ledger, clock: ManualClock) -> None:
-    """A scrape of an older page says nothing of a series that came since."""
+def test_a_scrape_starts_the_hold_of_the_series_it_contained(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    """Not that of a series added since that page was rendered."""
     page = list(ledger.state.counters)
     listed(ledger, record(cu=8), record("new", 4, queue="later"))
     ledger.note_scrape(page, is_prometheus=True)
@@ -97,10 +97,10 @@ def test_a_scrape_counts_for_what_it_showed(ledger: Ledger, clock: ManualClock) 
     assert shown(ledger) == {"q": 8, "later": 0}
 
 
-def test_other_readers_do_not_count_once_prometheus_was_seen(
+def test_other_readers_start_no_hold_once_prometheus_has_scraped(
     ledger: Ledger, clock: ManualClock
 ) -> None:
-    """A person with curl does not start a hold where Prometheus scrapes."""
+    """Such as a person with curl."""
     scrape(ledger)
     listed(ledger, record(cu=8), record("new", 4, queue="later"))
     scrape(ledger, is_prometheus=False)
@@ -113,20 +113,20 @@ def test_other_readers_do_not_count_once_prometheus_was_seen(
     assert shown(ledger) == {"q": 8, "later": 4}
 
 
-def test_any_reader_counts_where_prometheus_was_never_seen(
+def test_any_reader_starts_a_hold_where_prometheus_has_never_scraped(
     ledger: Ledger, clock: ManualClock
 ) -> None:
-    """A collector that does not name itself is a scraper too."""
+    """It may be a collector that does not identify itself."""
     scrape(ledger, is_prometheus=False)
     clock.advance(HOLD)
     ledger.release()
     assert shown(ledger) == {"q": 8}
 
 
-def test_the_first_scrape_of_prometheus_restarts_the_holds(
+def test_the_first_scrape_by_prometheus_restarts_the_holds(
     ledger: Ledger, clock: ManualClock
 ) -> None:
-    """What another reader saw before Prometheus came is no reason to release before it saw it."""
+    """What another reader saw before does not release anything."""
     scrape(ledger, is_prometheus=False)
     clock.advance(HOLD + 10)
     scrape(ledger)
@@ -138,8 +138,10 @@ def test_the_first_scrape_of_prometheus_restarts_the_holds(
     assert shown(ledger) == {"q": 8}
 
 
-def test_prometheus_is_remembered_over_a_restart(tmp_path: Path, clock: ManualClock) -> None:
-    """After a restart other readers do not count where an earlier process met Prometheus."""
+def test_a_restart_remembers_that_prometheus_has_scraped(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Other readers still start no hold."""
     path = tmp_path / "ledger.db"
     first = opened(path, clock, hold=HOLD)
     listed(first, record(cu=5))
@@ -157,10 +159,10 @@ def test_prometheus_is_remembered_over_a_restart(tmp_path: Path, clock: ManualCl
     assert shown(second) == {"q": 8}
 
 
-def test_any_reader_counts_when_prometheus_is_gone_for_an_hour(
+def test_any_reader_starts_a_hold_after_an_hour_without_prometheus(
     ledger: Ledger, clock: ManualClock
 ) -> None:
-    """When Prometheus did not come for an hour, whoever reads the page is the scraper."""
+    """It is then assumed to be the scraper."""
     scrape(ledger)
     listed(ledger, record(cu=8), record("new", 4, queue="later"))
     clock.advance(PATIENCE_SECONDS)
@@ -174,10 +176,10 @@ def test_any_reader_counts_when_prometheus_is_gone_for_an_hour(
     assert shown(ledger)["later"] == 4
 
 
-def test_after_a_restart_every_series_is_held_at_what_it_showed(
+def test_after_a_restart_every_series_is_held_at_its_published_value(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    """A restart holds the series at the last published value until it was scraped again."""
+    """Until it is scraped again and its hold has passed."""
     path = tmp_path / "ledger.db"
     first = opened(path, clock, hold=HOLD)
     listed(first, record(cu=5))
@@ -201,10 +203,10 @@ def test_after_a_restart_every_series_is_held_at_what_it_showed(
 
 
 @pytest.mark.parametrize("later_hold", [0.0, HOLD / 10, HOLD * 10])
-def test_a_release_is_never_taken_back(
+def test_a_released_increase_is_never_withdrawn(
     tmp_path: Path, clock: ManualClock, later_hold: float
 ) -> None:
-    """Neither a restart nor another setting takes back what was shown."""
+    """Not by a restart, another hold, or a clock that steps back."""
     path = tmp_path / "ledger.db"
     first = opened(path, clock, hold=HOLD)
     listed(first, record(cu=5))
@@ -219,10 +221,10 @@ def test_a_release_is_never_taken_back(
 
 
 @pytest.mark.parametrize("step", [-1e6, 1e6])
-def test_a_clock_step_neither_releases_nor_prolongs(
+def test_steps_of_the_wall_clock_do_not_change_the_hold(
     ledger: Ledger, clock: ManualClock, step: float
 ) -> None:
-    """Holds go by the clock that never steps."""
+    """Holds use the monotonic clock."""
     scrape(ledger)
     clock.advance(HOLD / 2)
     clock.step(step)
@@ -233,8 +235,8 @@ def test_a_clock_step_neither_releases_nor_prolongs(
     assert shown(ledger) == {"q": 8}
 
 
-def test_without_a_hold_nothing_is_held(clock: ManualClock) -> None:
-    """At a hold of 0 every increase shows at once, and no series counts as held."""
+def test_with_a_hold_of_0_increases_show_at_once(clock: ManualClock) -> None:
+    """No series counts as held."""
     ledger = memory(clock)
     listed(ledger, record(cu=5))
     listed(ledger, record(cu=8), record("new", 4, queue="later"))
@@ -242,10 +244,10 @@ def test_without_a_hold_nothing_is_held(clock: ManualClock) -> None:
     assert ledger.state.held_series == 0
 
 
-def test_a_hold_that_is_switched_off_shows_all_with_the_next_transaction(
+def test_disabling_the_hold_releases_everything_at_the_next_transaction(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    """What an earlier process held back shows when the setting becomes 0."""
+    """Also increases held by an earlier process."""
     path = tmp_path / "ledger.db"
     first = opened(path, clock, hold=HOLD)
     listed(first, record(cu=5))
@@ -257,8 +259,8 @@ def test_a_hold_that_is_switched_off_shows_all_with_the_next_transaction(
     assert shown(second) == {"q": 8}
 
 
-def test_the_number_of_held_series_is_known(ledger: Ledger, clock: ManualClock) -> None:
-    """Only counters are held, and as many as are not released yet."""
+def test_held_series_are_counted(ledger: Ledger, clock: ManualClock) -> None:
+    """Only counters that were not released yet."""
     counters = [key for key in ledger.state.counters if key.metric.kind == "counter"]
     assert ledger.state.held_series == len(counters)
     scrape(ledger)
@@ -267,8 +269,8 @@ def test_the_number_of_held_series_is_known(ledger: Ledger, clock: ManualClock) 
     assert ledger.state.held_series == 0
 
 
-def test_what_is_overcounted_shows_with_its_total(ledger: Ledger, clock: ManualClock) -> None:
-    """Total minus overcounted is never lower than what was shown of it, so both are held."""
+def test_overcounted_is_held_together_with_its_total(ledger: Ledger, clock: ManualClock) -> None:
+    """The total minus overcounted never falls below what was shown."""
     listed(ledger, record(cu=12))
     listed(ledger, record(cu=7))
     assert (shown(ledger), shown(ledger, catalog.LIVY_OVERCOUNTED)) == ({"q": 5}, {"q": 0})
@@ -281,12 +283,12 @@ def test_what_is_overcounted_shows_with_its_total(ledger: Ledger, clock: ManualC
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_new_queue_whose_estimate_is_revised_nets_nothing_below_zero(
+def test_a_revision_in_a_held_queue_never_shows_a_negative_net(
     tmp_path: Path,
     clock: ManualClock,
     restarts: bool,  # noqa: FBT001
 ) -> None:
-    """While the total of a new queue is held at 0, so is what it is overcounted by."""
+    """While the total is held at 0, overcounted is too."""
     ledger = opened(tmp_path / "l.db", clock, hold=HOLD)
     listed(ledger, record("a", 1))
     listed(ledger, record("a", 1), record("b", 10, queue="new"))

@@ -64,7 +64,7 @@ def rows_of(ledger: Ledger) -> list[tuple[object, ...]]:
 def test_a_scan_in_batches_counts_like_one_batch(
     listings: list[list[LivySession]], size: int, unreadable: str
 ) -> None:
-    """Whatever order the records come in, also where ids are used again."""
+    """Whatever the order of records, also with reused ids."""
     clock = ManualClock()
     whole, pieces = Ledger(None, clock=clock), Ledger(None, clock=clock)
     for listing in listings:
@@ -94,8 +94,8 @@ def test_before_the_end_of_the_first_scan_there_are_no_series() -> None:
     assert values[catalog.LIVY_CU_HOURS] == 10
 
 
-def test_sessions_that_are_known_to_have_left() -> None:
-    """An open one has ended unseen; one of the same id that was created later stays."""
+def test_sessions_known_to_be_gone_end_as_unknown() -> None:
+    """A session of the same id that was created later stays."""
     clock = ManualClock()
     ledger = Ledger(None, clock=clock)
     listing = [record("a", 1, 5, "running"), record("a", 2, 5, "running")]

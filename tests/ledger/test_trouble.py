@@ -107,7 +107,7 @@ async def test_a_disk_that_fills_up_loses_nothing(world: World, small_disk: Path
 async def test_a_removed_file_is_noticed_before_the_next_write(
     world: World, tmp_path: Path
 ) -> None:
-    """Without its file nothing is counted until the file is back; then all is counted."""
+    """Nothing is counted until the file is back; then everything is."""
     path, aside = tmp_path / "ledger.db", tmp_path / "aside.db"
     async with Harness(world, ledger=path) as harness:
         await assert_well(harness, 1.0)
@@ -121,8 +121,8 @@ async def test_a_removed_file_is_noticed_before_the_next_write(
         await assert_same_after_restart(harness)
 
 
-async def test_a_journal_that_is_removed_is_noticed(world: World, tmp_path: Path) -> None:
-    """Without the journal beside the file a commit would be lost with the process: none is made."""
+async def test_a_removed_journal_is_noticed(world: World, tmp_path: Path) -> None:
+    """Without the journal a commit could be lost, so none is made."""
     path = tmp_path / "ledger.db"
     async with Harness(world, ledger=path) as harness:
         await assert_well(harness, 1.0)
@@ -148,10 +148,10 @@ async def test_a_file_that_somebody_else_locks_is_waited_for(world: World, tmp_p
         await assert_same_after_restart(harness)
 
 
-async def test_what_vanishes_meanwhile_is_not_lost_if_it_was_counted(
+async def test_a_counted_session_that_disappears_during_an_outage_stays_counted(
     world: World, small_disk: Path
 ) -> None:
-    """A session that was counted and leaves while the ledger cannot be written stays counted."""
+    """The ledger could not be written meanwhile."""
     async with Harness(world, ledger=small_disk / "ledger.db") as harness:
         world.put_session(session("livy-b", 4.0))
         await assert_well(harness, 5.0)

@@ -1,4 +1,4 @@
-"""Settings that are right each by itself and wrong together."""
+"""Settings that are valid individually but contradict each other."""
 
 import json
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ def test_gateways_need_exactly_one_workspace(workspaces: list[str]) -> None:
     )
 
 
-def test_targets_stand_alone() -> None:
-    """What to poll is said either by targets or by ids, not both."""
+def test_targets_cannot_be_combined_with_ids() -> None:
+    """What to poll is given either by `targets` or by ids."""
     argv = ("--workspace-ids=w-2", "--livy-compute-ids=lc-1")
     assert problems(targets({"workspace_id": "w-1"}), *argv) == [
         "--workspace-ids: not together with --targets; name it there",
@@ -40,14 +40,14 @@ def test_targets_stand_alone() -> None:
     ]
 
 
-def test_a_workspace_is_a_target_once() -> None:
-    """A workspace seen by two accounts would be counted twice."""
+def test_a_workspace_listed_twice_is_refused() -> None:
+    """Two accounts that poll the same workspace would count it twice."""
     twice = targets({"workspace_id": "w-1"}, {"workspace_id": "w-1", "account": "other"})
     assert problems(twice) == ["--targets: w-1 is named 2 times; name it once"]
 
 
-def test_a_region_is_discovered_once_for_each_account() -> None:
-    """The same region twice is an error, for two accounts it is not."""
+def test_a_region_listed_twice_for_an_account_is_refused() -> None:
+    """For two accounts it is allowed."""
     role = {"role_arn": "acs:ram::7:role/reader"}
     both = targets({"region_id": "cn-a"}, {"region_id": "cn-a"} | role)
     assert len(load("serve", [both], {}).settings.targets) == 2
@@ -59,15 +59,15 @@ def test_a_region_is_discovered_once_for_each_account() -> None:
     ]
 
 
-def test_gateways_of_a_target_need_its_workspace() -> None:
-    """Gateways of a target are looked for in its workspace."""
+def test_a_target_with_gateways_needs_a_workspace() -> None:
+    """Gateways belong to a workspace."""
     assert problems(targets({"livy_compute_ids": ["lc-1"]})) == [
         "--targets[0].livy_compute_ids: name their workspace_id too"
     ]
 
 
-def test_every_target_has_a_region() -> None:
-    """Only targets that name their own region need none in the settings."""
+def test_a_target_without_any_region_is_refused() -> None:
+    """The region may be its own or that of the settings."""
     entries = targets({"workspace_id": "w-1", "region_id": "cn-a"}, {"workspace_id": "w-2"})
     assert problems(entries, region="") == [
         "--targets[1]: give it a region_id, or set --region-id for all"
@@ -85,7 +85,7 @@ def test_every_target_has_a_region() -> None:
         ('[{"a":', ": give a list of mappings, in YAML or JSON; invalid JSON: "),
     ],
 )
-def test_a_wrong_target_is_found_by_its_place(value: str, line: str) -> None:
-    """An error inside targets names the entry and the key."""
+def test_errors_in_targets_name_the_entry_and_the_key(value: str, line: str) -> None:
+    """With the index of the entry."""
     (problem,) = problems(f"--targets={value}")
     assert problem.startswith(f"--targets{line}")

@@ -1,4 +1,4 @@
-"""Files and JSON texts are read strictly: as written, or with an error that names the place."""
+"""YAML files and JSON texts are read strictly; errors name the line."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def refused(file: Path, content: str | bytes = b"") -> list[str]:
 def test_a_repeated_key_is_an_error_at_every_level(
     file: Path, content: str, key: str, line: int
 ) -> None:
-    """Neither of the two values is dropped silently."""
+    """Neither value is dropped silently."""
     assert refused(file, content) == [
         f"{file}, line {line}: the key {key} is given twice; give it once"
     ]
@@ -98,10 +98,10 @@ def test_a_repeated_key_in_json_is_an_error(name: str) -> None:
         ("ledger: {path: [a]}", " {}: give the path of a file"),
     ],
 )
-def test_no_value_is_taken_for_another_kind_of_value(
+def test_values_of_the_wrong_type_are_quoted_as_written(
     file: Path, content: str, problem: str
 ) -> None:
-    """What YAML would make a number, a date or a truth value of is quoted as it was written."""
+    """Also where YAML would convert them to a number, a date or a boolean."""
     (said,) = refused(file, content)
     assert problem.format(f"({file}, line 1)") in said
 
@@ -109,8 +109,8 @@ def test_no_value_is_taken_for_another_kind_of_value(
 @pytest.mark.parametrize(
     "written", ["010", "0123", "yes", "no", "1e3", "0x1f", "2024-01-01", "1.10"]
 )
-def test_an_id_is_what_was_written(file: Path, written: str) -> None:
-    """Ids that look like numbers, dates or truth values stay what they are."""
+def test_ids_are_not_converted(file: Path, written: str) -> None:
+    """Ids that look like numbers, dates or booleans stay texts."""
     settings = loaded(
         file,
         f"targets: [{{workspace_id: {written}, account: {written}}}]\n"
@@ -121,7 +121,7 @@ def test_an_id_is_what_was_written(file: Path, written: str) -> None:
     assert str(settings.ledger.path) == written
 
 
-def test_numbers_mean_in_the_file_what_they_mean_in_a_variable(file: Path) -> None:
+def test_numbers_in_a_file_are_decimal_as_in_variables(file: Path) -> None:
     """YAML 1.1 would read 010 as octal."""
     settings = loaded(file, "api: {max_attempts: 010}\npoll: {interval: 0100}\nlog: {level: ~}\n")
     assert (settings.api.max_attempts, settings.poll.interval) == (10, 100.0)
@@ -132,8 +132,8 @@ def test_numbers_mean_in_the_file_what_they_mean_in_a_variable(file: Path) -> No
 @pytest.mark.parametrize(
     "value", ['[{"workspace_id": 1}]', '[{"workspace_id": 1.5}]', '[{"workspace_id": true}]']
 )
-def test_json_knows_texts_from_numbers(value: str) -> None:
-    """In JSON a text has quotes."""
+def test_json_numbers_are_not_accepted_as_texts(value: str) -> None:
+    """A text in JSON has quotes."""
     with pytest.raises(SettingsError, match=r"targets\[0\]\.workspace_id=.*: give a text"):
         load("serve", [f"--targets={value}"], REGION)
 
@@ -142,8 +142,8 @@ def test_json_knows_texts_from_numbers(value: str) -> None:
 @pytest.mark.parametrize(
     "value", ["[" * 100_000, '[{"a":' * 100_000, f"[{'9' * 5000}]", "[NaN]", "[1e999999]"]
 )
-def test_odd_json_is_an_error_and_no_crash(flag: str, value: str) -> None:
-    """Neither depth nor length gets past the reader."""
+def test_malformed_json_is_an_error(flag: str, value: str) -> None:
+    """However deep or long it is."""
     with pytest.raises(SettingsError) as caught:
         load("serve", [f"{flag}={value}"], REGION)
     assert caught.value.problems[0].startswith(flag)
@@ -158,8 +158,8 @@ def test_odd_json_is_an_error_and_no_crash(flag: str, value: str) -> None:
         ('targets: [{"a\\nb": 1}]', r"'targets[0].a\nb'"),
     ],
 )
-def test_a_key_that_cannot_be_printed_is_quoted(file: Path, content: str, name: str) -> None:
-    """No key changes the terminal, or looks like a line of its own."""
+def test_an_unprintable_key_is_quoted(file: Path, content: str, name: str) -> None:
+    """Escape sequences do not reach the terminal, and no key starts a new line."""
     assert refused(file, content) == [f"{name} ({file}, line 1): unknown key; remove it"]
 
 
@@ -190,10 +190,10 @@ def test_a_key_that_cannot_be_printed_is_quoted(file: Path, content: str, name: 
     ],
     ids=range(14),
 )
-def test_a_file_that_cannot_be_read_is_named_with_the_line(
+def test_an_unreadable_file_is_reported_with_the_line(
     file: Path, content: str | bytes, problem: str
 ) -> None:
-    """One line, whatever the file holds, and nothing of what stands in it."""
+    """In one line, without any content of the file, which may be secret."""
     (said,) = refused(file, content)
     assert said.startswith(f"{file}{problem}")
     assert "geheim" not in said
@@ -201,13 +201,13 @@ def test_a_file_that_cannot_be_read_is_named_with_the_line(
 
 @pytest.mark.parametrize("content", ["log: !geheim y", "log: !!binary aGk=", "log: !!set {a}"])
 def test_tags_are_refused(file: Path, content: str) -> None:
-    """A tag would make something else of a value than what was written."""
+    """A tag would convert a value."""
     assert refused(file, content) == [
         f"{file}, line 1: tags are not supported; put a text that begins with ! in quotes"
     ]
 
 
-def test_aliases_cannot_blow_a_file_up(file: Path) -> None:
+def test_aliases_count_towards_the_limit_of_values(file: Path) -> None:
     """A few hundred bytes could stand for billions of values."""
     levels = [
         f"l{number}: &l{number} [{', '.join([f'*l{number - 1}'] * 10)}]" for number in range(1, 10)
@@ -218,8 +218,8 @@ def test_aliases_cannot_blow_a_file_up(file: Path) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_merged_keys_cannot_blow_a_file_up(file: Path) -> None:
-    """Each line would make ten times as many keys of the line before."""
+def test_merged_keys_count_towards_the_limit_of_values(file: Path) -> None:
+    """Each line multiplies the keys of the line before by ten."""
     first = "l0: &l0 {" + ", ".join(f"k{number}: x" for number in range(100)) + "}"
     levels = [
         f"l{number}: &l{number} {{<<: [{', '.join([f'*l{number - 1}'] * 10)}]}}"
@@ -229,8 +229,8 @@ def test_merged_keys_cannot_blow_a_file_up(file: Path) -> None:
     assert said.startswith(f"{file}, line 4: more than 50000 values")
 
 
-def test_a_number_of_5000_digits_is_a_wrong_value(file: Path) -> None:
-    """Python refuses to convert such a number, whatever it is for."""
+def test_a_number_of_5000_digits_is_an_invalid_value(file: Path) -> None:
+    """Python refuses to convert such a number."""
     digits = "9" * 5000
     lines = refused(
         file,
@@ -267,22 +267,22 @@ def _socket(path: Path) -> None:
     ],
     ids=["fifo", "directory", "socket", "device", "loop"],
 )
-def test_what_is_not_a_regular_file_is_not_waited_for(
+def test_anything_but_a_regular_file_is_refused(
     file: Path, make: Callable[[Path], object], problem: str
 ) -> None:
-    """Nobody may ever write into a FIFO, and a device never ends."""
+    """Opening a FIFO would block, and reading a device would never end."""
     make(file)
     (said,) = refused(file)
     assert said.startswith(f"{file}: {problem}")
 
 
-def test_a_byte_order_mark_is_passed_over(file: Path) -> None:
-    """Editors write one."""
+def test_a_byte_order_mark_is_ignored(file: Path) -> None:
+    """Some editors write one."""
     assert loaded(file, "\ufeffpoll: {interval: 45}\n").poll.interval == 45
 
 
-def test_aliases_and_merged_keys_are_read(file: Path) -> None:
-    """Keys of a mapping win over those that it merges, the first of several merged ones too."""
+def test_aliases_and_merged_keys_are_supported(file: Path) -> None:
+    """A mapping's own keys override merged ones; of several merged ones, the first wins."""
     file.write_text(
         "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], x: 3}\nd: {x: 4, <<: *a}\n"
     )
@@ -291,8 +291,8 @@ def test_aliases_and_merged_keys_are_read(file: Path) -> None:
     assert document.value["d"] == {"x": "4", "y": "1"}
 
 
-def test_keys_are_texts_as_written(file: Path) -> None:
-    """What a key looks like does not matter."""
+def test_keys_are_not_converted(file: Path) -> None:
+    """Also those that look like booleans or numbers."""
     file.write_text("yes: a\n0123: b\n1:30: c\n")
     document = read_yaml(file, "--config.file")
     assert document.value == {"yes": "a", "0123": "b", "1:30": "c"}
@@ -300,8 +300,8 @@ def test_keys_are_texts_as_written(file: Path) -> None:
     assert places == [f"{file}, line {line}" for line in (1, 1, 2, 3)]
 
 
-def test_a_file_in_the_limits_is_read(file: Path) -> None:
-    """Thousands of targets are a file, too."""
+def test_a_large_file_within_the_limits_is_read(file: Path) -> None:
+    """It may list thousands of targets."""
     entries = [{"workspace_id": f"w-{number}", "region_id": "cn-a"} for number in range(5000)]
     file.write_text(f"targets: {json.dumps(entries)}")
     document = read_yaml(file, "--config.file")

@@ -1,4 +1,4 @@
-"""Where settings come from, and which source wins."""
+"""Sources of settings and their precedence."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,15 +20,15 @@ def loaded(*argv: str, environ: Mapping[str, str] = REGION) -> Loaded:
     return load("serve", argv, environ)
 
 
-def test_defaults_hold_where_nobody_says_otherwise() -> None:
-    """With a region alone, every other setting has its default."""
+def test_with_a_region_alone_all_other_settings_have_defaults() -> None:
+    """The region is the only required setting."""
     result = loaded()
     assert result.settings.model_dump(exclude_defaults=True) == {"region_id": "cn-hangzhou"}
     assert {name for name, origin in result.origins.items() if origin != "default"} == {"region-id"}
 
 
-def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:
-    """Flags, environment, file, default: the strongest source that names a setting holds."""
+def test_flags_override_variables_and_variables_override_the_file(tmp_path: Path) -> None:
+    """In the order flags, environment, file, default."""
     file = tmp_path / "exporter.yml"
     file.write_text("api: {timeout: 1s, max_attempts: 2, network: vpc}\nregion_id: cn-beijing\n")
     environ = {
@@ -56,15 +56,15 @@ def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) ->
     ],
 )
 def test_flags_take_their_value_with_and_without_equals(argv: list[str]) -> None:
-    """A flag's value follows it, or an equals sign; of repeated flags the last one holds."""
+    """Of repeated flags the last one applies."""
     settings = loaded(*argv).settings
     assert settings.api.max_attempts == 3
     assert settings.livy.enabled is False
 
 
 @given(st.sampled_from([*all_settings().values()]), st.text(alphabet="ab[]{}\",\\'= \n:-0é"))
-def test_a_flag_hands_over_exactly_what_was_typed(setting: Setting, value: str) -> None:
-    """No value is rewritten on its way from the command line, however odd."""
+def test_flag_values_are_passed_on_unchanged(setting: Setting, value: str) -> None:
+    """Whatever characters they contain."""
     serve = COMMANDS["serve"]
     params = serve.make_context("serve", [f"{setting.flag}={value}"], obj={}).params
     given_by_flag = params["__".join(setting.path)]
@@ -99,7 +99,7 @@ def test_an_empty_variable_is_unset() -> None:
 
 
 def test_an_empty_key_of_the_file_is_unset(tmp_path: Path) -> None:
-    """A key without value, or a group of which all is commented out, leaves the defaults."""
+    """A key without a value, or a group with all keys commented out, leaves the defaults."""
     file = tmp_path / "exporter.yml"
     file.write_text("api:\npoll:\n  interval:\nworkspace_ids:\n")
     assert loaded(f"--config.file={file}").settings.api == Settings().api
@@ -117,8 +117,8 @@ def test_an_empty_file_sets_nothing(tmp_path: Path, content: str) -> None:
     }
 
 
-def test_the_file_takes_lists_anchors_and_numbers(tmp_path: Path) -> None:
-    """YAML's own ways of writing are understood."""
+def test_the_file_may_use_lists_anchors_and_numbers(tmp_path: Path) -> None:
+    """In YAML's own notation."""
     file = tmp_path / "exporter.yml"
     file.write_text("poll: {interval: &t 45, timeout: *t}\ndiscovery:\n  include: ['a*', b]\n")
     settings = loaded(f"--config.file={file}").settings
@@ -142,40 +142,40 @@ def test_the_file_takes_lists_anchors_and_numbers(tmp_path: Path) -> None:
         ("EMR_EXPORTER_HEADLESS_PORT_9825_TCP_ADDR", "10.0.0.1"),
     ],
 )
-def test_variables_that_kubernetes_injects_are_harmless(variable: str, value: str) -> None:
-    """A Service named like the exporter does not keep it from starting."""
+def test_variables_injected_by_kubernetes_are_ignored(variable: str, value: str) -> None:
+    """They exist where a Service has the exporter's name."""
     assert loaded(environ=REGION | {variable: value}) == loaded()
 
 
-def test_variables_of_others_are_left_alone() -> None:
-    """Only variables with the exporter's prefix are looked at."""
+def test_only_variables_with_the_prefix_are_read() -> None:
+    """Others may have any name and value."""
     assert loaded(environ=REGION | {"ALIBABA_CLOUD_ACCESS_KEY_ID": "x", "PATH": "/bin"}) == loaded()
 
 
-def test_settings_read_nothing_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building settings looks at no environment: what counts is what `load` was handed."""
+def test_constructing_settings_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what `load` was given counts."""
     monkeypatch.setenv("REGION_ID", "cn-hangzhou")
     monkeypatch.setenv("EMR_EXPORTER_REGION_ID", "cn-hangzhou")
     assert Settings().region_id is None
 
 
 def test_settings_are_frozen_at_every_level() -> None:
-    """Nobody changes a setting after the start."""
+    """Assigning to a setting raises an error."""
     settings = loaded().settings
     for part, name in ((settings, "region_id"), (settings.api, "timeout")):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(part, name, "1")
 
 
-def test_every_setting_is_described() -> None:
-    """No setting goes without a description."""
+def test_every_setting_has_a_description() -> None:
+    """`--help` shows it."""
     assert [
         setting.name for setting in all_settings().values() if not setting.field.description
     ] == []
 
 
-def test_the_region_of_targets_is_filled_in() -> None:
-    """A target without region is in the region of the settings."""
+def test_targets_without_a_region_get_that_of_the_settings() -> None:
+    """A region of their own is kept."""
     targets = '[{"workspace_id": "w-1"}, {"workspace_id": "w-2", "region_id": "cn-beijing"}]'
     assert loaded(f"--targets={targets}").settings.effective_targets() == (
         TargetSettings(workspace_id="w-1", region_id="cn-hangzhou"),
@@ -183,8 +183,8 @@ def test_the_region_of_targets_is_filled_in() -> None:
     )
 
 
-def test_workspaces_and_gateways_are_targets_too() -> None:
-    """However the operator names what to poll, it comes out in one form."""
+def test_workspace_and_gateway_ids_become_targets() -> None:
+    """Both ways to name what to poll give the same form."""
     argv = ("--workspace-ids=w-1", "--livy-compute-ids=lc-1,lc-2")
     assert loaded(*argv).settings.effective_targets() == (
         TargetSettings(
@@ -194,8 +194,8 @@ def test_workspaces_and_gateways_are_targets_too() -> None:
     assert loaded().settings.effective_targets() == (TargetSettings(region_id="cn-hangzhou"),)
 
 
-def test_the_account_of_a_target_is_that_of_its_role() -> None:
-    """Without a name of its own, an account is called by its id in the role."""
+def test_the_account_of_a_target_defaults_to_the_id_in_its_role() -> None:
+    """Unless the target names an account."""
     role = "acs:ram::1234567890123456:role/reader"
     assert TargetSettings(role_arn=role).account_name == "1234567890123456"
     assert TargetSettings(role_arn=role, account="data").account_name == "data"
@@ -218,8 +218,8 @@ def test_targets_come_from_the_file_as_yaml(tmp_path: Path) -> None:
     assert target.account == "data"
 
 
-def test_a_ledger_is_known_to_be_asked_for() -> None:
-    """`once` uses a ledger only where somebody set its path, even to the default."""
+def test_an_explicit_ledger_path_is_told_from_the_default() -> None:
+    """`once` uses a ledger only if its path was set, even to the default."""
     assert not loaded().settings.ledger.is_given
     assert not loaded("--ledger.birth-hold=1s").settings.ledger.is_given
     assert loaded("--ledger.path=emr-exporter.db").settings.ledger.is_given

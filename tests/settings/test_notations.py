@@ -1,4 +1,4 @@
-"""Values in a notation of their own: durations, sizes, lists, listen addresses, endpoints."""
+"""Notations of durations, sizes, lists, listen addresses and endpoints."""
 
 import pytest
 from hypothesis import given
@@ -25,8 +25,8 @@ from exporter.settings.listen import ListenAddress
         (0.1, 0.1),
     ],
 )
-def test_durations_are_read_in_every_unit_and_bare(written: object, seconds: float) -> None:
-    """A duration is a chain of numbers with units, or bare seconds."""
+def test_durations_are_read_with_units_or_as_seconds(written: object, seconds: float) -> None:
+    """A duration is one or more numbers with units, or a number of seconds."""
     assert durations.parse(written) == seconds
 
 
@@ -52,29 +52,29 @@ def test_durations_are_read_in_every_unit_and_bare(written: object, seconds: flo
         [1],
     ],
 )
-def test_what_is_no_duration_is_refused_with_an_example(written: object) -> None:
-    """What cannot be read as a duration is answered with what could."""
+def test_an_invalid_duration_is_refused_with_an_example(written: object) -> None:
+    """The message shows a valid one."""
     with pytest.raises(ValueError, match="such as 30s, 5m or 1h30m"):
         durations.parse(written)
 
 
 @pytest.mark.parametrize("written", ["0", "0s", 0, -1, float("nan")])
-def test_durations_are_positive(written: object) -> None:
-    """Nothing can wait for no time, or less."""
+def test_zero_and_negative_durations_are_refused(written: object) -> None:
+    """Also where a unit is given."""
     with pytest.raises(ValueError, match="more than 0"):
         durations.parse(written)
 
 
 @pytest.mark.parametrize("written", ["36501d", float("inf"), "9" * 400])
-def test_durations_are_finite(written: object) -> None:
-    """A duration over a hundred years is refused: timers overflow."""
+def test_durations_over_a_hundred_years_are_refused(written: object) -> None:
+    """Timers would overflow."""
     with pytest.raises(ValueError, match="at most 36500d"):
         durations.parse(written)
 
 
 @given(st.floats(min_value=1e-6, max_value=durations.LONGEST))
-def test_a_written_duration_reads_back(seconds: float) -> None:
-    """Whatever is shown for a duration can be given as one."""
+def test_a_formatted_duration_can_be_parsed(seconds: float) -> None:
+    """It gives the same value."""
     assert durations.parse(durations.write(seconds)) == seconds
 
 
@@ -82,8 +82,8 @@ def test_a_written_duration_reads_back(seconds: float) -> None:
     ("seconds", "written"),
     [(0.25, "250ms"), (90.0, "90s"), (60.0, "1m"), (5400.0, "90m"), (34560000.0, "400d")],
 )
-def test_durations_are_written_in_the_largest_whole_unit(seconds: float, written: str) -> None:
-    """A duration is shown as a person would write it."""
+def test_durations_are_formatted_in_the_largest_whole_unit(seconds: float, written: str) -> None:
+    """As a person would write them."""
     assert durations.write(seconds) == written
 
 
@@ -92,13 +92,13 @@ def test_durations_are_written_in_the_largest_whole_unit(seconds: float, written
     [("16MiB", 16 * 2**20), ("1.5KiB", 1536), ("2 gb", 2 * 10**9), ("10B", 10), (7, 7), ("7", 7)],
 )
 def test_sizes_are_read_in_binary_and_decimal_units(written: object, size: int) -> None:
-    """A size is a number with a unit, or bare bytes."""
+    """A size is a number with a unit, or a number of bytes."""
     assert sizes.parse(written) == size
 
 
 @pytest.mark.parametrize("written", ["", "big", "1 TiB", "MiB", "-1KiB", True, 1.5, "1iB"])
-def test_what_is_no_size_is_refused_with_an_example(written: object) -> None:
-    """What cannot be read as a size is answered with what could."""
+def test_an_invalid_size_is_refused_with_an_example(written: object) -> None:
+    """The message shows a valid one."""
     with pytest.raises(ValueError, match="such as 16MiB"):
         sizes.parse(written)
 
@@ -110,8 +110,8 @@ def test_sizes_are_whole_bytes() -> None:
 
 
 @given(st.integers(min_value=0, max_value=2**40))
-def test_a_written_size_reads_back(size: int) -> None:
-    """Whatever is shown for a size can be given as one."""
+def test_a_formatted_size_can_be_parsed(size: int) -> None:
+    """It gives the same value."""
     assert sizes.parse(sizes.write(size)) == size
 
 
@@ -128,21 +128,21 @@ def test_a_written_size_reads_back(size: int) -> None:
         (["a"], ["a"]),
     ],
 )
-def test_lists_are_read_with_commas_and_as_json(written: object, items: object) -> None:
-    """A list is texts between commas, or JSON; what is no text is left to the schema."""
+def test_lists_are_read_comma_separated_and_as_json(written: object, items: object) -> None:
+    """Whether the items are texts is checked by the schema."""
     assert lists.parse(written) == items
 
 
 @pytest.mark.parametrize("written", ['["a"', '["a", 1]', "["])
-def test_broken_json_lists_are_refused(written: str) -> None:
-    """What begins as a JSON list must be one."""
+def test_malformed_json_lists_are_refused(written: str) -> None:
+    """A value that begins with `[` is read as JSON."""
     with pytest.raises(ValueError, match="give a list such as"):
         lists.parse(written)
 
 
 @given(st.lists(st.text()))
-def test_a_written_list_reads_back(items: list[str]) -> None:
-    """Whatever is shown for a list can be given as one."""
+def test_a_formatted_list_can_be_parsed(items: list[str]) -> None:
+    """It gives the same value."""
     assert lists.parse(lists.write(items)) == tuple(items)
 
 
@@ -155,8 +155,8 @@ def test_a_written_list_reads_back(items: list[str]) -> None:
         ("localhost:0", ListenAddress("localhost", 0)),
     ],
 )
-def test_listen_addresses_are_read_and_written(written: str, address: ListenAddress) -> None:
-    """An address is a host, or nothing for all interfaces, and a port."""
+def test_listen_addresses_are_parsed_and_formatted(written: str, address: ListenAddress) -> None:
+    """A host, or nothing for all interfaces, and a port."""
     assert listen.parse(written) == address
     assert str(address) == written
 
@@ -170,8 +170,8 @@ def test_an_ipv4_address_written_as_ipv6_is_listened_on_as_ipv4() -> None:
     "written",
     ["", "9825", "host", "host:", "::1:9825", "[::g]:1", "h:65536", "http://h:1", "a b:1"],
 )
-def test_wrong_listen_addresses_are_refused_with_an_example(written: str) -> None:
-    """What is no address is answered with what could be."""
+def test_invalid_listen_addresses_are_refused_with_an_example(written: str) -> None:
+    """The message shows a valid one."""
     with pytest.raises(ValueError, match=r"such as 127\.0\.0\.1:9825"):
         listen.parse(written)
 
@@ -187,8 +187,8 @@ def test_wrong_listen_addresses_are_refused_with_an_example(written: str) -> Non
         ("http://[::1]:8000", "http://[::1]:8000"),
     ],
 )
-def test_endpoints_are_https_or_loopback(written: str, endpoint: str) -> None:
-    """An endpoint is a URL without path; plain http goes to loopback only."""
+def test_endpoints_use_https_or_loopback(written: str, endpoint: str) -> None:
+    """An endpoint is a URL without a path; plain HTTP is for loopback only."""
     assert endpoints.parse(written) == endpoint
 
 
@@ -210,8 +210,8 @@ def test_endpoints_are_https_or_loopback(written: str, endpoint: str) -> None:
         ("", "give a URL"),
     ],
 )
-def test_wrong_endpoints_are_refused_with_the_reason(written: str, advice: str) -> None:
-    """What is wrong with an endpoint is said, never what password was in it."""
+def test_invalid_endpoints_are_refused_with_the_reason(written: str, advice: str) -> None:
+    """The message never contains a password of the URL."""
     with pytest.raises(ValueError, match=advice) as caught:
         endpoints.parse(written)
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What settings are called, and how their values are shown."""
+"""Names of settings, and how their values are shown."""
 
 import pytest
 from pydantic import SecretStr
@@ -10,7 +10,7 @@ from tests.support.command_line import load
 
 
 def test_each_setting_has_a_flag_a_variable_and_a_key() -> None:
-    """One setting, three spellings."""
+    """Their names follow from the setting's."""
     setting = all_settings()["api", "max_attempts"]
     assert (setting.name, setting.flag, setting.variable, setting.key) == (
         "api.max-attempts",
@@ -56,13 +56,13 @@ def test_each_setting_has_a_flag_a_variable_and_a_key() -> None:
         ("demo.speed", "60"),
     ],
 )
-def test_defaults_are_shown_as_they_would_be_written(path: str, default: str) -> None:
-    """Defaults are the promised ones, in the operator's notation."""
+def test_defaults_are_shown_in_the_settings_notation(path: str, default: str) -> None:
+    """With the documented values."""
     assert all_settings()[tuple(path.split("."))].default == default
 
 
-def test_every_default_but_an_unset_one_is_a_value_that_could_be_given() -> None:
-    """What is shown as a default is accepted as a value."""
+def test_every_default_shown_is_accepted_as_a_value() -> None:
+    """Except for settings without a default."""
     settings = [
         each for each in all_settings().values() if each.field.get_default() not in (None, ())
     ]

@@ -1,4 +1,4 @@
-"""What is wrong is said in one line each, in the operator's own words."""
+"""Each invalid setting is reported in one line that says what to do."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,8 +26,8 @@ def in_file(tmp_path: Path, content: str) -> tuple[Path, list[str]]:
     return file, problems([f"--config.file={file}"])
 
 
-def test_a_missing_region_is_said() -> None:
-    """Without any region the operator is told both ways to give one."""
+def test_a_missing_region_is_reported() -> None:
+    """The message names both ways to give one."""
     assert problems(environ={}) == [
         "region-id: no region is set; give --region-id=cn-hangzhou or EMR_EXPORTER_REGION_ID"
     ]
@@ -44,13 +44,13 @@ def test_a_missing_region_is_said() -> None:
         ("--api={}", "unknown flag; see --help for those there are"),
     ],
 )
-def test_an_unknown_flag_names_the_nearest(flag: str, line: str) -> None:
-    """A misspelt flag is answered with the flag that was meant."""
+def test_an_unknown_flag_suggests_the_nearest(flag: str, line: str) -> None:
+    """A typo is corrected."""
     assert problems([flag]) == [f"{flag.partition('=')[0]}: {line}"]
 
 
-def test_a_flag_without_value_says_what_it_takes() -> None:
-    """A flag before another one is not taken for a duration or a file."""
+def test_a_flag_without_a_value_says_what_it_takes() -> None:
+    """The flag that follows is not read as its value."""
     (problem,) = problems(["--api.timeout", "--ledger.path"])
     assert problem.startswith("--api.timeout=--ledger.path: give a duration")
     (problem,) = problems(["--ledger.path", "--region-id=cn-hangzhou"])
@@ -67,20 +67,20 @@ def test_a_flag_without_value_says_what_it_takes() -> None:
         ("Emr_Exporter_Poll__Interval", "EMR_EXPORTER_POLL__INTERVAL"),
     ],
 )
-def test_an_unknown_variable_names_the_nearest(variable: str, nearest: str) -> None:
-    """A misspelt variable is answered with the variable that was meant."""
+def test_an_unknown_variable_suggests_the_nearest(variable: str, nearest: str) -> None:
+    """A typo is corrected."""
     (problem,) = problems(environ=REGION | {variable: "x"})
     assert problem == f"{variable}: unknown variable; did you mean {nearest}?"
 
 
-def test_a_variable_like_no_other_is_to_be_unset() -> None:
-    """Where no variable comes near, nothing is guessed."""
+def test_without_a_similar_variable_the_advice_is_to_unset_it() -> None:
+    """No suggestion is made."""
     (problem,) = problems(environ=REGION | {"EMR_EXPORTER_ZZZ": "x"})
     assert problem == "EMR_EXPORTER_ZZZ: unknown variable; unset it"
 
 
-def test_values_of_unknown_names_are_not_repeated(tmp_path: Path) -> None:
-    """Under a wrong name there may stand a secret."""
+def test_values_of_unknown_settings_are_not_repeated(tmp_path: Path) -> None:
+    """They may be secrets."""
     file = tmp_path / "exporter.yml"
     file.write_text("access_key_secret: geheim\ntargets: [{access_key_secret: geheim}]\n")
     argv = [f"--config.file={file}", "--secret=geheim"]
@@ -119,10 +119,10 @@ def test_values_of_unknown_names_are_not_repeated(tmp_path: Path) -> None:
         ('web: {config: {file: ""}}\n', "web.config.file=''", 1, "give the path of a file"),
     ],
 )
-def test_what_is_wrong_in_the_file_is_found_by_its_line(
+def test_errors_in_the_file_name_the_line(
     tmp_path: Path, content: str, name: str, line: int, what: str
 ) -> None:
-    """Every wrong key and value of the file is named with its line."""
+    """For every unknown key and every invalid value."""
     file, (problem,) = in_file(tmp_path, content)
     assert problem.startswith(f"{name} ({file}, line {line}): ")
     assert what in problem
@@ -139,29 +139,29 @@ def test_what_is_wrong_in_the_file_is_found_by_its_line(
         ("a: 1\n---\nb: 2\n", ", line 2: invalid YAML: but found another document"),
     ],
 )
-def test_what_is_no_yaml_is_found_by_its_line(tmp_path: Path, content: str, problem: str) -> None:
-    """A file that is no mapping in YAML is an error that names the line."""
+def test_invalid_yaml_is_reported_with_the_line(tmp_path: Path, content: str, problem: str) -> None:
+    """A file that is not a mapping as well."""
     file, (said,) = in_file(tmp_path, content)
     assert said.startswith(f"{file}{problem}")
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    """A file that was named must be there."""
+    """If it was named in a flag or variable."""
     missing = tmp_path / "none.yml"
     assert problems([f"--config.file={missing}"]) == [
         f"{missing}: cannot be read: No such file or directory; see --config.file"
     ]
 
 
-def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
-    """A directory is no file to read."""
+def test_a_directory_is_not_accepted_as_a_file(tmp_path: Path) -> None:
+    """The error names the path."""
     assert problems([f"--config.file={tmp_path}"]) == [
         f"{tmp_path}: cannot be read: Is a directory; see --config.file"
     ]
 
 
-def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
-    """A file in another encoding is not guessed at."""
+def test_a_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    """Other encodings are not guessed."""
     file = tmp_path / "exporter.yml"
     file.write_bytes(b"region_id: \xff\xfe")
     assert problems([f"--config.file={file}"]) == [
@@ -200,8 +200,8 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
         ("--workspace-ids=w-1,w-1", "w-1 is named twice; name it once"),
     ],
 )
-def test_a_wrong_value_is_repeated_with_what_to_give(flag: str, advice: str) -> None:
-    """A wrong value is shown under its flag, with what to give instead."""
+def test_an_invalid_value_is_quoted_with_what_to_give(flag: str, advice: str) -> None:
+    """Under the name of its flag."""
     (problem,) = problems([flag])
     name, _, value = flag.partition("=")
     assert problem.startswith(name)
@@ -209,20 +209,20 @@ def test_a_wrong_value_is_repeated_with_what_to_give(flag: str, advice: str) -> 
     assert f": {advice}" in problem
 
 
-def test_a_wrong_variable_is_named_as_such() -> None:
-    """The operator who set a variable is told of the variable."""
+def test_an_invalid_variable_is_reported_by_its_own_name() -> None:
+    """Not by the flag of the same setting."""
     (problem,) = problems(environ=REGION | {"EMR_EXPORTER_API__MAX_ATTEMPTS": "many"})
     assert problem == "EMR_EXPORTER_API__MAX_ATTEMPTS=many: give a whole number"
 
 
-def test_the_source_that_wins_is_blamed() -> None:
-    """A wrong flag over a good variable is the flag's fault."""
+def test_the_source_that_takes_precedence_is_reported() -> None:
+    """An invalid flag is an error although the variable is valid."""
     (problem,) = problems(["--poll.interval=x"], REGION | {"EMR_EXPORTER_POLL__INTERVAL": "1m"})
     assert problem.startswith("--poll.interval=x:")
 
 
-def test_everything_wrong_is_said_at_once() -> None:
-    """The operator need not start the program once for each mistake."""
+def test_all_errors_are_reported_at_once() -> None:
+    """The operator does not have to fix them one by one."""
     lines = problems(["--nope=1", "--api.timeout=x"], {"EMR_EXPORTER_NOPE": "1"})
     assert [line.split("=")[0].split(":")[0] for line in lines] == [
         "--nope",
@@ -235,21 +235,21 @@ def test_everything_wrong_is_said_at_once() -> None:
     ("argv", "environ"),
     [(["--\x1b[31m=1"], {}), (["\x1b[31m\n"], {}), ([], {"EMR_EXPORTER_\x1b[31m\n": "1"})],
 )
-def test_odd_names_stay_on_one_line(argv: list[str], environ: dict[str, str]) -> None:
-    """Names are as harmless as values."""
+def test_unprintable_names_stay_on_one_line(argv: list[str], environ: dict[str, str]) -> None:
+    """They are escaped as values are."""
     (problem,) = problems(argv, REGION | environ)
     assert r"\x1b[31m" in problem
 
 
-def test_odd_values_stay_on_one_line() -> None:
-    """Newlines and escape sequences are shown, not obeyed; long values are cut."""
+def test_unprintable_values_stay_on_one_line() -> None:
+    """Newlines and escape sequences are escaped; long values are cut."""
     (problem,) = problems(["--poll.interval=1\n\x1b[31m" + "x" * 500])
     assert "1\\n\\x1b[31m" in problem
     assert len(problem) < 250
 
 
 def test_a_password_in_a_url_is_not_repeated() -> None:
-    """What looks like a password is left out of the error."""
+    """It is left out of the error."""
     (problem,) = problems(["--api.endpoint=https://key:geheim@emr.example.com"])
     assert problem == (
         "--api.endpoint: give a URL without user name and password; requests are signed"

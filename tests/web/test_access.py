@@ -97,8 +97,8 @@ async def test_health_is_open_unless_asked_otherwise(
         assert (await http.get(path)).status_code == status
 
 
-async def test_a_hash_of_every_usual_kind_fits() -> None:
-    """`2y` is what htpasswd writes, `2b` what most libraries do; both are the same."""
+async def test_all_common_bcrypt_prefixes_are_accepted() -> None:
+    """With `2y`, as htpasswd writes, or `2b`, as most libraries do."""
     for kind in (b"2a", b"2b", b"2y"):
         users = {"alice": ALICE.encode().replace(b"$2b$", b"$%s$" % kind)}
         assert await Passwords().admit(users, basic("alice", SECRET)["Authorization"])
@@ -137,8 +137,8 @@ async def test_checks_leave_the_event_loop_alone() -> None:
     assert turns > 10
 
 
-async def test_nobody_takes_as_long_as_somebody() -> None:
-    """The time of a refusal does not tell whether there is such a user."""
+async def test_refusing_an_unknown_user_takes_as_long_as_a_known_one() -> None:
+    """The response time does not reveal which users exist."""
     users = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(10))}
     seconds = {"alice": 0.0, "mallory": 0.0}
     passwords = Passwords()
@@ -220,8 +220,8 @@ async def test_the_oldest_of_a_flood_is_pushed_out() -> None:
     assert order == ["a0", "a2 pushed out", "b1", "a4", "a3"]
 
 
-async def test_turns_go_on_when_who_waits_is_cancelled() -> None:
-    """Neither a turn that was waited for is lost, nor one that was just given."""
+async def test_a_cancelled_waiter_does_not_block_the_queue() -> None:
+    """Whether it was waiting or had just been given its turn."""
     turns = Turns()
 
     async def wait() -> None:
@@ -261,16 +261,16 @@ async def test_headers_of_the_file_stand_on_every_answer(tmp_path: Path) -> None
             assert response.headers["x-frame-options"] == "deny"
 
 
-async def test_requests_over_the_limit_are_turned_away(tmp_path: Path) -> None:
-    """The toolkit's rate limit: a burst, then one each interval."""
+async def test_requests_over_the_rate_limit_are_refused(tmp_path: Path) -> None:
+    """A burst, then one per interval, as in the exporter-toolkit."""
     async with guarded(tmp_path, {"rate_limit": {"interval": "1h", "burst": 2}}) as http:
         codes = [(await http.get("/")).status_code for _ in range(3)]
     assert codes == [200, 200, 429]
 
 
 @pytest.mark.parametrize("health_auth", [False, True])
-async def test_the_rate_limit_does_not_hold_for_probes(tmp_path: Path, health_auth: object) -> None:
-    """Health is answered whatever scrapes take, or the exporter would be restarted."""
+async def test_the_rate_limit_does_not_apply_to_probes(tmp_path: Path, health_auth: object) -> None:
+    """Otherwise the exporter would be restarted."""
     content = {
         "rate_limit": {"interval": "1h", "burst": 1},
         "basic_auth_users": {"alice": ALICE},
@@ -346,8 +346,10 @@ async def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["basic_auth_users", "tls_server_config"])
-async def test_a_reading_never_opens_the_door(tmp_path: Path, section: str) -> None:
-    """Half a file, or an empty one, does not take passwords or TLS away."""
+async def test_a_half_written_file_never_disables_access_control(
+    tmp_path: Path, section: str
+) -> None:
+    """An empty file does not either."""
     pair = write_certificate(tmp_path, trustme.CA())
     content = {"basic_auth_users": TWO, "tls_server_config": pair}
     watched = Watched(tmp_path, content)

@@ -1,4 +1,4 @@
-"""Clients of every kind: slow, many, huge, odd, hasty and hostile."""
+"""Slow, numerous, oversized and hostile clients."""
 
 import asyncio
 import base64
@@ -180,16 +180,16 @@ async def sent_until_hung_up(address: Address, data: bytes) -> int:
         b"GET / HTTP/1.0\r\n" + b"X: y\r\n" * 101 + b"\r\n",
     ],
 )
-async def test_no_answer_is_taken_for_something_else(sent: bytes) -> None:
-    """Browsers do not guess the type of any answer."""
+async def test_every_response_forbids_content_sniffing(sent: bytes) -> None:
+    """Browsers do not guess its type."""
     async with served() as address:
         received = await exchange(address, sent)
     head = received.partition(b"\r\n\r\n")[0].lower()
     assert head.count(b"x-content-type-options: nosniff") == 1
 
 
-async def test_a_client_that_hangs_up_is_no_news() -> None:
-    """Nothing is logged, however much of its answer was still to be sent."""
+async def test_a_client_that_disconnects_is_not_logged() -> None:
+    """Even if most of its response was still to be sent."""
     heard = Heard()
     logging.getLogger().addHandler(heard)
     try:
@@ -213,8 +213,8 @@ async def test_nonsense_after_a_request_does_not_spoil_its_answer() -> None:
     assert b"hello\nHTTP/1.1 400 " in received
 
 
-async def test_a_slow_head_is_cut_off() -> None:
-    """Neither silence nor a byte now and then keeps a connection open for long."""
+async def test_a_slow_request_head_is_cut_off() -> None:
+    """Neither silence nor a byte now and then keeps the connection open."""
     connections = Connections(seconds={**SECONDS, Phase.HEAD: 0.5})
     async with served(connections=connections) as address, idle(address, 5):
         reader, writer = await asyncio.open_connection(address.host, address.port)
@@ -231,8 +231,8 @@ async def test_a_slow_head_is_cut_off() -> None:
         await eventually(partial(_is_empty, connections), seconds=10)
 
 
-async def test_silence_after_an_answer_is_cut_off() -> None:
-    """A connection is kept for the next request, but not for ever."""
+async def test_an_idle_connection_is_closed() -> None:
+    """It is kept for a next request until a timeout."""
     connections = Connections(seconds={**SECONDS, Phase.IDLE: 0.5})
     async with served(connections=connections) as address:
         assert statuses(await exchange(address, GET)) == [200]
@@ -259,8 +259,8 @@ def large(size: int = LARGE) -> Starlette:
     return Starlette(routes=[Route("/", page)])
 
 
-async def test_who_does_not_read_is_cut_off() -> None:
-    """A client that asks and does not take the answer is gone after a while."""
+async def test_a_client_that_does_not_read_is_disconnected() -> None:
+    """After a timeout."""
     connections = Connections(seconds={**SECONDS, Phase.ANSWER: 0.5})
     async with served(site=large(), connections=connections) as address:
         reader, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
@@ -283,8 +283,8 @@ async def test_the_number_of_connections_is_bounded() -> None:
         await eventually(partial(_is_empty, connections))
 
 
-async def test_the_server_ends_whoever_is_connected() -> None:
-    """Neither silence nor an answer that nobody reads keeps it from ending."""
+async def test_the_server_stops_whoever_is_connected() -> None:
+    """Neither an idle client nor one that does not read delays it."""
     async with served(site=large()) as address, idle(address, 20):
         _, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
         writer.write(GET)

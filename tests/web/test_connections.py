@@ -40,8 +40,8 @@ class Door:
         return self.connections.enter(peer, lambda: self.dropped.append(name))
 
 
-def test_the_one_without_progress_for_longest_has_to_go() -> None:
-    """Neither its age counts, nor what it waits for."""
+def test_the_connection_without_progress_for_longest_is_dropped() -> None:
+    """Regardless of its age and phase."""
     door = Door(3)
     old, answered, _ = door.enter("old"), door.enter("answered"), door.enter("silent")
     door.clock.now += 1
@@ -65,8 +65,8 @@ def test_the_address_with_the_most_connections_loses_one() -> None:
     assert door.dropped[-1] == "flood 17"
 
 
-def test_a_connection_that_has_left_makes_room() -> None:
-    """It is not dropped any more, and nobody else has to be."""
+def test_a_closed_connection_frees_its_place() -> None:
+    """It is not dropped again, and no other is dropped."""
     door = Door(1)
     first = door.enter("first")
     door.connections.leave(first)
@@ -76,8 +76,8 @@ def test_a_connection_that_has_left_makes_room() -> None:
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_every_phase_has_its_time(phase: Phase) -> None:
-    """Progress does not prolong it: a byte now and then is no reason to wait for ever."""
+def test_every_phase_has_a_timeout(phase: Phase) -> None:
+    """A byte now and then does not extend it."""
     door = Door(9)
     slow = door.enter("slow")
     door.connections.begin(slow, phase)
@@ -102,17 +102,17 @@ def test_every_phase_has_its_time(phase: Phase) -> None:
         ("testclient", "testclient"),
     ],
 )
-def test_a_peer_is_an_address_or_a_network(host: str, peer: str) -> None:
-    """Whoever has a network of IPv6 has more addresses than there can be connections."""
+def test_ipv6_peers_are_grouped_by_network(host: str, peer: str) -> None:
+    """A client may have more IPv6 addresses than there can be connections."""
     assert peer_of(host) == peer
 
 
 @pytest.mark.parametrize(
     ("files", "most"), [(20_000, MAX_CONNECTIONS), (100, 50), (1, 1), (resource.RLIM_INFINITY, 128)]
 )
-def test_half_of_the_files_are_for_connections(
+def test_half_of_the_file_descriptors_are_for_connections(
     monkeypatch: pytest.MonkeyPatch, files: int, most: int
 ) -> None:
-    """The others are for the ledger, the API and what comes between."""
+    """The rest is for the ledger and the API."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     assert max_connections() == most

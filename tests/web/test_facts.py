@@ -1,4 +1,4 @@
-"""The small pure functions behind the status."""
+"""Pure functions behind the status page."""
 
 import pytest
 
@@ -31,13 +31,13 @@ from tests.support.harness import ManualClock
         ("", False),
     ],
 )
-def test_only_addresses_of_the_web_are_linked(text: str, *, is_safe: bool) -> None:
-    """Everything but `http` and `https` with a host is no link at all."""
+def test_only_http_urls_are_linked(text: str, *, is_safe: bool) -> None:
+    """Other schemes, and URLs without a host, are shown as text."""
     assert web_address(text) == (text if is_safe else "")
 
 
-def test_no_two_things_share_an_anchor() -> None:
-    """The first has the plain one, which dashboards know."""
+def test_anchors_are_unique() -> None:
+    """The first has the plain one, which dashboards link to."""
     anchors = Anchors()
     taken = [anchors.take("session", "a", place) for place in ("w-1/lc-1", "w-2/lc-2")]
     assert taken == ["session-a", "session-a@w-2/lc-2"]
@@ -65,8 +65,8 @@ def test_no_two_things_share_an_anchor() -> None:
         (notation.clock(86399), "23:59:59 UTC"),
     ],
 )
-def test_numbers_and_times_read_well(written: str, expected: str) -> None:
-    """With the digits that matter, and a unit."""
+def test_numbers_and_times_are_formatted_for_people(written: str, expected: str) -> None:
+    """With significant digits and a unit."""
     assert written == expected
 
 
@@ -82,8 +82,8 @@ def test_the_newest_bar_is_at_the_right_edge() -> None:
     assert burn_chart((Bucket(0, 0, 0, 3.5),), 60).bars[0].height == HEIGHT
 
 
-def test_the_recorder_keeps_an_hour_and_no_more() -> None:
-    """Old buckets go, and quiet times are empty buckets."""
+def test_the_recorder_keeps_one_hour() -> None:
+    """Older buckets are dropped; quiet times are empty buckets."""
     clock = ManualClock()
     ledger = Ledger(None, clock=clock)
     recorder = Recorder(clock, lambda: ledger.state, width=60)

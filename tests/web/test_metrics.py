@@ -69,8 +69,8 @@ class Client:
         self.sent.append(message)
 
 
-async def test_a_page_that_arrived_is_a_scrape() -> None:
-    """The whole page was sent to a client that is still there."""
+async def test_a_page_that_was_sent_completely_is_a_scrape() -> None:
+    """The client is still connected at its end."""
     client, calls = Client(), list[str]()
     await client.ask(endpoint(calls))
     assert calls == ["received"]
@@ -79,16 +79,16 @@ async def test_a_page_that_arrived_is_a_scrape() -> None:
 
 
 @pytest.mark.parametrize("messages", [1, 2, 3])
-async def test_an_aborted_scrape_does_not_count_and_ends(messages: int) -> None:
-    """The client went away before the page was through; nobody gets the rest."""
+async def test_an_aborted_scrape_is_not_counted(messages: int) -> None:
+    """The rest of the page is not sent."""
     client, calls = Client(messages), list[str]()
     await client.ask(endpoint(calls, help_text="x" * 10 * LARGE_SLICE))
     assert calls == []
     assert len(client.sent) <= max(messages, 2)
 
 
-async def test_a_head_is_no_scrape() -> None:
-    """Headers show no sample."""
+async def test_a_head_request_is_not_a_scrape() -> None:
+    """It shows no sample."""
     client, calls = Client(), list[str]()
     await client.ask(endpoint(calls), "HEAD")
     assert (calls, client.body) == ([], b"")

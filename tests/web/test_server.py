@@ -24,8 +24,8 @@ def test_a_taken_port_says_what_to_do() -> None:
     assert problem.endswith("choose another address with --web.listen-address")
 
 
-def test_an_address_that_is_nobody_s_says_why() -> None:
-    """Also where the resolver refuses it, whose errors have numbers of their own."""
+def test_an_unusable_listen_address_is_reported_with_the_reason() -> None:
+    """Also errors of the resolver, which have their own numbers."""
     with pytest.raises(AddressInUseError) as caught:
         bind("fe80::1%nosuch", 9825)
     (problem,) = caught.value.problems

@@ -74,8 +74,8 @@ async def test_https_is_served(tmp_path: Path) -> None:
     assert {answer.text for answer in answers} == {"hello\n"}
 
 
-async def test_plain_http_gets_nothing(tmp_path: Path) -> None:
-    """Not a byte of HTTP, and the connection is closed; the server goes on."""
+async def test_plain_http_gets_no_response(tmp_path: Path) -> None:
+    """The connection is closed, and the server goes on."""
     async with served(tls_access(tmp_path)) as address:
         reader, writer = await asyncio.open_connection(address.host, address.port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -110,8 +110,8 @@ async def test_a_broken_certificate_keeps_the_last_good_one(tmp_path: Path) -> N
         assert await asyncio.to_thread(serial, address) == before
 
 
-async def test_mutual_tls_refuses_a_stranger(tmp_path: Path) -> None:
-    """Nobody gets in without a certificate, or with one of another authority."""
+async def test_mutual_tls_refuses_clients_without_a_valid_certificate(tmp_path: Path) -> None:
+    """None, or one of another authority."""
     async with served(mutual(tmp_path)) as address:
         for context in (trusting(CA), presenting(STRANGER)):
             async with client(address, context) as http:

@@ -157,7 +157,7 @@ BAD_TLS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("more", "problem"), BAD_TLS)
-def test_tls_that_cannot_be_had_is_refused_with_a_reason(
+def test_unusable_tls_settings_are_refused_with_a_reason(
     folder: Path, more: dict[str, Any], problem: str
 ) -> None:
     """One line, which names the key and says what to give."""
@@ -261,7 +261,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("content", "problem"), BAD)
-def test_what_is_no_such_file_is_refused_with_a_reason(
+def test_an_invalid_file_is_refused_with_a_reason(
     tmp_path: Path, content: dict[str, Any], problem: str
 ) -> None:
     """One line, which names the key and says what to give."""
@@ -295,8 +295,8 @@ def locked() -> bytes:
         ("rate_limit: {burst: on}\n", "{path}: rate_limit.burst: give a whole number"),
     ],
 )
-def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, problem: str) -> None:
-    """The line is named where YAML knows it."""
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    """With the line, where YAML reports it."""
     path = tmp_path / "web.yml"
     path.write_text(text)
     with pytest.raises(WebConfigError) as caught:
