@@ -158,6 +158,26 @@ async def test_a_failed_session_stays_when_the_listing_has_dropped_it() -> None:
     assert "SENTINEL" not in html
 
 
+async def test_a_session_that_failed_shortly_before_a_restart_is_told_after_it(
+    tmp_path: Path,
+) -> None:
+    """Whoever restarts the exporter because of it still finds the reason."""
+    world = empty_world()
+    for number in range(250):
+        world.put_session(session(f"livy-{number:03}", age=number))
+    async with Harness(world, ledger=tmp_path / "ledger.db") as h:
+        await h.poll()
+        ended = int(h.clock.now() * 1000)
+        failed = key("livy-199", age=199)
+        world.change_session(failed, state="error", info="lost", end_time_ms=ended)
+        await h.poll()
+        await h.tick(60)
+        await h.restart()
+        await h.poll()
+        view = await view_of(h)
+    assert [(each.session_id, each.info) for each in view.sessions.failed] == [("livy-199", "lost")]
+
+
 async def test_a_failed_session_stays_when_its_gateway_is_gone() -> None:
     """Also where it is no longer polled at all."""
     world = empty_world()
