@@ -147,3 +147,21 @@ KINDS: Mapping[str, Kind] = {
 
 LATER_KINDS: Mapping[str, Kind] = {**KINDS, "falsely_empty": Kind(Alter(_emptied), "incomplete")}
 """Those too that are a fault only where something was listed before."""
+
+ONE_OF_EACH_REASON: Mapping[str, Kind] = {
+    name: KINDS[name]
+    for name in (
+        "failure_in_200",
+        "throttled",
+        "forbidden",
+        "clock",
+        "expired_token",
+        "html_200",
+        "cut",
+        "hanging",
+        "flood",
+        "rows_held_back",
+        "endless_tokens",
+    )
+}
+"""For tests of what a failed request leads to, whatever the fault was."""

@@ -1,8 +1,8 @@
-"""Every kind of fault strikes a discovery, at first and later: what is polled never suffers."""
+"""Discovery that fails, at first and later, for each reason: what was found is polled on."""
 
 import pytest
 
-from tests.faults.kinds import KINDS, SETTINGS, Kind
+from tests.faults.kinds import ONE_OF_EACH_REASON, SETTINGS, Kind
 from tests.support.harness import Harness
 from tests.support.pages import Page
 from tests.support.worlds import WHOLE_REGION, WORKSPACE, discovered_world
@@ -11,18 +11,11 @@ pytestmark = pytest.mark.anyio
 
 SCOPES = {"ListWorkspaces": "", "ListLivyCompute": WORKSPACE}
 
-OF_OTHER_ROWS = {"rows_missing"}
-"""Kinds that change rows which only the listings of sessions have."""
-
-OF_A_COUNT = {"incomplete"}
-"""Kinds that lie about a count of rows, which the list of gateways does not have."""
-
 CELLS = [
     pytest.param(kind, action, id=f"{name}-{action}")
-    for name, kind in KINDS.items()
+    for name, kind in ONE_OF_EACH_REASON.items()
     for action in SCOPES
-    if len(kind.sources) > 1 and name not in OF_OTHER_ROWS
-    if not (name in OF_A_COUNT and action == "ListLivyCompute")
+    if len(kind.sources) > 1
 ]
 
 

@@ -1,4 +1,4 @@
-"""Every kind of fault, for both sources, at the first poll and at a later one, seen at the page."""
+"""Every kind of fault, for both sources, seen at the page."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,16 @@ from prometheus_client.samples import Sample
 
 from exporter.catalog import PREFIX
 from exporter.demo import Cluster, World
-from tests.faults.kinds import ACTIONS, CLUSTERS, KINDS, LATER_KINDS, LIVY, SETTINGS, Kind
+from tests.faults.kinds import (
+    ACTIONS,
+    CLUSTERS,
+    KINDS,
+    LATER_KINDS,
+    LIVY,
+    ONE_OF_EACH_REASON,
+    SETTINGS,
+    Kind,
+)
 from tests.support.harness import Harness
 from tests.support.pages import Page
 from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, key, session, used
@@ -106,7 +115,7 @@ def undisturbed() -> Sequence[Page]:
     return asyncio.run(read())
 
 
-@pytest.mark.parametrize(("kind", "source"), cells(KINDS))
+@pytest.mark.parametrize(("kind", "source"), cells(ONE_OF_EACH_REASON))
 async def test_at_the_first_poll(kind: Kind, source: str, undisturbed: Sequence[Page]) -> None:
     """Nothing is said of what could not be read; the next good poll says it all."""
     async with Harness(busy_world(), api=SETTINGS) as h:
