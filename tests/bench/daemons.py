@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from exporter.demo import start_demo
 from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
+
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.asynccontextmanager
@@ -54,3 +57,9 @@ async def polled(port: int, times: int) -> None:
         page = (await scrape(port)).decode()
         lines = [line for line in page.splitlines() if "exporter_polls_total{" in line]
         counted = min((float(line.split()[-1]) for line in lines), default=0)
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.daemons import cpu_of
 from tests.bench.rows import Row
 from tests.support.fleet_cloud import livy_compute_id, workspace_id
 from tests.support.pages import Page
@@ -30,7 +31,6 @@ _WARM_UP_SECONDS = 75
 """Two polls of everything; the birth hold of 90 s ends while it is measured."""
 
 _SECONDS = 90
-_TICKS = os.sysconf("SC_CLK_TCK")
 _HEADERS = {"Accept-Encoding": "gzip", "X-Prometheus-Scrape-Timeout-Seconds": "10"}
 
 
@@ -75,11 +75,11 @@ def rows() -> Iterator[Row]:
 def _measured(count: int) -> _Measured:
     with _daemon(count) as (pid, port):
         time.sleep(_WARM_UP_SECONDS)
-        before, cpu_before = _page(port), _cpu_of(pid)
+        before, cpu_before = _page(port), cpu_of(pid)
         begin = time.monotonic()
         scrapes = list(_scrapes(port, begin + _SECONDS))
         wall = time.monotonic() - begin
-        cpu = _cpu_of(pid) - cpu_before
+        cpu = cpu_of(pid) - cpu_before
         after = _page(port)
         polls, skipped = (
             sum(after.values(name).values()) - sum(before.values(name).values())
@@ -155,12 +155,6 @@ def _page(port: int) -> Page:
     text = connection.getresponse().read().decode()
     connection.close()
     return Page.from_text(text)
-
-
-def _cpu_of(pid: int) -> float:
-    """Return the seconds of CPU that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _memory_of(pid: int) -> float:

@@ -75,8 +75,8 @@ async def _scattered(endpoint: str) -> Row:
 def _process(endpoint: str) -> Iterator[Row]:
     """Run the daemon through a full scan, and start it again with the ledger of that."""
     with tempfile.TemporaryDirectory() as folder:
-        with _daemon(endpoint, Path(folder)) as (process, url):
-            _wait_for(url, b"exporter_target_up")
+        with long_daemon(endpoint, Path(folder)) as (process, url):
+            wait_for(url, b"exporter_target_up")
             time.sleep(3)
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             sizes = {
@@ -90,8 +90,8 @@ def _process(endpoint: str) -> Iterator[Row]:
             f"after a full scan, at most {sizes['VmHWM:']:.0f} MB; allowed are 160 MB",
         )
         begin = time.monotonic()
-        with _daemon(endpoint, Path(folder)) as (_, url):
-            _wait_for(url, b"exporter_build_info")
+        with long_daemon(endpoint, Path(folder)) as (_, url):
+            wait_for(url, b"exporter_build_info")
             seconds = time.monotonic() - begin
         yield Row(
             f"start to first answered scrape, ledger of {TOTAL:,} sessions",
@@ -101,7 +101,10 @@ def _process(endpoint: str) -> Iterator[Row]:
 
 
 @contextlib.contextmanager
-def _daemon(endpoint: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def long_daemon(
+    endpoint: str, folder: Path, *, rate: int = 1000
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run the daemon with a ledger in `folder`; give the process, and where its page is."""
     port = free_port()
     command = [
         *EXPORTER,
@@ -110,7 +113,7 @@ def _daemon(endpoint: str, folder: Path) -> Iterator[tuple[subprocess.Popen[byte
         "--livy-compute-ids=lc-1",
         "--session-clusters.enabled=false",
         f"--api.endpoint={endpoint}",
-        "--api.max-requests-per-second=1000",
+        f"--api.max-requests-per-second={rate}",
         "--poll.interval=2s",
         f"--ledger.path={folder / 'ledger.db'}",
         f"--web.listen-address=127.0.0.1:{port}",
@@ -124,7 +127,8 @@ def _daemon(endpoint: str, folder: Path) -> Iterator[tuple[subprocess.Popen[byte
             process.terminate()
 
 
-def _wait_for(url: str, text: bytes) -> None:
+def wait_for(url: str, text: bytes) -> None:
+    """Wait until a text is on the page."""
     while True:
         with contextlib.suppress(httpx.HTTPError):
             if text in httpx.get(url, timeout=5).content:

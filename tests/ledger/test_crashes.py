@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from exporter.catalog import PREFIX
-from exporter.ledger import GatewayKey, Key, Ledger
+from exporter.ledger import GatewayKey, Key, Ledger, Place
 from exporter.model import Gateway, LivySession, Usage
 from tests.ledger.crashes import Crash, Fuse
 from tests.ledger.oracle import GatewayOracle, Known, Series, Uid
@@ -520,6 +521,40 @@ class CountedOnce(RuleBasedStateMachine):
         self.run(None, lambda: self.ledger.record_gateways(gateway[0], found), after)
         self.is_zero_start = False
 
+    @rule(
+        gateway=gateways,
+        order=st.sampled_from(("newest first", "oldest first", "")),
+        placed=st.sets(st.integers(0, 9)),
+        crash=crash_points,
+    )
+    def arrange(self, gateway: GatewayKey, order: str, placed: set[int], crash: int | None) -> None:
+        """Record in which order a gateway lists its sessions: all of it, or nothing of it."""
+        listed = [s for s in self.oracles[gateway].sessions.values() if s.left_at is None]
+        if not self.oracles[gateway].has_contact:
+            return
+        places = {
+            (session.session_id, session.created): Place(number, number + 1)
+            for number, session in enumerate(listed)
+            if number in placed
+        }
+        usual = {(s.session_id, s.created): (s.created, 0) for s in listed}
+        before, after = self.listing(gateway), (order, {**usual, **places} if order else {})
+
+        def work() -> None:
+            assert self.listing(gateway) in (before, after)
+            self.ledger.record_order(gateway, order, places)
+            self.ledger.record_places(gateway, places)
+
+        self.run(crash, work, {})
+        assert self.listing(gateway) == after
+        COUNTS["arranged"] += bool(order and places)
+
+    def listing(self, gateway: GatewayKey) -> tuple[str, dict[Any, tuple[int, int]]]:
+        """Give the order and the places that the ledger remembers."""
+        sessions = [row for piece in self.ledger.listed_sessions(gateway) for row in piece]
+        places = {(name, created): (at, rank) for at, rank, name, _, created, *_ in sessions}
+        return self.ledger.listing_order(gateway), places
+
     @rule(crash=crash_points)
     def release(self, crash: int | None) -> None:
         """Let time release what is due, as the daemon does each second."""
@@ -622,7 +657,7 @@ def rows_of(oracles: dict[GatewayKey, GatewayOracle]) -> int:
     return sum(len(oracle.sessions) for oracle in oracles.values())
 
 
-MET = ("ids reused", "readmitted", "forgotten", "deferred", "undated")
+MET = ("arranged", "ids reused", "readmitted", "forgotten", "deferred", "undated")
 
 
 def test_what_is_used_is_counted_once_whatever_crashes() -> None:

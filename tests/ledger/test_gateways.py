@@ -390,3 +390,15 @@ def test_a_listing_that_says_nothing_new_writes_no_row(tmp_path: Path) -> None:
     listed(ledger, *rows)
     assert wal.stat().st_size == size
     assert ledger.state.counters == before.counters
+
+
+def test_the_order_of_a_listing_is_known_between_complete_readings_only() -> None:
+    """A batch with new sessions ends it until the next one; known ones do not."""
+    ledger = opened(None)
+    listed(ledger, record("a"), record("b"))
+    ledger.record_order(GATEWAY, "newest first", {})
+    ledger.open_scan(GATEWAY).add([record("a", 7)])
+    assert ledger.listing_order(GATEWAY) == "newest first"
+    ledger.open_scan(GATEWAY).add([record("c")])
+    assert ledger.listing_order(GATEWAY) == ""
+    assert [*ledger.listed_sessions(GATEWAY)] == []
