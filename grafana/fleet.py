@@ -136,14 +136,12 @@ def _numbers() -> tuple[Placed, ...]:
             "Alerts of the shipped rules that are firing; the list below names them.",
             Query(f'count(ALERTS{{{OURS},alertstate="firing"}}) or vector(0)'),
             bad_from=1,
-            width=3,
         ),
         number(
             "Clusters in error",
             "Session clusters in state error; the list below names them.",
             Query(f'sum({once(f"""{clusters}{{{CLUSTERS},state="error"}}""")})'),
             bad_from=1,
-            width=3,
         ),
         number(
             "Failed in 1 h",
@@ -151,7 +149,6 @@ def _numbers() -> tuple[Placed, ...]:
             Query(f'round(sum({ENDED}{{{QUEUE},state="error"}}))'),
             warn_from=1,
             decimals=0,
-            width=3,
         ),
         number(
             "Failure ratio, 1 h",
@@ -164,37 +161,18 @@ def _numbers() -> tuple[Placed, ...]:
             decimals=0,
             warn_from=0.1,
             bad_from=0.25,
-            width=3,
         ),
         number(
             "Failing, all queues",
             "Targets whose last poll failed: what is shown of them may be old.",
             Query(f"count({up} == 0) or vector(0)"),
             bad_from=1,
-            width=3,
-        ),
-        number(
-            "Oldest poll, all queues",
-            "Time since the last good poll of the target that has waited longest.",
-            Query(f"time() - min({P}exporter_target_last_success_timestamp_seconds{{{TARGET}}})"),
-            unit="s",
-            decimals=0,
-            color=BLUE,
-            width=3,
-        ),
-        number(
-            "Clusters running",
-            "Session clusters in state running.",
-            Query(f'sum({once(f"""{clusters}{{{CLUSTERS},state="running"}}""")})'),
-            color=BLUE,
-            width=3,
         ),
         number(
             "Live sessions",
             "Livy sessions that are starting, running or terminating.",
             Query(f"sum({once(f'{P}livy_sessions{{{QUEUE},{LIVE}}}')})"),
             color=BLUE,
-            width=3,
         ),
     )
 

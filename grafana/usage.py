@@ -68,13 +68,13 @@ def _numbers() -> tuple[Placed, ...]:
             )
         ),
         _number(
-            "Month at this pace",
+            "At this pace",
             "What this month will come to at its average pace so far; not on its first day.",
             f"{_burned('month')} * on () {PACE}",
             "too early",
         ),
         _number(
-            "Cost this month, est. $currency",
+            "Est. cost $currency",
             "CU-hours of this month (UTC) times the price typed above; an estimate, not a bill.",
             # Nothing is shown until a price is typed.
             f"{_burned('month')} * (${{cu_price:raw}}+0) > 0",
@@ -183,7 +183,6 @@ def _answers() -> tuple[Placed, ...]:
                 "queue": "Queue",
                 "proxy_user": "User",
             },
-            width=14,
             height=5,
         ),
         rows(
@@ -194,10 +193,9 @@ def _answers() -> tuple[Placed, ...]:
             ),
             columns={"workspace_name": "Workspace"},
             sort_by="Yesterday",
-            width=10,
             height=5,
         ),
-        note("Since when each figure counts", SINCE),
+        note("Since when each figure counts", SINCE, height=5),
     )
 
 

@@ -209,7 +209,7 @@ def test_no_cost_is_shown_until_a_price_is_typed(
 ) -> None:
     """No price and no currency are invented."""
     (panel,) = (
-        each for each in panels(BOARDS["usage.json"]) if each["title"].startswith("Cost this month")
+        each for each in panels(BOARDS["usage.json"]) if each["title"].startswith("Est. cost")
     )
     variables = {each["name"]: each for each in BOARDS["usage.json"]["templating"]["list"]}
     assert variables["cu_price"]["query"] == variables["currency"]["query"] == ""
