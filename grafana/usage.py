@@ -103,7 +103,9 @@ def _budgets() -> tuple[Figure, ...]:
     projected = f"{recorded}:projected and on ({SCOPE}) {budget}"
 
     def named(expr: str) -> Query:
-        return Query(f"{with_workspace_name(f'({expr})')} or on ({SCOPE}) ({expr})")
+        # Without the name of the metric, by which rows of one budget would differ.
+        unnamed = f"(({expr}) + 0)"
+        return Query(f"{with_workspace_name(unnamed)} or on ({SCOPE}) {unnamed}")
 
     def share(expr: str) -> Query:
         return named(f"{expr} / on ({SCOPE}) {budget}")
