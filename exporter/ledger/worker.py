@@ -37,6 +37,8 @@ class Worker:
             raise _overdue(self._patience)
         future = self._pool.submit(self._timed, work)
         waiting = asyncio.wrap_future(future)
+        # Where the caller is cancelled, nobody asks how it ended.
+        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not (await asyncio.wait([waiting], timeout=self._patience))[0]:
             began_at = self._began_at
             if began_at is not None and time.monotonic() - began_at >= self._patience:
