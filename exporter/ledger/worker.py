@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from exporter.errors import LedgerError, LedgerFailure
@@ -24,8 +24,9 @@ class Worker:
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._current: Callable[[], Any] | None = None
         self._began_at: float | None = None
-        self._overdue: Future[Any] | None = None
+        self._overdue: asyncio.Future[Any] | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` when its turn comes, and return its result.
@@ -35,17 +36,18 @@ class Worker:
         """
         if self._overdue is not None and not self._overdue.done():
             raise _overdue(self._patience)
-        future = self._pool.submit(self._timed, work)
-        waiting = asyncio.wrap_future(future)
+        future = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, work)
         # Where the caller is cancelled, nobody asks how it ended.
-        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
-        while not (await asyncio.wait([waiting], timeout=self._patience))[0]:
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        while not (await asyncio.wait([future], timeout=self._patience))[0]:
             began_at = self._began_at
             if began_at is not None and time.monotonic() - began_at >= self._patience:
-                if not future.cancel():  # it is not one of those that wait
+                if self._current is work:
                     self._overdue = future
+                else:  # one of those that wait
+                    future.cancel()
                 raise _overdue(self._patience)
-        return waiting.result()
+        return future.result()
 
     def start(self) -> None:
         """Start the thread now. Raises `RuntimeError` where the system allows no more."""
@@ -56,11 +58,11 @@ class Worker:
         self._pool.shutdown()
 
     def _timed(self, work: Callable[[], T]) -> T:
-        self._began_at = time.monotonic()
+        self._current, self._began_at = work, time.monotonic()
         try:
             return work()
         finally:
-            self._began_at = None
+            self._current = self._began_at = None
 
 
 def _overdue(patience: float) -> LedgerError:
