@@ -2,10 +2,8 @@
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
 from prometheus_client.parser import text_string_to_metric_families as lenient
 
-from exporter import catalog
 from exporter.catalog import CATALOG
 from exporter.errors import Reason
 from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
@@ -30,49 +28,6 @@ def whole(
     """Give the page of a picture, with what is live."""
     answers = Answers(RenderedBoard(picture), OwnMetrics(own or CollectorRegistry()))
     return answers.answer(Form(form, is_gzipped=False)).read().decode()
-
-
-def names(text: str) -> list[str]:
-    """Give the families of a page in order."""
-    return [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
-
-
-def test_every_metric_can_be_rendered_in_both_formats() -> None:
-    """Parsers of both formats read the catalog's names, types and helps, in its order."""
-    text, openmetrics = (whole(EVERYTHING, form) for form in PageFormat)
-    expected = [metric for metric in CATALOG if metric.kind != "histogram"]
-    assert names(text) == [metric.name for metric in expected]
-    assert names(openmetrics) == [metric.family for metric in expected]
-    for families in (
-        lenient(text),
-        strict(openmetrics),  # type: ignore[no-untyped-call]
-    ):
-        found = {family.name: family for family in families}
-        for metric in expected:
-            family = found[metric.family]
-            assert (family.type, family.documentation) == (metric.kind, metric.help)
-            assert [tuple(sample.labels) for sample in family.samples] == [
-                tuple(sorted(metric.labels))
-            ]
-
-
-def test_a_family_without_samples_is_not_on_the_page() -> None:
-    """An empty picture is an empty page."""
-    assert [whole(Snapshot(), form) for form in PageFormat] == ["", "# EOF\n"]
-
-
-def test_samples_of_a_family_are_contiguous() -> None:
-    """Several targets make one family, in the order of the targets."""
-    targets = [Target(Source.SESSION_CLUSTERS, "", "r", workspace) for workspace in ("b", "a")]
-    picture = Snapshot()
-    for target in targets:
-        labels = (target.workspace_id, "SQL", "q", "running")
-        gauges = {catalog.SESSION_CLUSTERS: (Sample(labels, 1.0),)}
-        picture = picture.with_targets(TargetView(target, stale_after=1, gauges=gauges))
-    lines = whole(picture).splitlines()
-    found = [line for line in lines if line.startswith(catalog.SESSION_CLUSTERS.name)]
-    assert [line.split("workspace_id=")[1] for line in found] == ['"a"} 1.0', '"b"} 1.0']
-    assert len(names(whole(picture))) == 2
 
 
 @pytest.mark.parametrize(
