@@ -8,6 +8,9 @@ fall can have moved a row.
 
 A row that goes after it was read stays in the listing: the next scan lacks it.
 
+Where more rows come in than go between two pages, with the oldest first, the count rises; so after
+a rise the first page is read again: where it begins with a later row, all pages are.
+
 What cannot be noticed: rows that go and rows that come in equal number between two pages, in an
 order with the oldest first (the count stays, while rows move to earlier pages); rows that move
 among the others; and any of it where the service tells no count. The next scan finds such a row.
@@ -100,6 +103,8 @@ class NumberedScan(PageSteps[ReadRows | None]):
         self._falls: dict[int, int] = {}
         """Page after which the count was seen to have fallen → `_fallen` as of that page."""
         self._rose = False
+        self._first: Hashable = None
+        """The first row of the listing, as it was at the beginning."""
         super().__init__(self._scan())
 
     def take(self, page: ReadRows | None) -> None:
@@ -129,6 +134,7 @@ class NumberedScan(PageSteps[ReadRows | None]):
 
     def _scan(self) -> _Steps[None]:
         yield from self._go_up()
+        yield from self._look_at_first()
         yield from self._go_down()
         for number in range(1, MAX_PASSES + 1):
             if not self._is_short:
@@ -164,9 +170,22 @@ class NumberedScan(PageSteps[ReadRows | None]):
                 break
             if number >= self._max_pages:
                 raise self._endless()
+            if not edges:
+                self._first = page.keys[0]
             edges = [*edges[:1], page.keys]
             stale = 0 if page.fresh else stale + 1
         self._last = number
+
+    def _look_at_first(self) -> _Steps[None]:
+        """See whether rows before all others went while more came in, which hides it in the count.
+
+        Nothing tells when and how many: then rows may have slipped past anywhere.
+        """
+        if not self._rose or self._last == 1:
+            return
+        page = yield 1
+        if page and page.keys and page.keys[0] != self._first and page.is_first_known:
+            self._falls[self._last] = self._fallen - self._last * self._size
 
     def _note_change(self, after: int, before: int | None) -> None:
         now = self.count

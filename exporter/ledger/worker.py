@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from exporter.errors import LedgerError, LedgerFailure
 
@@ -24,9 +24,8 @@ class Worker:
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._current: Callable[[], Any] | None = None
         self._began_at: float | None = None
-        self._overdue: asyncio.Future[Any] | None = None
+        """When the work that is being done began."""
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` when its turn comes, and return its result.
@@ -34,20 +33,16 @@ class Worker:
         Raises what it raises; and `LedgerError` where it, or what is before it, hangs. It may
         be done all the same later on.
         """
-        if self._overdue is not None and not self._overdue.done():
-            raise _overdue(self._patience)
-        future = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, work)
+        self._check()
+        done = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, work)
         # Where the caller is cancelled, nobody asks how it ended.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        while not (await asyncio.wait([future], timeout=self._patience))[0]:
-            began_at = self._began_at
-            if began_at is not None and time.monotonic() - began_at >= self._patience:
-                if self._current is work:
-                    self._overdue = future
-                else:  # one of those that wait
-                    future.cancel()
-                raise _overdue(self._patience)
-        return future.result()
+        done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            while not (await asyncio.wait([done], timeout=self._patience))[0]:
+                self._check()
+            return done.result()
+        finally:
+            done.cancel()
 
     def start(self) -> None:
         """Start the thread now. Raises `RuntimeError` where the system allows no more."""
@@ -58,17 +53,18 @@ class Worker:
         self._pool.shutdown()
 
     def _timed(self, work: Callable[[], T]) -> T:
-        self._current, self._began_at = work, time.monotonic()
+        self._began_at = time.monotonic()
         try:
             return work()
         finally:
-            self._current = self._began_at = None
+            self._began_at = None
 
-
-def _overdue(patience: float) -> LedgerError:
-    return LedgerError(
-        f"the ledger has not answered for {patience:g} s",
-        advice="Look at the disk: it is very slow, or hangs. Gauges go on; counters stand still,"
-        " and nothing is lost.",
-        kind=LedgerFailure.TIMEOUT,
-    )
+    def _check(self) -> None:
+        began_at = self._began_at
+        if began_at is not None and time.monotonic() - began_at >= self._patience:
+            raise LedgerError(
+                f"the ledger has not answered for {self._patience:g} s",
+                advice="Look at the disk: it is very slow, or hangs. Gauges go on; counters stand"
+                " still, and nothing is lost.",
+                kind=LedgerFailure.TIMEOUT,
+            )

@@ -242,6 +242,21 @@ def test_rows_that_come_in_do_not_hide_how_many_went() -> None:
     assert set(range(4, 14)) <= set(ids(listing))
 
 
+@pytest.mark.parametrize("came", [2, 3, 7])
+def test_more_rows_that_come_in_than_go_hide_none(came: int) -> None:
+    """With the oldest first, the count rises while every row moves to an earlier page."""
+
+    def change(shelf: Shelf) -> None:
+        del shelf.rows[0]
+        shelf.rows += range(100, 100 + came)
+
+    shelf = Shelf(list(range(14)), 3, after_read=Steps([lambda _: None, change]))
+
+    listing = ask_pages(shelf.fetch, 3)
+
+    assert set(shelf.rows) <= set(ids(listing))
+
+
 def test_steady_trimming_is_no_error() -> None:
     """A history that loses its oldest row at every request is still listed completely."""
 

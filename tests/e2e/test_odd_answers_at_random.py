@@ -107,6 +107,8 @@ class OddAnswers(RuleBasedStateMachine):
         self.empty: Counter[str] = Counter()
         self.empty_at: dict[str, float] = {}
         self.has_workspace, self.polled = False, set[str]()
+        self.found = set[str]()
+        """The gateways of the last list that was not refused."""
 
     @initialize(count=st.integers(1, 2), sessions=st.integers(1, 3))
     def begin(self, count: int, sessions: int) -> None:
@@ -186,6 +188,8 @@ class OddAnswers(RuleBasedStateMachine):
         workspaces = 0 if self.is_hidden(Table.WORKSPACES) else 1
         if self.believe(REGION_LIST, workspaces) != "refused":
             self.known[REGION_LIST] = workspaces
+            if workspaces and not self.has_workspace:  # it is polled as it was found before
+                self.follow(self.found)
             self.has_workspace = bool(workspaces)
             if not workspaces:  # what reads its gateways ends
                 del self.empty[GATEWAY_LIST]
@@ -201,6 +205,7 @@ class OddAnswers(RuleBasedStateMachine):
         verdict = self.believe(GATEWAY_LIST, len(rows))
         if verdict == "refused":
             return
+        self.found = names
         self.follow(names)
         if verdict == "unconfirmed":
             return

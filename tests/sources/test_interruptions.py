@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.demo import HistoryOrder
@@ -27,6 +27,16 @@ class Step:
     is_broken: bool
     pause: float
 
+
+HIDDEN_FALL = [
+    Step(came=40, left=1, is_polled=False, is_broken=True, pause=0.0),
+    Step(came=0, left=0, is_polled=False, is_broken=False, pause=0.0),
+    Step(came=0, left=0, is_polled=True, is_broken=True, pause=0.0),
+    Step(came=40, left=0, is_polled=True, is_broken=True, pause=0.0),
+    Step(came=0, left=0, is_polled=True, is_broken=True, pause=0.0),
+    Step(came=0, left=0, is_polled=True, is_broken=True, pause=0.0),
+]
+"""More sessions come in than leave between two pages of a full scan."""
 
 STEPS = st.lists(
     st.builds(
@@ -79,6 +89,7 @@ async def verified(long: Long, steps: list[Step]) -> None:
 
 
 @examples(0.15)
+@example(order=HistoryOrder.OLDEST_FIRST, rows=571, place=320, steps=HIDDEN_FALL)
 @given(order=ORDERED, rows=st.integers(403, 900), place=st.integers(320, 399), steps=STEPS)
 def test_a_verification_beside_failing_polls_ends_and_finds_what_changed(
     order: HistoryOrder, rows: int, place: int, steps: list[Step]
