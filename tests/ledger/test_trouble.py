@@ -223,14 +223,14 @@ async def test_a_disk_that_hangs_stops_no_gauge(
 ) -> None:
     """Polls go on and say why nothing is counted; once the disk answers, all is counted."""
     module = import_module("exporter.app.build")
-    monkeypatch.setattr(module, "Ledger", partial(Ledger, patience=0.05))
+    monkeypatch.setattr(module, "Ledger", partial(Ledger, patience=0.5))
     async with Harness(world, ledger=tmp_path / "ledger.db") as harness:
         await assert_well(harness, 1.0)
         answers = threading.Event()
         hanging = asyncio.create_task(harness.exporter.ledger.run(answers.wait))
         for cu_hours in (2.0, 3.0):  # the second poll finds a ledger that is known to hang
             world.change_session(key("livy-a"), usage=used(cu_hours))
-            await assert_trouble(harness, "timeout", 1.0, "the ledger has not answered for 0.05 s")
+            await assert_trouble(harness, "timeout", 1.0, "the ledger has not answered for 0.5 s")
             assert harness.peek().value("livy_session_cu_hours", session_id="livy-a") == cu_hours
         answers.set()
         with pytest.raises(LedgerError):
