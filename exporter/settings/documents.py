@@ -43,7 +43,7 @@ class Document:
 
     path: Path
     value: Any
-    """Dictionaries, lists and texts. A key without value is left out."""
+    """Dictionaries, lists and texts; `None` for a key without value."""
 
     root: yaml.Node | None
 
@@ -158,11 +158,6 @@ class _Loader(yaml.SafeLoader):
             if key_node.tag != _MERGE:
                 key_node.tag = _TEXT
         return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
-        """Leave out keys without value."""
-        values = super().construct_mapping(node, deep)
-        return {key: value for key, value in values.items() if value is not None}
 
 
 def _below(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:

@@ -95,7 +95,7 @@ def from_file(path: Path) -> SourceValues:
     Raises `UsageError`.
     """
     document = read_yaml(path, "--config.file")
-    values = {} if document.value is None else document.value
+    values = {} if document.value is None else _given(document.value)
     if not isinstance(values, dict):
         raise UsageError(f"{path}, line 1: give a mapping of settings, such as `poll:`")
     if "config" in values:
@@ -104,6 +104,16 @@ def from_file(path: Path) -> SourceValues:
             "remove it"
         )
     return SourceValues("file", values, document)
+
+
+def _given(value: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
+    """Return a value without the keys that have none."""
+    match value:
+        case dict():
+            return {key: _given(below) for key, below in value.items() if below is not None}
+        case list():
+            return [*map(_given, value)]
+    return value
 
 
 def _is_of_kubernetes(variable: str, value: str) -> bool:
