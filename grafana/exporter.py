@@ -138,6 +138,11 @@ def _targets() -> tuple[Placed, ...]:
     )
 
 
+def _scans(metric: str) -> str:
+    pages = f"max by (workspace_id, livy_compute_id) ({E}{metric}{{{TARGET}}})"
+    return or_none(with_gateway_name(pages), "name", "no scan")
+
+
 def _api() -> tuple[Placed, ...]:
     seconds = f"sum by (le) (rate({E}api_request_duration_seconds_bucket[$__rate_interval]))"
     return (
@@ -182,16 +187,8 @@ def _api() -> tuple[Placed, ...]:
         lines(
             "Full scans of Livy histories",
             "Pages read and expected, only while a scan is on its way.",
-            Query(
-                f"sum by (livy_compute_id) ({E}livy_walk_pages) or "
-                'label_replace(vector(0), "livy_compute_id", "no scan", "", "")',
-                "{{livy_compute_id}} read",
-            ),
-            Query(
-                f"sum by (livy_compute_id) ({E}livy_walk_pages_expected) or "
-                'label_replace(vector(0), "livy_compute_id", "no scan", "", "")',
-                "{{livy_compute_id}} expected",
-            ),
+            Query(_scans("livy_walk_pages"), "{{name}} read"),
+            Query(_scans("livy_walk_pages_expected"), "{{name}} expected"),
             decimals=0,
             width=8,
         ),
@@ -256,9 +253,11 @@ def _ledger() -> tuple[Placed, ...]:
             "Truncated histories",
             "1: the service does not let us read the history of a gateway to its end.",
             Query(
-                f"max by (livy_compute_id) ({E}livy_history_truncated{{{WORKSPACE}}}) or "
-                'label_replace(vector(0), "livy_compute_id", "none", "", "")',
-                "{{livy_compute_id}}",
+                with_gateway_name(
+                    "max by (workspace_id, livy_compute_id) "
+                    f"({E}livy_history_truncated{{{WORKSPACE}}})"
+                ),
+                "{{name}}",
             ),
             decimals=0,
             top=1,

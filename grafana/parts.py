@@ -37,7 +37,7 @@ STATE_COLORS: Final = {
     "unknown": "purple",
 }
 
-HIDDEN: Final = ("workspace_id", "livy_compute_id")
+HIDDEN: Final = ("workspace_id", "livy_compute_id", "session_cluster_id")
 """Ids in tables that show names: they tell rows of one name apart."""
 
 Panel = stat.Panel | table.Panel | text_panel.Panel | timeseries.Panel
@@ -203,7 +203,7 @@ def lines(  # noqa: PLR0913  the same
         panel = panel.with_target(_target(query, position, is_instant=False, is_table=False))
     panel = (
         panel.min(0)
-        .axis_soft_max(1)
+        .axis_soft_max(1 if decimals == 0 else 0.1)
         .line_width(1)
         .fill_opacity(30 if stacked or bars else 8)
         .show_points(common_models.VisibilityMode.NEVER)

@@ -50,7 +50,16 @@ def _burned(period: str) -> str:
 
 def _number(title: str, description: str, expr: str, no_value: str = "unknown") -> Placed:
     shown = Query(expr)
-    return number(title, description, shown, decimals=1, color=BLUE, no_value=no_value, width=3)
+    return number(
+        title,
+        description,
+        shown,
+        unit="locale",
+        decimals=1,
+        color=BLUE,
+        no_value=no_value,
+        width=3,
+    )
 
 
 def _numbers() -> tuple[Placed, ...]:
@@ -92,7 +101,7 @@ def _by_period(recorded: str, filters: str, by: str) -> Mapping[str, str]:
 
 
 def _columns(expressions: Mapping[str, str]) -> tuple[Figure, ...]:
-    return tuple(Figure(heading, Query(expr), decimals=1) for heading, expr in expressions.items())
+    return tuple(Figure(heading, Query(expr), "locale", 1) for heading, expr in expressions.items())
 
 
 def _budgets() -> tuple[Figure, ...]:
@@ -119,9 +128,9 @@ def _budgets() -> tuple[Figure, ...]:
             warn_from=0.8,
             bad_from=1,
         ),
-        Figure("Used", named(used), decimals=1),
-        Figure("Budget", named(budget), decimals=0),
-        Figure("At this pace", named(projected), decimals=1),
+        Figure("Used", named(used), "locale", 1),
+        Figure("Budget", named(budget), "locale", 0),
+        Figure("At this pace", named(projected), "locale", 1),
         Figure(
             "of it",
             share(f"{recorded}:projected"),
@@ -338,6 +347,7 @@ def usage() -> dict[str, Any]:
                     Figure(
                         "CU-hours",
                         Query(_window(f"ledger_queue:{P}livy_cu_hours_total:max", QUEUE, "queue")),
+                        unit="locale",
                         decimals=2,
                     ),
                     columns={"queue": "Queue"},
@@ -350,6 +360,7 @@ def usage() -> dict[str, Any]:
                     Figure(
                         "CU-hours",
                         Query(_window(f"{LEDGER_USER}_cu_hours_total:max", GATEWAY, "proxy_user")),
+                        unit="locale",
                         decimals=2,
                     ),
                     columns={"proxy_user": "User"},
@@ -364,7 +375,8 @@ def usage() -> dict[str, Any]:
                         Query(
                             _window(f"{LEDGER_USER}_vcore_seconds_total:max", GATEWAY, "proxy_user")
                         ),
-                        decimals=1,
+                        "locale",
+                        0,
                     ),
                     columns={"proxy_user": "User"},
                     width=12,
@@ -378,7 +390,8 @@ def usage() -> dict[str, Any]:
                         Query(
                             _window(f"{LEDGER_USER}_mb_seconds_total:max", GATEWAY, "proxy_user")
                         ),
-                        decimals=1,
+                        "locale",
+                        0,
                     ),
                     columns={"proxy_user": "User"},
                     width=12,
