@@ -1,11 +1,13 @@
-"""A day in the life of the demo's fleet, as Prometheus would have scraped it, in simulated time."""
+"""The life of the demo's fleet, as Prometheus would have scraped it, in simulated time."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from exporter.demo import Fleet, World
 from tests.support.harness import Harness, ManualClock
+from tests.support.promtool import PREFIX
 
 Series = Mapping[str, Mapping[int, float]]
 """Values by the seconds since the beginning, by the series' full name."""
@@ -29,9 +31,12 @@ def mend(world: World) -> None:
 
 
 async def scraped(
-    seconds: int, interval: int, *, is_healthy: bool, start: float = MIDNIGHT
+    moments: Iterable[int], interval: int, *, is_healthy: bool, start: float = MIDNIGHT
 ) -> Series:
-    """Let the fleet live as fast as a real one, polled and scraped every so many seconds."""
+    """Let the fleet live as fast as a real one, polled and scraped at these moments.
+
+    The exporter takes `interval` for the seconds between two polls.
+    """
     found: dict[str, dict[int, float]] = defaultdict(dict)
     world, clock = World(), ManualClock(start)
     fleet = Fleet(world, seed=7, speed=1.0, start=start)
@@ -39,7 +44,7 @@ async def scraped(
     async with Harness(
         world, clock=clock, birth_hold=90, targets=[], region_id="cn-hangzhou", poll=polled
     ) as h:
-        for moment in range(0, seconds, interval):
+        for moment in moments:
             clock.advance(start + moment - clock.now())
             fleet.advance(clock.now())
             if is_healthy:
@@ -56,3 +61,25 @@ async def scraped(
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
+
+
+def as_input(found: Series, moments: Sequence[int], repeated: int) -> Iterator[Mapping[str, str]]:
+    """Yield what was scraped at moments as promtool takes it, each value so many times.
+
+    Series of single Livy sessions are most of them, and only texts of alerts that fire need them.
+    """
+    yield {"series": f"up{{{_SCRAPED}}}", "values": f"1x{len(moments) * repeated}"}
+    for name, samples in found.items():
+        if name.startswith(f"{PREFIX}livy_session_"):
+            continue
+        runs = ((value, len([*those])) for value, those in groupby(map(samples.get, moments)))
+        yield {
+            "series": name,
+            "values": " ".join(_run(value, length * repeated) for value, length in runs),
+        }
+
+
+def _run(value: float | None, length: int) -> str:
+    if value is None:
+        return f"stale _x{length - 1}"
+    return f"{value:.17g}+0x{length - 1}"

@@ -97,6 +97,7 @@ async def prometheus(
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
+        "--storage.tsdb.retention.time=100y",
         "--rules.alert.resend-delay=1s",
     ]
     async with _running(command, folder, address) as http:
@@ -104,7 +105,7 @@ async def prometheus(
 
 
 def _write(folder: Path, name: str, config: Mapping[str, object]) -> None:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / name).write_text(json.dumps(config), "utf-8")  # JSON is YAML
 
 
