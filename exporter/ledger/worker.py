@@ -38,7 +38,7 @@ class Worker:
         # Where the caller is cancelled, nobody asks how it ended.
         done.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            while not (await asyncio.wait([done], timeout=self._patience))[0]:
+            while not (await asyncio.wait([done], timeout=self._left))[0]:
                 self._check()
             return done.result()
         finally:
@@ -59,9 +59,14 @@ class Worker:
         finally:
             self._began_at = None
 
-    def _check(self) -> None:
+    @property
+    def _left(self) -> float:
+        """The seconds that the work which is being done may still take."""
         began_at = self._began_at
-        if began_at is not None and time.monotonic() - began_at >= self._patience:
+        return self._patience if began_at is None else began_at + self._patience - time.monotonic()
+
+    def _check(self) -> None:
+        if self._left <= 0:
             raise LedgerError(
                 f"the ledger has not answered for {self._patience:g} s",
                 advice="Look at the disk: it is very slow, or hangs. Gauges go on; counters stand"
