@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime .home ## the exporter against a simulated cloud; Ctrl-C e
 test: lint ## linters, types, import contracts and all tests; SHUFFLE=7 takes another order
 	@$(RUN) -m pytest -n auto $(if $(SHUFFLE),--shuffle=$(SHUFFLE))
 
-unit: lint ## the same without the tests that start a process or use a system tool: a minute
+unit: lint ## the same without the tests that start a process or use a system tool: about a minute
 	@$(RUN) -m pytest -n auto -m 'not real and not process and not soak'
 
 lint: $(VENV)/.dev .home ## the linters, types and import contracts alone
