@@ -11,6 +11,6 @@ from tests.support.ledger_builders import MEMORY_DISK
 
 @pytest.fixture
 def memory_disk() -> Iterator[Path]:
-    """Give a folder on which commits are cheap."""
+    """Return a folder on which commits are cheap."""
     with tempfile.TemporaryDirectory(prefix="ledger-", dir=MEMORY_DISK) as folder:
         yield Path(folder)

@@ -29,7 +29,7 @@ class Fuse:
 
     @property
     def path(self) -> Path:
-        """Give the ledger's path in the present life."""
+        """The ledger's path in the present life."""
         return self._place() / "ledger.db"
 
     def arm(self, instants: int | None) -> None:
@@ -64,7 +64,7 @@ class Fuse:
         self.is_blown = False
 
     def connect(self) -> Callable[..., sqlite3.Connection]:
-        """Give what opens connections that die with the process."""
+        """Return what opens connections that die with the process."""
 
         def open_connection(*args: Any, **kwargs: Any) -> sqlite3.Connection:  # noqa: ANN401
             connection = sqlite3.connect(*args, **kwargs, factory=CrashingConnection)

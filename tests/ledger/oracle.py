@@ -67,7 +67,7 @@ class GatewayOracle:
     """The create times of sessions that were dropped."""
 
     def copy(self) -> "GatewayOracle":
-        """Give one that can be changed."""
+        """Return one that can be changed."""
         return replace(
             self,
             sessions=dict(self.sessions),

@@ -36,7 +36,7 @@ class Recording:
         self.scrapes += 1
 
     def input_series(self) -> list[dict[str, str]]:
-        """Give what was stored in promtool's own words."""
+        """Return what was stored in promtool's own words."""
         return [
             {"series": name, "values": " ".join(values)} for name, values in self.series.items()
         ]
@@ -82,7 +82,7 @@ def start(_: Harness) -> None:
 
 
 def _samples(text: str, metrics: tuple[str, ...]) -> dict[str, float]:
-    """Give the samples of some metrics as they stand on the page."""
+    """Return the samples of some metrics as they stand on the page."""
     names = tuple(f"{PREFIX}{metric}{{" for metric in metrics)
     lines = [line for line in text.split("\n") if line.startswith(names)]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
@@ -94,7 +94,7 @@ def unit_test(
     expected: Mapping[str, float],
     rule_file: str,
 ) -> tuple[str, str]:
-    """Give a rule file and a test file for promtool, both as JSON, which is YAML.
+    """Return a rule file and a test file for promtool, both as JSON, which is YAML.
 
     `expected` gives, for each expression, its value at the time of the last scrape.
     """

@@ -17,10 +17,10 @@ pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(150)]
 Totals = Mapping[str, Mapping[tuple[str, str, str], float]]
 
 
-async def test_all_increases_are_between_samples(
+async def test_samples_of_prometheus_contain_all_usage_through_crashes(
     tmp_path: Path, real_tool: Callable[[str], Path]
 ) -> None:
-    """The differences between raw samples add up to what was used since the first listing."""
+    """Differences between raw samples add up to the usage since the first listing."""
     # A person with curl reads the page all the time, and must not count as a scrape.
     options = {"hold": "2500ms", "headers": {}}
     async with scene(tmp_path / "e", HistoryOrder.NEWEST_FIRST, 3, **options) as (made, life):

@@ -1,4 +1,4 @@
-"""Session clusters: which states they entered, and since when."""
+"""Session clusters: the states that they entered, and when."""
 
 from pathlib import Path
 
@@ -14,32 +14,32 @@ DAY = 86400.0
 
 
 def seen(ledger: Ledger, *clusters: SessionCluster) -> dict[str, float]:
-    """Let the ledger read a listing; give since when, in seconds after the start of time."""
+    """Record a listing; return when each state began, in seconds after `START`."""
     since = ledger.record_session_clusters("w-1", clusters)
     return {name: at - START for name, at in since.items()}
 
 
 def entries(ledger: Ledger) -> dict[str, int]:
-    """Give the entries by state, those that happened."""
+    """Return the entries by state, without zeros."""
     return nonzero(values(ledger, catalog.SESSION_CLUSTER_STATE_ENTRIES))
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return ManualClock()
 
 
 @pytest.fixture
 def ledger(clock: ManualClock) -> Ledger:
-    """Give a ledger that has met the workspace, with one running cluster."""
+    """Return a ledger that has met the workspace, with one running cluster."""
     made = memory(clock)
     seen(made, cluster("a", started=1))
     clock.advance(30)
     return made
 
 
-def test_the_first_listing_counts_no_state_entries() -> None:
+def test_first_listing_counts_no_state_entries() -> None:
     """When its clusters entered their states is unknown."""
     ledger = memory()
     seen(ledger, cluster("a"), cluster("b", "error"))
@@ -48,8 +48,8 @@ def test_the_first_listing_counts_no_state_entries() -> None:
     )
 
 
-def test_a_restart_does_not_repeat_the_first_listing(tmp_path: Path) -> None:
-    """State entries are counted at once."""
+def test_restart_does_not_repeat_the_first_listing(tmp_path: Path) -> None:
+    """A cluster that is new after a restart is counted at once."""
     first = opened(tmp_path / "ledger.db")
     seen(first)
     first.close()
@@ -58,14 +58,14 @@ def test_a_restart_does_not_repeat_the_first_listing(tmp_path: Path) -> None:
     assert entries(second) == {"running": 1}
 
 
-def test_a_cluster_that_comes_later_is_one_entry(ledger: Ledger) -> None:
+def test_new_cluster_is_one_entry(ledger: Ledger) -> None:
     """A cluster first seen after the first listing has entered its state."""
     assert seen(ledger, cluster("a", started=1), cluster("b", "starting")) == {"a": 0, "b": 30}
     assert entries(ledger) == {"starting": 1}
 
 
-def test_another_state_is_one_entry(ledger: Ledger, clock: ManualClock) -> None:
-    """A change of state is an entry, once; its time is that of the listing that showed it."""
+def test_change_of_state_is_one_entry(ledger: Ledger, clock: ManualClock) -> None:
+    """Its time is that of the listing that first showed it."""
     assert seen(ledger, cluster("a", "stopping", started=1)) == {"a": 30}
     clock.advance(30)
     assert seen(ledger, cluster("a", "stopping", started=1)) == {"a": 30}
@@ -74,14 +74,14 @@ def test_another_state_is_one_entry(ledger: Ledger, clock: ManualClock) -> None:
     assert entries(ledger) == {"stopping": 1, "running": 1}
 
 
-def test_a_new_start_in_the_same_state_is_one_entry(ledger: Ledger) -> None:
-    """A cluster that restarted between two polls entered its state again."""
+def test_restart_of_a_cluster_between_two_polls_is_one_entry(ledger: Ledger) -> None:
+    """Its state is the same, but its start time is another."""
     assert seen(ledger, cluster("a", started=2)) == {"a": 30}
     assert entries(ledger) == {"running": 1}
 
 
-def test_a_missing_start_time_is_not_a_restart(ledger: Ledger) -> None:
-    """Whether it is absent for a while or appears later."""
+def test_missing_start_time_is_not_a_restart(ledger: Ledger) -> None:
+    """Neither a start time absent for a while, nor one that appears later."""
     seen(ledger, cluster("a"))
     seen(ledger, cluster("a", started=1))
     seen(ledger, cluster("a", started=1), cluster("late", "stopped"))
@@ -89,8 +89,8 @@ def test_a_missing_start_time_is_not_a_restart(ledger: Ledger) -> None:
     assert entries(ledger) == {"stopped": 1}
 
 
-def test_a_cluster_missing_for_a_while_enters_no_state(ledger: Ledger, clock: ManualClock) -> None:
-    """As when a listing is falsely empty."""
+def test_cluster_missing_for_a_while_enters_no_state(ledger: Ledger, clock: ManualClock) -> None:
+    """A listing may be wrongly empty."""
     seen(ledger)
     clock.advance(30)
     assert seen(ledger, cluster("a", started=1)) == {"a": 0}
@@ -100,8 +100,8 @@ def test_a_cluster_missing_for_a_while_enters_no_state(ledger: Ledger, clock: Ma
     assert entries(ledger) == {"error": 1}
 
 
-def test_a_forgotten_cluster_counts_as_new(clock: ManualClock) -> None:
-    """It enters its state again."""
+def test_forgotten_cluster_that_is_listed_again_is_one_entry(clock: ManualClock) -> None:
+    """It counts as new after `ledger.forget-after`."""
     ledger = memory(clock, days=10)
     seen(ledger, cluster("a"))
     seen(ledger)
@@ -116,7 +116,7 @@ def test_a_forgotten_cluster_counts_as_new(clock: ManualClock) -> None:
     assert entries(ledger) == {"running": 1}
 
 
-def test_since_when_is_kept_over_a_restart(tmp_path: Path, clock: ManualClock) -> None:
+def test_time_in_state_is_kept_over_a_restart(tmp_path: Path, clock: ManualClock) -> None:
     """A restart does not make a cluster look as if it had just entered its state."""
     first = opened(tmp_path / "ledger.db", clock)
     seen(first, cluster("a"))
@@ -126,7 +126,7 @@ def test_since_when_is_kept_over_a_restart(tmp_path: Path, clock: ManualClock) -
     assert seen(second, cluster("a")) == {"a": 0}
 
 
-def test_entries_are_by_kind_and_queue_and_exist_at_zero(ledger: Ledger) -> None:
+def test_entries_are_counted_by_kind_and_queue_from_zero(ledger: Ledger) -> None:
     """Every state of a kind and queue has a series before anything enters it."""
     seen(ledger, cluster("a", started=1), cluster("b", "error", kind="THRIFT", queue="p"))
     found = {
@@ -141,13 +141,13 @@ def test_entries_are_by_kind_and_queue_and_exist_at_zero(ledger: Ledger) -> None
 
 
 def test_each_workspace_has_its_own_first_listing(ledger: Ledger) -> None:
-    """Whatever other workspaces have listed before."""
+    """The listings of other workspaces do not matter."""
     ledger.record_session_clusters("w-2", [cluster("a", "error")])
     assert entries(ledger) == {}
 
 
-def test_entries_are_held_as_other_counters_are(clock: ManualClock) -> None:
-    """An entry shows once the series was scraped and its hold has passed."""
+def test_entries_of_a_new_series_are_held_until_it_was_scraped(clock: ManualClock) -> None:
+    """As the increases of all other counters are."""
     ledger = memory(clock, hold=90)
     seen(ledger, cluster("a"))
     seen(ledger, cluster("a", "error"))

@@ -1,4 +1,4 @@
-"""Counting: what a reading adds to which counter."""
+"""What the records of a session add to which counters."""
 
 import itertools
 import sqlite3
@@ -25,7 +25,7 @@ from exporter.model import LivySession
 from tests.support.ledger_builders import GATEWAY, listed, memory, nonzero, record, row, values
 
 HIGHEST = 2**53 - 1
-"""The highest figure that a record can hold."""
+"""The highest usage that a record can carry: JSON numbers are exact up to here."""
 
 figures = st.integers(0, HIGHEST) | st.none()
 records = st.builds(
@@ -40,7 +40,7 @@ records = st.builds(
 
 
 def lives(readings: list[LivySession]) -> list[SessionRow]:
-    """Give the row of a session after each of its readings."""
+    """Return the row of a session after each of its records."""
     rows = [new_row(readings[0], 0, 1.0)]
     for reading in readings[1:]:
         rows.append(updated_row(rows[-1], reading, 2.0))
@@ -48,7 +48,7 @@ def lives(readings: list[LivySession]) -> list[SessionRow]:
 
 
 def total(*parts: SessionRow | None) -> Counter[Key]:
-    """Add up the increments of a session that went through these rows."""
+    """Return the sum of the increments of a session that went through these rows."""
     sums: Counter[Key] = Counter()
     for before, after in itertools.pairwise(parts):
         assert after is not None
@@ -58,7 +58,7 @@ def total(*parts: SessionRow | None) -> Counter[Key]:
 
 
 def sums(rows: list[SessionRow]) -> list[SessionSum]:
-    """Have SQLite add up rows."""
+    """Return the sums that SQLite computes of rows."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         create(db)
         sessions = SessionTable(db, 1)
@@ -66,8 +66,8 @@ def sums(rows: list[SessionRow]) -> list[SessionSum]:
         return [*sessions.sums()]
 
 
-def test_sums_beyond_64_bits_are_exact() -> None:
-    """Many of the highest figures add up exactly, though they pass 2^63."""
+def test_starting_values_beyond_64_bits_are_exact() -> None:
+    """SQLite's own sum() would overflow at 2^63."""
     most = 10**18
     rows = [row(serial, nano_cu_hours=most, latest_nano_cu_hours=1) for serial in range(20)]
     (found,) = sums(rows)
@@ -77,7 +77,7 @@ def test_sums_beyond_64_bits_are_exact() -> None:
 
 @given(st.lists(records, min_size=1, max_size=6))
 def test_starting_values_equal_the_sum_of_increments(readings: list[LivySession]) -> None:
-    """What a first listing starts with is what its sessions would have added one by one."""
+    """The starting values of a gateway are what its sessions would have added one by one."""
     rows = [new_row(each, serial, 1.0) for serial, each in enumerate(readings)]
     one_by_one: Counter[Key] = Counter()
     for each in rows:
@@ -89,8 +89,8 @@ def test_starting_values_equal_the_sum_of_increments(readings: list[LivySession]
 
 
 @given(st.lists(records, min_size=1, max_size=6))
-def test_usage_adds_up_to_the_highest_figures(readings: list[LivySession]) -> None:
-    """Whatever the readings and their order, a session adds its highest figures, once."""
+def test_session_adds_its_highest_usage_once(readings: list[LivySession]) -> None:
+    """In whatever order its records arrive, each total rises to the highest value seen."""
     sums = total(None, *lives(readings))
     for metric, name in (
         (catalog.LIVY_CU_HOURS, "nano_cu_hours"),
@@ -105,8 +105,8 @@ def test_usage_adds_up_to_the_highest_figures(readings: list[LivySession]) -> No
 
 
 @given(st.lists(records, min_size=1, max_size=6))
-def test_no_counter_ever_goes_down(readings: list[LivySession]) -> None:
-    """Every increment of a counter is at least 0; only the gauge of overcounting may fall."""
+def test_no_counter_decreases(readings: list[LivySession]) -> None:
+    """Only the overcounted gauge may fall."""
     rows: list[SessionRow | None] = [None, *lives(readings)]
     for before, after in itertools.pairwise(rows):
         assert after is not None
@@ -115,8 +115,8 @@ def test_no_counter_ever_goes_down(readings: list[LivySession]) -> None:
 
 
 @given(st.lists(records, min_size=1, max_size=6))
-def test_total_minus_overcounted_is_the_latest_figure(readings: list[LivySession]) -> None:
-    """The counter less the overcounted gauge is what the service says now."""
+def test_total_minus_overcounted_is_the_latest_usage_reported(readings: list[LivySession]) -> None:
+    """The overcounted gauge is what to subtract where the service lowered an estimate."""
     rows = lives(readings)
     sums = total(None, *rows)
     net = sum(
@@ -129,8 +129,8 @@ def test_total_minus_overcounted_is_the_latest_figure(readings: list[LivySession
 
 
 @given(st.lists(records, min_size=1, max_size=6), st.booleans())
-def test_a_session_ends_and_starts_once(readings: list[LivySession], leaves: bool) -> None:  # noqa: FBT001
-    """A session is counted as started once and as ended once, with the first end seen."""
+def test_session_starts_once_and_ends_once(readings: list[LivySession], leaves: bool) -> None:  # noqa: FBT001
+    """The end is counted with the first final state seen, or as unknown if it left without one."""
     rows = lives(readings)
     if leaves:
         rows.append(unlisted_row(rows[-1], 3.0))
@@ -147,8 +147,8 @@ def test_a_session_ends_and_starts_once(readings: list[LivySession], leaves: boo
     } == ({first} if first else set())
 
 
-def test_a_figure_that_is_missing_is_not_zero() -> None:
-    """A record without a figure says nothing of it: neither an increase nor a revision."""
+def test_missing_usage_is_not_zero() -> None:
+    """A record without usage is neither an increase nor a downward revision."""
     ledger = memory()
     listed(ledger, record(cu=5))
     listed(ledger, record(cu=None))
@@ -158,8 +158,8 @@ def test_a_figure_that_is_missing_is_not_zero() -> None:
     assert values(ledger, catalog.USAGE_REVISIONS) == {"lc-1": 0}
 
 
-def test_an_estimate_that_falls_is_overcounted_and_counted_as_a_revision() -> None:
-    """A fall changes no total; it is a revision, and the gauge says by how much."""
+def test_lowered_estimate_is_overcounted_and_counted_as_a_revision() -> None:
+    """The total stays; the gauge shows the difference; the revision is counted once."""
     ledger = memory()
     listed(ledger, record(cu=10))
     listed(ledger, record(cu=7))
@@ -173,8 +173,8 @@ def test_an_estimate_that_falls_is_overcounted_and_counted_as_a_revision() -> No
     assert values(ledger, catalog.LIVY_OVERCOUNTED) == {"q": 0}
 
 
-def test_a_queue_and_a_user_that_come_late_get_what_follows() -> None:
-    """Queue and proxy user are those of the first record that names them; nothing moves."""
+def test_usage_before_the_queue_or_proxy_user_is_known_keeps_the_empty_label() -> None:
+    """The first record that names a queue or user sets it for what follows; nothing moves."""
     ledger = memory()
     listed(ledger)
     listed(ledger, record(cu=4, queue="", user=""))
@@ -186,7 +186,7 @@ def test_a_queue_and_a_user_that_come_late_get_what_follows() -> None:
 
 
 def test_totals_beyond_64_bits_are_exact() -> None:
-    """A sum of many figures just below 2^53 stays exact far beyond 2^63."""
+    """Also where increments are added to a total that passed 2^63."""
     ledger = memory()
     count = 3000
     listed(ledger, *(record(f"s{n}", HIGHEST) for n in range(count)))
@@ -196,8 +196,8 @@ def test_totals_beyond_64_bits_are_exact() -> None:
     assert values(ledger) == {"q": 2 * count * HIGHEST}
 
 
-def test_proxy_users_beyond_the_limit_are_one() -> None:
-    """The first so many users of a gateway have series, in order of first sight."""
+def test_proxy_users_beyond_the_limit_share_the_label_other() -> None:
+    """The users seen first keep series of their own."""
     ledger = memory(users=2)
     listed(ledger, record("a", 1, user="ann"), record("b", 2, user="bob"))
     listed(
@@ -206,15 +206,15 @@ def test_proxy_users_beyond_the_limit_are_one() -> None:
     assert values(ledger, catalog.LIVY_PROXY_USER_CU_HOURS) == {"ann": 3, "bob": 2, "_other": 12}
 
 
-def test_proxy_users_beyond_the_limit_are_one_from_the_first_listing() -> None:
-    """The first listing of a gateway obeys the limit as well."""
+def test_limit_of_proxy_users_applies_to_the_first_listing() -> None:
+    """Starting values are computed in SQL, on another path than increments."""
     ledger = memory(users=1)
     listed(ledger, *(record(f"s{n}", 1, user=f"u{n}") for n in range(9)))
     assert sorted(values(ledger, catalog.LIVY_PROXY_USER_CU_HOURS).values()) == [1, 8]
 
 
-def test_without_proxy_users_there_are_no_counters_of_them() -> None:
-    """At a limit of 0 nothing is counted by proxy user."""
+def test_proxy_user_limit_of_0_disables_the_counters_by_proxy_user() -> None:
+    """The other counters are not affected."""
     ledger = memory(users=0)
     listed(ledger, record(cu=1))
     listed(ledger, record(cu=2))
@@ -222,8 +222,8 @@ def test_without_proxy_users_there_are_no_counters_of_them() -> None:
     assert values(ledger) == {"q": 2}
 
 
-def test_each_end_is_counted_by_its_state() -> None:
-    """The counter of ended sessions tells how they ended; all ways exist at 0 beforehand."""
+def test_ended_sessions_are_counted_by_final_state() -> None:
+    """The series of every final state exists at 0 before any session ends."""
     ledger = memory()
     listed(ledger, record("a"), record("b"), record("c"))
     listed(ledger, record("a", state="error"), record("b", state="terminated"), record("c"))
@@ -241,6 +241,6 @@ def test_each_end_is_counted_by_its_state() -> None:
     assert nonzero(values(ledger, catalog.LIVY_SESSIONS_STARTED)) == {"q": 3}
 
 
-def test_a_row_has_what_it_overcounts() -> None:
-    """The overcounted part of a row is its highest less its latest."""
+def test_row_overcounts_its_highest_minus_its_latest_usage() -> None:
+    """A row keeps both."""
     assert row(nano_cu_hours=10, latest_nano_cu_hours=4).overcounted == 6

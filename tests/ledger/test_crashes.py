@@ -62,7 +62,7 @@ class Session:
     is_dated: bool = True
 
     def record(self) -> LivySession:
-        """Give what a listing says of it."""
+        """Return what a listing says of it."""
         return LivySession(
             self.session_id,
             self.state,
@@ -80,7 +80,7 @@ class Holds:
     first: dict[Key, float | None] = field(default_factory=dict)
 
     def due(self, now: float) -> set[Key]:
-        """Give the series that may show their increases."""
+        """Return the series that may show their increases."""
         return {k for k, at in self.first.items() if at is not None and now - at >= HOLD}
 
     def scraped(self, keys: Iterable[Key], now: float) -> None:
@@ -234,7 +234,7 @@ class CountedOnce(RuleBasedStateMachine):
         return self.ledger.state.sessions
 
     def actual(self) -> State:
-        """Give what the ledger says."""
+        """Return what the ledger says."""
         return {
             series(key): (amount.actual, amount.published)
             for key, amount in self.ledger.state.counters.items()
@@ -242,7 +242,7 @@ class CountedOnce(RuleBasedStateMachine):
         }
 
     def expected_after(self, after: dict[GatewayKey, GatewayOracle], now: float) -> State:
-        """Give what the ledger has to say when the oracles are as they will be."""
+        """Return what the ledger has to say when the oracles are as they will be."""
         known = {series(key): key for key in self.ledger.state.counters}
         due = self.holds.due(now)
         result: State = {}
@@ -358,7 +358,7 @@ class CountedOnce(RuleBasedStateMachine):
                 COUNTS["undated"] += is_alone
 
     def alone(self, gateway: GatewayKey) -> set[Uid]:
-        """Give the sessions whose id no other session has had."""
+        """Return the sessions whose id no other session has had."""
         ids = Counter(session_id for _, session_id in self.born[gateway])
         return {uid for uid, session_id in self.born[gateway] if ids[session_id] == 1}
 
@@ -470,7 +470,7 @@ class CountedOnce(RuleBasedStateMachine):
         self.run(crash, finish, {scan.gateway: after})
 
     def told(self, scan: "Scan", readings: list[Reading]) -> list[Reading]:
-        """Give the readings of which it can be told whose they are; the others wait."""
+        """Return the readings of which it can be told whose they are; the others wait."""
         oracle = self.oracles[scan.gateway]
         claimed = scan.seen | {
             uid for uid, record in readings if _is_dated_as(oracle.sessions.get(uid), record)
@@ -493,7 +493,7 @@ class CountedOnce(RuleBasedStateMachine):
         is_complete: bool,
         earlier: Iterable[Reading] = (),
     ) -> GatewayOracle:
-        """Give what is known after readings of a scan."""
+        """Return what is known after readings of a scan."""
         before = self.oracles[scan.gateway]
         after = before.read(
             readings,
@@ -550,7 +550,7 @@ class CountedOnce(RuleBasedStateMachine):
         COUNTS["arranged"] += bool(order and places)
 
     def listing(self, gateway: GatewayKey) -> tuple[str, dict[Any, tuple[int, int]]]:
-        """Give the order and the places that the ledger remembers."""
+        """Return the order and the places that the ledger remembers."""
         sessions = [row for piece in self.ledger.listed_sessions(gateway) for row in piece]
         places = {(name, created): (at, rank) for at, rank, name, _, created, *_ in sessions}
         return self.ledger.listing_order(gateway), places
@@ -639,7 +639,7 @@ class CountedOnce(RuleBasedStateMachine):
                 assert total == sum(oracle.ever.values())
 
     def teardown(self) -> None:
-        """In the end, when all was read and released, the page says the truth."""
+        """After a last scan and release, the page shows the true totals."""
         for gateway in GATEWAYS:
             readings = [(s.uid, s.record()) for s in self.service[gateway]]
             self.scan(Scan(gateway, readings), None, 3, is_finished=True)
@@ -660,8 +660,8 @@ def rows_of(oracles: dict[GatewayKey, GatewayOracle]) -> int:
 MET = ("arranged", "ids reused", "readmitted", "forgotten", "deferred", "undated")
 
 
-def test_what_is_used_is_counted_once_whatever_crashes() -> None:
-    """In hundreds of crashes, and through all that makes counting hard."""
+def test_usage_is_counted_once_through_crashes_at_random_points() -> None:
+    """Also with reused ids, missing create times, forgotten and readmitted sessions."""
     COUNTS.clear()
     run_state_machine_as_test(
         CountedOnce, settings=settings(share_of_examples(1), stateful_step_count=50)
@@ -770,8 +770,8 @@ def play(fuse: Fuse, instants: int | None) -> tuple[dict[Key, int], bool]:
     return values, fuse.crashes > crashes
 
 
-def test_the_process_may_die_at_every_single_instant(memory_disk: Path) -> None:
-    """From the first statement on a new file to the last publish: the totals are the same."""
+def test_crash_at_any_point_of_a_script_leaves_the_same_totals(memory_disk: Path) -> None:
+    """From the first statement on a new file to the last published page."""
     undisturbed, _ = play(Fuse(memory_disk / "undisturbed"), None)
     instant, has_died = 0, True
     while has_died:

@@ -1,4 +1,4 @@
-"""A ledger whose pages are sound and whose values are not, and files that are not to be touched."""
+"""Ledgers with invalid values in intact pages, file modes, and lock paths set as traps."""
 
 import os
 import sqlite3
@@ -50,7 +50,7 @@ OPENINGS: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Give the path of a ledger that counted something."""
+    """Return the path of a ledger that counted something."""
     made = opened(tmp_path / "ledger.db", hold=90)
     made.record_session_clusters(GATEWAY[0], [cluster()])
     listed(made, record(cu=5))
@@ -61,8 +61,10 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", OPENINGS)
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_values_that_no_exporter_writes_are_damage(path: Path, damage: str, command: str) -> None:
-    """Whoever opens the file says so, with what to do, and leaves it as it is."""
+def test_invalid_values_in_a_ledger_are_reported_as_corrupt(
+    path: Path, damage: str, command: str
+) -> None:
+    """The daemon and every command say what to do and leave the file unchanged."""
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(damage)
     content = path.read_bytes()
@@ -74,12 +76,12 @@ def test_values_that_no_exporter_writes_are_damage(path: Path, damage: str, comm
 
 
 def mode(path: Path) -> int:
-    """Give who may do what with a file."""
+    """Return who may do what with a file."""
     return path.stat().st_mode & 0o777
 
 
-def test_created_files_are_readable_by_their_user_alone(path: Path) -> None:
-    """The ledger, its journal, its lock and its copies hold names of users."""
+def test_ledger_files_are_readable_by_their_owner_only(path: Path) -> None:
+    """The ledger, its journal and its backups hold names of users."""
     made = opened(path)
     listed(made, record(cu=6))
     ledger.back_up(path, path.with_name("copy.db"))
@@ -113,10 +115,10 @@ def of_another(lock: Path, _foreign: Path) -> None:
 
 
 @pytest.mark.parametrize("trap", [link, hard_link, fifo, of_another])
-def test_a_lock_that_is_something_else_is_refused(
+def test_lock_path_that_is_not_our_lock_file_is_refused(
     tmp_path: Path, trap: Callable[[Path, Path], None]
 ) -> None:
-    """What its path leads to is neither waited for nor emptied."""
+    """A pipe there does not block the start, and a linked file is not truncated."""
     foreign = tmp_path / "foreign"
     foreign.write_text("precious")
     trap(tmp_path / "ledger.db.lock", foreign)

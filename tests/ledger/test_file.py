@@ -1,4 +1,4 @@
-"""The file: who may write it, what is refused and in which words, and how it grows."""
+"""The ledger file: its lock, the error for each kind of unusable file, and migrations."""
 
 import errno
 import fcntl
@@ -39,7 +39,7 @@ else:
 
 
 def child(path: Path) -> "subprocess.Popen[str]":
-    """Open a ledger in a process of its own, which ends with its stdin."""
+    """Open a ledger in another process, which exits when its stdin is closed."""
     return subprocess.Popen(
         [sys.executable, "-c", OPEN, path],
         stdin=subprocess.PIPE,
@@ -50,7 +50,7 @@ def child(path: Path) -> "subprocess.Popen[str]":
 
 
 def refusal(path: Path) -> str:
-    """Give what is said when a ledger cannot be opened: message, advice and kind."""
+    """Return the error of a ledger that cannot be opened: message, advice and kind."""
     with pytest.raises(LedgerError) as caught:
         opened(path)
     return f"{caught.value}; {caught.value.advice} [{caught.value.kind}]"
@@ -58,7 +58,7 @@ def refusal(path: Path) -> str:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Give the path of a ledger with a session in it."""
+    """Return the path of a ledger that holds one session."""
     made = tmp_path / "ledger.db"
     ledger = opened(made)
     listed(ledger, record(cu=5))
@@ -66,8 +66,8 @@ def path(tmp_path: Path) -> Path:
     return made
 
 
-def test_a_second_process_is_refused_and_told_which_one_writes(path: Path) -> None:
-    """One process writes a file; another one is told the id of it, until it has ended."""
+def test_second_process_is_refused_with_the_pid_of_the_first(path: Path) -> None:
+    """The lock ends with the process that holds it, even if that one is killed."""
     with child(path) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "open\n"
@@ -81,15 +81,15 @@ def test_a_second_process_is_refused_and_told_which_one_writes(path: Path) -> No
     ledger.close()
 
 
-def test_a_second_opening_in_the_same_process_is_refused(path: Path) -> None:
-    """The lock is for one ledger, not for one process."""
+def test_second_ledger_on_one_file_in_the_same_process_is_refused(path: Path) -> None:
+    """The lock belongs to a ledger object, not to the process."""
     ledger = opened(path)
     assert f"in use by process {os.getpid()}" in refusal(path)
     ledger.close()
 
 
-def test_another_name_of_the_same_file_is_the_same_file(path: Path, tmp_path: Path) -> None:
-    """A symbolic link does not lead around the lock."""
+def test_symlink_to_a_ledger_in_use_is_refused(path: Path, tmp_path: Path) -> None:
+    """Both names of a file share one lock."""
     link = tmp_path / "elsewhere" / "link.db"
     link.parent.mkdir()
     link.symlink_to(path)
@@ -98,8 +98,8 @@ def test_another_name_of_the_same_file_is_the_same_file(path: Path, tmp_path: Pa
     ledger.close()
 
 
-def test_a_truncated_file_is_damaged(path: Path) -> None:
-    """A file that lost its end is refused, and is not touched."""
+def test_truncated_file_is_reported_as_corrupt(path: Path) -> None:
+    """The file is left as it is, for a recovery tool."""
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     said = refusal(path)
@@ -111,8 +111,8 @@ def test_a_truncated_file_is_damaged(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"x" * 100, b"PK\x03\x04" * 4096])
-def test_a_file_of_something_else_is_damaged(path: Path, content: bytes) -> None:
-    """What is no database is refused, and is not touched."""
+def test_file_that_is_not_a_database_is_reported_as_corrupt(path: Path, content: bytes) -> None:
+    """It may be something the user needs, so it is left unchanged."""
     path.write_bytes(content)
     assert refusal(path) == (
         f"the ledger {path} cannot be used: file is not a database;"
@@ -121,8 +121,8 @@ def test_a_file_of_something_else_is_damaged(path: Path, content: bytes) -> None
     assert path.read_bytes() == content
 
 
-def test_damage_in_the_middle_is_found_at_the_start(path: Path) -> None:
-    """A page of garbage is found before anything is counted."""
+def test_damaged_page_inside_the_file_is_found_at_startup(path: Path) -> None:
+    """A corrupt database page is found before anything is counted."""
     content = bytearray(path.read_bytes())
     content[4096:8192] = b"\xff" * 4096
     path.write_bytes(content)
@@ -132,8 +132,8 @@ def test_damage_in_the_middle_is_found_at_the_start(path: Path) -> None:
 @pytest.mark.parametrize(
     "mark", ["CREATE TABLE theirs (x)", "PRAGMA user_version = 3", "PRAGMA application_id = 7"]
 )
-def test_a_database_of_another_program_is_refused(tmp_path: Path, mark: str) -> None:
-    """Another program's database is not written to."""
+def test_database_of_another_program_is_refused(tmp_path: Path, mark: str) -> None:
+    """It is recognised by its tables, user_version or application_id, and left unchanged."""
     path = tmp_path / "theirs.db"
     with sqlite3.connect(path) as theirs:
         theirs.execute(mark)
@@ -145,8 +145,8 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path, mark: str) -> 
     assert path.read_bytes() == content
 
 
-def test_a_file_of_a_newer_version_is_refused(path: Path) -> None:
-    """A file with a schema that this version does not know is not touched."""
+def test_ledger_of_a_newer_exporter_is_refused(path: Path) -> None:
+    """The error names both schema versions."""
     newest = len(MIGRATIONS)
     with sqlite3.connect(path) as newer:
         newer.execute(f"PRAGMA user_version = {newest + 1}")
@@ -158,8 +158,8 @@ def test_a_file_of_a_newer_version_is_refused(path: Path) -> None:
     )
 
 
-def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
-    """A folder that does not exist is named as the trouble."""
+def test_missing_directory_is_reported(tmp_path: Path) -> None:
+    """The error says that the directory has to exist, or which setting to change."""
     path = tmp_path / "missing" / "ledger.db"
     assert refusal(path) == (
         f"the ledger {path} cannot be used: ledger.db.lock cannot be written"
@@ -168,8 +168,8 @@ def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
-    """A path that is a folder is refused in words."""
+def test_directory_at_the_ledger_path_is_reported(tmp_path: Path) -> None:
+    """`ledger.path` has to be a file, not a directory."""
     assert refusal(tmp_path) == (
         f"the ledger {tmp_path} cannot be used: unable to open database file;"
         " let this user write the file and its folder, or set ledger.path [io]"
@@ -178,7 +178,7 @@ def test_a_folder_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
 
 
 def refusal_of_nobody(path: Path) -> str:
-    """Give what is said to a user without rights."""
+    """Return the error that an unprivileged user gets."""
     os.seteuid(NOBODY)
     try:
         return refusal(path)
@@ -188,7 +188,7 @@ def refusal_of_nobody(path: Path) -> str:
 
 @pytest.fixture
 def foreign(memory_disk: Path) -> Iterator[Path]:
-    """Give a folder that another user can reach."""
+    """Return a directory that another user can enter."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     memory_disk.chmod(0o755)
@@ -196,8 +196,8 @@ def foreign(memory_disk: Path) -> Iterator[Path]:
     memory_disk.chmod(0o700)
 
 
-def test_a_folder_that_cannot_be_written_is_reported(foreign: Path) -> None:
-    """A user who may not write the folder is told so."""
+def test_read_only_directory_is_reported(foreign: Path) -> None:
+    """The lock file beside the ledger could not be created."""
     said = refusal_of_nobody(foreign / "ledger.db")
     assert said == (
         f"the ledger {foreign}/ledger.db cannot be used: ledger.db.lock cannot be written"
@@ -206,8 +206,8 @@ def test_a_folder_that_cannot_be_written_is_reported(foreign: Path) -> None:
     )
 
 
-def test_a_file_that_cannot_be_written_is_reported(foreign: Path) -> None:
-    """A user who may write the folder but not the file is told so."""
+def test_read_only_file_is_reported(foreign: Path) -> None:
+    """A writable directory is not enough."""
     opened(foreign / "ledger.db").close()
     (foreign / "ledger.db").chmod(0o644)
     (foreign / "ledger.db.lock").unlink()
@@ -219,10 +219,10 @@ def test_a_file_that_cannot_be_written_is_reported(foreign: Path) -> None:
     )
 
 
-def test_a_file_system_without_locks_is_reported(
+def test_file_system_without_locks_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the system cannot lock a file, nothing is counted on luck."""
+    """Without a lock two exporters could count into one file, so the ledger does not open."""
 
     def no_locks(_handle: int, _operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -237,7 +237,7 @@ def test_a_file_system_without_locks_is_reported(
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder on a file system without a byte to spare."""
+    """Return a directory on a full file system."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
@@ -253,8 +253,8 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_is_reported_at_the_start(full_disk: Path) -> None:
-    """On a full disk the daemon does not start, and says what to do."""
+def test_full_disk_is_reported_at_startup(full_disk: Path) -> None:
+    """The ledger does not open, and the error says what to do."""
     said = refusal(full_disk / "ledger.db")
     assert said.startswith(f"the ledger {full_disk}/ledger.db cannot be used: ")
     assert said.endswith(
@@ -262,8 +262,8 @@ def test_a_full_disk_is_reported_at_the_start(full_disk: Path) -> None:
     )
 
 
-def test_a_new_file_remembers_whose_it_is(path: Path) -> None:
-    """The file carries the mark of this exporter and the version of its tables."""
+def test_new_file_carries_the_application_id_and_the_schema_version(path: Path) -> None:
+    """Other programs, such as file(1), and later versions recognise the file by them."""
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
@@ -271,8 +271,8 @@ def test_a_new_file_remembers_whose_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize("older", ["version_1.sql", "version_2.sql"])
-def test_a_file_of_an_older_version_is_taken_over(path: Path, older: str) -> None:
-    """Its totals go on; its gateways are known; a create time far ahead no longer stops them."""
+def test_ledger_of_an_older_version_is_migrated(path: Path, older: str) -> None:
+    """Totals and gateways are kept; a create time far in the future no longer stops counting."""
     old = path.with_name("old.db")
     with sqlite3.connect(old) as db:
         db.executescript((Path(__file__).parent / older).read_text(encoding="utf-8"))
@@ -292,7 +292,7 @@ def test_a_file_of_an_older_version_is_taken_over(path: Path, older: str) -> Non
 
 
 def next_one(db: sqlite3.Connection) -> None:
-    """Lead to the next schema: a column more, filled from what is known."""
+    """Migrate to an imagined next schema: one more column, filled from existing ones."""
     db.execute("ALTER TABLE session ADD COLUMN name TEXT NOT NULL DEFAULT ''")
     db.execute("UPDATE session SET name = upper(session_id)")
 
@@ -301,20 +301,20 @@ NEXT = (*MIGRATIONS, next_one)
 
 
 def names(file: LedgerFile) -> list[tuple[str, str]]:
-    """Give what the next schema would hold."""
+    """Return the column that only the next schema has, by session."""
     return file.db.execute("SELECT session_id, name FROM session").fetchall()
 
 
 def version(path: Path) -> int:
-    """Give the version that a file says it has."""
+    """Return the schema version of a file."""
     with sqlite3.connect(path) as db:
         found: int = db.execute("PRAGMA user_version").fetchone()[0]
     db.close()
     return found
 
 
-def test_the_next_schema_is_reached_by_a_function(path: Path) -> None:
-    """A migration adds to what is there, and its record comes in the same transaction."""
+def test_migration_runs_once_and_keeps_the_rows(path: Path) -> None:
+    """A migration function and the new schema version are one transaction."""
     file = LedgerFile(path, created_at=0, migrations=NEXT)
     assert names(file) == [("s", "S")]
     file.close()
@@ -325,8 +325,8 @@ def test_the_next_schema_is_reached_by_a_function(path: Path) -> None:
     again.close()
 
 
-def test_a_migration_that_fails_leaves_the_old_version(path: Path) -> None:
-    """An error in a migration changes nothing: the older exporter still runs."""
+def test_failed_migration_leaves_the_old_schema(path: Path) -> None:
+    """It is rolled back, so the older exporter can still open the file."""
 
     def fails(db: sqlite3.Connection) -> None:
         next_one(db)
@@ -340,8 +340,10 @@ def test_a_migration_that_fails_leaves_the_old_version(path: Path) -> None:
     ledger.close()
 
 
-def test_a_migration_may_die_at_every_instant(path: Path, memory_disk: Path) -> None:
-    """A process that dies in a migration leaves the old version, or the new one, whole."""
+def test_crash_at_any_point_of_a_migration_leaves_the_old_or_the_new_schema(
+    path: Path, memory_disk: Path
+) -> None:
+    """The next start finds one of the two whole, and completes the migration if needed."""
     content, seen = path.read_bytes(), set[int]()
     instant, fuse = 0, Fuse(memory_disk / "first")
     while not instant or fuse.crashes:

@@ -1,4 +1,4 @@
-"""The five ways in which exporters of finite jobs lose or invent usage: here each is true.
+"""The five ways in which exporters of finite jobs lose or invent usage, as Prometheus sees them.
 
 Our exposition is recorded from the exporter itself, scrape by scrape, and promtool evaluates what
 users write over it. `increase()` extrapolates to the edges of its window, so it is compared with a
@@ -68,7 +68,7 @@ def evaluate(promtool: Path, folder: Path) -> None:
 
 @pytest.fixture
 def promtool(real_tool: Callable[[str], Path]) -> Path:
-    """Give promtool."""
+    """Return promtool."""
     return real_tool("promtool")
 
 
@@ -98,16 +98,18 @@ def appears(session_id: str, cu_hours: float) -> Event:
     return happen
 
 
-async def test_a_counter_that_first_appears_with_a_value(promtool: Path, memory_disk: Path) -> None:
-    """A first session that is first listed at 322.5 CU-hours is an increase of 322.5."""
+async def test_usage_of_a_first_session_is_an_increase(promtool: Path, memory_disk: Path) -> None:
+    """Though the series of its queue is new: it shows 0 before 322.5."""
     events = {17: appears("livy-a", 322.5)}
     recording = await check(promtool, memory_disk, empty_world(), events, true_increase=322.5)
     (values,) = recording.series.values()
     assert {"0.0", "322.5", "_"} == set(values)
 
 
-async def test_history_that_is_trimmed(promtool: Path, memory_disk: Path, world: World) -> None:
-    """Old sessions that leave the list are no reset: the increase is what was used."""
+async def test_trimmed_history_is_no_counter_reset(
+    promtool: Path, memory_disk: Path, world: World
+) -> None:
+    """Old sessions leave the listing; the increase is what was used."""
 
     def trim(harness: Harness) -> None:
         harness.world.trim_oldest(WORKSPACE, GATEWAY, 1)
@@ -116,8 +118,10 @@ async def test_history_that_is_trimmed(promtool: Path, memory_disk: Path, world:
     await check(promtool, memory_disk, world, events, true_increase=12.5)
 
 
-async def test_a_restart(promtool: Path, memory_disk: Path, world: World) -> None:
-    """A restart counts nothing twice and nothing of old."""
+async def test_restart_counts_nothing_twice(
+    promtool: Path, memory_disk: Path, world: World
+) -> None:
+    """The increase is what was used afterwards."""
     events: Mapping[int, Event] = {
         11: appears("livy-a", 10.0),
         23: Harness.restart,
@@ -126,8 +130,10 @@ async def test_a_restart(promtool: Path, memory_disk: Path, world: World) -> Non
     await check(promtool, memory_disk, world, events, true_increase=12.5)
 
 
-async def test_a_restart_with_downtime(promtool: Path, memory_disk: Path, world: World) -> None:
-    """What is used while the exporter is down is an increase afterwards."""
+async def test_usage_during_downtime_is_an_increase_afterwards(
+    promtool: Path, memory_disk: Path, world: World
+) -> None:
+    """Also that of a session created meanwhile."""
     events: Mapping[int, Event] = {
         11: appears("livy-a", 10.0),
         23: stop,
@@ -139,10 +145,10 @@ async def test_a_restart_with_downtime(promtool: Path, memory_disk: Path, world:
     await check(promtool, memory_disk, world, events, true_increase=20.0)
 
 
-async def test_an_outage_longer_than_the_window(
+async def test_usage_during_an_outage_longer_than_the_range_is_not_lost(
     promtool: Path, memory_disk: Path, world: World
 ) -> None:
-    """Increases of 5 minutes show all that was used in an outage of 20 minutes."""
+    """increase(...[5m]) contains all that was used during an outage of 20 minutes."""
     events: Mapping[int, Event] = {
         7: appears("livy-a", 10.0),
         17: stop,

@@ -1,4 +1,4 @@
-"""Gateways: first contact, leaving, forgetting and coming back."""
+"""Gateways: the first listing, and sessions that leave it, are forgotten, and return."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ DAY = 86400.0
 A = 1_000_000
 
 
-def test_the_first_complete_listing_is_the_starting_value() -> None:
-    """What the first complete listing holds is what the series start with, held back or not."""
+def test_counters_start_with_the_first_complete_listing() -> None:
+    """Usage from before the exporter is no increase, so it is shown at once, even with a hold."""
     ledger = memory(hold=90)
     listed(ledger, record("a", 5), record("b", 7, state="terminated"))
     assert values(ledger) == shown(ledger) == {"q": 12}
@@ -33,8 +33,8 @@ def test_the_first_complete_listing_is_the_starting_value() -> None:
     assert values(ledger, catalog.SESSIONS_READMITTED) == {"lc-1": 0}
 
 
-def test_an_empty_first_listing_is_contact_too() -> None:
-    """A gateway that lists nothing at first has contact: all that comes is an increase."""
+def test_after_an_empty_first_listing_all_usage_is_an_increase() -> None:
+    """The counters of a gateway without sessions start at 0."""
     ledger = memory(hold=90)
     listed(ledger)
     listed(ledger, record(cu=5))
@@ -42,8 +42,8 @@ def test_an_empty_first_listing_is_contact_too() -> None:
     assert shown(ledger) == {"q": 0}
 
 
-def test_a_later_listing_is_an_increase_whatever_its_create_times() -> None:
-    """After first contact even a session from long ago is an increase."""
+def test_session_first_listed_later_is_an_increase_however_old() -> None:
+    """A late listing of an old session was not part of the starting value."""
     ledger = memory(hold=90)
     listed(ledger, record("a", 5))
     listed(ledger, record("a", 5), record("old", 7, created=1))
@@ -51,16 +51,16 @@ def test_a_later_listing_is_an_increase_whatever_its_create_times() -> None:
     assert shown(ledger) == {"q": 5}
 
 
-def test_a_partial_scan_starts_no_counters() -> None:
-    """What a partial scan brings before first contact is staged, without any series."""
+def test_partial_first_scan_starts_no_counters() -> None:
+    """Its sessions are stored, without any series."""
     ledger = memory()
     listed(ledger, record("a", 5), complete=False)
     assert ledger.state.counters == {}
     assert ledger.state.sessions == 1
 
 
-def test_what_is_staged_survives_a_restart_and_adds_nothing(tmp_path: Path) -> None:
-    """Staged sessions become part of the starting value, once, also after a restart."""
+def test_sessions_of_an_interrupted_first_scan_count_once_after_a_restart(tmp_path: Path) -> None:
+    """They become part of the starting value when a scan completes."""
     path = tmp_path / "ledger.db"
     first = opened(path)
     listed(first, record("a", 5), record("gone", 2), complete=False)
@@ -74,16 +74,16 @@ def test_what_is_staged_survives_a_restart_and_adds_nothing(tmp_path: Path) -> N
     assert values(second) == {"q": 9}
 
 
-def test_a_partial_scan_adds_usage_after_first_contact() -> None:
-    """Once there was contact, a partial scan counts what it brings, known or new."""
+def test_partial_scan_of_a_counted_gateway_adds_usage() -> None:
+    """Known sessions add their growth and new ones all of their usage."""
     ledger = memory()
     listed(ledger, record("a", 5), record("b", 5))
     listed(ledger, record("a", 6), record("c", 1), complete=False)
     assert values(ledger) == {"q": 12}
 
 
-def test_a_partial_scan_never_concludes_that_something_is_gone() -> None:
-    """A session that a partial scan lacks has not left."""
+def test_session_missing_from_a_partial_scan_has_not_left() -> None:
+    """It may be on a page that was not read."""
     clock = ManualClock()
     ledger = memory(clock, days=1)
     listed(ledger, record("a", 5), record("b", 5))
@@ -93,8 +93,8 @@ def test_a_partial_scan_never_concludes_that_something_is_gone() -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 0
 
 
-def test_an_open_session_that_vanishes_ends_as_unknown() -> None:
-    """A session that a complete listing lacks ends as unknown, unless its end was seen."""
+def test_running_session_missing_from_a_complete_listing_ends_as_unknown() -> None:
+    """One whose end was seen keeps its final state, and a late final state is not counted again."""
     ledger = memory()
     listed(ledger, record("a", 5), record("b", 5, state="error"))
     listed(ledger)
@@ -112,8 +112,10 @@ def test_an_open_session_that_vanishes_ends_as_unknown() -> None:
 
 
 @pytest.mark.parametrize("short", [(), (record("a", 5),)], ids=["empty", "short"])
-def test_a_listing_that_is_false_for_a_while_does_no_harm(short: tuple[LivySession, ...]) -> None:
-    """Listings falsely empty or short change no total, and growth meanwhile counts once."""
+def test_listing_that_is_wrongly_short_for_a_while_changes_no_total(
+    short: tuple[LivySession, ...],
+) -> None:
+    """What sessions used while they were not listed counts once when they return."""
     ledger = memory()
     rows = [record(name, 5) for name in "abc"]
     listed(ledger, *rows)
@@ -127,8 +129,8 @@ def test_a_listing_that_is_false_for_a_while_does_no_harm(short: tuple[LivySessi
     assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 3}
 
 
-def test_an_unreadable_record_does_not_leave() -> None:
-    """A session whose record cannot be read is still listed."""
+def test_session_with_an_unreadable_record_is_still_listed() -> None:
+    """It has not ended as unknown."""
     ledger = memory()
     listed(ledger, record("a", 5), record("b", 5))
     listed(ledger, record("a", 5), unreadable="b")
@@ -137,8 +139,8 @@ def test_an_unreadable_record_does_not_leave() -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 1
 
 
-def test_a_session_is_remembered_for_as_long_as_configured() -> None:
-    """The row of a session that left is dropped after `forget_after`; its usage stays."""
+def test_unlisted_session_is_forgotten_after_ledger_forget_after() -> None:
+    """Its row is dropped; its usage stays in the totals."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     listed(ledger, record("a", 5), record("b", 7))
@@ -153,8 +155,11 @@ def test_a_session_is_remembered_for_as_long_as_configured() -> None:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_forgotten_session_that_comes_back_adds_nothing(tmp_path: Path, restarts: bool) -> None:  # noqa: FBT001
-    """A forgotten session is readmitted as counted; what it uses from then on counts."""
+def test_forgotten_session_that_is_listed_again_is_not_counted_twice(
+    tmp_path: Path,
+    restarts: bool,  # noqa: FBT001
+) -> None:
+    """It is readmitted with its usage as counted; growth from then on is an increase."""
     clock = ManualClock()
     path = tmp_path / "ledger.db"
     ledger = opened(path, clock, days=10)
@@ -175,8 +180,8 @@ def test_a_forgotten_session_that_comes_back_adds_nothing(tmp_path: Path, restar
     assert values(ledger) == {"q": 14}
 
 
-def test_a_readmitted_session_counts_no_second_end() -> None:
-    """A session that left ended as unknown; when it comes back its end is not counted again."""
+def test_readmitted_session_does_not_end_twice() -> None:
+    """It was counted as ended (unknown) when it left the listing."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     listed(ledger, record("a", 5))
@@ -191,8 +196,8 @@ def test_a_readmitted_session_counts_no_second_end() -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED) == ends
 
 
-def test_a_session_without_create_time_is_never_forgotten() -> None:
-    """A session that could not be recognised when it comes back keeps its row."""
+def test_session_without_create_time_is_never_forgotten() -> None:
+    """Without one it could not be recognised when it is listed again."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     listed(ledger, record("a", 5, created=None))
@@ -206,8 +211,8 @@ def test_a_session_without_create_time_is_never_forgotten() -> None:
 YEARS_AHEAD = int((START + 50 * 365 * DAY) * 1000)
 
 
-def test_a_create_time_far_ahead_does_not_end_the_counting() -> None:
-    """A session is not created after it left: those that come later are counted."""
+def test_create_time_far_in_the_future_does_not_stop_counting() -> None:
+    """A forgotten session with such a time does not make every later one look forgotten."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     odd = record("odd", 5, created=YEARS_AHEAD)
@@ -224,8 +229,8 @@ def test_a_create_time_far_ahead_does_not_end_the_counting() -> None:
     assert values(ledger, catalog.SESSIONS_READMITTED) == {"lc-1": 1}
 
 
-def test_a_session_that_comes_back_without_a_create_time_is_not_counted_twice() -> None:
-    """A forgotten session is known by its id; a new one without a create time counts."""
+def test_forgotten_session_listed_again_without_create_time_is_not_counted_twice() -> None:
+    """It is recognised by its id; a new session without a create time is counted."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     listed(ledger, record("a", 5))
@@ -240,8 +245,8 @@ def test_a_session_that_comes_back_without_a_create_time_is_not_counted_twice() 
     assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"q": 2}
 
 
-def test_a_partial_scan_readmits_too() -> None:
-    """Coming back is recognised in a partial scan as well."""
+def test_partial_scan_readmits_a_forgotten_session() -> None:
+    """A returning session is recognised before the scan is complete."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     listed(ledger, record("a", 5))
@@ -252,8 +257,8 @@ def test_a_partial_scan_readmits_too() -> None:
     assert values(ledger) == {"q": 5}
 
 
-def test_the_newest_that_was_dropped_never_gets_older() -> None:
-    """Dropping an older session later does not forget that a newer one was dropped."""
+def test_forgetting_an_older_session_still_recognises_a_newer_one() -> None:
+    """The newest create time that was forgotten only ever rises."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     new, old = record("new", 5, created=A + 60_000), record("old", 7)
@@ -270,8 +275,8 @@ def test_the_newest_that_was_dropped_never_gets_older() -> None:
 
 
 @pytest.mark.parametrize("step", [-500 * DAY, 500 * DAY])
-def test_a_clock_that_steps_changes_no_total(step: float) -> None:
-    """Wherever the wall clock steps, sessions that are listed, left or return count once."""
+def test_wall_clock_step_changes_no_total(step: float) -> None:
+    """Sessions that stay, leave or return across a step of 500 days count once."""
     clock = ManualClock()
     ledger = memory(clock)
     rows = [record(name, 5) for name in "abc"]
@@ -288,13 +293,13 @@ def test_a_clock_that_steps_changes_no_total(step: float) -> None:
 
 
 def born(ledger: Ledger) -> None:
-    """Let a gateway appear in a discovery that an earlier one lacked."""
+    """Let a second discovery find a gateway that the first did not."""
     ledger.record_gateways(GATEWAY[0], [])
     ledger.record_gateways(GATEWAY[0], [Gateway(GATEWAY[1], queue="own")])
 
 
-def test_a_gateway_created_meanwhile_starts_at_zero() -> None:
-    """All that a gateway lists that an earlier discovery lacked is an increase."""
+def test_gateway_created_while_the_exporter_runs_starts_at_zero() -> None:
+    """An earlier discovery did not find it, so all that it lists is an increase."""
     ledger = memory(hold=90)
     ledger.record_gateways("w-1", [])
     ledger.record_gateways("w-1", [Gateway("lc-1", queue="q")])
@@ -304,8 +309,8 @@ def test_a_gateway_created_meanwhile_starts_at_zero() -> None:
     assert shown(ledger) == {"q": 0}
 
 
-def test_the_gateways_of_a_first_discovery_start_with_what_they_list() -> None:
-    """A gateway that the first discovery found starts with what it lists, also when seen again."""
+def test_gateway_found_by_the_first_discovery_starts_with_its_past_usage() -> None:
+    """It may be older than the exporter; a second discovery before its poll changes nothing."""
     ledger = memory(hold=90)
     for _ in range(2):
         ledger.record_gateways("w-1", [Gateway("lc-1", queue="q")])
@@ -314,8 +319,8 @@ def test_the_gateways_of_a_first_discovery_start_with_what_they_list() -> None:
     assert shown(ledger) == {"q": 5}
 
 
-def test_a_forgotten_gateway_that_is_still_listed_starts_with_what_it_lists(tmp_path: Path) -> None:
-    """What it used before is no increase: it starts anew with what it lists."""
+def test_gateway_forgotten_by_command_starts_again_with_its_past_usage(tmp_path: Path) -> None:
+    """After `ledger forget` its usage until then is a starting value, not an increase."""
     path = tmp_path / "ledger.db"
     for hold in (0.0, 90.0):
         ledger = opened(path, hold=hold)
@@ -326,8 +331,8 @@ def test_a_forgotten_gateway_that_is_still_listed_starts_with_what_it_lists(tmp_
         assert forget_gateway(path, "lc-1") == [GATEWAY]
 
 
-def test_a_gateway_that_is_counted_already_is_not_new() -> None:
-    """A discovery does not touch a gateway that was polled without being discovered."""
+def test_discovery_of_a_gateway_that_is_counted_already_changes_nothing() -> None:
+    """It was configured by id, and polled before any discovery found it."""
     ledger = memory(hold=90)
     ledger.record_gateways("w-1", [])
     listed(ledger, record(cu=5))
@@ -336,8 +341,8 @@ def test_a_gateway_that_is_counted_already_is_not_new() -> None:
     assert values(ledger) == shown(ledger) == {"q": 5}
 
 
-def test_a_gateway_added_later_starts_with_what_it_lists() -> None:
-    """First contact is per gateway: one that is configured months later has a past of its own."""
+def test_gateway_configured_later_starts_with_its_past_usage() -> None:
+    """Each gateway has its own first listing."""
     ledger = memory(hold=90)
     listed(ledger, record(cu=5))
     listed(ledger, record(cu=1000, queue="other"), gateway=("w-1", "lc-2"))
@@ -345,8 +350,8 @@ def test_a_gateway_added_later_starts_with_what_it_lists() -> None:
     assert shown(ledger) == {"q": 5, "other": 1000}
 
 
-def test_ends_are_events_only_after_first_contact() -> None:
-    """Sessions that had ended before the first contact did not end recently."""
+def test_sessions_that_ended_before_the_first_listing_are_not_recent_ends() -> None:
+    """Nobody saw when they ended."""
     clock = ManualClock()
     ledger = memory(clock)
     listed(ledger, record("a", state="terminated"), record("b"))
@@ -358,8 +363,8 @@ def test_ends_are_events_only_after_first_contact() -> None:
 
 
 @pytest.mark.parametrize("days", [0.0, 11.0])
-def test_the_end_of_a_session_that_was_not_listed_for_a_while_is_seen(days: float) -> None:
-    """Whether its row was forgotten meanwhile or not: it ended when its end was seen."""
+def test_end_of_a_session_that_was_unlisted_for_a_while_is_a_recent_end(days: float) -> None:
+    """Its time is when the final state was seen, whether or not its row was forgotten meanwhile."""
     clock = ManualClock()
     ledger = memory(clock, days=10)
     listed(ledger, record("a", 5))
@@ -378,8 +383,8 @@ def test_the_end_of_a_session_that_was_not_listed_for_a_while_is_seen(days: floa
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 1
 
 
-def test_a_listing_that_says_nothing_new_writes_no_row(tmp_path: Path) -> None:
-    """A known listing changes neither sessions nor counters in the file."""
+def test_unchanged_listing_writes_nothing(tmp_path: Path) -> None:
+    """An idle account does not wear out the disk: the journal does not grow."""
     path = tmp_path / "ledger.db"
     ledger = opened(path)
     rows = [record(f"s{n}", n) for n in range(1000)]
@@ -392,8 +397,8 @@ def test_a_listing_that_says_nothing_new_writes_no_row(tmp_path: Path) -> None:
     assert ledger.state.counters == before.counters
 
 
-def test_the_order_of_a_listing_is_known_between_complete_readings_only() -> None:
-    """A batch with new sessions ends it until the next one; known ones do not."""
+def test_new_session_in_a_partial_scan_discards_the_known_listing_order() -> None:
+    """A batch of known sessions keeps it; the next complete scan finds it again."""
     ledger = opened(None)
     listed(ledger, record("a"), record("b"))
     ledger.record_order(GATEWAY, "newest first", {})

@@ -1,4 +1,4 @@
-"""The real process, killed at random instants while life goes on in the simulated cloud."""
+"""The exporter process is killed (SIGKILL) at random while sessions of the cloud go on."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 def page_totals(page: Page | None, cloud: Cloud) -> dict[str, dict[tuple[str, ...], float]]:
-    """Give what the page says of the same."""
+    """Return the totals on the page, as `true_totals` returns those of the cloud."""
     assert page is not None
     gateway = ("workspace_id", "livy_compute_id")
     return {
@@ -23,7 +23,7 @@ def page_totals(page: Page | None, cloud: Cloud) -> dict[str, dict[tuple[str, ..
 
 
 async def assert_the_truth(made: Scene, life: Life) -> None:
-    """Live once more, read all there is, and see that the page says exactly that."""
+    """Start once more, poll everything, and compare the page with the cloud."""
     async with made.life() as process:
         await made.polls_all(process)
         life.goes_on, made.cloud.before_page = False, None
@@ -37,8 +37,8 @@ def _is_released(page: Page | None) -> bool:
     return page is not None and page.value("exporter_ledger_held_series") == 0
 
 
-async def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
-    """After ten kills at random instants every total is exact, and none was ever lower."""
+async def test_totals_are_exact_after_ten_kills(tmp_path: Path) -> None:
+    """No counter was ever lower than on an earlier page."""
     async with scene(tmp_path, HistoryOrder.NEWEST_FIRST, seed=1) as (made, life):
         for _ in range(10):
             await made.live_and_die()
@@ -49,10 +49,10 @@ async def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("order", list(HistoryOrder))
-async def test_many_kills_lose_nothing_whatever_happens(
+async def test_totals_are_exact_after_many_kills_with_wrong_listings_between(
     tmp_path: Path, order: HistoryOrder
 ) -> None:
-    """The same with downtime, trimmed and falsely empty history, unseen lives and page drift."""
+    """With downtime, trimmed and wrongly empty histories, sessions never listed, page drift."""
     async with scene(tmp_path, order, seed=2) as (made, life):
         made.cloud.before_page = lambda _: made.drift()
         for number in range(67):
@@ -67,7 +67,7 @@ async def test_many_kills_lose_nothing_whatever_happens(
 
 
 async def _be_false_for_a_while(made: Scene) -> None:
-    """List nothing, or little, with success, while the exporter polls; and then all again."""
+    """List few sessions or none, with HTTP 200, while the exporter polls; then all again."""
     async with made.life() as process:
         await made.polls_all(process)
         made.cloud.world.hide(Table.SESSIONS, keep=made.chance.choice((0, 0, 7)))

@@ -15,7 +15,7 @@ A = 1_000_000
 def matched(
     rows: list[SessionRow], records: list[LivySession]
 ) -> list[tuple[int | None, list[int]]]:
-    """Give serial (`None` for a new session) and places of the records, for each session."""
+    """Return serial (`None` for a new session) and places of the records, for each session."""
     found = [
         (
             known and known.serial,
@@ -98,7 +98,7 @@ def test_records_are_matched_by_id_and_create_time(
 
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("again", [A, A + 700, None])
-def test_a_session_read_twice_in_a_scan_counts_once(complete: bool, again: int | None) -> None:  # noqa: FBT001
+def test_session_listed_twice_in_one_scan_counts_once(complete: bool, again: int | None) -> None:  # noqa: FBT001
     """A new session may move from one page to the next during a scan."""
     ledger = memory()
     listed(ledger)
@@ -107,8 +107,8 @@ def test_a_session_read_twice_in_a_scan_counts_once(complete: bool, again: int |
     assert ledger.state.sessions == 1
 
 
-def test_of_two_readings_the_highest_counts_and_the_later_is_the_latest() -> None:
-    """Also within one scan."""
+def test_highest_of_two_records_in_one_scan_counts() -> None:
+    """Its later record is the latest usage."""
     ledger = memory()
     listed(ledger)
     listed(ledger, record(cu=9), record(cu=7))
@@ -117,7 +117,7 @@ def test_of_two_readings_the_highest_counts_and_the_later_is_the_latest() -> Non
     assert values(ledger) == {"q": 9}
 
 
-def test_a_create_time_that_appears_later_does_not_count_the_session_again() -> None:
+def test_create_time_that_appears_later_does_not_count_the_session_again() -> None:
     """The session is recognised by its id."""
     ledger = memory()
     listed(ledger)
@@ -128,7 +128,7 @@ def test_a_create_time_that_appears_later_does_not_count_the_session_again() -> 
     assert ledger.state.sessions == 1
 
 
-def test_a_reused_id_is_counted_as_another_session() -> None:
+def test_reused_id_is_counted_as_another_session() -> None:
     """The later session adds all of its own usage."""
     ledger = memory()
     listed(ledger, record(cu=5))
@@ -138,7 +138,7 @@ def test_a_reused_id_is_counted_as_another_session() -> None:
     assert values(ledger) == {"q": 9}
 
 
-def test_the_same_id_at_two_gateways_is_two_sessions() -> None:
+def test_one_id_at_two_gateways_is_two_sessions() -> None:
     """Ids are unique within a gateway only."""
     ledger = memory()
     gateways = (("w-1", "a"), ("w-1", "b"), ("w-2", "a"))

@@ -20,13 +20,13 @@ def scrape(ledger: Ledger, *, is_prometheus: bool = True) -> None:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Give a clock that the test moves."""
+    """Return a clock that the test moves."""
     return ManualClock()
 
 
 @pytest.fixture
 def ledger(clock: ManualClock) -> Ledger:
-    """Give a ledger with one series, at 5, of which 3 are held back."""
+    """Return a ledger with one series, at 5, of which 3 are held back."""
     made = memory(clock, hold=HOLD)
     listed(made, record(cu=5))
     listed(made, record(cu=8))

@@ -54,17 +54,17 @@ LISTINGS = st.lists(
 
 
 def rows_of(ledger: Ledger) -> list[tuple[object, ...]]:
-    """Give what the ledger remembers; the serial numbers of an id's sessions are its own affair."""
+    """Return the session rows of a ledger, without the serial numbers, which may differ."""
     columns = "session_id, created_ms, nano_cu_hours, latest_nano_cu_hours, ended, unlisted_at"
     with ledger._store.reading() as db:  # noqa: SLF001
         return sorted(db.execute(f"SELECT {columns} FROM session"), key=repr)  # noqa: S608
 
 
 @given(listings=LISTINGS, size=st.integers(1, 4), unreadable=st.sampled_from(["", "a", "b"]))
-def test_a_scan_in_batches_counts_like_one_batch(
+def test_scan_in_batches_counts_like_one_batch(
     listings: list[list[LivySession]], size: int, unreadable: str
 ) -> None:
-    """Whatever the order of records, also with reused ids."""
+    """In any order of the records, and with reused ids."""
     clock = ManualClock()
     whole, pieces = Ledger(None, clock=clock), Ledger(None, clock=clock)
     for listing in listings:
@@ -80,8 +80,8 @@ def test_a_scan_in_batches_counts_like_one_batch(
         assert dict(pieces.state.counters) == dict(whole.state.counters)
 
 
-def test_before_the_end_of_the_first_scan_there_are_no_series() -> None:
-    """What was added to an abandoned scan is part of the starting values later."""
+def test_no_series_before_the_first_scan_is_complete() -> None:
+    """The sessions of an abandoned scan are part of the starting values later."""
     ledger = Ledger(None, clock=ManualClock())
     ledger.open_scan(GATEWAY).add([record("a", 1, 5, "terminated")])
     assert ledger.state.counters == {}
@@ -94,8 +94,8 @@ def test_before_the_end_of_the_first_scan_there_are_no_series() -> None:
     assert values[catalog.LIVY_CU_HOURS] == 10
 
 
-def test_sessions_known_to_be_gone_end_as_unknown() -> None:
-    """A session of the same id that was created later stays."""
+def test_session_that_left_during_a_partial_scan_ends_as_unknown() -> None:
+    """A later session with the same id stays."""
     clock = ManualClock()
     ledger = Ledger(None, clock=clock)
     listing = [record("a", 1, 5, "running"), record("a", 2, 5, "running")]

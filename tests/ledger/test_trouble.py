@@ -1,4 +1,4 @@
-"""Trouble with the file while the exporter runs: what the page says, and that nothing is lost."""
+"""Failures of the ledger file while the exporter runs: what the page shows, and no loss."""
 
 import asyncio
 import os
@@ -33,12 +33,12 @@ def world() -> World:
 
 
 def total(harness: Harness) -> float:
-    """Give the CU-hours on the page."""
+    """Return the CU-hours on the page."""
     return harness.peek().value("livy_cu_hours_total", workspace_id=WORKSPACE)
 
 
 async def assert_trouble(harness: Harness, reason: str, total_before: float, words: str) -> None:
-    """Poll, and see that the page keeps its totals and says what is wrong."""
+    """Poll; check that the page keeps its totals and names the failure."""
     before = harness.peek().value("exporter_ledger_failures_total", reason=reason)
     await harness.poll("livy_sessions")
     page = harness.peek()
@@ -53,7 +53,7 @@ async def assert_trouble(harness: Harness, reason: str, total_before: float, wor
 
 
 async def assert_well(harness: Harness, expected: float) -> None:
-    """Poll, and see that all is counted and nothing is wrong any more."""
+    """Poll; check that everything is counted and no failure is shown."""
     await harness.poll()
     assert total(harness) == expected
     assert harness.peek().value("exporter_target_up", source="livy_sessions") == 1
@@ -61,7 +61,7 @@ async def assert_well(harness: Harness, expected: float) -> None:
 
 
 async def assert_same_after_restart(harness: Harness) -> None:
-    """See that what the page says is what the file holds."""
+    """Check that the page shows the same after a restart."""
     before = total(harness)
     await harness.restart()
     assert total(harness) == before
@@ -69,7 +69,7 @@ async def assert_same_after_restart(harness: Harness) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder on a small file system."""
+    """Return a folder on a small file system."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
@@ -89,8 +89,8 @@ def fill(folder: Path) -> None:
         pass
 
 
-async def test_a_disk_that_fills_up_loses_nothing(world: World, small_disk: Path) -> None:
-    """On a full disk the totals stay; when there is room again, what was missed is counted."""
+async def test_full_disk_loses_no_usage(world: World, small_disk: Path) -> None:
+    """The totals stand still; once there is room again, everything missed is counted."""
     async with Harness(world, ledger=small_disk / "ledger.db") as harness:
         await assert_well(harness, 1.0)
         fill(small_disk)
@@ -104,10 +104,8 @@ async def test_a_disk_that_fills_up_loses_nothing(world: World, small_disk: Path
         await assert_same_after_restart(harness)
 
 
-async def test_a_removed_file_is_noticed_before_the_next_write(
-    world: World, tmp_path: Path
-) -> None:
-    """Nothing is counted until the file is back; then everything is."""
+async def test_removed_file_is_reported_before_the_next_write(world: World, tmp_path: Path) -> None:
+    """Nothing is counted until the file is back, and then everything missed is."""
     path, aside = tmp_path / "ledger.db", tmp_path / "aside.db"
     async with Harness(world, ledger=path) as harness:
         await assert_well(harness, 1.0)
@@ -121,7 +119,9 @@ async def test_a_removed_file_is_noticed_before_the_next_write(
         await assert_same_after_restart(harness)
 
 
-async def test_a_removed_journal_is_noticed(world: World, tmp_path: Path) -> None:
+async def test_removed_journal_is_reported_before_the_next_write(
+    world: World, tmp_path: Path
+) -> None:
     """Without the journal a commit could be lost, so none is made."""
     path = tmp_path / "ledger.db"
     async with Harness(world, ledger=path) as harness:
@@ -133,8 +133,8 @@ async def test_a_removed_journal_is_noticed(world: World, tmp_path: Path) -> Non
         await assert_well(harness, 2.0)
 
 
-async def test_a_file_that_somebody_else_locks_is_waited_for(world: World, tmp_path: Path) -> None:
-    """While another program holds a lock on the file the totals stay; afterwards all is counted."""
+async def test_lock_of_another_program_delays_counting(world: World, tmp_path: Path) -> None:
+    """The totals stand still while it holds the lock; afterwards everything missed is counted."""
     path = tmp_path / "ledger.db"
     async with Harness(world, ledger=path) as harness:
         await assert_well(harness, 1.0)
@@ -148,10 +148,10 @@ async def test_a_file_that_somebody_else_locks_is_waited_for(world: World, tmp_p
         await assert_same_after_restart(harness)
 
 
-async def test_a_counted_session_that_disappears_during_an_outage_stays_counted(
+async def test_session_that_leaves_while_the_disk_is_full_stays_counted(
     world: World, small_disk: Path
 ) -> None:
-    """The ledger could not be written meanwhile."""
+    """Its usage was in the ledger before the disk was full."""
     async with Harness(world, ledger=small_disk / "ledger.db") as harness:
         world.put_session(session("livy-b", 4.0))
         await assert_well(harness, 5.0)
@@ -182,10 +182,10 @@ def _connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:  # noqa: ANN401
     return sqlite3.connect(*args, **kwargs, factory=_DeafConnection)
 
 
-def test_a_commit_that_is_done_but_seems_to_have_failed_is_counted_once(
+def test_commit_reported_as_failed_but_written_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is in the file decides; a series that nobody has seen is held like any new one."""
+    """The file decides; a series that was never published is held like any new one."""
     ledger = opened(tmp_path / "ledger.db", hold=90, connect=_connect)
     listed(ledger, record("a", 5))
     monkeypatch.setattr(_DeafConnection, "is_deaf", True)
@@ -199,8 +199,8 @@ def test_a_commit_that_is_done_but_seems_to_have_failed_is_counted_once(
     ledger.close()
 
 
-def test_a_closed_ledger_is_an_error(tmp_path: Path) -> None:
-    """After the end nothing is written, and a second close does no harm."""
+def test_write_to_a_closed_ledger_is_an_error(tmp_path: Path) -> None:
+    """A second close is allowed."""
     ledger = opened(tmp_path / "ledger.db")
     ledger.close()
     with pytest.raises(LedgerError):
@@ -209,7 +209,7 @@ def test_a_closed_ledger_is_an_error(tmp_path: Path) -> None:
 
 
 async def wait_for_answer(ledger: Ledger) -> None:
-    """Wait until the thread of a ledger does what it is given; fail where it never does."""
+    """Wait until the ledger's thread runs a job; fail after 10 s."""
     for _ in range(1000):
         with suppress(LedgerError):
             await ledger.run(lambda: None)
@@ -218,10 +218,10 @@ async def wait_for_answer(ledger: Ledger) -> None:
     pytest.fail("the ledger does not answer")
 
 
-async def test_a_disk_that_hangs_stops_no_gauge(
+async def test_gauges_are_updated_while_the_disk_hangs(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Polls go on and say why nothing is counted; once the disk answers, all is counted."""
+    """Polls report a timeout of the ledger; once the disk responds, all usage is counted."""
     module = import_module("exporter.app.build")
     monkeypatch.setattr(module, "Ledger", partial(Ledger, patience=0.5))
     async with Harness(world, ledger=tmp_path / "ledger.db") as harness:

@@ -10,8 +10,8 @@ from exporter.errors import LedgerError
 from exporter.ledger.worker import Worker
 
 
-def test_a_failure_that_nobody_waits_for_any_more_is_no_error_of_its_own() -> None:
-    """A poll that was cancelled leaves its work behind; how that ends is not logged as a bug."""
+def test_failed_write_of_a_cancelled_poll_is_not_logged_as_a_bug() -> None:
+    """Nobody awaits its future, and asyncio logs the exceptions of such futures."""
     problems: list[dict[str, Any]] = []
 
     async def cancel_and_fail() -> None:
