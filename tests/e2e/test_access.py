@@ -42,8 +42,8 @@ def configured(folder: Path, **more: Any) -> Path:  # noqa: ANN401  as the file 
 
 @pytest.mark.process
 @pytest.mark.parametrize("command", ["demo", "serve"])
-async def test_a_bad_file_is_one_line_and_exit_code_2(tmp_path: Path, command: str) -> None:
-    """The daemon does not start half secured."""
+async def test_invalid_web_config_is_one_line_and_exit_code_2(tmp_path: Path, command: str) -> None:
+    """The daemon does not start without the access control that was asked for."""
     path = write_config(tmp_path, {"basic_auth_user": {}})
     flags = ["--region-id=cn-hangzhou", ANY_PORT, f"--web.config.file={path}"]
     code, process = await run([*EXPORTER, command, *flags], tmp_path / "e")
@@ -54,10 +54,10 @@ async def test_a_bad_file_is_one_line_and_exit_code_2(tmp_path: Path, command: s
 
 
 @pytest.mark.parametrize(("asks", "status"), [(False, 200), (True, 401)])
-async def test_health_asks_for_a_password_where_it_is_set(
+async def test_health_auth_requires_the_password_for_health(
     tmp_path: Path, asks: object, status: int
 ) -> None:
-    """`web.health-auth` puts the health behind the same door as all else."""
+    """`web.health-auth` protects the health endpoints like all other paths."""
     path = write_config(tmp_path, {"basic_auth_users": {"alice": ALICE}})
     web = {"config": {"file": path}, "health_auth": asks}
     async with Harness(busy_world(), web=web) as h:
@@ -71,8 +71,8 @@ async def test_health_asks_for_a_password_where_it_is_set(
 
 
 @pytest.mark.process
-async def test_a_reload_shows_on_the_page(tmp_path: Path) -> None:
-    """The process notices by itself, keeps what was good, and says so on its page."""
+async def test_reload_of_the_web_config_shows_on_the_page(tmp_path: Path) -> None:
+    """The process notices a change by itself and keeps the last valid config."""
     path = configured(tmp_path)
     command = [*EXPORTER, "demo", ANY_PORT, f"--web.config.file={path}"]
     async with start(command, tmp_path / "e") as process:
@@ -95,8 +95,8 @@ async def test_a_reload_shows_on_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-async def test_connections_are_accepted_as_far_as_there_are_files(tmp_path: Path) -> None:
-    """A burst of them with few files left is one line in the log, and scrapes go on after it."""
+async def test_connections_beyond_the_file_limit_are_one_log_line(tmp_path: Path) -> None:
+    """Scrapes work after a burst that used up the file descriptors."""
     limited = ["sh", "-c", 'ulimit -n 48; exec "$@"', "sh", *EXPORTER, "demo", ANY_PORT]
     async with start(limited, tmp_path / "e") as process:
         url = await process.url()
@@ -165,8 +165,10 @@ def mend(place: Path) -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize("kind", BAD_FILES)
-async def test_whatever_the_file_becomes_the_last_good_one_stays(tmp_path: Path, kind: str) -> None:
-    """The page says so, who gets in stays the same, and each bad file is logged once."""
+async def test_last_valid_web_config_stays_in_force_whatever_the_file_becomes(
+    tmp_path: Path, kind: str
+) -> None:
+    """The page shows it, the same users are admitted, and each bad file is logged once."""
     path = configured(tmp_path)
     command = [*EXPORTER, "demo", ANY_PORT, f"--web.config.file={path}"]
     async with start(command, tmp_path / "e") as process:
@@ -202,7 +204,7 @@ async def stranger_gets_nothing(url: str, process: Process) -> None:
 async def test_prometheus_scrapes_with_certificates_and_a_password(
     tmp_path: Path, real_tool: Callable[[str], Path]
 ) -> None:
-    """`tls_config` and `basic_auth` of a real Prometheus fit; a rotated pair does not stop it."""
+    """`tls_config` and `basic_auth` of a real Prometheus work, also after a rotation."""
     ca = write_ca(tmp_path, CA)
     path = configured(
         tmp_path, client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.crt"

@@ -1,4 +1,4 @@
-"""States of an exporter in which somebody is called, each ten minutes old."""
+"""States of an exporter for which somebody is paged, each ten minutes old."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from tests.support.harness import Harness, ManualClock
 from tests.support.worlds import WHOLE_REGION, busy_world, empty_world, key, session
 
 AGE = 600
-"""Seconds that each state has lasted."""
+"""Seconds for which each state has lasted."""
 
 
 def _no_chain(_role_arn: str) -> Load:
@@ -18,7 +18,7 @@ def _no_chain(_role_arn: str) -> Load:
 
 
 async def _last(h: Harness) -> None:
-    """Let the state last: it is read twice a minute."""
+    """Let the state last for `AGE`, with two polls a minute."""
     for _ in range(AGE // 30):
         await h.tick(30)
         await h.discover_and_poll()
@@ -26,7 +26,7 @@ async def _last(h: Harness) -> None:
 
 @asynccontextmanager
 async def well() -> AsyncIterator[Harness]:
-    """Poll without a failure."""
+    """Run an exporter without problems."""
     world = empty_world()
     for number in range(8):
         world.put_session(session(f"livy-{number}", 1.5, name=f"nightly-{number}"))
@@ -37,14 +37,14 @@ async def well() -> AsyncIterator[Harness]:
 
 @asynccontextmanager
 async def nothing_known() -> AsyncIterator[Harness]:
-    """Stand just before the first discovery."""
+    """Run an exporter before its first discovery."""
     async with Harness(busy_world(), targets=WHOLE_REGION) as h:
         yield h
 
 
 @asynccontextmanager
 async def no_credential() -> AsyncIterator[Harness]:
-    """Find no credential."""
+    """Run an exporter that finds no credential."""
     clock = ManualClock()
     credentials = VendorCredentials(clock, connect=_no_chain)
     world = busy_world()
@@ -56,7 +56,7 @@ async def no_credential() -> AsyncIterator[Harness]:
 
 @asynccontextmanager
 async def refused() -> AsyncIterator[Harness]:
-    """Be refused one target of several."""
+    """Run an exporter without permission for one of its targets."""
     world = empty_world()
     async with Harness(world) as h:
         await h.poll()
@@ -68,7 +68,7 @@ async def refused() -> AsyncIterator[Harness]:
 
 @asynccontextmanager
 async def without_ledger(folder: Path) -> AsyncIterator[Harness]:
-    """Lose the file of the ledger while running."""
+    """Run an exporter whose ledger file was removed while it ran."""
     path = folder / "ledger.db"
     world = empty_world()
     world.put_session(session("livy-a", 1))
@@ -83,7 +83,7 @@ async def without_ledger(folder: Path) -> AsyncIterator[Harness]:
 
 @asynccontextmanager
 async def failed_sessions() -> AsyncIterator[Harness]:
-    """See five of eight sessions fail."""
+    """Run an exporter that saw five of eight sessions fail."""
     world = empty_world()
     for number in range(8):
         world.put_session(session(f"livy-{number}", 1.5, name=f"nightly-{number}"))

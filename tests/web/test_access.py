@@ -1,4 +1,4 @@
-"""Passwords, headers and rate limit at the door of the site, and a file that changes."""
+"""Passwords, response headers and rate limit of the web config file, and its reload."""
 
 import asyncio
 import base64
@@ -28,13 +28,13 @@ USERS = {"alice": ALICE.encode()}
 
 
 def basic(user: str, password: str) -> dict[str, str]:
-    """Write the header of a login."""
+    """Return the header of a basic-auth login."""
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
 
 
 def client(app: ASGIApp) -> httpx.AsyncClient:
-    """Give a client of an application."""
+    """Return a client of an application."""
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://exporter", verify=NO_TLS
     )
@@ -43,7 +43,7 @@ def client(app: ASGIApp) -> httpx.AsyncClient:
 def guarded(
     folder: Path, content: dict[str, Any], *, health_auth: bool = False
 ) -> httpx.AsyncClient:
-    """Give a client of a site behind a web configuration."""
+    """Return a client of a site behind a web configuration."""
     access = ReloadingWebConfig(write_config(folder, content))
     paths = ("/-/healthy", "/-/ready")
     return client(AccessMiddleware(hello(), lambda: access.current, paths, health_auth=health_auth))
@@ -65,10 +65,10 @@ def guarded(
         ({"Authorization": "Basic gICAgA=="}, 401),
     ],
 )
-async def test_a_password_is_asked_for(
+async def test_metrics_require_the_password(
     tmp_path: Path, headers: dict[str, str], status: int
 ) -> None:
-    """Only who knows it sees the metrics; everybody else is told how to log in."""
+    """Any other request gets a 401 with a WWW-Authenticate header."""
     async with guarded(tmp_path, {"basic_auth_users": {"alice": ALICE}}) as http:
         response = await http.get("/metrics", headers=headers)
     assert response.status_code == status
@@ -88,30 +88,30 @@ async def test_a_password_is_asked_for(
         ("/nothing", False, 401),
     ],
 )
-async def test_health_is_open_unless_asked_otherwise(
+async def test_health_needs_no_password_unless_health_auth_is_set(
     tmp_path: Path, path: str, health_auth: object, status: int
 ) -> None:
-    """An orchestrator needs no password, and no other path slips through with the health."""
+    """No other spelling of a path gets past the password with it."""
     content = {"basic_auth_users": {"alice": ALICE}}
     async with guarded(tmp_path, content, health_auth=bool(health_auth)) as http:
         assert (await http.get(path)).status_code == status
 
 
 async def test_all_common_bcrypt_prefixes_are_accepted() -> None:
-    """With `2y`, as htpasswd writes, or `2b`, as most libraries do."""
+    """Tools write `2y` (htpasswd), `2b` (most libraries) or `2a`."""
     for kind in (b"2a", b"2b", b"2y"):
         users = {"alice": ALICE.encode().replace(b"$2b$", b"$%s$" % kind)}
         assert await Passwords().admit(users, basic("alice", SECRET)["Authorization"])
 
 
-async def test_a_long_password_is_cut_where_bcrypt_ends() -> None:
-    """As in the toolkit, what comes after 72 bytes does not matter."""
+async def test_password_is_compared_up_to_72_bytes() -> None:
+    """As in the exporter-toolkit: bcrypt hashes no more."""
     users = {"alice": bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4))}
     assert await Passwords().admit(users, basic("alice", "x" * 100)["Authorization"])
 
 
-async def test_a_right_password_is_remembered_until_the_hash_changes() -> None:
-    """The second scrape does not wait for bcrypt; a changed file asks anew."""
+async def test_verified_password_is_cached_until_the_hash_changes() -> None:
+    """The second scrape does not wait for bcrypt; a changed hash is checked again."""
     passwords = Passwords()
     slow = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(12))}
     login = basic("alice", SECRET)["Authorization"]
@@ -126,8 +126,8 @@ async def test_a_right_password_is_remembered_until_the_hash_changes() -> None:
     assert not await passwords.admit(other, login)
 
 
-async def test_checks_leave_the_event_loop_alone() -> None:
-    """While bcrypt works, others are served."""
+async def test_password_check_does_not_block_the_event_loop() -> None:
+    """Other requests are served while bcrypt works."""
     slow = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(12))}
     check = asyncio.create_task(Passwords().admit(slow, basic("alice", "wrong")["Authorization"]))
     turns = 0
@@ -137,7 +137,7 @@ async def test_checks_leave_the_event_loop_alone() -> None:
     assert turns > 10
 
 
-async def test_refusing_an_unknown_user_takes_as_long_as_a_known_one() -> None:
+async def test_unknown_user_is_refused_as_slowly_as_a_known_one() -> None:
     """The response time does not reveal which users exist."""
     users = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(10))}
     seconds = {"alice": 0.0, "mallory": 0.0}
@@ -150,8 +150,8 @@ async def test_refusing_an_unknown_user_takes_as_long_as_a_known_one() -> None:
     assert 1 / 3 < seconds["alice"] / seconds["mallory"] < 3
 
 
-async def test_a_flood_of_guesses_is_bounded() -> None:
-    """Only so many wait for their check; a remembered password gets in meanwhile."""
+async def test_queue_of_password_checks_is_bounded() -> None:
+    """A cached password is admitted meanwhile."""
     passwords = Passwords()
     right = basic("alice", SECRET)["Authorization"]
     assert await passwords.admit(USERS, right)
@@ -165,8 +165,8 @@ async def test_a_flood_of_guesses_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("name", ["alice", "mallory", "{number}"])
-async def test_a_right_password_gets_in_through_a_flood_of_wrong_ones(name: str) -> None:
-    """Also the first one after a start, from the same address, and whatever names are guessed."""
+async def test_correct_password_is_admitted_during_a_flood_of_guesses(name: str) -> None:
+    """Also the first after a start, from the guessers' address, whatever users they guess."""
     passwords = Passwords()
     users = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(6))}
     guesses = 0
@@ -193,7 +193,7 @@ async def test_a_right_password_gets_in_through_a_flood_of_wrong_ones(name: str)
 
 
 async def turns_of(peers: list[str], most: int = 64) -> list[str]:
-    """Let some wait for their turns at the same time; give the order in which they have them."""
+    """Return the order in which requests that wait at the same time get their turns."""
     turns, order = Turns(most), list[str]()
 
     async def wait(name: str, peer: str) -> None:
@@ -209,19 +209,19 @@ async def turns_of(peers: list[str], most: int = 64) -> list[str]:
     return order
 
 
-async def test_peers_take_turns_and_the_newest_of_each_is_first() -> None:
-    """A flood from one address does not delay another one."""
+async def test_addresses_take_turns_newest_request_first() -> None:
+    """A flood from one address does not delay another address."""
     assert await turns_of(["a", "a", "a", "b", "a"]) == ["a0", "a4", "b3", "a2", "a1"]
 
 
-async def test_the_oldest_of_a_flood_is_pushed_out() -> None:
-    """Where too many wait, the address with the most loses the one that has waited longest."""
+async def test_full_queue_drops_the_oldest_request_of_the_busiest_address() -> None:
+    """Its client has most likely given up."""
     order = await turns_of(["a", "b", "a", "a", "a"], 3)
     assert order == ["a0", "a2 pushed out", "b1", "a4", "a3"]
 
 
-async def test_a_cancelled_waiter_does_not_block_the_queue() -> None:
-    """Whether it was waiting or had just been given its turn."""
+async def test_cancelled_request_does_not_block_the_queue() -> None:
+    """Whether it was waiting or had just got its turn."""
     turns = Turns()
 
     async def wait() -> None:
@@ -239,8 +239,8 @@ async def test_a_cancelled_waiter_does_not_block_the_queue() -> None:
         await wait()
 
 
-async def test_a_client_that_has_gone_is_not_checked() -> None:
-    """Its place goes to the next one at once."""
+async def test_password_of_a_disconnected_client_is_not_checked() -> None:
+    """Its place goes to the next request at once."""
     passwords = Passwords()
     slow = {"alice": bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(12))}
     login = basic("alice", SECRET)["Authorization"]
@@ -249,8 +249,8 @@ async def test_a_client_that_has_gone_is_not_checked() -> None:
     assert time.perf_counter() - start < 0.1
 
 
-async def test_headers_of_the_file_stand_on_every_answer(tmp_path: Path) -> None:
-    """Also on refusals; they stand for what the site itself would say."""
+async def test_configured_headers_are_on_every_response(tmp_path: Path) -> None:
+    """Also on refusals and on 404."""
     content = {
         "basic_auth_users": {"alice": ALICE},
         "http_server_config": {"headers": {"X-Frame-Options": "deny"}},
@@ -269,8 +269,10 @@ async def test_requests_over_the_rate_limit_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("health_auth", [False, True])
-async def test_the_rate_limit_does_not_apply_to_probes(tmp_path: Path, health_auth: object) -> None:
-    """Otherwise the exporter would be restarted."""
+async def test_rate_limit_does_not_apply_to_health_probes(
+    tmp_path: Path, health_auth: object
+) -> None:
+    """Kubernetes would restart the exporter."""
     content = {
         "rate_limit": {"interval": "1h", "burst": 1},
         "basic_auth_users": {"alice": ALICE},
@@ -283,8 +285,8 @@ async def test_the_rate_limit_does_not_apply_to_probes(tmp_path: Path, health_au
     assert set(probes) == {200}
 
 
-def test_a_bucket_fills_with_time() -> None:
-    """One token each interval, and never more than the burst."""
+def test_token_bucket_refills_up_to_the_burst() -> None:
+    """One token per interval."""
     now = [0.0]
     bucket = TokenBucket(2.0, 2, lambda: now[0])
     assert [bucket.try_acquire() for _ in range(3)] == [True, True, False]
@@ -295,7 +297,7 @@ def test_a_bucket_fills_with_time() -> None:
 
 
 class Watched:
-    """A web configuration in a folder, and what was said of its readings."""
+    """A reloading web config file, and the outcomes that it reported."""
 
     def __init__(self, folder: Path, content: dict[str, Any]) -> None:
         self.folder = folder
@@ -306,12 +308,12 @@ class Watched:
         self.said.append(is_good)
 
     def write(self, content: dict[str, Any]) -> None:
-        """Put another file in its place, as tools do that write all or nothing."""
+        """Replace the file atomically."""
         draft = write_config(self.folder, content, "draft.yml")
         draft.replace(self.folder / "web.yml")
 
     async def refresh(self) -> list[bool]:
-        """Look for changes; give what was said."""
+        """Look for changes; return the outcomes reported."""
         self.said.clear()
         await self.access.refresh()
         return list(self.said)
@@ -320,8 +322,8 @@ class Watched:
 TWO = {"alice": ALICE, "bob": ALICE}
 
 
-async def test_a_changed_file_is_read(tmp_path: Path) -> None:
-    """What is unchanged is not read again."""
+async def test_changed_file_is_reloaded(tmp_path: Path) -> None:
+    """An unchanged one is not."""
     watched = Watched(tmp_path, {"basic_auth_users": {"alice": ALICE}})
     assert watched.said == [True]
     assert await watched.refresh() == []
@@ -331,8 +333,8 @@ async def test_a_changed_file_is_read(tmp_path: Path) -> None:
     assert await watched.refresh() == []
 
 
-async def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path) -> None:
-    """It is said once, and again when it is mended."""
+async def test_invalid_file_keeps_the_last_valid_config(tmp_path: Path) -> None:
+    """The failure is reported once, and so is the recovery."""
     watched = Watched(tmp_path, {"basic_auth_users": {"alice": ALICE}})
     watched.write({"basic_auth_userz": TWO})
     assert await watched.refresh() == [False]
@@ -346,10 +348,10 @@ async def test_a_bad_file_keeps_the_last_good_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["basic_auth_users", "tls_server_config"])
-async def test_a_half_written_file_never_disables_access_control(
+async def test_half_written_file_does_not_disable_the_password(
     tmp_path: Path, section: str
 ) -> None:
-    """An empty file does not either."""
+    """Neither does an empty one."""
     pair = write_certificate(tmp_path, trustme.CA())
     content = {"basic_auth_users": TWO, "tls_server_config": pair}
     watched = Watched(tmp_path, content)
@@ -361,8 +363,8 @@ async def test_a_half_written_file_never_disables_access_control(
     assert watched.access.current.users.keys() == TWO.keys()
 
 
-async def test_a_changed_certificate_is_read(tmp_path: Path) -> None:
-    """Also where it is behind a link that is swapped, as Kubernetes does; half a pair waits."""
+async def test_changed_certificate_is_reloaded(tmp_path: Path) -> None:
+    """Also behind a swapped symlink, as in Kubernetes; a certificate waits for its key."""
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         write_certificate(tmp_path / name, trustme.CA())
@@ -380,8 +382,8 @@ async def test_a_changed_certificate_is_read(tmp_path: Path) -> None:
     assert await watched.refresh() == [True]
 
 
-async def test_a_certificate_that_comes_later_is_found(tmp_path: Path) -> None:
-    """A file that names what is not there yet is good as soon as it is there."""
+async def test_certificate_that_appears_later_is_loaded(tmp_path: Path) -> None:
+    """The config file named it before it existed."""
     watched = Watched(tmp_path, {"basic_auth_users": TWO})
     pair = {"cert_file": "server.crt", "key_file": "server.key"}
     watched.write({"basic_auth_users": TWO, "tls_server_config": pair})

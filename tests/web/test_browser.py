@@ -1,4 +1,4 @@
-"""The status page in a real browser. With PICTURES=folder each page is kept as a picture."""
+"""The status page in a real browser. PICTURES=folder saves a screenshot of each page."""
 
 import os
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ async def shown(
     width: int = 1280,
     scheme: Scheme = "light",
 ) -> AsyncIterator[Visit]:
-    """Serve a view, open its page, and keep a picture where one is wanted."""
+    """Serve a view, open its page, and save a screenshot if PICTURES is set."""
     async with (
         serve(app_of(view)) as url,
         visit(browser, f"{url}/?refresh=off", width=width, scheme=scheme) as found,
@@ -56,7 +56,7 @@ async def shown(
 
 
 async def lively_view() -> StatusView:
-    """Let the demo's fleet live for some minutes, with a failure on the way."""
+    """Return the view of the demo's fleet after some minutes, with a failure in between."""
     world, clock = World(), ManualClock()
     fleet = Fleet(world, seed=4, speed=60.0, start=START)
     async with Harness(
@@ -75,7 +75,7 @@ async def lively_view() -> StatusView:
 
 
 async def failing_view() -> StatusView:
-    """Let one target be refused, so long that its gauges are withdrawn."""
+    """Return a view of failing targets whose gauges are stale."""
     async with Harness(busy_world()) as h:
         await h.poll()
         h.cloud.faults.add(faults.FORBIDDEN, action="ListLivyComputeSessions", compute_id="lc-1")
@@ -87,14 +87,14 @@ async def failing_view() -> StatusView:
 
 
 async def scanning_view() -> StatusView:
-    """Look in the middle of a first scan: pages that were read, and no counter of it yet."""
+    """Return a view in the middle of a first scan, before any counter exists."""
     async with first_scan() as (h, _):
         await h.poll("session_clusters")
         return await view_of(h)
 
 
 async def hostile_view() -> StatusView:
-    """Put hostile texts wherever the API has a text of somebody's choice."""
+    """Return a view with hostile texts wherever the API has a text that a user chose."""
     world = empty_world()
     for number, text in enumerate(HOSTILE):
         workspace = f"w-{number}"
@@ -145,7 +145,7 @@ WINDOWS: list[tuple[int, Scheme]] = [
     (390, "dark"),
 ]
 JUDGED = (WINDOWS[0], WINDOWS[3])
-"""axe takes its time: both widths and both schemes are among these."""
+"""Windows checked by axe, which is slow: both widths and both schemes are among them."""
 
 VIEWS = {
     "lively": lively_view,
@@ -156,8 +156,8 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
-async def test_everybody_can_read_the_page(browser: "Browser", name: str) -> None:
-    """On a desk and on a phone, by day and by night: nothing serious for axe, nothing cut off."""
+async def test_page_is_accessible_and_fits_every_window(browser: "Browser", name: str) -> None:
+    """On desktop and phone, light and dark: axe finds nothing serious; nothing is cut off."""
     view = await VIEWS[name]()
     found: list[object] = []
     for width, scheme in WINDOWS:
@@ -170,8 +170,8 @@ async def test_everybody_can_read_the_page(browser: "Browser", name: str) -> Non
     assert found == []
 
 
-async def test_hostile_names_are_only_names(browser: "Browser") -> None:
-    """They stand there letter by letter, run nothing, lead nowhere and turn nothing around."""
+async def test_markup_in_names_is_shown_as_text(browser: "Browser") -> None:
+    """It runs no script, adds no link and does not reverse the text around it."""
     async with shown(browser, await hostile_view(), "hostile") as visited:
         page = visited.page
         assert await page.title() == "Needs a look · EMR Serverless Spark exporter"
@@ -183,8 +183,8 @@ async def test_hostile_names_are_only_names(browser: "Browser") -> None:
         assert visited.complaints == []
 
 
-async def test_the_keyboard_reaches_every_link(browser: "Browser") -> None:
-    """Pause comes first; each press of Tab is one link further, and shows where it is."""
+async def test_tab_reaches_every_link_with_a_visible_focus(browser: "Browser") -> None:
+    """From Reload, which is first, to Ready?, which is last."""
     async with shown(browser, await failing_view(), "keyboard") as visited:
         page = visited.page
         links = await page.locator("a[href]").count()
@@ -202,8 +202,8 @@ async def test_the_keyboard_reaches_every_link(browser: "Browser") -> None:
     assert seen[-1][0] == "Ready?"
 
 
-async def test_a_dashboard_links_to_a_session(browser: "Browser") -> None:
-    """`#session-<id>` brings the row of that session into view, and marks it."""
+async def test_link_of_a_dashboard_scrolls_to_the_session(browser: "Browser") -> None:
+    """`#session-<id>` scrolls to the row of that session and highlights it."""
     world = busy_world()
     for number in range(100):
         world.put_session(session(f"livy-{number:03}", 1, age=number))
@@ -221,8 +221,8 @@ async def test_a_dashboard_links_to_a_session(browser: "Browser") -> None:
         assert 0 <= box["y"] < 900
 
 
-async def test_the_page_refreshes_itself(browser: "Browser") -> None:
-    """After the time that was asked for it is another one; at an anchor it owns up to waiting."""
+async def test_page_refreshes_itself_except_at_an_anchor(browser: "Browser") -> None:
+    """At an anchor browsers do not refresh, and the page says so."""
     async with Harness(busy_world()) as h:
         await h.poll()
         async with (

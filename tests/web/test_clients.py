@@ -47,7 +47,7 @@ LAST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 @asynccontextmanager
 async def idle(address: Address, count: int) -> AsyncIterator[list[asyncio.StreamWriter]]:
-    """Keep so many connections open that say nothing."""
+    """Keep connections open that send nothing."""
     writers = []
     for _ in range(count):
         _, writer = await asyncio.open_connection(address.host, address.port)
@@ -102,14 +102,14 @@ async def idle(address: Address, count: int) -> AsyncIterator[list[asyncio.Strea
     ],
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else None,
 )
-async def test_every_request_has_its_answer(request_: bytes, status: int) -> None:
-    """One answer, and then the connection is closed."""
+async def test_every_request_gets_one_response(request_: bytes, status: int) -> None:
+    """Then the connection is closed."""
     async with served() as address:
         assert statuses(await exchange(address, request_)) == [status]
 
 
-async def test_requests_may_come_all_at_once() -> None:
-    """Pipelined requests are answered in their order, and how they are cut makes no difference."""
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    """However they are split into packets."""
     sent = GET * 300 + LAST
     async with served() as address:
         for size in (len(sent), 27, 1000, 16_384):
@@ -122,8 +122,8 @@ async def test_requests_may_come_all_at_once() -> None:
             assert statuses(received) == [200] * 301
 
 
-async def test_what_is_pipelined_is_bounded() -> None:
-    """Whoever sends more than a head beyond what is answered is hung up on."""
+async def test_pipelined_bytes_are_bounded() -> None:
+    """A client that sends more than a request head ahead is disconnected."""
     async with served(site=large()) as address:
         assert await sent_until_hung_up(address, GET * 100_000) < MAX_BUFFERED
 
@@ -131,16 +131,16 @@ async def test_what_is_pipelined_is_bounded() -> None:
 LOGIN = b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n\r\n"
 
 
-async def test_a_head_is_bounded_while_another_request_is_answered() -> None:
-    """Also while an answer is not taken: neither its bytes nor its headers pile up."""
+async def test_pipelined_head_is_bounded_while_another_request_is_answered() -> None:
+    """Also while a response is not read: neither bytes nor headers pile up."""
     async with served(site=large()) as address:
         for before in (GET, GET * 16):
             sent = await sent_until_hung_up(address, before + b"a:b\r\n" * 1_000_000)
             assert sent < MAX_BUFFERED
 
 
-async def test_a_head_is_bounded_while_a_password_is_checked(tmp_path: Path) -> None:
-    """The queue of checks is slow on purpose; what comes behind a login does not wait in memory."""
+async def test_pipelined_head_is_bounded_while_a_password_is_checked(tmp_path: Path) -> None:
+    """Password checks are slow on purpose; requests behind a login do not fill the memory."""
     slow = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(12)).decode()
     access = ReloadingWebConfig(write_config(tmp_path, {"basic_auth_users": {"alice": slow}}))
     logins = [LOGIN % base64.b64encode(b"alice:%d" % number) for number in range(8)]
@@ -181,15 +181,15 @@ async def sent_until_hung_up(address: Address, data: bytes) -> int:
     ],
 )
 async def test_every_response_forbids_content_sniffing(sent: bytes) -> None:
-    """Browsers do not guess its type."""
+    """Browsers do not guess the content type."""
     async with served() as address:
         received = await exchange(address, sent)
     head = received.partition(b"\r\n\r\n")[0].lower()
     assert head.count(b"x-content-type-options: nosniff") == 1
 
 
-async def test_a_client_that_disconnects_is_not_logged() -> None:
-    """Even if most of its response was still to be sent."""
+async def test_disconnecting_client_is_not_logged() -> None:
+    """Even if most of its response had not been sent."""
     heard = Heard()
     logging.getLogger().addHandler(heard)
     try:
@@ -205,16 +205,16 @@ async def test_a_client_that_disconnects_is_not_logged() -> None:
     assert heard.said == []
 
 
-async def test_nonsense_after_a_request_does_not_spoil_its_answer() -> None:
-    """It is answered as a whole, then the nonsense, then the connection is closed."""
+async def test_invalid_bytes_after_a_request_do_not_affect_its_response() -> None:
+    """It is sent completely, then a 400, then the connection is closed."""
     async with served() as address:
         received = await exchange(address, GET + b"nonsense\r\n\r\n")
     assert statuses(received) == [200, 400]
     assert b"hello\nHTTP/1.1 400 " in received
 
 
-async def test_a_slow_request_head_is_cut_off() -> None:
-    """Neither silence nor a byte now and then keeps the connection open."""
+async def test_slow_request_head_is_disconnected() -> None:
+    """Neither silence nor an occasional byte keeps the connection open."""
     connections = Connections(seconds={**SECONDS, Phase.HEAD: 0.5})
     async with served(connections=connections) as address, idle(address, 5):
         reader, writer = await asyncio.open_connection(address.host, address.port)
@@ -231,8 +231,8 @@ async def test_a_slow_request_head_is_cut_off() -> None:
         await eventually(partial(_is_empty, connections), seconds=10)
 
 
-async def test_an_idle_connection_is_closed() -> None:
-    """It is kept for a next request until a timeout."""
+async def test_idle_connection_is_closed() -> None:
+    """It is kept alive until a timeout."""
     connections = Connections(seconds={**SECONDS, Phase.IDLE: 0.5})
     async with served(connections=connections) as address:
         assert statuses(await exchange(address, GET)) == [200]
@@ -259,7 +259,7 @@ def large(size: int = LARGE) -> Starlette:
     return Starlette(routes=[Route("/", page)])
 
 
-async def test_a_client_that_does_not_read_is_disconnected() -> None:
+async def test_client_that_does_not_read_is_disconnected() -> None:
     """After a timeout."""
     connections = Connections(seconds={**SECONDS, Phase.ANSWER: 0.5})
     async with served(site=large(), connections=connections) as address:
@@ -273,8 +273,8 @@ async def test_a_client_that_does_not_read_is_disconnected() -> None:
         writer.close()
 
 
-async def test_the_number_of_connections_is_bounded() -> None:
-    """Who comes is let in; who has waited longest has to go."""
+async def test_number_of_connections_is_bounded() -> None:
+    """A new connection is accepted, and the one idle for longest is closed."""
     connections = Connections(most=10)
     async with served(connections=connections) as address:
         async with idle(address, 30):
@@ -283,8 +283,8 @@ async def test_the_number_of_connections_is_bounded() -> None:
         await eventually(partial(_is_empty, connections))
 
 
-async def test_the_server_stops_whoever_is_connected() -> None:
-    """Neither an idle client nor one that does not read delays it."""
+async def test_connected_clients_do_not_delay_shutdown() -> None:
+    """Neither idle ones nor ones that do not read."""
     async with served(site=large()) as address, idle(address, 20):
         _, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
         writer.write(GET)
@@ -320,8 +320,8 @@ SCRAPE = (
 )
 
 
-async def test_a_thousand_clients_are_not_in_the_way_of_a_scrape() -> None:
-    """A thousand say nothing, two hundred dribble: scrapes are as quick as ever, and whole."""
+async def test_scrapes_are_quick_beside_a_thousand_slow_clients() -> None:
+    """A thousand send nothing, two hundred send slowly; scrapes are complete and in time."""
     async with Harness(busy_world()) as h:
         await h.poll()
         async with served(site=h.exporter.web) as address, idle(address, 1000):
@@ -394,6 +394,6 @@ async def hasty(address: Address, sent: bytes) -> bytes:
 
 @examples(0.4)
 @given(st.lists(REQUESTS, min_size=1, max_size=20))
-def test_no_request_does_harm(requests: list[bytes]) -> None:
-    """Whatever is sent: no 5xx, nothing in the log, and the server goes on."""
+def test_no_request_causes_a_server_error(requests: list[bytes]) -> None:
+    """No 5xx, nothing in the log, and the server still responds afterwards."""
     check_fuzzed(requests)

@@ -22,7 +22,7 @@ class Clock:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """Give the time."""
+        """Return the time."""
         return self.now
 
 
@@ -40,8 +40,8 @@ class Door:
         return self.connections.enter(peer, lambda: self.dropped.append(name))
 
 
-def test_the_connection_without_progress_for_longest_is_dropped() -> None:
-    """Regardless of its age and phase."""
+def test_connection_without_progress_for_longest_is_dropped() -> None:
+    """Whatever its age and phase."""
     door = Door(3)
     old, answered, _ = door.enter("old"), door.enter("answered"), door.enter("silent")
     door.clock.now += 1
@@ -54,8 +54,8 @@ def test_the_connection_without_progress_for_longest_is_dropped() -> None:
     assert len(door.connections) == 3
 
 
-def test_the_address_with_the_most_connections_loses_one() -> None:
-    """A flood pushes out itself, and no other address."""
+def test_address_with_the_most_connections_loses_one() -> None:
+    """A flood drops its own connections, not those of other addresses."""
     door = Door(4)
     door.enter("prometheus", "b")
     for number in range(20):
@@ -65,8 +65,8 @@ def test_the_address_with_the_most_connections_loses_one() -> None:
     assert door.dropped[-1] == "flood 17"
 
 
-def test_a_closed_connection_frees_its_place() -> None:
-    """It is not dropped again, and no other is dropped."""
+def test_closed_connection_frees_its_place() -> None:
+    """Nothing else is dropped for it."""
     door = Door(1)
     first = door.enter("first")
     door.connections.leave(first)
@@ -77,7 +77,7 @@ def test_a_closed_connection_frees_its_place() -> None:
 
 @pytest.mark.parametrize("phase", list(Phase))
 def test_every_phase_has_a_timeout(phase: Phase) -> None:
-    """A byte now and then does not extend it."""
+    """An occasional byte does not extend it."""
     door = Door(9)
     slow = door.enter("slow")
     door.connections.begin(slow, phase)
@@ -110,9 +110,9 @@ def test_ipv6_peers_are_grouped_by_network(host: str, peer: str) -> None:
 @pytest.mark.parametrize(
     ("files", "most"), [(20_000, MAX_CONNECTIONS), (100, 50), (1, 1), (resource.RLIM_INFINITY, 128)]
 )
-def test_half_of_the_file_descriptors_are_for_connections(
+def test_connections_may_use_half_of_the_file_descriptors(
     monkeypatch: pytest.MonkeyPatch, files: int, most: int
 ) -> None:
-    """The rest is for the ledger and the API."""
+    """The rest is left for the ledger and the API client."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     assert max_connections() == most

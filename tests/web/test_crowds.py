@@ -27,10 +27,10 @@ MEGABYTES = 256
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
-async def test_crowds_neither_fill_the_memory_nor_keep_scrapes_out(
+async def test_scrapes_get_through_a_crowd_within_bounded_memory(
     tmp_path: Path, crowds: dict[str, int], *, has_tls: bool, has_passwords: bool
 ) -> None:
-    """Every scrape gets through in time, the first one after a start, too."""
+    """Every scrape is in time, also the first one after a start."""
     async with large_daemon(tmp_path, has_tls=has_tls, has_passwords=has_passwords) as daemon:
         before = daemon.megabytes
         async with crowd(daemon.url, crowds):

@@ -37,7 +37,7 @@ def test_only_http_urls_are_linked(text: str, *, is_safe: bool) -> None:
 
 
 def test_anchors_are_unique() -> None:
-    """The first has the plain one, which dashboards link to."""
+    """The first of equal names has the plain anchor, which dashboards link to."""
     anchors = Anchors()
     taken = [anchors.take("session", "a", place) for place in ("w-1/lc-1", "w-2/lc-2")]
     assert taken == ["session-a", "session-a@w-2/lc-2"]
@@ -70,8 +70,8 @@ def test_numbers_and_times_are_formatted_for_people(written: str, expected: str)
     assert written == expected
 
 
-def test_the_newest_bar_is_at_the_right_edge() -> None:
-    """What failed stands on what went well; what is there at all is seen."""
+def test_newest_bar_of_a_chart_is_at_the_right_edge() -> None:
+    """Failures are stacked on successes; the smallest value is still visible."""
     chart = poll_chart((Bucket(0, 0, 0, 0), Bucket(60, 1000, 1, 0)), 60)
     good, bad = chart.bars
     assert (good.kind, bad.kind, chart.top) == ("good", "bad", 1000)
@@ -82,8 +82,8 @@ def test_the_newest_bar_is_at_the_right_edge() -> None:
     assert burn_chart((Bucket(0, 0, 0, 3.5),), 60).bars[0].height == HEIGHT
 
 
-def test_the_recorder_keeps_one_hour() -> None:
-    """Older buckets are dropped; quiet times are empty buckets."""
+def test_history_of_requests_covers_one_hour() -> None:
+    """Older buckets are dropped; a time without requests is an empty bucket."""
     clock = ManualClock()
     ledger = Ledger(None, clock=clock)
     recorder = Recorder(clock, lambda: ledger.state, width=60)
@@ -98,8 +98,8 @@ def test_the_recorder_keeps_one_hour() -> None:
     ledger.close()
 
 
-def test_hard_throttling_needs_a_look() -> None:
-    """Down to half of the rate it is nothing; below, the page says how much is left."""
+def test_throttling_below_half_the_rate_is_a_problem() -> None:
+    """The page shows the remaining rate."""
     for rate, level in ((6.0, "ok"), (2.0, "attention")):
         found = verdict(
             unhealthy=(),

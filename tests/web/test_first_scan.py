@@ -12,8 +12,8 @@ pytestmark = pytest.mark.anyio
 LABELS = {"workspace_id": WORKSPACE, "livy_compute_id": GATEWAY}
 
 
-async def test_a_first_scan_shows_how_far_it_has_come() -> None:
-    """In metrics, JSON and page; session clusters and other gateways are served meanwhile."""
+async def test_progress_of_a_first_scan_is_shown() -> None:
+    """In metrics, JSON and HTML; session clusters and other gateways are served meanwhile."""
     async with first_scan() as (h, end):
         await h.poll("session_clusters")
         metrics = await h.page()
@@ -64,8 +64,8 @@ async def test_a_first_scan_shows_how_far_it_has_come() -> None:
         assert status["verdict"]["level"] == "attention"
 
 
-async def test_the_log_has_a_line_about_it_now_and_then() -> None:
-    """With 6 s for each page there is one every third page: 15 s is the least between two."""
+async def test_progress_of_a_first_scan_is_logged_every_15_seconds_at_most() -> None:
+    """With 6 s per page that is every third page."""
     with capture_logs() as logs:
         async with first_scan() as (_, end):
             await end()

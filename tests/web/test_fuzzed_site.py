@@ -70,8 +70,8 @@ async def ask(sent: list[bytes]) -> tuple[list[bytes], Page]:
 
 @examples(0.15)
 @given(st.lists(requests(), min_size=10, max_size=30))
-def test_no_request_is_an_error_of_ours(sent: list[bytes]) -> None:
-    """Each has one answer, no 500 and no traceback, in neither answer nor log; metrics go on."""
+def test_no_request_to_the_site_causes_an_internal_error(sent: list[bytes]) -> None:
+    """Each gets one response, no 500, no traceback in response or log; metrics still work."""
     heard = Heard()
     root = logging.getLogger()
     root.addHandler(heard)

@@ -57,7 +57,7 @@ class Client:
         return max(len(message.get("body", b"")) for message in self.sent)
 
     def header(self, name: str) -> str:
-        """Give a header of the answer."""
+        """Return a header of the answer."""
         headers: list[tuple[bytes, bytes]] = self.sent[0]["headers"]
         return dict(headers)[name.encode()].decode()
 
@@ -69,8 +69,8 @@ class Client:
         self.sent.append(message)
 
 
-async def test_a_page_that_was_sent_completely_is_a_scrape() -> None:
-    """The client is still connected at its end."""
+async def test_completely_sent_page_is_a_scrape() -> None:
+    """The client was still connected at its end."""
     client, calls = Client(), list[str]()
     await client.ask(endpoint(calls))
     assert calls == ["received"]
@@ -79,7 +79,7 @@ async def test_a_page_that_was_sent_completely_is_a_scrape() -> None:
 
 
 @pytest.mark.parametrize("messages", [1, 2, 3])
-async def test_an_aborted_scrape_is_not_counted(messages: int) -> None:
+async def test_aborted_scrape_is_not_counted(messages: int) -> None:
     """The rest of the page is not sent."""
     client, calls = Client(messages), list[str]()
     await client.ask(endpoint(calls, help_text="x" * 10 * LARGE_SLICE))
@@ -87,16 +87,16 @@ async def test_an_aborted_scrape_is_not_counted(messages: int) -> None:
     assert len(client.sent) <= max(messages, 2)
 
 
-async def test_a_head_request_is_not_a_scrape() -> None:
-    """It shows no sample."""
+async def test_head_request_is_not_a_scrape() -> None:
+    """Its response has no samples."""
     client, calls = Client(), list[str]()
     await client.ask(endpoint(calls), "HEAD")
     assert (calls, client.body) == ([], b"")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_some_names_come_in_small_slices(method: str) -> None:
-    """The size is known before, and yet the answer is never in memory as a whole."""
+async def test_page_filtered_by_name_is_streamed(method: str) -> None:
+    """Its Content-Length is known, and yet it is never in memory as a whole."""
     client, calls = Client(), list[str]()
     app = endpoint(calls, help_text="x" * 5000, gauges=1000)
     query = "&".join(f"name[]=page{number}" for number in range(50, 100))
@@ -113,8 +113,8 @@ async def test_some_names_come_in_small_slices(method: str) -> None:
     assert client.largest <= SLICE
 
 
-async def test_only_so_much_of_an_accept_header_is_looked_at() -> None:
-    """What comes first is what a scraper wants most; and nobody keeps the event loop busy."""
+async def test_long_accept_header_is_parsed_up_to_a_limit() -> None:
+    """A scraper's preferred format comes first; parsing the rest would block the event loop."""
     app = endpoint([])
     padding = ",".join(["text/html;q=0.1"] * 60)
     for accept, content_type in (
@@ -132,8 +132,8 @@ async def test_only_so_much_of_an_accept_header_is_looked_at() -> None:
     assert time.thread_time() - start < 0.2
 
 
-async def test_only_a_few_are_handed_much_at_a_time() -> None:
-    """However many are slow, little of their pages waits for them; who ends makes room."""
+async def test_few_responses_at_a_time_get_large_write_buffers() -> None:
+    """Many slow readers use little memory; a response that ends frees its share."""
     app = endpoint([], help_text="x" * 3 * LARGE_SLICE)
     is_slow = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What somebody on call reads off the status page: what is wrong, since when, what to do."""
+"""What an on-call engineer reads on the status page: the problem, since when, what to do."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ CLAIMS = (
     "burned",
     "Nothing is polled.",
 )
-"""What the page must not say before anything is known."""
+"""What the page must not claim before anything is known."""
 
 
 def claims_of(html: str) -> list[str]:
@@ -34,8 +34,8 @@ def claims_of(html: str) -> list[str]:
     return [claim for claim in CLAIMS if claim in html]
 
 
-async def test_nothing_is_claimed_before_a_poll_has_succeeded() -> None:
-    """Not while starting, not without a credential, not where all polls fail."""
+async def test_values_are_unknown_before_the_first_successful_poll() -> None:
+    """While the exporter starts, without a credential, and if every poll fails."""
     async with Harness(empty_world(), targets=WHOLE_REGION) as h:
         starting = (await h.get("/")).text
         await h.discover()
@@ -53,8 +53,8 @@ async def test_nothing_is_claimed_before_a_poll_has_succeeded() -> None:
     assert {facts[each]["coverage"] for each in ("sessions", "clusters")} == {"no_poll_yet"}
 
 
-async def test_what_was_counted_before_a_restart_is_known_without_a_poll(tmp_path: Path) -> None:
-    """The totals come from the ledger; what was used since the start is not known."""
+async def test_totals_are_shown_after_a_restart_before_any_poll(tmp_path: Path) -> None:
+    """They come from the ledger; the usage since the start is unknown."""
     world = empty_world()
     world.put_session(session("livy-a", 2.5))
     async with Harness(world, ledger=tmp_path / "ledger.db") as h:
@@ -68,8 +68,8 @@ async def test_what_was_counted_before_a_restart_is_known_without_a_poll(tmp_pat
     assert (usage.cu_hours, usage.cu_hours_since_start) == (2.5, 0)
 
 
-async def test_what_is_not_polled_is_neither_unknown_nor_none() -> None:
-    """A source that is switched off is said to be."""
+async def test_disabled_source_is_shown_as_not_polled() -> None:
+    """Its values are neither unknown nor zero."""
     async with Harness(empty_world(), session_clusters={"enabled": False}) as h:
         await h.poll()
         view, html = await view_of(h), (await h.get("/")).text
@@ -78,8 +78,8 @@ async def test_what_is_not_polled_is_neither_unknown_nor_none() -> None:
     assert view.verdict.summary == "All is well: 1 target polled"
 
 
-async def test_each_problem_says_since_when_and_what_to_do(tmp_path: Path) -> None:
-    """Whichever it is: a credential, a permission, the ledger, failed sessions."""
+async def test_each_problem_shows_its_age_and_what_to_do(tmp_path: Path) -> None:
+    """Missing credential, missing permission, ledger failure and failed sessions."""
     for state in (
         no_credential(),
         refused(),
@@ -97,8 +97,8 @@ async def test_each_problem_says_since_when_and_what_to_do(tmp_path: Path) -> No
         assert "Do:</b>" in first_screen
 
 
-async def test_polls_that_have_stopped_are_a_problem_of_their_own() -> None:
-    """Nothing has failed, and nothing comes any more: a restart helps."""
+async def test_stalled_polls_are_reported_with_advice_to_restart() -> None:
+    """No poll has failed, but none makes progress."""
     async with Harness(empty_world()) as h:
         await h.poll()
         h.clock.advance(200)
@@ -109,8 +109,8 @@ async def test_polls_that_have_stopped_are_a_problem_of_their_own() -> None:
     assert problem.advice.startswith("Restart the exporter")
 
 
-async def test_a_failure_began_when_the_first_poll_failed() -> None:
-    """Later failures in a row do not move its beginning, a success in between does."""
+async def test_age_of_a_failure_counts_from_the_first_failed_poll() -> None:
+    """Later failures in a row do not change it; a success in between resets it."""
     async with Harness(empty_world()) as h:
         for wait in (60, 60, 60):
             h.cloud.faults.add(faults.FORBIDDEN)
@@ -128,7 +128,7 @@ async def test_a_failure_began_when_the_first_poll_failed() -> None:
 
 
 async def fail(h: Harness, world: World, *names: str, info: str = "") -> None:
-    """Let sessions fail, one second after the other, and poll."""
+    """Let sessions fail, one second apart, and poll."""
     for name in names:
         h.clock.advance(1)
         ended = int(h.clock.now() * 1000)
@@ -136,8 +136,8 @@ async def fail(h: Harness, world: World, *names: str, info: str = "") -> None:
     await h.poll()
 
 
-async def test_a_failed_session_stays_when_the_listing_has_dropped_it() -> None:
-    """With who, where, why and its Spark UI, without a secret, where the alert's link leads."""
+async def test_failed_session_is_shown_after_it_left_the_listing() -> None:
+    """With user, queue, reason and Spark UI, without secrets, at the anchor alerts link to."""
     world = empty_world()
     link = "https://ui.example/livy-a?token=SENTINEL"
     world.put_session(session("livy-a", name="etl", proxy_user="ann", raw={"webUI": link}))
@@ -158,10 +158,10 @@ async def test_a_failed_session_stays_when_the_listing_has_dropped_it() -> None:
     assert "SENTINEL" not in html
 
 
-async def test_a_session_that_failed_shortly_before_a_restart_is_told_after_it(
+async def test_session_that_failed_shortly_before_a_restart_is_shown_after_it(
     tmp_path: Path,
 ) -> None:
-    """Whoever restarts the exporter because of it still finds the reason."""
+    """An operator who restarts the exporter because of it still finds the reason."""
     world = empty_world()
     for number in range(250):
         world.put_session(session(f"livy-{number:03}", age=number))
@@ -178,8 +178,8 @@ async def test_a_session_that_failed_shortly_before_a_restart_is_told_after_it(
     assert [(each.session_id, each.info) for each in view.sessions.failed] == [("livy-199", "lost")]
 
 
-async def test_a_failed_session_stays_when_its_gateway_is_gone() -> None:
-    """Also where it is no longer polled at all."""
+async def test_failed_session_is_shown_after_its_gateway_was_deleted() -> None:
+    """The gateway is no longer polled."""
     world = empty_world()
     world.put_session(session("livy-a"))
     async with Harness(world, targets=WHOLE_REGION) as h:
@@ -193,8 +193,8 @@ async def test_a_failed_session_stays_when_its_gateway_is_gone() -> None:
     assert [each.info for each in view.sessions.failed] == ["lost"]
 
 
-async def test_the_last_fifty_failures_are_kept_and_five_are_open() -> None:
-    """The latest first; the others are a click away, and the usage stands above all of them."""
+async def test_last_fifty_failures_are_kept_and_five_are_unfolded() -> None:
+    """Latest first; the others are one click away; usage is above them all."""
     world = empty_world()
     names = [f"livy-{number:02}" for number in range(60)]
     for name in names:
@@ -215,10 +215,10 @@ async def test_the_last_fifty_failures_are_kept_and_five_are_open() -> None:
 @pytest.mark.parametrize(
     ("failed", "ended", "level"), [(1, 4, "ok"), (2, 4, "attention"), (3, 3, "ok")]
 )
-async def test_more_than_a_quarter_of_a_queue_needs_a_look(
+async def test_more_than_a_quarter_of_failed_sessions_in_a_queue_is_a_problem(
     failed: int, ended: int, level: str
 ) -> None:
-    """Of at least four that ended, however many ended well in another queue."""
+    """Of at least four that ended; the sessions of other queues do not matter."""
     world = empty_world()
     for number in range(40):
         queue = "dev" if number < ended else "busy"
@@ -233,8 +233,8 @@ async def test_more_than_a_quarter_of_a_queue_needs_a_look(
     assert sum(each.ended for each in view.sessions.ends) == 40
 
 
-async def test_what_failed_more_than_an_hour_ago_is_no_trouble_now() -> None:
-    """It stays in the table, and out of the ratio."""
+async def test_failures_of_more_than_an_hour_ago_are_no_current_problem() -> None:
+    """They stay in the table but are not in the ratio."""
     async with failed_sessions() as h:
         assert (await view_of(h)).verdict.level == "attention"
         await h.tick(3600)
@@ -244,8 +244,8 @@ async def test_what_failed_more_than_an_hour_ago_is_no_trouble_now() -> None:
     assert len(view.sessions.failed) == 5
 
 
-async def test_many_of_anything_do_not_push_the_rest_down() -> None:
-    """Session clusters in error and targets are folded as well."""
+async def test_long_tables_are_folded() -> None:
+    """Also those of session clusters in error, so that the sections below stay in reach."""
     world = empty_world()
     for number in range(30):
         world.put_cluster(Cluster(WORKSPACE, f"sc-{number}", state="Error", reason_code="OOM"))

@@ -1,4 +1,4 @@
-"""The first screen of a phone. With PICTURES=folder each state is kept as a picture."""
+"""The first screen of a phone. PICTURES=folder saves a screenshot of each state."""
 
 import os
 from contextlib import AbstractAsyncContextManager
@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 390, 844
 
 
 def states(folder: Path) -> dict[str, AbstractAsyncContextManager[Harness]]:
-    """Return the states of an exporter that somebody on call meets."""
+    """Return the states of an exporter that an on-call engineer meets, by name."""
     return {
         "well": on_call.well(),
         "nothing-known": on_call.nothing_known(),
@@ -34,10 +34,10 @@ def states(folder: Path) -> dict[str, AbstractAsyncContextManager[Harness]]:
     }
 
 
-async def test_the_first_screen_answers_what_since_when_and_what_to_do(
+async def test_first_screen_of_a_phone_shows_each_problem_its_age_and_advice(
     browser: "Browser", tmp_path: Path
 ) -> None:
-    """Without scrolling: the verdict with each problem, its age and its advice, and the figures."""
+    """The summary figures, too, need no scrolling."""
     for name, state in states(tmp_path).items():
         async with state as h:
             view = await view_of(h)
@@ -59,8 +59,8 @@ async def test_the_first_screen_answers_what_since_when_and_what_to_do(
             assert visited.complaints == []
 
 
-async def test_a_link_leads_to_a_failed_session_that_is_folded_away(browser: "Browser") -> None:
-    """An alert names ten sessions, of which the page shows five at first."""
+async def test_link_of_an_alert_unfolds_the_failed_session(browser: "Browser") -> None:
+    """An alert names ten sessions; the page shows five until the others are unfolded."""
     world = empty_world()
     for number in range(20):
         world.put_session(session(f"livy-{number:02}"))

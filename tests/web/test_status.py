@@ -1,4 +1,4 @@
-"""The facts of the status, as JSON and as a page, without a browser."""
+"""The status as JSON and as HTML, without a browser."""
 
 import json
 import os
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.anyio
 SCHEMA = Path(page.__file__).with_name("schema.json")
 
 
-def test_the_golden_schema_is_that_of_the_values() -> None:
-    """What is documented is what is written: no field more or less."""
+def test_published_schema_is_that_of_the_view() -> None:
+    """The schema file has every field of the JSON and no other."""
     schema = VIEW.json_schema(mode="serialization")
     text = json.dumps(schema, indent=2) + "\n"
     if os.environ.get("GOLDEN_UPDATE") == "1":
@@ -32,8 +32,8 @@ def test_the_golden_schema_is_that_of_the_values() -> None:
     assert text == SCHEMA.read_text(encoding="utf-8"), "it differs; see `make golden`"
 
 
-async def test_the_json_follows_the_schema() -> None:
-    """Also where something fails, nothing is known yet, or discovery is on."""
+async def test_json_is_valid_by_the_published_schema() -> None:
+    """Also if polls fail, before the first poll, and with discovery."""
     import jsonschema  # noqa: PLC0415  takes long, and every worker reads this module
 
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
@@ -52,15 +52,15 @@ async def test_the_json_follows_the_schema() -> None:
 
 
 def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Let nothing pass that the schema does not name."""
+    """Return the schema with fields forbidden that it does not name."""
     definitions = {
         name: {**each, "additionalProperties": False} for name, each in schema["$defs"].items()
     }
     return {**schema, "$defs": definitions, "additionalProperties": False}
 
 
-async def test_every_fact_of_the_page_is_in_the_json() -> None:
-    """From what the JSON says alone, the very same page can be written."""
+async def test_page_shows_nothing_that_is_not_in_the_json() -> None:
+    """The page rendered from the JSON is the page that was served."""
     async with Harness(busy_world()) as h:
         await h.poll()
         h.cloud.faults.add(faults.THROTTLED, action="ListSessionClusters")
@@ -70,8 +70,8 @@ async def test_every_fact_of_the_page_is_in_the_json() -> None:
         assert before + page.refresh_line(0) + after == written
 
 
-async def test_the_page_needs_nothing_and_allows_nothing() -> None:
-    """No script, no cookie, no referrer, nothing from elsewhere, and no frame around it."""
+async def test_page_loads_nothing_and_forbids_scripts_and_frames() -> None:
+    """No script, cookie or referrer, nothing from other hosts, and no embedding."""
     async with Harness(busy_world()) as h:
         await h.poll()
         answer = await h.get("/")
@@ -92,8 +92,8 @@ async def test_the_page_needs_nothing_and_allows_nothing() -> None:
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
 
-async def test_the_json_is_no_page() -> None:
-    """No browser takes it for anything else."""
+async def test_json_is_served_as_json_to_get_and_head_only() -> None:
+    """A browser does not render it as HTML."""
     async with Harness(busy_world()) as h:
         answer = await h.get("/api/v1/status")
         assert answer.headers["content-type"] == "application/json"
@@ -114,8 +114,8 @@ async def test_the_json_is_no_page() -> None:
         ("?refresh=%D9%A3%D9%A0", REFRESH_SECONDS),
     ],
 )
-async def test_the_page_refreshes_itself_as_asked(query: str, seconds: int | None) -> None:
-    """Every 15 s, as often as asked for within reason, or not at all."""
+async def test_refresh_interval_is_set_by_the_query(query: str, seconds: int | None) -> None:
+    """Out of range or invalid values give the default; `off` disables the refresh."""
     async with Harness(busy_world()) as h:
         answer = await h.get(f"/{query}")
     assert answer.headers.get("refresh") == (None if seconds is None else str(seconds))
@@ -123,8 +123,8 @@ async def test_the_page_refreshes_itself_as_asked(query: str, seconds: int | Non
 
 
 @pytest.mark.parametrize("paths", [("/?refresh=5", "/?refresh=60"), ("/api/v1/status",) * 2])
-async def test_those_who_ask_share_one_copy(paths: tuple[str, str]) -> None:
-    """However often each refreshes: a slow reader holds no page of its own in memory."""
+async def test_concurrent_readers_share_one_copy_of_the_page(paths: tuple[str, str]) -> None:
+    """With any refresh interval: a slow reader costs no page of its own in memory."""
     async with Harness(busy_world()) as h:
         await h.poll()
         app = app_of(await view_of(h))
@@ -148,8 +148,8 @@ async def _longest_part(app: ASGIApp, target: str) -> bytes:
     return max(parts, key=len)
 
 
-async def test_what_burned_since_the_start_is_told_from_what_burned_before() -> None:
-    """The first listing of a gateway is history; what comes later is news, by queue and user."""
+async def test_usage_since_the_start_excludes_the_first_listing() -> None:
+    """Later growth is shown by queue and by user."""
     world = busy_world()
     async with Harness(world) as h:
         await h.poll()
@@ -171,8 +171,8 @@ async def test_what_burned_since_the_start_is_told_from_what_burned_before() -> 
     ]
 
 
-async def test_what_is_held_back_is_counted_all_the_same() -> None:
-    """The page tells the true totals, and how much of them Prometheus has not seen yet."""
+async def test_held_usage_is_in_the_totals_of_the_page() -> None:
+    """The page also shows how much of them is not exported to Prometheus yet."""
     world = busy_world()
     async with Harness(world, birth_hold=90) as h:
         await h.poll()
@@ -183,8 +183,8 @@ async def test_what_is_held_back_is_counted_all_the_same() -> None:
     assert view.ledger.held_series > 0
 
 
-async def test_a_target_that_failed_says_why_and_what_to_do() -> None:
-    """While it fails, and later that it did; the gauges of one that is stale are gone."""
+async def test_failing_target_shows_the_reason_and_what_to_do() -> None:
+    """A stale target lists no sessions; one that recovered keeps its last failure."""
     async with Harness(busy_world()) as h:
         await h.poll()
         h.cloud.faults.add(faults.FORBIDDEN, action="ListLivyComputeSessions")
@@ -218,8 +218,8 @@ async def test_a_target_that_failed_says_why_and_what_to_do() -> None:
     assert [each.is_current for each in recovered] == [False, False]
 
 
-async def test_a_workspace_without_session_clusters_is_not_an_unknown_one() -> None:
-    """It was listed, and there are none: until nobody could list it for too long."""
+async def test_workspace_without_session_clusters_is_not_shown_as_unknown() -> None:
+    """It was listed and has none; it is unknown only before a poll and when stale."""
     async with Harness(empty_world()) as h:
         assert (await view_of(h)).clusters.workspaces_unknown == 1
         await h.poll()
@@ -235,8 +235,8 @@ async def test_a_workspace_without_session_clusters_is_not_an_unknown_one() -> N
         assert (await view_of(h)).clusters.workspaces_unknown == 1
 
 
-async def test_a_session_cluster_in_error_says_why() -> None:
-    """Since when, with what code and words, and where its Spark UI is."""
+async def test_session_cluster_in_error_shows_the_reason() -> None:
+    """Its age, code, message and the link to its Spark UI."""
     world = busy_world()
     world.put_cluster(
         Cluster(
@@ -260,8 +260,8 @@ async def test_a_session_cluster_in_error_says_why() -> None:
     assert found.anchor == "cluster-sc-9"
 
 
-async def test_every_live_session_has_an_anchor_of_its_own() -> None:
-    """Dashboards link to `#session-<id>`; of two sessions with one id, one has a longer anchor."""
+async def test_every_live_session_has_its_own_anchor() -> None:
+    """Dashboards link to `#session-<id>`; a second session with that id has a longer one."""
     async with Harness(busy_world()) as h:
         await h.poll()
         view, text = await view_of(h), (await h.get("/")).text
@@ -271,8 +271,8 @@ async def test_every_live_session_has_an_anchor_of_its_own() -> None:
     assert all(f'id="{each}"' in text for each in anchors)
 
 
-async def test_a_session_that_ended_lately_says_how() -> None:
-    """Those that failed have a table of their own, with what the service says."""
+async def test_recently_failed_sessions_have_a_table_with_the_reason() -> None:
+    """It is above the table of other sessions."""
     world = busy_world()
     async with Harness(world) as h:
         await h.poll()
@@ -290,8 +290,8 @@ async def test_a_session_that_ended_lately_says_how() -> None:
     assert live < html.index('id="session-livy-a"')
 
 
-async def test_all_is_well_where_nothing_fails() -> None:
-    """One line says so; that a few Livy sessions failed is told in it, and is no trouble."""
+async def test_verdict_is_ok_despite_a_few_failed_sessions() -> None:
+    """The summary mentions them."""
     world = empty_world()
     for number in range(4):
         world.put_session(session(f"livy-{number}", 1))
@@ -310,8 +310,8 @@ async def test_all_is_well_where_nothing_fails() -> None:
     assert '<dd class="care">1<small> of 4 ended</small>' in html
 
 
-async def test_many_sessions_are_cut_and_counted() -> None:
-    """The page stays of a size that a phone can read; the number of all is told."""
+async def test_table_of_sessions_is_limited_and_says_how_many_more() -> None:
+    """The page stays small enough for a phone."""
     world = busy_world()
     for number in range(700):
         world.put_session(session(f"livy-{number:04}", 1))
@@ -322,8 +322,8 @@ async def test_many_sessions_are_cut_and_counted() -> None:
     assert "And 204 more." in text
 
 
-async def test_a_history_that_is_cut_off_is_not_known_as_a_whole() -> None:
-    """What can be read of it is shown, and nothing says that this were all, or nothing."""
+async def test_truncated_history_is_shown_as_incomplete() -> None:
+    """The readable part is shown, as "at least", and never as all or none."""
     world = empty_world()
     for number in range(250):
         world.put_session(session(f"livy-{number:04}", 1, age=number))
@@ -337,8 +337,8 @@ async def test_a_history_that_is_cut_off_is_not_known_as_a_whole() -> None:
     assert "no session." not in text
 
 
-async def test_all_who_ask_at_once_get_the_same_answer() -> None:
-    """It is put together once a second at most, unless something new was published."""
+async def test_view_is_built_at_most_once_a_second() -> None:
+    """All requests within that second get the same view."""
     async with Harness(busy_world()) as h:
         await h.poll()
         first = await view_of(h)
@@ -347,14 +347,14 @@ async def test_all_who_ask_at_once_get_the_same_answer() -> None:
         assert (await view_of(h)).generated_at == first.generated_at + 1
 
 
-def test_a_start_does_not_wait_for_the_templates() -> None:
-    """What only the page needs is imported when somebody opens it."""
+def test_startup_does_not_import_the_template_engine() -> None:
+    """It is imported when the page is first opened."""
     code = "import sys, exporter.app; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-async def test_a_view_without_anything_is_a_page() -> None:
-    """Before discovery has found anything, and where nothing is known, there is a page."""
+async def test_page_is_served_before_the_first_discovery() -> None:
+    """It says that nothing is known yet."""
     async with Harness(busy_world(), targets=[], region_id="cn-hangzhou") as h:
         view = await view_of(h)
         assert view.verdict.level == "starting"

@@ -43,12 +43,12 @@ def mutual(folder: Path, **more: object) -> ReloadingWebConfig:
 
 
 def client(address: Address, context: ssl.SSLContext) -> httpx.AsyncClient:
-    """Give a client of the server."""
+    """Return a client of the server."""
     return httpx.AsyncClient(base_url=address.url("https"), verify=context)
 
 
 def presenting(ca: trustme.CA) -> ssl.SSLContext:
-    """Give the TLS of a client that trusts the server and shows a certificate of `ca`."""
+    """Return the TLS of a client that trusts the server and shows a certificate of `ca`."""
     context = trusting(CA)
     ca.issue_cert("client.test").configure_cert(context)
     return context
@@ -67,15 +67,15 @@ def serial(address: Address) -> str:
 
 
 async def test_https_is_served(tmp_path: Path) -> None:
-    """Also several requests on one connection, and two at a time."""
+    """Several requests on one connection, and two connections at a time."""
     async with served(tls_access(tmp_path)) as address, client(address, trusting(CA)) as http:
         answers = [await http.get("/"), await http.get("/")]
         answers += await asyncio.gather(http.get("/"), http.get("/"))
     assert {answer.text for answer in answers} == {"hello\n"}
 
 
-async def test_plain_http_gets_no_response(tmp_path: Path) -> None:
-    """The connection is closed, and the server goes on."""
+async def test_plain_http_on_the_https_port_gets_no_response(tmp_path: Path) -> None:
+    """The connection is closed, and later HTTPS requests work."""
     async with served(tls_access(tmp_path)) as address:
         reader, writer = await asyncio.open_connection(address.host, address.port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -87,8 +87,8 @@ async def test_plain_http_gets_no_response(tmp_path: Path) -> None:
     assert len(answer) <= 7  # an alert of TLS
 
 
-async def test_a_rotated_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
-    """A new connection sees the new certificate; an old one goes on undisturbed."""
+async def test_rotated_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
+    """New connections get the new certificate; open ones are not interrupted."""
     access = tls_access(tmp_path)
     async with served(access) as address, client(address, trusting(CA)) as http:
         assert (await http.get("/")).is_success
@@ -100,8 +100,8 @@ async def test_a_rotated_certificate_is_served_without_a_restart(tmp_path: Path)
     assert before != after
 
 
-async def test_a_broken_certificate_keeps_the_last_good_one(tmp_path: Path) -> None:
-    """Connections go on with what was in force."""
+async def test_broken_certificate_keeps_the_last_valid_one(tmp_path: Path) -> None:
+    """New connections get the previous certificate."""
     access = tls_access(tmp_path)
     async with served(access) as address:
         before = await asyncio.to_thread(serial, address)
@@ -121,8 +121,8 @@ async def test_mutual_tls_refuses_clients_without_a_valid_certificate(tmp_path: 
             assert (await http.get("/")).text == "hello\n"
 
 
-async def test_a_certificate_that_is_given_is_verified(tmp_path: Path) -> None:
-    """Where none is needed, a bad one is refused all the same."""
+async def test_optional_client_certificate_is_verified_if_sent(tmp_path: Path) -> None:
+    """An invalid one is refused although none is required."""
     access = mutual(tmp_path, client_auth_type="VerifyClientCertIfGiven")
     async with served(access) as address:
         for context in (trusting(CA), presenting(CA)):
@@ -133,8 +133,8 @@ async def test_a_certificate_that_is_given_is_verified(tmp_path: Path) -> None:
                 await http.get("/")
 
 
-async def test_the_oldest_version_is_the_one_that_is_set(tmp_path: Path) -> None:
-    """A client that knows only older ones is refused."""
+async def test_min_version_of_tls_is_enforced(tmp_path: Path) -> None:
+    """A client that supports only older versions is refused."""
     old = trusting(CA)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     async with served(tls_access(tmp_path, min_version="TLS13")) as address:
@@ -145,8 +145,8 @@ async def test_the_oldest_version_is_the_one_that_is_set(tmp_path: Path) -> None
             assert (await http.get("/")).is_success
 
 
-async def test_a_handshake_that_never_ends_is_counted_and_cut_off(tmp_path: Path) -> None:
-    """Connections that never get to HTTP are bounded like all others."""
+async def test_unfinished_handshake_counts_as_a_connection_and_times_out(tmp_path: Path) -> None:
+    """Connections that never reach HTTP are bounded like all others."""
     connections = Connections(most=3)
     async with served(tls_access(tmp_path), connections=connections) as address:
         streams = [await asyncio.open_connection(address.host, address.port) for _ in range(5)]
@@ -169,10 +169,10 @@ async def has_ended(reader: asyncio.StreamReader) -> bool:
 
 @pytest.mark.real
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-async def test_openssl_agrees(
+async def test_openssl_client_verifies_the_certificate_and_reads_a_page(
     tmp_path: Path, real_tool: Callable[[str], Path], version: str
 ) -> None:
-    """`openssl s_client` verifies the certificate, and reads a page."""
+    """An implementation of TLS other than Python's bindings."""
     ca = write_ca(tmp_path, CA)
     async with served(tls_access(tmp_path)) as address:
         process = await asyncio.create_subprocess_exec(
@@ -200,10 +200,10 @@ async def test_openssl_agrees(
 
 
 @pytest.mark.real
-async def test_openssl_finds_no_old_version(
+async def test_openssl_client_cannot_use_tls_1_1(
     tmp_path: Path, real_tool: Callable[[str], Path]
 ) -> None:
-    """TLS 1.1 is not spoken."""
+    """The default minimum is TLS 1.2."""
     async with served(tls_access(tmp_path)) as address:
         process = await asyncio.create_subprocess_exec(
             real_tool("openssl"),

@@ -30,14 +30,14 @@ DIGESTS = {
 
 
 @pytest.mark.parametrize("code", DIGESTS)
-def test_the_internals_of_uvicorn_are_those_that_were_read(code: type) -> None:
-    """Read what has changed, see that `exporter/web/http` still holds, write the new digest."""
+def test_subclassed_code_of_uvicorn_is_unchanged(code: type) -> None:
+    """If not: read the change, check `exporter/web/http` against it, write the new digest."""
     found = hashlib.sha256(inspect.getsource(code).encode()).hexdigest()
     assert found.startswith(DIGESTS[code])
 
 
-def test_uvicorn_is_pinned_to_the_minor_version_that_was_read() -> None:
-    """Nobody gets another one by installing the package without its lock."""
+def test_uvicorn_is_pinned_to_a_minor_version() -> None:
+    """Also for those who install the package without the lock file."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = [Requirement(text) for text in project["dependencies"]]
     (uvicorn,) = (each for each in requirements if each.name == "uvicorn")
@@ -59,8 +59,8 @@ async def _buffer() -> int:
     return size
 
 
-def test_tls_of_asyncio_takes_small_buffers() -> None:
-    """Each connection has one; its size is set by an attribute that is not documented."""
+def test_tls_buffers_of_asyncio_can_be_reduced() -> None:
+    """One per connection; its size is set by an undocumented attribute."""
     assert list(inspect.signature(SSLProtocol).parameters) == [
         "loop",
         "app_protocol",

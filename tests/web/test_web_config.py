@@ -37,7 +37,7 @@ basic_auth_users:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder with a certificate, its key, and an authority for clients."""
+    """Return a folder with a certificate, its key, and an authority for clients."""
     write_certificate(tmp_path, CA)
     write_ca(tmp_path, CA)
     return tmp_path
@@ -58,8 +58,8 @@ def refused(folder: Path, content: dict[str, Any]) -> str:
     return problem.removeprefix(f"{path}: ").replace(f"{folder}/", "")
 
 
-def test_the_sample_of_the_toolkit_is_taken(folder: Path) -> None:
-    """What its documentation offers to copy works."""
+def test_sample_file_of_the_exporter_toolkit_is_accepted(folder: Path) -> None:
+    """Users copy it from its documentation."""
     path = folder / "web.yml"
     path.write_text(SAMPLE)
     consulted: set[Path] = set()
@@ -72,16 +72,16 @@ def test_the_sample_of_the_toolkit_is_taken(folder: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "# nothing\n", "tls_server_config:\n", "basic_auth_users: {}"]
 )
-def test_an_empty_file_asks_for_nothing(tmp_path: Path, text: str) -> None:
-    """As in the toolkit, such a file means plain HTTP for everybody."""
+def test_empty_file_means_plain_http_without_password(tmp_path: Path, text: str) -> None:
+    """As in the exporter-toolkit."""
     path = tmp_path / "web.yml"
     path.write_text(text)
     config = read(path, set())
     assert (config.tls, config.users, config.headers, config.bucket) == (None, {}, (), None)
 
 
-def test_an_empty_section_asks_for_nothing_and_half_a_one_is_refused(folder: Path) -> None:
-    """Whoever begins to ask for TLS gets it, or is told what is missing."""
+def test_empty_tls_section_means_plain_http_and_an_incomplete_one_is_refused(folder: Path) -> None:
+    """An operator who configures TLS gets it, or an error that names what is missing."""
     assert taken(folder, {"tls_server_config": {}}).tls is None
     said = refused(folder, {"tls_server_config": {"cert_file": ""}})
     assert said == "tls_server_config: cert_file is missing; give it"
@@ -94,10 +94,10 @@ def test_an_empty_section_asks_for_nothing_and_half_a_one_is_refused(folder: Pat
         ("RequireAndVerifyClientCert", ssl.CERT_REQUIRED),
     ],
 )
-def test_certificates_of_clients_are_verified(
+def test_client_auth_types_set_the_verify_mode(
     folder: Path, kind: str, mode: ssl.VerifyMode
 ) -> None:
-    """Against the authority that the file names, and no other."""
+    """Certificates are verified against the CA that the file names, and no other."""
     section = {**PAIR, "client_ca_file": "ca.crt", "client_auth_type": kind}
     config = taken(folder, {"tls_server_config": section})
     assert config.tls is not None
@@ -105,8 +105,8 @@ def test_certificates_of_clients_are_verified(
     assert len(config.tls.get_ca_certs()) == 1
 
 
-def test_versions_are_set_and_only_suites_with_aead_are_offered(folder: Path) -> None:
-    """The choice of the server's order has no effect, as in the toolkit."""
+def test_tls_versions_are_set_and_only_aead_cipher_suites_are_offered(folder: Path) -> None:
+    """`prefer_server_cipher_suites` has no effect, as in the exporter-toolkit."""
     section = {**PAIR, "max_version": "TLS12", "prefer_server_cipher_suites": False}
     config = taken(folder, {"tls_server_config": section})
     assert config.tls is not None
@@ -117,15 +117,15 @@ def test_versions_are_set_and_only_suites_with_aead_are_offered(folder: Path) ->
     assert {suite["kea"] for suite in suites} == {"kx-ecdhe", "kx-any"}
 
 
-def test_headers_and_http2_are_taken(tmp_path: Path) -> None:
-    """HTTP/2 is allowed in the toolkit by default; that it is not spoken here does no harm."""
+def test_headers_and_http2_settings_are_accepted(tmp_path: Path) -> None:
+    """The exporter-toolkit enables HTTP/2 by default; here the setting has no effect."""
     headers = {"X-Frame-Options": "deny", "X-XSS-Protection": 1, "X-Content-Type-Options": ""}
     config = taken(tmp_path, {"http_server_config": {"http2": True, "headers": headers}})
     assert config.headers == ((b"x-frame-options", b"deny"), (b"x-xss-protection", b"1"))
 
 
-def test_what_every_answer_has_is_not_added_twice(tmp_path: Path) -> None:
-    """`nosniff` stands on all of them anyway."""
+def test_header_sent_by_default_is_not_sent_twice(tmp_path: Path) -> None:
+    """`nosniff` is on every response anyway."""
     headers = {"X-Content-Type-Options": "nosniff"}
     assert taken(tmp_path, {"http_server_config": {"headers": headers}}).headers == ()
 
@@ -261,7 +261,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("content", "problem"), BAD)
-def test_an_invalid_file_is_refused_with_a_reason(
+def test_invalid_file_is_refused_with_a_reason(
     tmp_path: Path, content: dict[str, Any], problem: str
 ) -> None:
     """One line, which names the key and says what to give."""
@@ -295,8 +295,8 @@ def locked() -> bytes:
         ("rate_limit: {burst: on}\n", "{path}: rate_limit.burst: give a whole number"),
     ],
 )
-def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str, problem: str) -> None:
-    """With the line, where YAML reports it."""
+def test_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    """With the line, if the YAML parser reports it."""
     path = tmp_path / "web.yml"
     path.write_text(text)
     with pytest.raises(WebConfigError) as caught:
@@ -305,14 +305,14 @@ def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str, prob
 
 
 @pytest.mark.parametrize("name", ["0123", "yes", "1:30", "2024-01-01", "~"])
-def test_a_user_is_called_what_was_written(tmp_path: Path, name: str) -> None:
-    """Names that look like numbers, dates or truth values stay what they are."""
+def test_user_names_are_kept_as_written(tmp_path: Path, name: str) -> None:
+    """Also those that YAML would read as numbers, dates or booleans."""
     path = tmp_path / "web.yml"
     path.write_text(f"basic_auth_users:\n  {name}: {'$2y$10$' + 'a' * 53}\n")
     assert list(read(path, set()).users) == [name]
 
 
-def test_a_refused_value_is_not_repeated(folder: Path) -> None:
-    """Keys and hashes stay out of messages."""
+def test_error_does_not_quote_the_refused_value(folder: Path) -> None:
+    """It may be a key or a password hash."""
     said = refused(folder, {"basic_auth_users": {"alice": "hunter2"}})
     assert "hunter2" not in said
