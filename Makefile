@@ -66,8 +66,8 @@ venv: $(VENV)/.dev ## .venv with what development needs
 lock: ## the lock files anew; UPGRADE=1 takes the newest versions
 	@$(FIND_PYTHON) && test -x .venv-lock/bin/uv || { \
 		"$$python" -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install -qq uv; }
-	@$(COMPILE) -o requirements.lock pyproject.toml
-	@$(COMPILE) -o requirements-dev.lock -c requirements.lock --group dev pyproject.toml
+	@$(COMPILE) -o requirements.lock --all-extras pyproject.toml
+	@$(COMPILE) -o requirements-dev.lock -c requirements.lock --all-extras --group dev pyproject.toml
 	@$(COMPILE) -o requirements-build.lock -c requirements-dev.lock --group pyproject.toml:build
 
 # Neither the index nor the command line is recorded: a lock names versions and hashes, not hosts.

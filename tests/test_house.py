@@ -85,10 +85,11 @@ def pins(lock: str) -> dict[str, str]:
     ("lock", "declared"),
     [
         ("requirements.lock", PYPROJECT["project"]["dependencies"]),
+        ("requirements.lock", PYPROJECT["project"]["optional-dependencies"]["postgres"]),
         ("requirements-dev.lock", PYPROJECT["project"]["dependencies"]),
         ("requirements-dev.lock", PYPROJECT["dependency-groups"]["dev"]),
     ],
-    ids=["runtime", "runtime-in-dev", "dev"],
+    ids=["runtime", "postgres", "runtime-in-dev", "dev"],
 )
 def test_the_locks_hold_what_the_project_declares(lock: str, declared: list[str]) -> None:
     """A dependency cannot be added or raised without `make lock`."""

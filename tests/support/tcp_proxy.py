@@ -1,0 +1,124 @@
+"""A TCP proxy on the loopback that can hang or cut what goes through it.
+
+with tcp_proxy(cluster.port) as proxy:
+    database = database.at(proxy.port)
+    proxy.hang(to_server=False)
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_MAX_BYTES = 2**16
+
+
+class TcpProxy:
+    """Passes bytes on between clients and a port; any thread may call its methods.
+
+    What hangs is passed on when `resume` is called, as after an interruption of a network.
+    """
+
+    def __init__(self, listener: socket.socket, upstream_port: int) -> None:
+        self.port: int = listener.getsockname()[1]
+        self.connections = 0
+        """The number of connections so far."""
+        self._listener = listener
+        self._upstream = ("127.0.0.1", upstream_port)
+        self._to_server, self._to_client = threading.Event(), threading.Event()
+        self._is_refusing = False
+        self._last_answered = b""
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self.resume()
+
+    def hang(self, *, to_server: bool = True, to_client: bool = True) -> None:
+        """Pass nothing on, in both directions or in one; connections are accepted."""
+        if to_server:
+            self._to_server.clear()
+        if to_client:
+            self._to_client.clear()
+
+    def hang_after(self, request: bytes) -> None:
+        """Pass on the next bytes of a client that hold `request`, and then no answer."""
+        self._last_answered = request
+
+    def cut(self) -> None:
+        """Close all connections; what hangs is lost."""
+        for connection in self._sockets:
+            with suppress(OSError):  # it has ended before
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self) -> None:
+        """Close all connections, and new ones at once."""
+        self._is_refusing = True
+        self.cut()
+
+    def resume(self) -> None:
+        """Pass everything on again, what hangs first."""
+        self._is_refusing = False
+        self._last_answered = b""
+        self._to_server.set()
+        self._to_client.set()
+
+    def run(self) -> None:
+        """Accept connections until the listener is shut down."""
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self.connections += 1
+                self._sockets.append(client)
+                self._connect(client)
+
+    def close(self) -> None:
+        """Close all connections, and wait until nothing is passed on."""
+        self.resume()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+        for connection in self._sockets:
+            connection.close()
+
+    def _connect(self, client: socket.socket) -> None:
+        server = socket.socket()
+        self._sockets.append(server)
+        if self._is_refusing or server.connect_ex(self._upstream) != 0:
+            client.shutdown(socket.SHUT_RDWR)
+            return
+        for direction in (
+            (client, server, self._to_server),
+            (server, client, self._to_client),
+        ):
+            thread = threading.Thread(target=self._pass_on, args=direction)
+            self._threads.append(thread)
+            thread.start()
+
+    def _pass_on(
+        self, source: socket.socket, sink: socket.socket, may_pass: threading.Event
+    ) -> None:
+        data = b"-"
+        while data:
+            try:
+                data = source.recv(_MAX_BYTES)
+            except OSError:
+                data = b""
+            may_pass.wait()
+            if may_pass is self._to_server and self._last_answered and self._last_answered in data:
+                self._to_client.clear()
+            with suppress(OSError):  # the other side has ended
+                sink.sendall(data) if data else sink.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def tcp_proxy(upstream_port: int) -> Iterator[TcpProxy]:
+    """Run a proxy before a port of the loopback inside the block."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = TcpProxy(listener, upstream_port)
+        accepting = threading.Thread(target=proxy.run)
+        accepting.start()
+        try:
+            yield proxy
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            proxy.close()
