@@ -1,4 +1,4 @@
-"""How the service says no. Codes: api.md section 4 and the vendor's common error pages."""
+"""How the service says no. Codes: those of the vendor's common error pages."""
 
 from dataclasses import dataclass, field
 

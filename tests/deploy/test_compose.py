@@ -106,7 +106,7 @@ def test_the_example_env_is_accepted_by_the_exporter() -> None:
 
 def test_the_readme_starts_what_is_here() -> None:
     """The files in the commands of the README exist, and lie where Compose looks for them."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     files = set(re.findall(r"^docker compose -f (\S+)", readme, re.MULTILINE))
     assert files == {"deploy/compose/compose.yml"}
     (copied,) = re.findall(r"^cp (\S+)/.env.example (\S+)/.env ", readme, re.MULTILINE)

@@ -148,14 +148,15 @@ def test_the_locked_packages_are_inside_and_no_others(image: str) -> None:
     assert len(found) > 10
 
 
-def test_the_readme_runs_it_so_and_says_how_large_it_is(image: str) -> None:
+def test_the_documentation_runs_it_so_and_says_how_large_it_is(image: str) -> None:
     """The options of the tests are those of the README; the size holds to some MB."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    operating = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^docker run -d (.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     typed = command.replace("\\\n", " ").split()
     assert [option for option in HARDENED if option not in typed] == []
     assert f"emr-ledger:{LEDGER}" in typed
-    said = re.search(r"It adds (\d+) MB to `(.*?)`", readme)
+    said = re.search(r"It\s+adds (\d+) MB to `(.*?)`", operating)
     assert said is not None
     assert containers.base_image().endswith(said[2])
     added = size_of(image) - size_of(containers.base_image())
@@ -207,8 +208,8 @@ async def test_a_new_container_continues_the_ledger_of_the_volume(image: str) ->
 
 
 def restore(image: str, ledger: str) -> None:
-    """Put the backup in the ledger's place by the command of the README."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Put the backup in the ledger's place by the command of the documentation."""
+    readme = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
     (command,) = re.findall(
         r"^docker run --rm (-v .*?)^docker start", readme, re.MULTILINE | re.DOTALL
     )

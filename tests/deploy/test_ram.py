@@ -69,13 +69,6 @@ def test_a_refused_call_names_an_action_of_the_policy() -> None:
     assert named == allowed("discovery.json")
 
 
-def test_the_readme_has_the_policy_of_the_file() -> None:
-    """It can be copied from either."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
-    assert json.loads(block)["Statement"] == [policy("discovery.json")]
-
-
 def test_the_assumed_role_is_one_that_targets_can_name() -> None:
     """The example of a role is in the notation of the setting."""
     statement = policy("assume-role.json")

@@ -37,7 +37,6 @@ from tests.support.processes import (
     run,
     start,
 )
-from tests.support.repository import ROOT
 from tests.support.systemd import systemd
 from tests.support.worlds import busy_world
 
@@ -118,10 +117,9 @@ def test_the_environment_names_settings_that_exist() -> None:
     assert set(re.findall(rf"{PREFIX}\w+", text("README.md"))) - variables == set()
 
 
-@pytest.mark.parametrize("path", [FOLDER / "README.md", ROOT / "README.md"], ids=["own", "top"])
-def test_the_readme_installs_what_the_unit_wants(path: Path) -> None:
+def test_the_readme_installs_what_the_unit_wants() -> None:
     """Each path that the unit names is made by a step."""
-    steps, given = path.read_text(encoding="utf-8"), directives(UNIT.read_text(encoding="utf-8"))
+    steps, given = text("README.md"), directives(UNIT.read_text(encoding="utf-8"))
     assert f"python3 -m venv {Path(PROGRAM).parent.parent}" in steps
     sources = [*given["EnvironmentFile"]]
     sources += [each.partition(":")[2] for each in given["LoadCredential"]]
