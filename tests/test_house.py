@@ -146,6 +146,14 @@ def test_the_changelog_knows_the_version() -> None:
     assert sections[1:2] in ([], [exporter.__version__])
 
 
+def test_the_changelog_of_the_first_release_repairs_nothing() -> None:
+    """What nobody had is neither changed nor fixed: until there is a release, all is added."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    kinds = re.findall(r"^### (Changed|Fixed)$", text, re.MULTILINE)
+    released = re.search(r"^## \[\d", text, re.MULTILINE)
+    assert released or not kinds, "only `### Added` (did a merge by union bring old lines back?)"
+
+
 def bound_names(statement: ast.stmt) -> list[str]:
     """Name what a top-level statement defines; an import defines only what is taken from us."""
     match statement:
