@@ -546,6 +546,8 @@ class CountedOnce(RuleBasedStateMachine):
             self.ledger.record_places(gateway, places)
 
         self.run(crash, work, {})
+        if self.listing(gateway) != after:  # it crashed before the commit
+            self.run(None, work, {})
         assert self.listing(gateway) == after
         COUNTS["arranged"] += bool(order and places)
 
