@@ -23,7 +23,6 @@ outside the documented vocabulary is open until it has an end time, and settles 
     columns           its rows, in chunks that one history shares with the next
     rows              what makes a row of a page the row of a session
     warm_start        what the ledger remembers of a history, so that a restart begins with it
-    placement         where rows stand, as the ledger remembers it
     settling          which rows have to be read again
     trust             whether the order of the listing is believed, and its end
     series            from sessions to samples

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Mapping, Sequence
+from heapq import merge
 
 from exporter.api import NumberedScan, ReadRows
 from exporter.ledger import SessionKey
@@ -171,7 +172,6 @@ class HistoryBuilder:
         order = observe(map(self._created.__getitem__, on_time))
         places = self._from_old_to_new(on_time, order)
         keys = array("q", self._places)
-        is_repeated = len(set(self._names)) < len(self._names)
         index_of = {self._places[key]: 0 for key in watched}
         index_of.update((at, index) for index, at in enumerate(places) if at in index_of)
         new_keys = {row.key: dated(row).key for row in self._redated}
@@ -186,18 +186,13 @@ class HistoryBuilder:
             Columns.of(rows),
             {new_keys.get(key, key): row for key, row in watched.items()},
             {new_keys.get(key, key): index_of[self._places[key]] for key in watched},
-            newest_of_repeated(zip(self._names, self._created, strict=True)) if is_repeated else {},
+            newest_of_repeated(zip(self._names, self._created, strict=True)),
         )
 
     def _from_old_to_new(self, on_time: Sequence[int], order: Order | None) -> Sequence[int]:
         """Put rows that were found late where their create time says; they are few."""
-        places = on_time[::-1] if order is Order.NEWEST_FIRST else on_time
         if order is None:
-            return [*places, *sorted(self._late)]
-        late = sorted(self._late, key=self._created.__getitem__)
-        merged: list[int] = []
-        for at in places:
-            while late and self._created[late[0]] < self._created[at]:
-                merged.append(late.pop(0))
-            merged.append(at)
-        return [*merged, *late]
+            return [*on_time, *sorted(self._late)]
+        places = on_time[::-1] if order is Order.NEWEST_FIRST else on_time
+        created = self._created.__getitem__
+        return [*merge(places, sorted(self._late, key=created), key=created)]

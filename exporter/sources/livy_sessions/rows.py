@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 from msgspec import structs
 
-from exporter.ledger import TOLERANCE_MS
+from exporter.ledger import TOLERANCE_MS, SessionKey
 from exporter.model import LivySession, Page
 
 NO_TIME = -1
@@ -29,6 +29,11 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     key: int
     """The hash of id and create time: ids may be reused by sessions created later."""
 
+    @property
+    def session(self) -> SessionKey:
+        """Id and create time, as the ledger takes them."""
+        return self.name, None if self.created_ms == NO_TIME else self.created_ms
+
 
 def rows_of(page: Page[LivySession]) -> list[Row]:
     """Return the rows of a page in order of listing, including those that could not be read."""
@@ -46,9 +51,9 @@ def _row(record: LivySession) -> Row:
     return Row(name, record, created, (record.queue, record.state), row_key(name, created))
 
 
-def row_key(name: str, created_ms: int) -> int:
+def row_key(name: str, created_ms: int | None) -> int:
     """Return the key of a readable row."""
-    return hash((name, created_ms, False))
+    return hash((name, NO_TIME if created_ms is None else created_ms, False))
 
 
 class Identities:

@@ -21,7 +21,6 @@ from exporter.sources.listing import Progress
 from exporter.sources.livy_sessions.columns import Columns
 from exporter.sources.livy_sessions.full_scan import SMALL_PAGES
 from exporter.sources.livy_sessions.history import History, Order, newest_of_repeated
-from exporter.sources.livy_sessions.placement import places_from, places_of
 from exporter.sources.livy_sessions.rows import NO_TIME, Kind, Row, row_key
 from exporter.sources.livy_sessions.settling import Watched
 
@@ -32,6 +31,11 @@ HISTORY_LOADED = "history_loaded"
 _MOST_PLACES = 1000
 _MOST_PLACES_SHARE = 0.1
 """Where more rows than both of these need a place of their own, the order is not recorded."""
+
+_BEFORE_ALL = Place(0, 0)
+
+Places = Mapping[SessionKey, Place]
+"""The places of sessions that their create times do not tell."""
 
 
 class ListingMemory:
@@ -46,7 +50,7 @@ class ListingMemory:
         self._unsettled_for = unsettled_for
         self._is_loaded = False
         self._places: Mapping[int, Place] = {}
-        """The places that do not follow from create times, by key."""
+        """The places that create times do not tell, by the keys of the rows."""
 
     async def load(self, progress: Progress) -> History | None:
         """Return the history that the ledger knows, the first time; `None` where it has none.
@@ -79,23 +83,17 @@ class ListingMemory:
         """
         if history is not None and _is_short(len(history)):
             return None
-        order, places, by_session = await asyncio.to_thread(_recorded, history)
-        error = await self._write(
-            partial(self._ledger.record_order, self._gateway, order, by_session)
-        )
-        self._places = self._places if error else places
-        return error
+        order, places = await asyncio.to_thread(_order_and_places, history)
+        write = partial(self._ledger.record_order, self._gateway, order, places)
+        return await self._write(write, {}, places)
 
     async def record_news(self, history: History, start: int) -> LedgerError | None:
         """Record where the rows from index `start` on stand, which came in or were read again."""
-        by_index = places_from(start, history.rows, self._places)
-        if not by_index:
+        places = untold_places(history.rows, self._places, start)
+        if not places:
             return None
-        rows = enumerate(history.rows.between(start, len(history)), start)
-        places, by_session = _by_key_and_session(by_index, rows)
-        error = await self._write(partial(self._ledger.record_places, self._gateway, by_session))
-        self._places = self._places if error else {**self._places, **places}
-        return error
+        write = partial(self._ledger.record_places, self._gateway, places)
+        return await self._write(write, self._places, places)
 
     async def _read(self, progress: Progress) -> tuple[Order | None, list[ListedSession]]:
         """Read what the ledger knows, in pieces, so that nothing else waits for long."""
@@ -109,21 +107,24 @@ class ListingMemory:
         return order, sessions
 
     def _history_of(self, order: Order, sessions: list[ListedSession]) -> History | None:
-        since = min(self._clock.now(), _last_end(sessions)) - self._unsettled_for
         if not _is_line(sessions):
             return None
         self._places = {
-            row_key(session_id, NO_TIME if created_ms is None else created_ms): Place(at, rank)
+            row_key(session_id, created_ms): Place(at, rank)
             for at, rank, session_id, _, created_ms, *_ in sessions
             if rank or at != created_ms
         }
+        since = min(self._clock.now(), _last_end(sessions)) - self._unsettled_for
         return history_of(order, sessions, since, self._clock.monotonic())
 
-    async def _write(self, write: Callable[[], None]) -> LedgerError | None:
+    async def _write(
+        self, write: Callable[[], None], known: Mapping[int, Place], places: Places
+    ) -> LedgerError | None:
         try:
             await self._ledger.run(write)
         except LedgerError as error:
             return error
+        self._places = {**known, **{row_key(*session): at for session, at in places.items()}}
         return None
 
 
@@ -145,13 +146,12 @@ def history_of(
         if _may_have_changed(ended, ended_at, since):
             places[row.key] = index
         rows.append(row)
-    is_repeated = len({row.name for row in rows}) < len(rows)
     return History(
         order,
         Columns.of(rows),
         {key: Watched(None, now, is_settled=False) for key in places},
         places,
-        newest_of_repeated((row.name, row.created_ms) for row in rows) if is_repeated else {},
+        newest_of_repeated((row.name, row.created_ms) for row in rows),
     )
 
 
@@ -184,29 +184,30 @@ def _is_short(rows: int) -> bool:
     return rows <= SMALL_PAGES * PAGE_SIZE
 
 
-Placed = tuple[dict[int, Place], dict[SessionKey, Place]]
-"""Places by key, and by session."""
-
-
-def _recorded(history: History | None) -> tuple[str, *Placed]:
-    """Return the order and the places of rows; none where a restart cannot rely on them.
+def _order_and_places(history: History | None) -> tuple[str, Places]:
+    """Return the order and the places to record; none where a restart cannot rely on them.
 
     That is where there is no order, where rows could not be read, or where create times have
     little to do with the order.
     """
     if history is None or history.order is None or sum(history.counts().values()) < len(history):
-        return "", {}, {}
-    rows = [*history.rows.between(0, len(history))]
-    by_index = places_of([row.created_ms for row in rows])
-    if len(by_index) > max(_MOST_PLACES, _MOST_PLACES_SHARE * len(rows)):
-        return "", {}, {}
-    return history.order.value, *_by_key_and_session(by_index, enumerate(rows))
+        return "", {}
+    places = untold_places(history.rows, {}, 0)
+    if len(places) > max(_MOST_PLACES, _MOST_PLACES_SHARE * len(history)):
+        return "", {}
+    return history.order.value, places
 
 
-def _by_key_and_session(by_index: Mapping[int, Place], rows: Iterable[tuple[int, Row]]) -> Placed:
-    placed = [(row, by_index[index]) for index, row in rows if index in by_index]
-    by_session: dict[SessionKey, Place] = {
-        (row.name, None if row.created_ms == NO_TIME else row.created_ms): place
-        for row, place in placed
-    }
-    return {row.key: place for row, place in placed}, by_session
+def untold_places(rows: Columns, known: Mapping[int, Place], start: int) -> Places:
+    """Return the places that the rows from index `start` on need, since they are not in order.
+
+    `known` are places of rows by their keys: they stay as they are where they fit.
+    """
+    places: dict[SessionKey, Place] = {}
+    last, first = _BEFORE_ALL, max(0, start - 1)
+    for index, row in enumerate(rows.between(first, len(rows)), first):
+        own = known.get(row.key) or Place(row.created_ms, 0)
+        if own <= last and index >= start:
+            own = places[row.session] = Place(last.listed_ms, last.rank + 1)
+        last = own
+    return places
