@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporter.sources.livy_sessions.columns import Columns
-from exporter.sources.livy_sessions.history import Order
 from exporter.sources.livy_sessions.rows import Row
 
 
@@ -46,52 +45,19 @@ class ReadPage:
             raise ListingDiverged("a page is repeated, and no count tells whether it is the last")
 
 
-@dataclass(frozen=True, slots=True)
-class Aligned:
-    """Where a page stands: `rows` are those of the line (from old to new) from `first` on.
+def locate(rows: Sequence[Row], known: Columns, expected: int, *, may_be_newer: bool) -> int:
+    """Return the index among the `known` rows of the first of `rows`; both go from old to new.
 
-    `drift` is by how many places rows have moved: towards later pages by what came in where
-    the newest is first, towards earlier ones by what left where the oldest is.
+    Rows drift in one direction only: it is the `expected` index or a later one. The last of the
+    rows may be newer than the known ones; all of them where they `may_be_newer`, since new rows
+    push others on. Raises `ListingDiverged` if they are not one piece of the known ones.
     """
-
-    first: int
-    rows: Sequence[Row]
-    drift: int
-
-
-class Line:
-    """The rows of a history from old to new, and where in the listing they are expected."""
-
-    def __init__(self, order: Order, rows: Columns) -> None:
-        self.is_newest_first = order is Order.NEWEST_FIRST
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def place(self, index: int, drift: int) -> int:
-        """Return the place of a row in the listing, from 0."""
-        return len(self) - 1 - index + drift if self.is_newest_first else index - drift
-
-    def align(self, page: ReadPage, drift: int) -> Aligned:
-        """Find the rows of a page that is not empty; rows newer than the line may be on it.
-
-        Rows drift in one direction only. Raises `ListingDiverged` if the page is not one piece
-        of the line.
-        """
-        if self.is_newest_first:
-            rows = page.rows[::-1]
-            expected = len(self) - page.start - len(rows) + drift
-        else:
-            rows = page.rows
-            expected = page.start + drift
-        first = self._rows.index(rows[0].key, max(expected, 0))
-        if first is None:
-            # Where new rows push others on, all of a page may be newer than the line.
-            if not self.is_newest_first or any(row in self._rows for row in rows):
-                raise ListingDiverged("sessions moved against the order")
-            first = len(self)
-        rows = rows[: len(self) - first]
-        if any(self._rows.key(index) != row.key for index, row in enumerate(rows, first)):
-            raise ListingDiverged("sessions came or went in the middle of the history")
-        return Aligned(first, rows, drift + first - expected)
+    first = known.index(rows[0].key, max(expected, 0))
+    if first is None:
+        if not may_be_newer or any(row in known for row in rows):
+            raise ListingDiverged("sessions moved against the order")
+        return len(known)
+    pairs = zip(range(first, len(known)), rows, strict=False)
+    if any(known.key(index) != row.key for index, row in pairs):
+        raise ListingDiverged("sessions came or went in the middle of the history")
+    return first

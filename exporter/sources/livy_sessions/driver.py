@@ -33,6 +33,12 @@ BATCH_ROWS = 2000
 LOG_SECONDS = 15.0
 """Between two lines about how far a scan has come."""
 
+RESUME_SECONDS = 1800.0
+"""The longest pause after which a scan that failed goes on where it was."""
+
+FRESH_SECONDS = 60.0
+"""What was read longer ago is read again before it is published, where the order is known."""
+
 Scan = FullScan | IncrementalScan
 ScanT = TypeVar("ScanT", bound=Scan)
 
@@ -49,11 +55,6 @@ class Run(Generic[ScanT]):
     counted: GatewayScan
     began_at: float
     error: LedgerError | None = None
-
-    @property
-    def is_worth_resuming(self) -> bool:
-        """Whether it has read more than a few pages, has some left, and is counted so far."""
-        return self.error is None and self.scan.is_long and self.scan.next_page() is not None
 
 
 class Driver:
@@ -86,11 +87,6 @@ class Driver:
         """The ids of the sessions whose end was first seen less than `retention` ago."""
 
     @property
-    def pause(self) -> float:
-        """The seconds since a page arrived last."""
-        return self._clock.monotonic() - self._read_at
-
-    @property
     def policy(self) -> SettlePolicy:
         """How rows are judged now."""
         clock = self._clock
@@ -100,9 +96,15 @@ class Driver:
         """Begin a scan, or go on with one whose counting begins again."""
         return Run(scan, self._ledger.open_scan(self._gateway), self._clock.monotonic())
 
-    def age(self, run: Run[ScanT]) -> float:
-        """Return the seconds since a scan began."""
-        return self._clock.monotonic() - run.began_at
+    def may_resume(self, run: Run[ScanT]) -> bool:
+        """Whether a scan that failed is worth resuming: counted so far, long, and not over."""
+        pause = self._clock.monotonic() - self._read_at
+        is_under_way = run.scan.is_long and run.scan.next_page() is not None
+        return run.error is None and is_under_way and pause <= RESUME_SECONDS
+
+    def is_fresh(self, run: Run[ScanT]) -> bool:
+        """Whether what a scan has read may be published as it is."""
+        return self._clock.monotonic() - run.began_at <= FRESH_SECONDS
 
     async def read(
         self, run: Run[ScanT], progress: Progress, lock: asyncio.Lock | None = None

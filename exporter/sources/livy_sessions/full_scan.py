@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from heapq import merge
 
-from exporter.api import NumberedScan, ReadRows
+from exporter.api import PAGE_SIZE, NumberedScan, ReadRows
 from exporter.ledger import SessionKey
 from exporter.model import NAMELESS, LivySession, Page
 from exporter.snapshot import ScanProgress
@@ -17,6 +17,7 @@ MAX_ROWS = 350_000
 """Rows of one history: the process takes 210 MB with 300,000, and should stay below 256 MB."""
 
 SMALL_PAGES = 3
+SMALL_ROWS = SMALL_PAGES * PAGE_SIZE
 """A history of so many pages is read completely in every poll: that is as cheap."""
 
 

@@ -6,13 +6,13 @@ what is known explains, the old end.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 
 from exporter.api import PageSteps
 from exporter.ledger import SessionKey
 from exporter.model import LivySession, Page
 from exporter.snapshot import ScanProgress
-from exporter.sources.livy_sessions.alignment import Aligned, Line, ListingDiverged, ReadPage
+from exporter.sources.livy_sessions.alignment import ListingDiverged, ReadPage, locate
 from exporter.sources.livy_sessions.head_scan import Head, read_head
 from exporter.sources.livy_sessions.history import Change, History, Order
 from exporter.sources.livy_sessions.rows import Row, rows_of
@@ -21,8 +21,7 @@ from exporter.sources.livy_sessions.settling import SettlePolicy
 SPARE_PAGES = 12
 """Pages beyond those that are planned that a scan may read before it gives up."""
 
-
-_OLDEST_UNKNOWN = "the oldest sessions are not known"
+_OFF_COUNT = "the count does not fit the places of the sessions"
 
 
 class IncrementalScan:
@@ -105,8 +104,7 @@ class IncrementalScan:
         rest = _Rest(self._order, self._history, head, self._wanted)
         tail, found = [*head.tail], dict[int, Row]()
         while (number := rest.next_page()) is not None:
-            aligned = rest.take((yield number))
-            for index, row in enumerate(aligned.rows, aligned.first):
+            for index, row in rest.take((yield number)).items():
                 if index >= head.kept:
                     tail[index - head.kept] = row
                 elif self._may_have_changed(index, row):
@@ -154,16 +152,21 @@ class Verification(IncrementalScan):
 
 
 class _Rest:
-    """What is behind the new end."""
+    """What is behind the new end: the known rows and those just found, from old to new.
+
+    Rows drift towards later pages by what comes in, where the newest is first, else towards
+    earlier ones by what leaves.
+    """
 
     def __init__(self, order: Order, history: History, head: Head, wanted: Sequence[int]) -> None:
         first, last = head.first, head.last
-        self._line = Line(order, history.rows.spliced(0, head.kept, head.tail))
+        self._is_newest_first = order is Order.NEWEST_FIRST
+        self._rows = history.rows.spliced(0, head.kept, head.tail)
         self._wanted = [*wanted[: bisect_left(wanted, head.kept)]]
         self._size = first.size
-        self._drift = 0 if self._line.is_newest_first else head.kept - last.start
-        self._missing = None if first.count is None else len(self._line) - first.count
-        """How many of the line were gone by the count when the newest row was read."""
+        self._drift = 0 if self._is_newest_first else head.kept - last.start
+        self._missing = None if first.count is None else len(self._rows) - first.count
+        """How many rows were gone by the count when the newest one was read."""
         self.old_end: int | None = None
         """Index of the oldest row that is still listed, once it was seen at the old end."""
         self._probe: int | None = None
@@ -172,25 +175,25 @@ class _Rest:
         self._before: ReadPage | None = None
         self._lowest = head.kept
         self._check_count(is_one_page=first is last)
-        if last.is_last if self._line.is_newest_first else last.number == 1:
+        if last.is_last if self._is_newest_first else last.number == 1:
             self.old_end = head.kept
 
     def _check_count(self, *, is_one_page: bool) -> None:
-        if self._missing is not None and self._missing < 0:
-            raise ListingDiverged("the service counts more sessions than are accounted for")
-        if self._line.is_newest_first:
-            return
         missing = self._missing or 0
+        if missing < 0:
+            raise ListingDiverged("the service counts more sessions than are accounted for")
+        if self._is_newest_first:
+            return
         is_off = is_one_page and self._missing is not None and self._drift != missing
         if self._drift < missing or is_off:
-            raise ListingDiverged("the count does not fit the places of the sessions")
+            raise ListingDiverged(_OFF_COUNT)
 
     def next_page(self) -> int | None:
         """Return the number of the page to read next, `None` when all is accounted for."""
         if self.old_end is not None:
             del self._wanted[: bisect_left(self._wanted, self.old_end)]
         if self._wanted:
-            place = self._line.place(self._wanted[-1], self._drift)
+            place = self._place(self._wanted[-1])
             is_past_end = self._end is not None and place >= self._end
             return self._old_page() if place < 0 or is_past_end else place // self._size + 1
         if self.old_end is None:
@@ -199,58 +202,67 @@ class _Rest:
             raise ListingDiverged("sessions are missing that are not the oldest")
         return None
 
-    def take(self, page: ReadPage) -> Aligned:
-        """Take a page; return where its rows are in the line. Past the end there are none."""
+    def take(self, page: ReadPage) -> Mapping[int, Row]:
+        """Take a page; return the rows on it that are not newer, by their indices."""
         self._end = self._end if page.count is None else page.count
         page.refuse_repeated(self._before)
         if page.is_past_end:
             self._take_void(page)
-            return Aligned(0, (), self._drift)
+            return {}
         self._before = page
-        aligned = self._line.align(page, self._drift)
-        self._drift, self._lowest = aligned.drift, aligned.first
+        rows = page.rows[::-1] if self._is_newest_first else page.rows
+        expected = self._drift + (
+            len(self._rows) - page.start - len(rows) if self._is_newest_first else page.start
+        )
+        first = locate(rows, self._rows, expected, may_be_newer=self._is_newest_first)
+        self._drift += first - expected
+        self._lowest = first
         if page.count is None and not page.is_last:
             # What was void may hold rows by now that came in meanwhile pushed there.
             is_probe = page.number == self._probe or page.start + page.size == self._end
             self._probe = page.number + 1 if is_probe else self._probe
             self._end = None if is_probe else self._end
-        stop = bisect_left(self._wanted, aligned.first + len(aligned.rows))
-        del self._wanted[bisect_left(self._wanted, aligned.first) : stop]
-        self._look_for_old_end(page, aligned)
-        return aligned
+        found = dict(zip(range(first, len(self._rows)), rows, strict=False))
+        stop = bisect_left(self._wanted, first + len(found))
+        del self._wanted[bisect_left(self._wanted, first) : stop]
+        if page.is_last if self._is_newest_first else page.number == 1:
+            self._take_old_end(page, first)
+        return found
+
+    def _place(self, index: int) -> int:
+        """Return the place of a row in the listing, from 0."""
+        newer = len(self._rows) - 1 - index
+        return newer + self._drift if self._is_newest_first else index - self._drift
 
     def _old_page(self) -> int:
         """Return the page where the old end is to be seen."""
-        if not self._line.is_newest_first:
+        if not self._is_newest_first:
             return 1
         if self._end is not None:
             if self._end <= 0:
                 raise ListingDiverged("the listing is empty")
             return (self._end - 1) // self._size + 1
         if self._probe is None:
-            self._probe = self._line.place(0, self._drift) // self._size + 1
+            self._probe = self._place(0) // self._size + 1
         return self._probe
 
     def _take_void(self, page: ReadPage) -> None:
         """Take a page past the end: without a count, the one before it is looked at."""
-        if not self._line.is_newest_first:
+        if not self._is_newest_first:
             raise ListingDiverged("the listing ends where known sessions were expected")
         if page.count is None:
             self._end = page.start
             if self._before is not None and self._before.number == page.number - 1:
-                if self._lowest == len(self._line):
-                    raise ListingDiverged(_OLDEST_UNKNOWN)
-                self.old_end = max(self.old_end or 0, self._lowest)
+                self._see_old_end(self._lowest)
 
-    def _look_for_old_end(self, page: ReadPage, aligned: Aligned) -> None:
-        if self._line.is_newest_first:
-            is_end = page.is_last
-            listed = len(self._line) + aligned.drift - aligned.first
-            if is_end and page.count is not None and listed != page.count:
-                raise ListingDiverged("the count does not fit the places of the sessions")
-        else:
-            is_end = page.number == 1
-        if is_end and not aligned.rows:
-            raise ListingDiverged(_OLDEST_UNKNOWN)
-        if is_end:
-            self.old_end = max(self.old_end or 0, aligned.first)
+    def _take_old_end(self, page: ReadPage, first: int) -> None:
+        """Take the page with the oldest row, of which the index is `first`."""
+        listed = self._place(first) + 1
+        if self._is_newest_first and page.count is not None and listed != page.count:
+            raise ListingDiverged(_OFF_COUNT)
+        self._see_old_end(first)
+
+    def _see_old_end(self, index: int) -> None:
+        if index == len(self._rows):
+            raise ListingDiverged("the oldest sessions are not known")
+        self.old_end = max(self.old_end or 0, index)

@@ -44,14 +44,12 @@ class Gauges:
         is_truncated: bool = False,
     ) -> PollResult:
         """Return the gauges of a history, of which the end may not be shown."""
-        gauges = await asyncio.to_thread(self._of, history, recently_ended, is_truncated)
+        build = partial(self._build, history, recently_ended, is_truncated=is_truncated)
+        gauges = await asyncio.to_thread(build)
         return PollResult(gauges, error, Records(sessions=self._cache.shown))
 
-    def _of(
-        self,
-        history: History,
-        recently_ended: Collection[str],
-        is_truncated: bool,  # noqa: FBT001
+    def _build(
+        self, history: History, recently_ended: Collection[str], *, is_truncated: bool
     ) -> Samples:
         more = SampleSet()
         more.add(catalog.HISTORY_TRUNCATED, self._gateway, float(is_truncated))

@@ -1,7 +1,6 @@
 """Polls one gateway: an incremental scan where that is enough, else a full one."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,15 +17,9 @@ from exporter.sources.livy_sessions.full_scan import FullScan
 from exporter.sources.livy_sessions.history import History
 from exporter.sources.livy_sessions.incremental_scan import IncrementalScan, Verification
 from exporter.sources.livy_sessions.series import Gauges, SeriesLimits
-from exporter.sources.livy_sessions.trust import OrderTrust, Truncation
+from exporter.sources.livy_sessions.trust import ListingTrust
 from exporter.sources.livy_sessions.warm_start import ListingMemory
 from exporter.telemetry import Telemetry
-
-RESUME_SECONDS = 1800.0
-"""The longest pause after which a long full scan goes on where it failed."""
-
-FRESH_SECONDS = 60.0
-"""What a full scan read longer ago is read again before it is published, if the order is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +58,7 @@ class LivySessions:
         )
         self._gauges = Gauges((target.workspace_id, target.livy_compute_id), limits.max_sessions)
         self._guard = DisappearanceGuard(partial(ledger.run, partial(ledger.listed_count, target)))
-        self._trust = OrderTrust(str(target), clock, timing.full_walk_interval)
-        self._truncation = Truncation(str(target))
+        self._trust = ListingTrust(str(target), clock, timing.full_walk_interval)
         unsettled_for = max(limits.ended_retention, timing.settle_after)
         self._memory = ListingMemory(target, ledger, clock, unsettled_for)
         self._lock = asyncio.Lock()
@@ -80,23 +72,15 @@ class LivySessions:
         """Read what a complete listing needs and count its usage durably. Raises `PollError`."""
         async with self._lock:
             if self._history is None:
-                await self._load(progress)
+                self._history = await self._memory.load(progress)
+                if self._history is not None:
+                    self._trust.note_loaded()
             history = self._history
-            if history is not None and not self._full_scan and self._trust.allows(history):
-                try:
-                    result = await self._read_news(history, progress)
-                except ListingDiverged as divergence:
-                    self._trust.note_divergence(divergence)
-                else:
-                    self._trust.note_agreement()
+            if history and not self._full_scan and self._trust.allows_increments(history):
+                result = await self._read_news(history, progress)
+                if result is not None:
                     return result
             return await self._read_all(progress)
-
-    async def _load(self, progress: Progress) -> None:
-        """Begin, at the first poll, with the history that the ledger remembers."""
-        self._history = await self._memory.load(progress)
-        if self._history is not None:
-            self._trust.note_loaded()
 
     async def check(self, progress: Progress) -> None:
         """Verify the whole history beside the polls, when that is due. Raises `PollError`."""
@@ -132,13 +116,18 @@ class LivySessions:
             self._trust.note_read(self._history)
             run.error = await self._memory.record(self._history)
 
-    async def _read_news(self, history: History, progress: Progress) -> PollResult:
-        """Read what is new or may have changed. Raises `PollError` or `ListingDiverged`."""
+    async def _read_news(self, history: History, progress: Progress) -> PollResult | None:
+        """Read what is new or may have changed; return `None` where the listing has diverged."""
         run = self._driver.begin(IncrementalScan(history, size=PAGE_SIZE))
-        await self._driver.read(run, progress)
+        try:
+            await self._driver.read(run, progress)
+        except ListingDiverged as divergence:
+            self._trust.note_divergence(divergence)
+            return None
         await self._driver.finish(run)
         history = run.scan.result(self._driver.policy)
         await self._guard.check(len(history))
+        self._trust.note_agreement()
         if run.error is None:
             self._history = history
             run.error = await self._memory.record_news(history, run.scan.first_read)
@@ -149,19 +138,20 @@ class LivySessions:
 
         What was read before a pause counts, but it is too old to be published.
         """
-        resumed = self._full_scan
-        if resumed is None or not resumed.is_worth_resuming or self._driver.pause > RESUME_SECONDS:
-            resumed = None
-        run = resumed or self._begin_full_scan()
+        run = self._full_scan
+        is_resumed = run is not None and self._driver.may_resume(run)
+        if run is None or not is_resumed:
+            run = self._begin_full_scan()
         is_truncated = await self._scan_fully(run, progress)
         history = await asyncio.to_thread(run.scan.result)
         self._history = None if is_truncated or run.error else history
         self._trust.note_read(history)
         run.error = run.error or await self._memory.record(None if is_truncated else history)
-        if self._history and (resumed or self._driver.age(run) > FRESH_SECONDS):
-            with suppress(ListingDiverged):  # then it cannot be brought up to date
-                return await self._read_news(history, progress)
-        if resumed:
+        if self._history and history.order and (is_resumed or not self._driver.is_fresh(run)):
+            result = await self._read_news(history, progress)
+            if result is not None:
+                return result
+        if is_resumed:
             return await self._read_all(progress)
         return await self._gauges.publish(
             history, self._driver.recently_ended, run.error, is_truncated=is_truncated
@@ -181,9 +171,9 @@ class LivySessions:
         try:
             await self._driver.read(run, progress)
             is_confirmed = await self._guard.check(run.scan.found)
-            self._truncation.note_complete()
+            self._trust.note_end()
         except IncompleteError:
-            is_truncated = self._truncation.is_believed(run.scan.deepest)
+            is_truncated = self._trust.believes_truncation(run.scan.deepest)
             if not is_truncated:
                 self._full_scan = None
                 raise

@@ -12,14 +12,13 @@ from operator import eq, itemgetter
 
 import structlog
 
-from exporter.api import PAGE_SIZE
 from exporter.clock import Clock
 from exporter.errors import LedgerError
 from exporter.ledger import GatewayKey, Ledger, ListedSession, Place, SessionKey
 from exporter.model import UNKNOWN_STATE, Target
 from exporter.sources.listing import Progress
 from exporter.sources.livy_sessions.columns import Columns
-from exporter.sources.livy_sessions.full_scan import SMALL_PAGES
+from exporter.sources.livy_sessions.full_scan import SMALL_ROWS
 from exporter.sources.livy_sessions.history import History, Order, newest_of_repeated
 from exporter.sources.livy_sessions.rows import NO_TIME, Kind, Row, row_key
 from exporter.sources.livy_sessions.settling import Watched
@@ -64,7 +63,7 @@ class ListingMemory:
             order, sessions = await self._read(progress)
         except LedgerError:
             return None  # the full scan that follows reports it
-        if order is None or _is_short(len(sessions)):
+        if order is None or len(sessions) <= SMALL_ROWS:
             return None
         history = await asyncio.to_thread(self._history_of, order, sessions)
         if history is not None:
@@ -81,7 +80,7 @@ class ListingMemory:
 
         Returns what went wrong with the ledger: then a restart reads the history completely.
         """
-        if history is not None and _is_short(len(history)):
+        if history is not None and len(history) <= SMALL_ROWS:
             return None
         order, places = await asyncio.to_thread(_order_and_places, history)
         write = partial(self._ledger.record_order, self._gateway, order, places)
@@ -178,10 +177,6 @@ def _may_have_changed(ended: str, ended_at: float | None, since: float) -> bool:
 def _last_end(sessions: Iterable[ListedSession]) -> float:
     """Return when a session was seen to end last: the process ran at least until then."""
     return max((ended_at for *_, ended_at in sessions if ended_at is not None), default=0.0)
-
-
-def _is_short(rows: int) -> bool:
-    return rows <= SMALL_PAGES * PAGE_SIZE
 
 
 def _order_and_places(history: History | None) -> tuple[str, Places]:
