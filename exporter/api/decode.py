@@ -160,7 +160,7 @@ def decode_gateways(body: bytes) -> Page[Gateway]:
 
 
 def holds_too_much(body: bytes) -> bool:
-    """Tell, without decoding it, whether an answer may hold more values than any page does."""
+    """Whether an answer, which is not decoded for that, may hold more values than any page does."""
     if len(body) <= MAX_VALUES:  # each value takes a byte at least
         return False
     return sum(body.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES
@@ -301,7 +301,7 @@ def _gateway(row: wire.GatewayRecord) -> Gateway:
 
 
 def _proxy_user(spark_conf: object) -> str:
-    """Give the user of a `sparkConf`, which is JSON as text, or not.
+    """Return the user of a `sparkConf`, which is JSON as text, or not.
 
     Nothing else of it is kept, nor is the text remembered to save time: it may hold secrets.
     """
@@ -318,7 +318,7 @@ def _proxy_user(spark_conf: object) -> str:
 
 
 def _says_nothing(outer: object) -> bool:
-    """Tell of an answer without list whether it is an empty one, which Java may leave out."""
+    """Whether an answer without a list has an empty one, which Java may leave out."""
     is_success = text(_child(outer, "code")) == GATEWAY_SUCCESS
     return is_success or integer(_child(outer, "totalCount")) == 0
 

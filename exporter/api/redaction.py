@@ -70,7 +70,8 @@ _LONG_WORD: Final = re.compile(r"[A-Za-z0-9+/=_%\-]{20}")
 _SECRET_PARAMETER: Final = re.compile(
     rf"[^=]*(?:{_NAME}|auth|key|sig|ticket|jwt|pass|otp)[^=]*=", re.IGNORECASE
 )
-_PLAIN_LINK: Final = re.compile(r"[\w:/.,~\-]*", re.ASCII)
+_LINK: Final = re.compile(r"https?://[^\s\\]+", re.IGNORECASE)
+_PLAIN_LINK: Final = re.compile(r"https?://[\w:/.,~\-]+", re.ASCII)
 
 
 def redact(text: str) -> str:
@@ -83,12 +84,14 @@ def redact(text: str) -> str:
 
 
 def redact_link(link: str) -> str:
-    """Return an absolute URL without user info and without parameters that may be secrets.
+    """Return an address of the web without user info and without parameters that may be secrets.
 
-    `""` where its path holds one, or where it is no URL.
+    `""` where its path holds one, or where no browser should be sent to it.
     """
-    if _PLAIN_LINK.fullmatch(link) and _replace_known(link) == link:
+    if _PLAIN_LINK.fullmatch(link) and _replace_known(link) == link:  # as nearly all of them
         return link
+    if not _LINK.fullmatch(link):
+        return ""
     try:
         parts = urlsplit(link)
         is_sound = parts.port is None or parts.hostname is not None

