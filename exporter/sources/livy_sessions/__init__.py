@@ -1,42 +1,33 @@
 """The Livy sessions of one gateway: a history in which ended sessions stay.
 
-Read naively, 100,000 sessions are 1,000 calls a poll. So the history is scanned completely
-once, and what is learned from that (the order of listing, where each open session stands) lets
-the next polls be short. What holds:
+To list 100,000 sessions takes 1,000 requests. So the whole history is read once; from then on the
+order of the listing and the places of open sessions are known, and polls read a few pages. As long
+as sessions appear only at the new end, vanish only at the old end, and settled ones do not change,
+such a poll publishes what a full scan would publish. A violation that changes the service's count
+is noticed within one poll, any other at the next verification (`livy.full-walk-interval`).
 
-    What is published after a short poll equals what a full scan would have published, as
-    long as rows appear only at the new end, vanish only at the old end, and settled rows do
-    not change. A violation that changes the count is noticed within one poll, any other at
-    the next full scan (`livy.full-walk-interval`).
-
-Settled is a session that ended and did not change for `livy.settle-after`. One in a state
+A session has settled when it ended and did not change for `livy.settle-after`. One in a state
 outside the documented vocabulary is open until it has an end time, and settles from then on.
 
     source            chooses the scan, drives it, and publishes
-    driver            the I/O of a scan: reads its pages, records in the ledger what they report
+    driver            the I/O of scans: reads their pages, records sessions in the ledger
 
-    full_scan         all pages from nothing
-    incremental_scan  the pages that may have changed: with `head_scan`, `alignment`;
-                      a verification is one that wants all pages, beside the polls
+    full_scan         reads all pages, and knows nothing beforehand
+    incremental_scan  reads the pages that may have changed, by `head_scan` and `alignment`;
+                      a verification is one that reads all pages beside the polls
 
-    history           what is remembered
-    columns           its rows, in chunks that one history shares with the next
-    rows              what makes a row of a page the row of a session
-    warm_start        what the ledger remembers of a history, so that a restart begins with it
+    history           the known rows of a listing
+    columns           the memory of these rows, in chunks that one history shares with the next
+    rows              the rows of a page, and the sessions that they are of
+    warm_start        the history of the ledger, with which a restart begins
     settling          which rows have to be read again
-    trust             whether the order of the listing is believed, and its end
+    trust             whether the order and the end of the listing are believed
     series            from sessions to samples
 
-After a restart the history is built from the rows of the ledger: the listed ones, sorted by create
-time, but for those that have a place of their own there. Rows that run, or ended lately, are
-watched without a record, and an ordinary incremental scan reads them. What the ledger has wrong of
-the pages that are read, or of their count, is a `ListingDiverged`; the rest is found by the
-verification, which is due at once. Until then settled rows have the queue and the end that the
-ledger has of them.
-
 A scan is a value without I/O: `next_page()` is the number of the page to read, or `None` at the
-end; `take(number, page)` takes it; then comes the result. A scan that fails is kept, and goes
-on where it was. Whatever disproves the order is a `ListingDiverged`, and a full scan follows.
+end; `take(number, page)` takes that page; then there is a result. A scan that fails is kept, and
+resumed. If a listing does not fit the known order, a `ListingDiverged` is raised, and a full scan
+follows.
 """
 
 from exporter.sources.livy_sessions.series import SeriesLimits, sample_cache, samples

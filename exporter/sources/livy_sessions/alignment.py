@@ -1,4 +1,4 @@
-"""Where the rows of a page stand among those that are known. Pure."""
+"""The places of a page's rows among the known rows. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class ListingDiverged(Exception):  # noqa: N818 - no error: the history is read 
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """The rows of a page in order of listing, and the total count it tells."""
+    """The rows of a page in order of listing, and the service's count of all rows, if any."""
 
     number: int
     size: int
@@ -27,7 +27,7 @@ class ReadPage:
 
     @property
     def is_past_end(self) -> bool:
-        """Whether there should be no such page; what the service put on it is void."""
+        """Whether the page lies behind the end of the listing; its rows are then ignored."""
         return not self.rows or (self.count is not None and self.start >= self.count)
 
     @property
@@ -38,7 +38,7 @@ class ReadPage:
         return 0 < len(self.rows) < self.size
 
     def refuse_repeated(self, before: "ReadPage | None") -> None:
-        """Raise `ListingDiverged` if this is the page before it again, and no count tells why."""
+        """Raise `ListingDiverged` if this is the page `before` again, and there is no count."""
         if self.count is not None or before is None or self.number != before.number + 1:
             return
         if self.rows and [row.key for row in self.rows] == [row.key for row in before.rows]:

@@ -1,4 +1,4 @@
-"""Rows in columns, in chunks that are shared with what is made of them. Pure.
+"""Rows in columns, in chunks that are shared with the columns derived from them. Pure.
 
 100,000 rows take a few megabytes, and a change costs no more than the chunks that it touches.
 """

@@ -1,4 +1,4 @@
-"""Drives scans: the one place where pages are read, and what they report goes to the ledger."""
+"""Drives scans: the one place where pages are read and their sessions go to the ledger."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -45,10 +45,10 @@ ScanT = TypeVar("ScanT", bound=Scan)
 
 @dataclass(slots=True)
 class Run(Generic[ScanT]):
-    """A scan under way, and what the ledger takes of it.
+    """A scan under way, and the counting of its sessions.
 
-    Where the ledger fails, `error` says so. The scan goes on, since what it reads is true; but
-    what it has read is not counted, so all of it must be read again.
+    After an `error` of the ledger the scan goes on, since its gauges are true, but it counts
+    nothing more: all of it must be read again.
     """
 
     scan: ScanT
@@ -93,7 +93,7 @@ class Driver:
         return SettlePolicy(self._settle_after, clock.now(), clock.monotonic(), self.recently_ended)
 
     def begin(self, scan: ScanT) -> Run[ScanT]:
-        """Begin a scan, or go on with one whose counting begins again."""
+        """Begin a scan, or resume one whose counting begins again."""
         return Run(scan, self._ledger.open_scan(self._gateway), self._clock.monotonic())
 
     def may_resume(self, run: Run[ScanT]) -> bool:
@@ -109,9 +109,9 @@ class Driver:
     async def read(
         self, run: Run[ScanT], progress: Progress, lock: asyncio.Lock | None = None
     ) -> None:
-        """Read what a scan asks for, to its end; its last batch is left to `finish`.
+        """Read the pages that a scan asks for, to its end; its last batch is left to `finish`.
 
-        Raises `PollError` or `ListingDiverged`. What was read until then is counted all the same:
+        Raises `PollError` or `ListingDiverged`. Pages read until then are counted all the same:
         usage that was reported is true whether or not the rest could be read. The `lock` is held
         while a batch is counted.
         """
@@ -129,9 +129,9 @@ class Driver:
     async def finish(
         self, run: Run[ScanT], *, is_complete: bool = False, is_confirmed: bool = True
     ) -> None:
-        """Count the last batch of a scan, and what only its end tells: which sessions are gone.
+        """Count the last batch of a scan, and the sessions that are gone.
 
-        Those that have `left`, and where it `is_complete`, all that were not in it.
+        These are those that have left, and if it `is_complete`, all that it has not found.
         """
         records = [*run.scan.uncounted]
         finish = partial(

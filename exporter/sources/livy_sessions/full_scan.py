@@ -22,11 +22,7 @@ SMALL_ROWS = SMALL_PAGES * PAGE_SIZE
 
 
 class FullScan:
-    """One scan; ask `next_page`, `take` the page, until it is `None`.
-
-    It may pause: a scan with a pause in it is a slow scan, and as complete as any. It ends as a
-    `NumberedScan` does.
-    """
+    """One scan of all pages. It ends as a `NumberedScan` does, and may pause for any time."""
 
     def __init__(self, known: Mapping[int, Watched], *, size: int) -> None:
         """`known` are the rows that were watched so far, by their keys."""
@@ -45,7 +41,7 @@ class FullScan:
 
     @property
     def is_long(self) -> bool:
-        """Whether it reads more than a few pages: then it is worth to go on after a failure."""
+        """Whether it reads more than a few pages, and is worth resuming after a failure."""
         return max(self.progress.pages, self.progress.expected or 0) > SMALL_PAGES
 
     @property
@@ -55,13 +51,13 @@ class FullScan:
 
     @property
     def progress(self) -> ScanProgress:
-        """How far it has come; it may need a page more than were expected."""
+        """The pages read, and those expected, which may be one too few."""
         pages, expected = self._pages.pages, self._pages.expected_pages
         return ScanProgress(pages, expected and max(expected, pages))
 
     @property
     def is_blurred(self) -> bool:
-        """Whether rows were listed that may be of any session."""
+        """Whether there were rows without an id, which may be of any session."""
         return any(name.startswith(NAMELESS) for name in self.unreadable)
 
     @property
@@ -115,7 +111,7 @@ class FullScan:
         self.uncounted.clear()
 
     def left(self) -> Sequence[SessionKey]:
-        """Return nothing: whatever a complete scan has not found is gone."""
+        """Return nothing: the ledger knows which sessions a complete scan has not found."""
         return ()
 
     def result(self) -> History:

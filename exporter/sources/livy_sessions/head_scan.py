@@ -1,8 +1,8 @@
-"""The new end of a listing: which rows came in since it was last read. Pure.
+"""The new end of a listing: the rows that came in since it was last read. Pure.
 
 Pages are read from the new end inwards until the known part begins. Read in this direction
-no row can slip past: with the newest row first, what comes in meanwhile pushes rows towards
-the pages still to be read; with the oldest first, what leaves meanwhile pulls them there.
+no row can slip past: with the newest row first, rows that come in push others towards the pages
+still to be read; with the oldest first, rows that leave pull them there.
 """
 
 from collections.abc import Generator, Sequence
@@ -16,10 +16,10 @@ from exporter.sources.livy_sessions.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What was found: the first `kept` known rows were not read, and `tail` was, from old to new.
+    """The new end: of the known rows the first `kept` were not read; `tail` was, from old to new.
 
-    The count of the `first` page, which has the newest row, belongs to what is found here; the
-    `last` page is the one where the known part begins.
+    The `first` page has the newest row, and the count that fits these rows; the known part begins
+    on the `last` page.
     """
 
     kept: int
@@ -53,7 +53,7 @@ def read_head(order: Order, history: History, size: int) -> Generator[int, ReadP
 def _read_on(rows: Sequence[Row], read: dict[int, Row], known: Columns, kept: int) -> int:
     """Add rows, from new to old, to those that were read; return how many known ones are not."""
     fresh: list[Row] = []
-    # What is newer than the first reading came in since, and is left to the next poll.
+    # Rows newer than those of the first page came in since; the next poll reads them.
     overlap = next((at for at, row in enumerate(rows) if row.key in read), 0)
     for row in rows[overlap:]:
         if kept and known.key(kept - 1) == row.key:
@@ -67,10 +67,10 @@ def _read_on(rows: Sequence[Row], read: dict[int, Row], known: Columns, kept: in
 
 
 def _last_page(number: int) -> Generator[int, ReadPage, ReadPage]:
-    """Find the last page, from where it is expected.
+    """Find the last page, beginning with `number`.
 
-    Where no count tells, it is one before an empty one, read after that: rows may have moved
-    there meanwhile.
+    Without a count it is the page before an empty one, read after that one, since rows may have
+    moved there meanwhile.
     """
     before, void = None, 0
     while number:

@@ -1,6 +1,6 @@
-"""What is remembered of a history, in columns. Pure.
+"""The known rows of a listing. Pure.
 
-Only rows that have to be read again, or have series of their own, are kept as records.
+Records are kept only of rows that have to be read again or have series of their own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,20 +19,19 @@ _TOLERATED = 100
 
 
 class Order(Enum):
-    """The order of a listing, from its first row on: not documented, so it is observed."""
+    """The order of a listing, which is not documented, and therefore observed."""
 
     NEWEST_FIRST = "newest first"
     OLDEST_FIRST = "oldest first"
 
 
 def observe(created: Iterable[int]) -> Order | None:
-    """Tell the order of a listing by its create times; `None` where there is none to rely on.
+    """Return the order of a listing by its create times; `None` if there is none to rely on.
 
-    Steps between equal times, and rows without one, say nothing. A few steps in the wrong
-    direction do no harm: what a poll relies on is that new rows come in at one end, and every
-    poll checks that.
+    Equal and missing times are ignored. A few steps in the wrong direction do no harm: polls rely
+    on new rows coming in at one end, and each poll checks that.
     """
-    known = [each for each in created if each != NO_TIME]
+    known = [created_ms for created_ms in created if created_ms != NO_TIME]
     up = sum(later > earlier for earlier, later in pairwise(known))
     down = sum(later < earlier for earlier, later in pairwise(known))
     if down > up * _TOLERATED:
@@ -44,10 +43,11 @@ def observe(created: Iterable[int]) -> Order | None:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What has become of the known rows: the line without its first `gone` is what is listed.
+    """The change of a listing, from old to new.
 
-    The line is the first `kept` of the known rows and then `tail`, from old to new. `found` are
-    those of the kept rows, by index, that were read, and are watched or of another kind.
+    The rows are now the first `kept` known ones and then `tail`, without the first `gone` of all
+    these. `found` are those of the kept rows, by index, that were read, and are watched or of
+    another kind.
     """
 
     gone: int

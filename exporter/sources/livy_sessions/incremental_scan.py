@@ -1,8 +1,8 @@
-"""Reads what may have changed since the history was read, until all is accounted for. Pure.
+"""Reads the part of a listing that may have changed since it was last read. Pure.
 
-It goes from the new end to the old one: the new rows, then the pages where the wanted rows are
-expected (their known rank plus the drift observed so far), and, where the count is lower than
-what is known explains, the old end.
+It goes from the new end to the old one: the new rows; the pages where the wanted rows are expected
+(by their known index and the drift observed so far); and the old end, if the service counts fewer
+rows than are known.
 """
 
 from bisect import bisect_left
@@ -27,8 +27,8 @@ _OFF_COUNT = "the count does not fit the places of the sessions"
 class IncrementalScan:
     """One scan of a history whose order is known.
 
-    Rows move in one direction only, so each page accounts for rows or shows how far they have
-    moved. What moves faster than it is read ends at a limit, as `ListingDiverged`.
+    Rows move in one direction only, so each page holds rows that were looked for, or shows how far
+    they have moved. If they move faster than pages are read, the number of pages is the limit.
     """
 
     is_long = False
@@ -57,7 +57,7 @@ class IncrementalScan:
         self.uncounted: list[LivySession] = []
 
     def next_page(self) -> int | None:
-        """Return the number of the page to read, `None` when all is accounted for."""
+        """Return the number of the page to read; `None` at the end."""
         return self._steps.next_page()
 
     def take(self, number: int, page: Page[LivySession] | None) -> None:
@@ -74,26 +74,26 @@ class IncrementalScan:
         self.uncounted += self._to_count(page)
 
     def settle(self, _policy: SettlePolicy) -> None:
-        """Forget what is counted by now: it is judged at the end."""
+        """Forget the records, which are counted by now; the rows are judged at the end."""
         self.uncounted.clear()
 
     def left(self) -> list[SessionKey]:
-        """Return the sessions that are no longer listed, once all is accounted for."""
+        """Return the sessions that are no longer listed, at the end of the scan."""
         return self._history.left(self._outcome())
 
     @property
     def first_read(self) -> int:
-        """The index, in the history of now, of the oldest row that was read at the new end."""
+        """The index, in the new history, of the oldest row that was read at the new end."""
         change = self._outcome()
         return max(0, change.kept - change.gone)
 
     def result(self, policy: SettlePolicy) -> History:
-        """Return the history of now, once all is accounted for."""
+        """Return the new history, at the end of the scan."""
         return self._history.advanced(self._outcome(), policy)
 
     def _outcome(self) -> Change:
         if self._change is None:
-            raise ListingDiverged("not all is accounted for")
+            raise ListingDiverged("not all rows are accounted for")
         return self._change
 
     def _to_count(self, page: Page[LivySession]) -> Iterable[LivySession]:
@@ -121,8 +121,8 @@ class IncrementalScan:
 class Verification(IncrementalScan):
     """An incremental scan that wants every row of the history as it is when the scan begins.
 
-    Polls go on meanwhile. What it finds takes the place of what they know: the next poll adds
-    what has changed since. It may pause for as long as it has to.
+    Polls go on meanwhile. Its result takes the place of theirs; the next poll adds the changes
+    since. It may pause for any time.
     """
 
     is_long = True
@@ -132,30 +132,30 @@ class Verification(IncrementalScan):
         self._policy = policy
         self.progress = ScanProgress(0, -(-len(history) // size))
         self.is_abandoned = False
-        """Whether the history that it started from is of no use any more: then it ends."""
+        """Whether a full scan has replaced the history that it started from: then it ends."""
 
     def next_page(self) -> int | None:
         """Return the number of the page to read, `None` at the end."""
         return None if self.is_abandoned else super().next_page()
 
     def _may_have_changed(self, index: int, row: Row) -> bool:
-        """Whether a row is watched, of another kind, or has not settled by what its record tells.
+        """Whether a row is watched, of another kind, or by its record has not settled.
 
-        A history from the ledger does not know that of all rows.
+        A history from the ledger may take such a row for settled.
         """
         is_due = super()._may_have_changed(index, row)
         return is_due or (row.record is not None and self._policy.judge(None, row) is not None)
 
     def _to_count(self, _page: Page[LivySession]) -> Iterable[LivySession]:
-        """Leave the new end and the unsettled rows to the polls, which may have read them later."""
+        """Count settled rows only: polls may have read the others later."""
         return (row.record for row in self._settled if row.record is not None)
 
 
 class _Rest:
-    """What is behind the new end: the known rows and those just found, from old to new.
+    """The part behind the new end; indices are those of all rows, from old to new.
 
-    Rows drift towards later pages by what comes in, where the newest is first, else towards
-    earlier ones by what leaves.
+    Rows drift: towards later pages as others come in, if the newest is first, else towards earlier
+    pages as others leave.
     """
 
     def __init__(self, order: Order, history: History, head: Head, wanted: Sequence[int]) -> None:
@@ -189,7 +189,7 @@ class _Rest:
             raise ListingDiverged(_OFF_COUNT)
 
     def next_page(self) -> int | None:
-        """Return the number of the page to read next, `None` when all is accounted for."""
+        """Return the number of the page to read; `None` when all rows are accounted for."""
         if self.old_end is not None:
             del self._wanted[: bisect_left(self._wanted, self.old_end)]
         if self._wanted:

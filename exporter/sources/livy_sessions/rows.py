@@ -1,4 +1,4 @@
-"""The rows of a listing, and what tells one from another. Pure."""
+"""The rows of a listing, and the keys that tell one from another. Pure."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -59,8 +59,8 @@ def row_key(name: str, created_ms: int | None) -> int:
 class Identities:
     """Recognises sessions whose create time is told late, or not every time.
 
-    As in the ledger, a row without it is one of the newest session of its id, and a second more
-    or less makes no difference.
+    As in the ledger, a row without a create time is of the newest session of its id, and a second
+    more or less makes no difference.
     """
 
     def __init__(self, known: Iterable[tuple[str, int, int]] = ()) -> None:

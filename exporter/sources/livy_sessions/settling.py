@@ -1,4 +1,4 @@
-"""Which rows have to be read again, and which have settled. Pure."""
+"""Tells rows that have to be read again from those that have settled. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class SettlePolicy:
-    """Decides at one moment; `settle_after` is in seconds.
+    """The judgement of rows at one moment; `settle_after` is in seconds.
 
     `recently_ended` are the ids of the sessions that ended so lately that they still have
     series of their own.

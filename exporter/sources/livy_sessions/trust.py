@@ -1,4 +1,4 @@
-"""What is believed of a listing: that its order tells where to read, and where it ends."""
+"""Whether a listing has an order by which it can be read in part, and where it ends."""
 
 import structlog
 
@@ -22,7 +22,7 @@ TRUNCATED_SCANS = 3
 
 
 class ListingTrust:
-    """Tells what a poll may rely on; `interval` is in seconds between complete readings."""
+    """The experience with one listing; `interval` is in seconds between complete readings."""
 
     def __init__(self, target: str, clock: Clock, interval: float) -> None:
         self._target = target

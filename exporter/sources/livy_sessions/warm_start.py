@@ -1,8 +1,10 @@
-"""What a restart needs of a history: recorded in the ledger, and loaded from it once.
+"""The history as the ledger knows it: recorded there, and loaded once, after a restart.
 
-The ledger knows the sessions that were listed, how each ended, and where it stands. It does not
-know the records of sessions that run or ended lately: they are watched without a record, and the
-first incremental scan reads them. Whatever does not fit is a `ListingDiverged` of that scan.
+The ledger knows the listed sessions, how each ended, and their order: by create time, but for those
+with a place of their own. It does not have the records of sessions that run or ended lately: these
+are watched without a record, and the first incremental scan reads them. An error in the rows that
+it reads, or in their number, makes that scan raise `ListingDiverged`; any other is found by the
+verification, which is due at once.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ HISTORY_LOADED = "history_loaded"
 
 _MOST_PLACES = 1000
 _MOST_PLACES_SHARE = 0.1
-"""Where more rows than both of these need a place of their own, the order is not recorded."""
+"""If more rows than both of these need a place of their own, the order is not recorded."""
 
 _BEFORE_ALL = Place(0, 0)
 
@@ -52,9 +54,9 @@ class ListingMemory:
         """The places that create times do not tell, by the keys of the rows."""
 
     async def load(self, progress: Progress) -> History | None:
-        """Return the history that the ledger knows, the first time; `None` where it has none.
+        """Return the history that the ledger knows, once; `None` from then on, or if it has none.
 
-        A short history is not worth it: each of its polls reads all of it.
+        A short history is not loaded: each of its polls reads all of it.
         """
         if self._is_loaded:
             return None
@@ -76,9 +78,9 @@ class ListingMemory:
         return history
 
     async def record(self, history: History | None) -> LedgerError | None:
-        """Record the order of a history that was read completely; `None` where it was not.
+        """Record the order of a history; `None` is one that was not read to its end.
 
-        Returns what went wrong with the ledger: then a restart reads the history completely.
+        Return an error of the ledger, after which a restart reads the whole history.
         """
         if history is not None and len(history) <= SMALL_ROWS:
             return None
@@ -87,7 +89,7 @@ class ListingMemory:
         return await self._write(write, {}, places)
 
     async def record_news(self, history: History, start: int) -> LedgerError | None:
-        """Record where the rows from index `start` on stand, which came in or were read again."""
+        """Record the places of the rows from index `start` on, which are new or were read again."""
         places = untold_places(history.rows, self._places, start)
         if not places:
             return None
@@ -95,7 +97,7 @@ class ListingMemory:
         return await self._write(write, self._places, places)
 
     async def _read(self, progress: Progress) -> tuple[Order | None, list[ListedSession]]:
-        """Read what the ledger knows, in pieces, so that nothing else waits for long."""
+        """Read order and sessions, in pieces, so that other users of the ledger do not wait."""
         known = await self._ledger.run(partial(self._ledger.listing_order, self._gateway))
         order = next((order for order in Order if order.value == known), None)
         pieces = self._ledger.listed_sessions(self._gateway)
@@ -166,8 +168,8 @@ def _is_line(sessions: list[ListedSession]) -> bool:
 def _may_have_changed(ended: str, ended_at: float | None, since: float) -> bool:
     """Whether a session runs, may run, or ended so lately that its record is needed.
 
-    The end of one that had ended when the gateway was read first has no time: it has settled, as
-    far as the ledger knows, and the verification that follows tells.
+    If it had ended when the gateway was first read, the ledger has no time of that: it is taken for
+    settled until the verification.
     """
     if ended_at is None:
         return ended in {"", UNKNOWN_STATE}
@@ -175,15 +177,15 @@ def _may_have_changed(ended: str, ended_at: float | None, since: float) -> bool:
 
 
 def _last_end(sessions: Iterable[ListedSession]) -> float:
-    """Return when a session was seen to end last: the process ran at least until then."""
+    """Return when the last end of a session was seen: the process ran at least until then."""
     return max((ended_at for *_, ended_at in sessions if ended_at is not None), default=0.0)
 
 
 def _order_and_places(history: History | None) -> tuple[str, Places]:
-    """Return the order and the places to record; none where a restart cannot rely on them.
+    """Return the order and the places to record; none if a restart cannot rely on them.
 
-    That is where there is no order, where rows could not be read, or where create times have
-    little to do with the order.
+    It cannot if no order is known, if rows could not be read, or if create times have little to
+    do with the order.
     """
     if history is None or history.order is None or sum(history.counts().values()) < len(history):
         return "", {}
@@ -194,9 +196,9 @@ def _order_and_places(history: History | None) -> tuple[str, Places]:
 
 
 def untold_places(rows: Columns, known: Mapping[int, Place], start: int) -> Places:
-    """Return the places that the rows from index `start` on need, since they are not in order.
+    """Return places for the rows from index `start` on that are not in order of create times.
 
-    `known` are places of rows by their keys: they stay as they are where they fit.
+    `known` are the places of rows by their keys; they stay if they are in order.
     """
     places: dict[SessionKey, Place] = {}
     last, first = _BEFORE_ALL, max(0, start - 1)
