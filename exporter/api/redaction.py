@@ -71,7 +71,7 @@ _SECRET_PARAMETER: Final = re.compile(
     rf"[^=]*(?:{_NAME}|auth|key|sig|ticket|jwt|pass|otp)[^=]*=", re.IGNORECASE
 )
 _LINK: Final = re.compile(r"https?://[^\s\\]+", re.IGNORECASE)
-_PLAIN_LINK: Final = re.compile(r"https?://[\w:/.,~\-]+", re.ASCII)
+_PLAIN_LINK: Final = re.compile(r"(?i:https?)://[\w:/.,~\-]+", re.ASCII)
 
 
 def redact(text: str) -> str:
