@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Protocol
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Clock(Protocol):
     """What code needs of time. Both readings are in seconds."""
@@ -13,6 +15,9 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Give seconds since some start, which never step: for ages and deadlines."""
+
+    def boottime(self) -> float:
+        """Give seconds since some start, which go on while the machine sleeps: for leases."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds` of monotonic time."""
@@ -28,6 +33,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Give seconds since an unspecified start."""
         return time.monotonic()
+
+    def boottime(self) -> float:
+        """Give seconds since the machine was started, or of `monotonic` where that is not told."""
+        return time.clock_gettime(_BOOTTIME)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the running event loop."""

@@ -198,6 +198,8 @@ class LedgerFailure(StrEnum):
     CORRUPT = "corrupt"
     IO = "io"
     TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    LOST = "lost"
 
 
 class LedgerError(PollError):
@@ -206,7 +208,19 @@ class LedgerError(PollError):
     reason = Reason.LEDGER
 
     def __init__(
-        self, message: str, *, advice: str = "", kind: LedgerFailure = LedgerFailure.IO
+        self,
+        message: str,
+        *,
+        advice: str = "",
+        kind: LedgerFailure = LedgerFailure.IO,
+        is_passing: bool = False,
     ) -> None:
+        """Make an error that, where it `is_passing`, may end by itself."""
         super().__init__(message, advice=advice)
         self.kind = kind
+        self.is_passing = is_passing
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process has the ledger now."""
+        return self.kind is LedgerFailure.LOST

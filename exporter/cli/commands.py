@@ -141,10 +141,11 @@ def backup(loaded: Loaded, path: str) -> int:
 @click.option("--livy-compute-id", metavar="ID", required=True, help="the gateway to forget")
 def forget(loaded: Loaded, livy_compute_id: str) -> int:
     """End the counters of a Livy gateway that is gone; stop the daemon first."""
+    from exporter.clock import SystemClock
     from exporter.ledger import forget_gateway
 
     with interrupting():
-        forgotten = forget_gateway(loaded.settings.ledger.path, livy_compute_id)
+        forgotten = forget_gateway(loaded.settings.ledger.path, livy_compute_id, SystemClock())
     for workspace_id, _ in forgotten:
         print(printable(f"forgot gateway {livy_compute_id} of workspace {workspace_id}"))
     if not forgotten:

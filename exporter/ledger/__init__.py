@@ -9,10 +9,12 @@
       clusters     one workspace: which states its session clusters entered
       listing_order   where each session stands in the listing of its gateway
       listing_sizes   how many things the last listing of each held; which gateways are new
-    store          one database, one writer: a transaction changes rows and counters together
+    store          transactions that change rows and counters together; what the last one left
       counters     actual and published values
       release_gate which series are held until Prometheus has seen them
-      file         opening, checking, migrating; `schema`, `integrity` (damaged values), `lock`
+    database       what all of these need of a database, one of
+      sqlite       a file
+      postgres     a schema of a server, for the one process that holds the lease
     worker         the thread in which all of this happens; what waits for it is told where it hangs
     maintenance    the commands beside the daemon; `reconcile` compares with a listing
 
@@ -33,10 +35,10 @@ from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateways import SessionKey
 from exporter.ledger.ledger import GatewayScan, Ledger
 from exporter.ledger.listing_order import ListedSession, Place
-from exporter.ledger.lock import Lock
 from exporter.ledger.maintenance import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.matching import TOLERANCE_MS
 from exporter.ledger.reconcile import Balance, GatewayRecord, reconcile
+from exporter.ledger.sqlite import Lock
 from exporter.ledger.store import LedgerState
 
 __all__ = [

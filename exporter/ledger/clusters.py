@@ -1,10 +1,12 @@
 """Which states session clusters entered, by comparing complete listings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from exporter import catalog
 from exporter.ledger.counting import Key, is_created_after
+from exporter.ledger.database import Table
 from exporter.ledger.store import Transaction
 from exporter.model import SESSION_CLUSTER_STATES, SessionCluster
 
@@ -24,12 +26,11 @@ class ClusterRow(NamedTuple):
 
 
 _COLUMNS = ", ".join(ClusterRow._fields)
-_SELECT = f"SELECT {_COLUMNS} FROM session_cluster WHERE workspace_id = ?"  # noqa: S608 - constants
-_WRITE = f"""INSERT OR REPLACE INTO session_cluster (workspace_id, {_COLUMNS})
-    VALUES (?, ?, ?, ?, ?, ?)"""  # noqa: S608 - constants
-_DROP = "DELETE FROM session_cluster WHERE workspace_id = ? AND unlisted_at < ?"
-_IS_KNOWN = "SELECT 1 FROM workspace WHERE workspace_id = ?"
-_SET_KNOWN = "INSERT INTO workspace (workspace_id) VALUES (?) ON CONFLICT DO NOTHING"
+_SELECT = f"SELECT {_COLUMNS} FROM main.session_cluster WHERE workspace_id = ?"  # noqa: S608 - constants
+_TABLE = Table("session_cluster", ("workspace_id", ClusterRow._fields[0]), ClusterRow._fields[1:])
+_DROP = "DELETE FROM main.session_cluster WHERE workspace_id = ? AND unlisted_at < ?"
+_IS_KNOWN = "SELECT 1 FROM main.workspace WHERE workspace_id = ?"
+_WORKSPACE = Table("workspace", ("workspace_id",))
 
 
 class ClusterLedger:
@@ -39,6 +40,8 @@ class ClusterLedger:
         self._transaction = transaction
         self._db = transaction.db
         self._workspace_id = workspace_id
+        self._left_at = math.inf
+        """When the first of the clusters left that are remembered but not listed."""
 
     def record(
         self, clusters: Sequence[SessionCluster], empty_at: float | None
@@ -49,8 +52,8 @@ class ClusterLedger:
         listing was read before it, `empty_at`, clusters created since then have.
         """
         where = (self._workspace_id,)
-        has_contact = self._db.execute(_IS_KNOWN, where).fetchone() is not None
-        rows = {values[0]: ClusterRow._make(values) for values in self._db.execute(_SELECT, where)}
+        has_contact = bool(self._db.query(_IS_KNOWN, where))
+        rows = {values[0]: ClusterRow._make(values) for values in self._db.query(_SELECT, where)}
         written: list[ClusterRow] = []
         since: dict[str, float] = {}
         for cluster in clusters:
@@ -64,13 +67,19 @@ class ClusterLedger:
                 written.append(after)
         at = self._transaction.at
         written += (row._replace(unlisted_at=at) for row in rows.values() if not row.unlisted_at)
-        self._db.executemany(_WRITE, [(self._workspace_id, *row) for row in written])
-        self._db.execute(_SET_KNOWN, where)
+        self._left_at = min(
+            (row.unlisted_at for row in rows.values() if row.unlisted_at), default=at
+        )
+        if written:
+            self._db.upsert(_TABLE, [(self._workspace_id, *row) for row in written])
+        if not has_contact:
+            self._db.upsert(_WORKSPACE, [where])
         return since
 
     def forget(self, *, unlisted_before: float) -> None:
         """Drop the rows of clusters that left before then (wall-clock seconds)."""
-        self._db.execute(_DROP, (self._workspace_id, unlisted_before))
+        if self._left_at < unlisted_before:
+            self._db.execute(_DROP, (self._workspace_id, unlisted_before))
 
     def _entries(self, cluster: SessionCluster, *, has_entered: bool) -> list[tuple[Key, int]]:
         """Return the series of all states, which exist at 0 before they are entered."""

@@ -1,7 +1,6 @@
 """The counters: their exact values, and what the page may show of them so far."""
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import NamedTuple
@@ -9,6 +8,7 @@ from typing import NamedTuple
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.ledger.counting import Key
+from exporter.ledger.database import Database, Reader, Table
 from exporter.ledger.release_gate import ReleaseGate
 from exporter.model import Source
 
@@ -23,6 +23,9 @@ _BY_PROXY_USER = frozenset(
     )
 )
 _METRICS = {metric.name: metric for metric in catalog.CATALOG}
+_TABLE = Table("counter", ("metric", "labels"), ("value", "shown"))
+_SELECT = "SELECT metric, labels, CAST(value AS text), CAST(shown AS text) FROM main.counter"
+_DELETE = "DELETE FROM main.counter WHERE metric = ? AND labels = ?"
 
 
 class CounterValue(NamedTuple):
@@ -90,19 +93,16 @@ def switched_off(sources: Collection[Source], max_proxy_users: int) -> frozenset
     return frozenset(hidden)
 
 
-def read_counters(
-    db: sqlite3.Connection, hidden: Collection[Metric] = frozenset()
-) -> CounterGroups:
+def read_counters(db: Reader, hidden: Collection[Metric] = frozenset()) -> CounterGroups:
     """Read every counter but those of `hidden` metrics.
 
     These stay in the file, as do those of a metric that this version does not have. Raises
     `ValueError` or `TypeError` where a row is not one that `write_counters` writes.
     """
-    rows = db.execute("SELECT metric, labels, value, shown FROM counter")
     return CounterGroups.of(
         {
             _key(_METRICS[name], labels): _value(_METRICS[name], int(actual), int(published))
-            for name, labels, actual, published in rows
+            for name, labels, actual, published in db.query(_SELECT)
             if name in _METRICS and _METRICS[name] not in hidden
         }
     )
@@ -124,19 +124,16 @@ def _value(metric: Metric, actual: int, published: int) -> CounterValue:
     return CounterValue(actual, published)
 
 
-def write_counters(db: sqlite3.Connection, values: Mapping[Key, CounterValue]) -> None:
+def write_counters(db: Database, values: Mapping[Key, CounterValue]) -> None:
     """Write counters, inside the caller's transaction."""
-    db.executemany(
-        "INSERT OR REPLACE INTO counter (metric, labels, value, shown) VALUES (?, ?, ?, ?)",
-        [(*_stored(key), *map(str, value)) for key, value in values.items()],
-    )
+    if values:
+        rows = [(*_stored(key), *map(str, value)) for key, value in values.items()]
+        db.upsert(_TABLE, rows)
 
 
-def delete_counters(db: sqlite3.Connection, keys: Iterable[Key]) -> None:
+def delete_counters(db: Database, keys: Iterable[Key]) -> None:
     """Delete counters, inside the caller's transaction."""
-    db.executemany(
-        "DELETE FROM counter WHERE metric = ? AND labels = ?", [_stored(key) for key in keys]
-    )
+    db.execute_many(_DELETE, [_stored(key) for key in keys])
 
 
 def _stored(key: Key) -> tuple[str, str]:

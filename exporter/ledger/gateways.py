@@ -1,6 +1,8 @@
 """What the ledger knows of one gateway: its sessions, and what they add to the counters."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Self
 
 from exporter.ledger.counting import (
@@ -12,8 +14,9 @@ from exporter.ledger.counting import (
     unlisted_row,
     zeros,
 )
+from exporter.ledger.database import Table
 from exporter.ledger.listing_order import Place, PlaceTable
-from exporter.ledger.matching import TOLERANCE_MS, is_created_at
+from exporter.ledger.matching import is_created_at
 from exporter.ledger.scans import (
     RowChange,
     ScanTracker,
@@ -28,19 +31,17 @@ from exporter.model import UNKNOWN_STATE, LivySession
 SessionKey = tuple[str, int | None]
 """Id and create time of a session, the time `None` where it is not known."""
 
-FIND_GATEWAY = """SELECT gateway_id, contacted, dropped_ms FROM gateway
+FIND_GATEWAY = """SELECT gateway_id, contacted, dropped_ms FROM main.gateway
     WHERE workspace_id = ? AND livy_compute_id = ?"""
-_INSERT = "INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)"
-_SET_CONTACTED = "UPDATE gateway SET contacted = 1 WHERE gateway_id = ?"
-_SET_DROPPED = "UPDATE gateway SET dropped_ms = ? WHERE gateway_id = ?"
-_FORGOTTEN_AT = f"""SELECT max(created_ms) FROM forgotten
-    WHERE gateway_id = ? AND session_id = ?
-    AND (? IS NULL OR abs(created_ms - ?) <= {TOLERANCE_MS})"""  # noqa: S608 - a constant
-_SET_FORGOTTEN = """INSERT INTO forgotten (gateway_id, session_id, created_ms)
-    VALUES (?, ?, ?) ON CONFLICT DO NOTHING"""
-_GET_REMAINDER = "SELECT nano_cu_hours FROM remainder WHERE gateway_id = ? AND queue = ?"
-_SET_REMAINDER = """INSERT OR REPLACE INTO remainder (gateway_id, queue, nano_cu_hours)
-    VALUES (?, ?, ?)"""
+_SET_CONTACTED = "UPDATE main.gateway SET contacted = 1 WHERE gateway_id = ?"
+_SET_DROPPED = "UPDATE main.gateway SET dropped_ms = ? WHERE gateway_id = ?"
+_FORGOTTEN_OF = """SELECT session_id, created_ms FROM main.forgotten
+    WHERE gateway_id = ? AND session_id IN ({ids})"""
+REMAINDER = """SELECT queue, CAST(nano_cu_hours AS text) FROM main.remainder
+    WHERE gateway_id = ?"""
+GATEWAY = Table("gateway", ("workspace_id", "livy_compute_id"))
+_FORGOTTEN = Table("forgotten", ("gateway_id", "session_id", "created_ms"))
+_REMAINDER = Table("remainder", ("gateway_id", "queue"), ("nano_cu_hours",))
 
 
 class GatewayLedger:
@@ -66,12 +67,12 @@ class GatewayLedger:
 
     @classmethod
     def entered(cls, transaction: Transaction, key: GatewayKey) -> Self:
-        """Return a gateway, which is entered in the file if it is new."""
-        found = transaction.db.execute(FIND_GATEWAY, key).fetchone()
-        if found is None:
-            transaction.db.execute(_INSERT, key)
-            found = transaction.db.execute(FIND_GATEWAY, key).fetchone()
-        gateway_id, contacted, dropped_ms = found
+        """Return a gateway, which is entered if it is new."""
+        found = transaction.db.query(FIND_GATEWAY, key)
+        if not found:
+            transaction.db.upsert(GATEWAY, [key])
+            found = transaction.db.query(FIND_GATEWAY, key)
+        ((gateway_id, contacted, dropped_ms),) = found
         return cls(transaction, key, gateway_id, has_contact=bool(contacted), dropped_ms=dropped_ms)
 
     def add(self, records: Sequence[LivySession], tracker: ScanTracker) -> None:
@@ -86,13 +87,12 @@ class GatewayLedger:
         if is_complete:
             self._count(rows_gone(self._sessions, tracker, unreadable, self._transaction.at))
 
-    def note_left(self, keys: Iterable[SessionKey]) -> None:
+    def note_left(self, keys: Collection[SessionKey]) -> None:
         """Count sessions that are known to have left the listing."""
         self._count(
             (row, unlisted_row(row, self._transaction.at))
-            for session_id, created_ms in keys
-            for row in self._sessions.rows_of(session_id)
-            if row.unlisted_at is None and is_created_at(row, created_ms)
+            for _, row in self._rows_of(keys)
+            if row.unlisted_at is None
         )
 
     def start(self, empty_at: float | None) -> None:
@@ -126,13 +126,14 @@ class GatewayLedger:
         What they added to the counters stays.
         """
         dropped = self._sessions.drop(unlisted_before=unlisted_before)
+        if not dropped:
+            return
         self._transaction.sessions -= len(dropped)
-        for row in dropped:
-            self._keep_remainder(row.queue, row.latest_nano_cu_hours)
-            self._db.execute(_SET_FORGOTTEN, (self._gateway_id, row.session_id, row.created_ms))
-        if dropped:
-            newest = max(self._dropped_ms or 0, *map(_created_at_most, dropped))
-            self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
+        self._keep_remainders((row.queue, row.latest_nano_cu_hours) for row in dropped)
+        forgotten = [(self._gateway_id, row.session_id, row.created_ms) for row in dropped]
+        self._db.upsert(_FORGOTTEN, forgotten)
+        newest = max(self._dropped_ms or 0, *map(_created_at_most, dropped))
+        self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
 
     def forget_order(self) -> None:
         """Note that the order of the listing is not known, until the next complete reading."""
@@ -149,11 +150,17 @@ class GatewayLedger:
 
     def _by_serial(self, places: Mapping[SessionKey, Place]) -> dict[tuple[str, int], Place]:
         return {
-            (session_id, row.serial): place
-            for (session_id, created_ms), place in places.items()
-            for row in self._sessions.rows_of(session_id)
-            if is_created_at(row, created_ms)
+            (row.session_id, row.serial): places[key] for key, row in self._rows_of(places.keys())
         }
+
+    def _rows_of(self, keys: Collection[SessionKey]) -> Iterator[tuple[SessionKey, SessionRow]]:
+        """Yield each of some sessions with its row, where it has one."""
+        rows_by_id = self._sessions.rows_of({session_id for session_id, _ in keys})
+        for key in keys:
+            session_id, created_ms = key
+            for row in rows_by_id[session_id]:
+                if is_created_at(row, created_ms):
+                    yield key, row
 
     @property
     def _event_at(self) -> float | None:
@@ -166,53 +173,76 @@ class GatewayLedger:
 
     def _count(self, changes: Iterable[RowChange]) -> None:
         """Write rows; from the first contact on, let the counters follow."""
-        returned: list[SessionRow] = []
-        written: list[RowChange] = []
-        for before, after in changes:
-            is_new = before is None
-            self._transaction.sessions += is_new
-            if is_new and self.has_contact and self._was_forgotten(after):
-                returned.append(after)
-            else:
-                written.append((before, after))
-        self._sessions.write(after for _, after in written)
+        written = [*changes]
+        self._transaction.sessions += sum(before is None for before, _ in written)
+        returned = self._returned(written) if self.has_contact else {}
+        if returned:
+            written = [change for change in written if change[1] not in returned]
+        rows = [after for _, after in written] + [*returned.values()]
+        if rows:
+            self._sessions.write(rows)
         if not self.has_contact:
             return
-        self._transaction.counters.add(*(increments(self._key, *change) for change in written))
-        for before, after in written:
-            if before is not None and before.queue != after.queue:
-                # What was counted before the queue was known stays where it was counted.
-                self._keep_remainder(before.queue, before.latest_nano_cu_hours)
-                self._keep_remainder(after.queue, -before.latest_nano_cu_hours)
-        for row in returned:
-            self._readmit(row)
+        counters = self._transaction.counters
+        counters.add(*(increments(self._key, *change) for change in written))
+        counters.add(*(readmission(self._key) for _ in returned))
+        self._keep_remainders(
+            chain(
+                _moved_between_queues(written),
+                ((row.queue, -row.latest_nano_cu_hours) for row in returned),
+            )
+        )
 
-    def _was_forgotten(self, row: SessionRow) -> bool:
-        """Whether the row of a session, which is new, was dropped at some time."""
-        if self._dropped_ms is None:
-            return False
-        if row.created_ms is not None and row.created_ms <= self._dropped_ms:
-            return True
-        return self._forgotten_at(row) is not None
+    def _returned(self, changes: Iterable[RowChange]) -> dict[SessionRow, SessionRow]:
+        """Return the rows of new sessions that were forgotten, and as what they are kept.
 
-    def _forgotten_at(self, row: SessionRow) -> int | None:
-        """Return the create time under which a session was forgotten."""
-        values = (self._gateway_id, row.session_id, row.created_ms, row.created_ms)
-        created_ms: int | None = self._db.execute(_FORGOTTEN_AT, values).fetchone()[0]
-        return created_ms
+        Such a session was counted, its end too, before its row was dropped.
+        """
+        new = [after for before, after in changes if before is None]
+        if not new or self._dropped_ms is None:
+            return {}
+        forgotten: dict[str, list[int]] = {row.session_id: [] for row in new}
+        for session_id, created_ms in self._db.query_ids(
+            _FORGOTTEN_OF, (self._gateway_id,), [*forgotten]
+        ):
+            forgotten[session_id].append(created_ms)
+        returned = {}
+        for row in new:
+            created_ms = self._created_before(row, forgotten[row.session_id])
+            if created_ms is not None:
+                ended = row.ended or UNKNOWN_STATE
+                returned[row] = row._replace(created_ms=created_ms, ended=ended, ended_at=None)
+        return returned
 
-    def _readmit(self, row: SessionRow) -> None:
-        """Remember a session again that was counted, its end too, before it was forgotten."""
-        created_ms = self._forgotten_at(row) if row.created_ms is None else row.created_ms
-        ended = row.ended or UNKNOWN_STATE
-        self._sessions.write([row._replace(created_ms=created_ms, ended=ended, ended_at=None)])
-        self._keep_remainder(row.queue, -row.latest_nano_cu_hours)
-        self._transaction.counters.add(readmission(self._key))
+    def _created_before(self, row: SessionRow, forgotten: Sequence[int]) -> int | None:
+        """Return when a session was created that is known to have been forgotten."""
+        if row.created_ms is None:
+            return max(forgotten, default=None)
+        is_old = row.created_ms <= (self._dropped_ms or 0)
+        return row.created_ms if is_old or any(is_created_at(row, at) for at in forgotten) else None
 
-    def _keep_remainder(self, queue: str, nano_cu_hours: int) -> None:
-        found = self._db.execute(_GET_REMAINDER, (self._gateway_id, queue)).fetchone()
-        total = (int(found[0]) if found else 0) + nano_cu_hours
-        self._db.execute(_SET_REMAINDER, (self._gateway_id, queue, str(total)))
+    def _keep_remainders(self, amounts: Iterable[tuple[str, int]]) -> None:
+        """Add up what counters hold beyond the remembered sessions, by queue."""
+        added = Counter[str]()
+        for queue, nano_cu_hours in amounts:
+            added[queue] += nano_cu_hours
+        if added:
+            known: dict[str, str] = dict(self._db.query(REMAINDER, (self._gateway_id,)))
+            self._db.upsert(
+                _REMAINDER,
+                [
+                    (self._gateway_id, queue, str(int(known.get(queue, 0)) + amount))
+                    for queue, amount in added.items()
+                ],
+            )
+
+
+def _moved_between_queues(changes: Iterable[RowChange]) -> Iterator[tuple[str, int]]:
+    """Yield what was counted before a queue was known: it stays where it was counted."""
+    for before, after in changes:
+        if before is not None and before.queue != after.queue:
+            yield before.queue, before.latest_nano_cu_hours
+            yield after.queue, -before.latest_nano_cu_hours
 
 
 def _created_at_most(row: SessionRow) -> int:

@@ -4,10 +4,8 @@ The API's figures are cumulative, so what was not committed is simply read again
 any instant loses nothing and counts nothing twice.
 """
 
-import sqlite3
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from exporter.clock import Clock
 from exporter.errors import LedgerError
@@ -17,12 +15,13 @@ from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateways import GatewayLedger, SessionKey
 from exporter.ledger.listing_order import ListedSession, Place, listed_sessions, listing_order
 from exporter.ledger.listing_sizes import listed_count, record_gateways, record_workspaces
+from exporter.ledger.location import Location, open_database
 from exporter.ledger.scans import ScanTracker
 from exporter.ledger.store import LedgerState, Store
 from exporter.ledger.worker import PATIENCE, Worker
 from exporter.model import Gateway, LivySession, Scope, SessionCluster, Source, Target
 
-_ENDED_SINCE = """SELECT session_id, ended FROM session JOIN gateway USING (gateway_id)
+_ENDED_SINCE = """SELECT session_id, ended FROM main.session JOIN main.gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
 
 T = TypeVar("T")
@@ -35,37 +34,38 @@ class Ledger:
     """Remembers for each Livy session the highest usage seen, and for each series its total.
 
     Every method may be called from any thread; those that write wait for one another.
-    Whatever goes wrong with the file is a `LedgerError`, after which nothing has changed.
+    Whatever goes wrong with the database is a `LedgerError`, after which nothing has changed.
     """
 
     def __init__(
         self,
-        path: Path | None,
+        location: Location,
         *,
         clock: Clock,
         birth_hold: float = 0.0,
         forget_after: float = 400 * 86400.0,
         max_proxy_users: int = 200,
         sources: Collection[Source] = frozenset(Source),
-        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        connect: Callable[..., Any] | None = None,
         patience: float = PATIENCE,
     ) -> None:
-        """Open the file at `path`, or keep everything in memory where it is `None`.
+        """Open the ledger at `location`, or keep everything in memory where it is `None`.
 
         `birth_hold` and `forget_after` are in seconds; with a `birth_hold` of 0 nothing is
         held. `max_proxy_users` counts per gateway; at 0 there are no counters by proxy user,
-        as there are none of a source that is not among the polled `sources`. What the file
-        holds of them stays there as it is.
+        as there are none of a source that is not among the polled `sources`. What the ledger
+        holds of them stays there as it is. `connect` opens a connection otherwise.
+
+        Raises `LedgerError`; but where PostgreSQL does not answer, it is tried again at each use.
         """
         self._clock = clock
         self._forget_after = forget_after
         self._store = Store(
-            path,
+            open_database(location, clock, connect),
             clock=clock,
             birth_hold=birth_hold,
             max_proxy_users=max_proxy_users,
             hidden=switched_off(sources, max_proxy_users),
-            connect=connect,
         )
         self._worker = Worker(patience)
         self._empty_at: dict[Listing, float] = {}
@@ -138,7 +138,7 @@ class Ledger:
     def ended_since(self, gateway: GatewayKey, at: float) -> Mapping[str, str]:
         """Return how sessions ended, by id, whose end was first seen after `at` (since 1970)."""
         with self._store.reading() as db:
-            return dict(db.execute(_ENDED_SINCE, (*gateway, at)).fetchall())
+            return dict(db.query(_ENDED_SINCE, (*gateway, at)))
 
     def listing_order(self, gateway: GatewayKey) -> str:
         """Return the order in which a gateway lists its sessions; `""` where it is not known."""
@@ -179,7 +179,7 @@ class Ledger:
             """Each transaction releases what is due."""
 
     def close(self) -> None:
-        """Close the file; a transaction that is under way is finished first."""
+        """Close the database; a transaction that is under way is finished first."""
         self._store.close()
         self._worker.close()
 

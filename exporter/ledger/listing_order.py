@@ -1,27 +1,26 @@
 """Where the sessions of a gateway stand in its listing, so that a restart need not read it all."""
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from exporter.ledger.counting import GatewayKey
+from exporter.ledger.database import Database, Table
 from exporter.ledger.store import Store
 
 _ROWS = 10_000
 """Rows that are read at once, while writers wait: some 20 ms."""
 
-_FIND = """SELECT gateway_id, listing_order FROM gateway
-    WHERE workspace_id = ? AND livy_compute_id = ? AND contacted AND listing_order <> ''"""
-_SET_ORDER = "UPDATE gateway SET listing_order = ? WHERE gateway_id = ? AND listing_order <> ?"
+_FIND = """SELECT gateway_id, listing_order FROM main.gateway
+    WHERE workspace_id = ? AND livy_compute_id = ? AND contacted = 1 AND listing_order <> ''"""
+_SET_ORDER = "UPDATE main.gateway SET listing_order = ? WHERE gateway_id = ? AND listing_order <> ?"
 _LISTED = """SELECT coalesce(listed_ms, created_ms), coalesce(rank, 0),
     session_id, serial, created_ms, queue, ended, ended_at
-    FROM session LEFT JOIN listing_place USING (gateway_id, session_id, serial)
+    FROM main.session LEFT JOIN main.listing_place USING (gateway_id, session_id, serial)
     WHERE gateway_id = ? AND (session_id, serial) > (?, ?) AND unlisted_at IS NULL
     ORDER BY session_id, serial LIMIT ?"""
-_SELECT = "SELECT session_id, serial, listed_ms, rank FROM listing_place WHERE gateway_id = ?"
-_WRITE = """INSERT OR REPLACE INTO listing_place (gateway_id, session_id, serial, listed_ms, rank)
-    VALUES (?, ?, ?, ?, ?)"""
-_DELETE = "DELETE FROM listing_place WHERE gateway_id = ? AND session_id = ? AND serial = ?"
+_SELECT = "SELECT session_id, serial, listed_ms, rank FROM main.listing_place WHERE gateway_id = ?"
+_TABLE = Table("listing_place", ("gateway_id", "session_id", "serial"), ("listed_ms", "rank"))
+_DELETE = "DELETE FROM main.listing_place WHERE gateway_id = ? AND session_id = ? AND serial = ?"
 
 
 class Place(NamedTuple):
@@ -47,7 +46,7 @@ class PlaceTable:
     Everything happens inside the caller's transaction.
     """
 
-    def __init__(self, db: sqlite3.Connection, gateway_id: int) -> None:
+    def __init__(self, db: Database, gateway_id: int) -> None:
         self._db = db
         self._gateway_id = gateway_id
 
@@ -59,25 +58,24 @@ class PlaceTable:
         """Let these be all places, by id and serial; only what differs is written."""
         before = {
             (session_id, serial): Place(listed_ms, rank)
-            for session_id, serial, listed_ms, rank in self._db.execute(
-                _SELECT, (self._gateway_id,)
-            )
+            for session_id, serial, listed_ms, rank in self._db.query(_SELECT, (self._gateway_id,))
         }
         gone = before.keys() - places.keys()
-        self._db.executemany(_DELETE, [(self._gateway_id, *key) for key in gone])
+        self._db.execute_many(_DELETE, [(self._gateway_id, *key) for key in gone])
         self.write({key: place for key, place in places.items() if before.get(key) != place})
 
     def write(self, places: Mapping[tuple[str, int], Place]) -> None:
         """Write places, by id and serial."""
-        rows = [(self._gateway_id, *key, *place) for key, place in places.items()]
-        self._db.executemany(_WRITE, rows)
+        if places:
+            rows = [(self._gateway_id, *key, *place) for key, place in places.items()]
+            self._db.upsert(_TABLE, rows)
 
 
 def listing_order(store: Store, gateway: GatewayKey) -> str:
     """Return the order in which a gateway lists its sessions; `""` where it is not known."""
     with store.reading() as db:
-        found = db.execute(_FIND, gateway).fetchone()
-    return found[1] if found else ""
+        found = db.query(_FIND, gateway)
+    return found[0][1] if found else ""
 
 
 def listed_sessions(store: Store, gateway: GatewayKey) -> Iterator[list[ListedSession]]:
@@ -86,11 +84,11 @@ def listed_sessions(store: Store, gateway: GatewayKey) -> Iterator[list[ListedSe
     Writers come in between two pieces; those of this gateway must not.
     """
     with store.reading() as db:
-        found = db.execute(_FIND, gateway).fetchone()
+        found = db.query(_FIND, gateway)
     last = ("", -1)
     while found:
         with store.reading() as db:
-            piece = db.execute(_LISTED, (found[0], *last, _ROWS)).fetchall()
+            piece = db.query(_LISTED, (found[0][0], *last, _ROWS))
         if not piece:
             return
         yield piece

@@ -1,29 +1,29 @@
 """How much the last recorded listing of each thing held, and which gateways are new since then."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from exporter.ledger.counting import is_created_after
+from exporter.ledger.database import Reader, Table
+from exporter.ledger.gateways import GATEWAY
 from exporter.ledger.store import Transaction
 from exporter.model import Gateway, Scope, Source, Target
 
-_SESSIONS = """SELECT count(*) FROM session JOIN gateway USING (gateway_id)
+_SESSIONS = """SELECT count(*) FROM main.session JOIN main.gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND unlisted_at IS NULL"""
-_CLUSTERS = """SELECT count(*) FROM session_cluster
+_CLUSTERS = """SELECT count(*) FROM main.session_cluster
     WHERE workspace_id = ? AND unlisted_at IS NULL"""
-_GATEWAYS = "SELECT coalesce(sum(gateways), 0) FROM discovered WHERE workspace_id = ?"
-_WORKSPACES = """SELECT coalesce(sum(workspaces), 0) FROM region
+_GATEWAYS = (
+    "SELECT CAST(coalesce(sum(gateways), 0) AS bigint) FROM main.discovered WHERE workspace_id = ?"
+)
+_WORKSPACES = """SELECT CAST(coalesce(sum(workspaces), 0) AS bigint) FROM main.region
     WHERE account = ? AND region_id = ?"""
-_SET_WORKSPACES = """INSERT OR REPLACE INTO region (account, region_id, workspaces)
-    VALUES (?, ?, ?)"""
-_SET_GATEWAYS = "INSERT OR REPLACE INTO discovered (workspace_id, gateways) VALUES (?, ?)"
-_IS_DISCOVERED = "SELECT 1 FROM discovered WHERE workspace_id = ?"
-_KNOWN = "SELECT livy_compute_id FROM gateway WHERE workspace_id = ?"
-_ENTER = """INSERT INTO gateway (workspace_id, livy_compute_id) VALUES (?, ?)
-    ON CONFLICT DO NOTHING"""
+_REGION = Table("region", ("account", "region_id"), ("workspaces",))
+_DISCOVERED = Table("discovered", ("workspace_id",), ("gateways",))
+_IS_DISCOVERED = "SELECT 1 FROM main.discovered WHERE workspace_id = ?"
+_KNOWN = "SELECT livy_compute_id FROM main.gateway WHERE workspace_id = ?"
 
 
-def listed_count(db: sqlite3.Connection, work: Target | Scope) -> int:
+def listed_count(db: Reader, work: Target | Scope) -> int:
     """Return how many records the last recorded listing of `work` held."""
     values: tuple[str, ...]
     match work:
@@ -35,13 +35,13 @@ def listed_count(db: sqlite3.Connection, work: Target | Scope) -> int:
             query, values = _CLUSTERS, (work.workspace_id,)
         case _:
             query, values = _SESSIONS, (work.workspace_id, work.livy_compute_id)
-    count: int = db.execute(query, values).fetchone()[0]
+    count: int = db.query(query, values)[0][0]
     return count
 
 
 def record_workspaces(transaction: Transaction, scope: Scope, count: int) -> None:
     """Record how many workspaces a complete list of an account and region holds."""
-    transaction.db.execute(_SET_WORKSPACES, (scope.account, scope.region_id, count))
+    transaction.db.upsert(_REGION, [(scope.account, scope.region_id, count)])
 
 
 def record_gateways(
@@ -56,11 +56,12 @@ def record_gateways(
     gateways that were created after it.
     """
     db, where = transaction.db, (workspace_id,)
-    known = {livy_compute_id for (livy_compute_id,) in db.execute(_KNOWN, where)}
+    known = {livy_compute_id for (livy_compute_id,) in db.query(_KNOWN, where)}
     new = [gateway for gateway in gateways if gateway.livy_compute_id not in known]
-    is_first = db.execute(_IS_DISCOVERED, where).fetchone() is None
-    db.executemany(_ENTER, [(workspace_id, gateway.livy_compute_id) for gateway in new])
-    db.execute(_SET_GATEWAYS, (workspace_id, len(gateways)))
+    is_first = not db.query(_IS_DISCOVERED, where)
+    if new:
+        db.upsert(GATEWAY, [(workspace_id, gateway.livy_compute_id) for gateway in new])
+    db.upsert(_DISCOVERED, [(workspace_id, len(gateways))])
     if not is_first:
         return new
     return [each for each in new if empty_at is not None and is_created_after(each, empty_at)]

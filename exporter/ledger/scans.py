@@ -123,6 +123,7 @@ def rows_changed_by(
     tracker.begin(table)
     groups = _grouped(records)
     glances = table.glances([*filter(tracker.may_know, groups)])
+    other: dict[str, list[LivySession]] = {}
     for session_id, some in groups.items():
         known = glances.get(session_id, [])
         if not known and len(some) == 1:
@@ -131,16 +132,21 @@ def rows_changed_by(
         elif len(known) == len(some) == 1 and is_unchanged(known[0], some[0]):
             tracker.mark_seen(session_id, (known[0][-1],))
         else:
-            rows = table.rows_of(session_id) if known else []
-            yield from _changes(rows, *tracker.classify(rows, some), tracker, at)
+            other[session_id] = some
+    rows_by_id = table.rows_of(other.keys() & glances.keys())
+    for session_id, some in other.items():
+        rows = rows_by_id.get(session_id, [])
+        yield from _changes(rows, *tracker.classify(rows, some), tracker, at)
 
 
 def rows_resolved(
     table: SessionTable, tracker: ScanTracker, at: float | None
 ) -> Iterator[RowChange]:
     """Yield what the deferred records change, at the end of a scan."""
-    for session_id, some in _grouped(tracker.deferred).items():
-        rows = table.rows_of(session_id)
+    groups = _grouped(tracker.deferred)
+    rows_by_id = table.rows_of(groups.keys())
+    for session_id, some in groups.items():
+        rows = rows_by_id[session_id]
         open_records = [record for record in some if _is_stranger(record, rows)]
         yield from _overtaken([record for record in some if record not in open_records], rows, at)
         if not open_records:
@@ -173,10 +179,13 @@ def rows_gone(
     """Yield the rows of listed sessions that a whole scan has not seen."""
     if table.count_listed() == len(tracker):
         return  # all that was seen is listed
-    for session_id, serial in table.listed():
-        if not tracker.has_seen(session_id, serial) and session_id not in unreadable:
-            rows = table.rows_of(session_id)
-            yield from ((row, unlisted_row(row, at)) for row in rows if row.serial == serial)
+    gone = {
+        key for key in table.listed() if key[0] not in unreadable and not tracker.has_seen(*key)
+    }
+    for rows in table.rows_of({session_id for session_id, _ in gone}).values():
+        yield from (
+            (row, unlisted_row(row, at)) for row in rows if (row.session_id, row.serial) in gone
+        )
 
 
 def _changes(

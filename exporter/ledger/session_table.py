@@ -1,26 +1,24 @@
-"""The remembered sessions of one gateway, in the file.
+"""The remembered sessions of one gateway, in the database.
 
 Nearly every row of a long history is as it was. To see that a record changes nothing takes a
 glance, a few of a row's columns; only the other rows are read as a whole.
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
 from exporter.ledger.counting import SessionRow, SessionSum
+from exporter.ledger.database import Database, Reader, Table
 from exporter.model import UNKNOWN_STATE, LivySession
 
 Glance = Sequence[Any]
 """Id, create time, three figures, what is missing, and the serial of a row."""
 
 _COLUMNS = ", ".join(SessionRow._fields)
-_SELECT = f"SELECT {_COLUMNS} FROM session WHERE gateway_id = ?"  # noqa: S608 - our own columns
-_WRITE = (
-    f"INSERT OR REPLACE INTO session (gateway_id, {_COLUMNS})"  # noqa: S608 - our own columns
-    f" VALUES ({', '.join('?' * (len(SessionRow._fields) + 1))})"
-)
+_TABLE = Table("session", ("gateway_id", *SessionRow._fields[:2]), SessionRow._fields[2:])
+_SELECT = f"SELECT {_COLUMNS} FROM main.session WHERE gateway_id = ?"  # noqa: S608 - our own columns
+_OF_IDS = _SELECT + " AND session_id IN ({ids})"
 _NO_QUEUE, _NO_USER, _OPEN, _UNLISTED = 1, 2, 4, 8
 # Reading whole rows costs more than everything else that happens to them.
 _GLANCE = f"""SELECT session_id, created_ms, vcore_seconds, mb_seconds, latest_nano_cu_hours,
@@ -28,17 +26,19 @@ _GLANCE = f"""SELECT session_id, created_ms, vcore_seconds, mb_seconds, latest_n
     + CASE WHEN proxy_user = '' THEN {_NO_USER} ELSE 0 END
     + CASE WHEN ended IN ('', '{UNKNOWN_STATE}') THEN {_OPEN} ELSE 0 END
     + CASE WHEN unlisted_at IS NOT NULL THEN {_UNLISTED} ELSE 0 END,
-    serial FROM session WHERE gateway_id = ? AND session_id IN ({{places}})"""  # noqa: S608 - constants
+    serial FROM main.session WHERE gateway_id = ? AND session_id IN ({{ids}})"""  # noqa: S608 - constants
 # Without its create time, a session that comes back could not be recognised.
 _IS_DROPPABLE = "unlisted_at < ? AND created_ms IS NOT NULL"
-_DROP = f"DELETE FROM session WHERE gateway_id = ? AND {_IS_DROPPABLE}"  # noqa: S608 - constants
-_LISTED = "SELECT session_id, serial FROM session WHERE gateway_id = ? AND unlisted_at IS NULL"
-_LISTED_COUNT = "SELECT count(*) FROM session WHERE gateway_id = ? AND unlisted_at IS NULL"
-_ANY = "SELECT EXISTS (SELECT 1 FROM session WHERE gateway_id = ?)"
+_DROPPABLE = f" AND {_IS_DROPPABLE} ORDER BY unlisted_at, session_id, serial LIMIT 5000"
+_DROP = f"""DELETE FROM main.session WHERE gateway_id = ? AND (session_id, serial) IN (
+    SELECT session_id, serial FROM main.session WHERE gateway_id = ?{_DROPPABLE})"""  # noqa: S608 - constants
+_LISTED = "SELECT session_id, serial FROM main.session WHERE gateway_id = ? AND unlisted_at IS NULL"
+_LISTED_COUNT = "SELECT count(*) FROM main.session WHERE gateway_id = ? AND unlisted_at IS NULL"
+_ANY = "SELECT EXISTS (SELECT 1 FROM main.session WHERE gateway_id = ?)"
 
 _SUMS = f"""SELECT queue, proxy_user, ended, count(*), {
     ", ".join(
-        f"sum(({figure}) >> 32), sum(({figure}) & 0xffffffff)"
+        f"CAST(sum(({figure}) >> 32) AS bigint), CAST(sum(({figure}) & 4294967295) AS bigint)"
         for figure in (
             "nano_cu_hours",
             "vcore_seconds",
@@ -46,39 +46,37 @@ _SUMS = f"""SELECT queue, proxy_user, ended, count(*), {
             "nano_cu_hours - latest_nano_cu_hours",
         )
     )
-} FROM session WHERE gateway_id = ? AND NOT coalesce(created_ms > ?, 0)
+} FROM main.session WHERE gateway_id = ? AND NOT coalesce(created_ms > ?, FALSE)
     GROUP BY queue, proxy_user, ended"""  # noqa: S608 - constants
-
-_MOST_IDS = 500
-"""In one query: SQLite bounds the number of its parameters."""
 
 _by_id = itemgetter(0)
 
 
-class SessionTable:
-    """The rows of one gateway. Everything happens inside the caller's transaction."""
+class SessionRows:
+    """The rows of one gateway, as they can be read."""
 
-    def __init__(self, db: sqlite3.Connection, gateway_id: int) -> None:
-        self._db = db
+    def __init__(self, db: Reader, gateway_id: int) -> None:
+        self._reader = db
         self._gateway_id = gateway_id
 
     def is_empty(self) -> bool:
         """Whether no session is remembered."""
-        return not self._db.execute(_ANY, (self._gateway_id,)).fetchone()[0]
+        return not self._reader.query(_ANY, (self._gateway_id,))[0][0]
 
     def glances(self, session_ids: Sequence[str]) -> dict[str, list[Glance]]:
         """Return a glance at each row of some ids."""
         found: dict[str, list[Glance]] = {}
-        for start in range(0, len(session_ids), _MOST_IDS):
-            some = session_ids[start : start + _MOST_IDS]
-            query = _GLANCE.format(places=",".join("?" * len(some)))
-            for glance in self._db.execute(query, (self._gateway_id, *some)):
-                found.setdefault(glance[0], []).append(glance)
+        for glance in self._reader.query_ids(_GLANCE, (self._gateway_id,), session_ids):
+            found.setdefault(glance[0], []).append(glance)
         return found
 
-    def rows_of(self, session_id: str) -> list[SessionRow]:
-        """Return the rows of an id."""
-        return self._select(" AND session_id = ?", session_id)
+    def rows_of(self, session_ids: Collection[str]) -> dict[str, list[SessionRow]]:
+        """Return the rows of some ids: a list for each, which may be empty."""
+        found: dict[str, list[SessionRow]] = {session_id: [] for session_id in session_ids}
+        if found:
+            for values in self._reader.query_ids(_OF_IDS, (self._gateway_id,), [*found]):
+                found[values[0]].append(SessionRow._make(values))
+        return found
 
     def created_after(self, created_ms: int) -> list[SessionRow]:
         """Return the rows of sessions that were created after then."""
@@ -90,43 +88,51 @@ class SessionTable:
 
     def listed(self) -> list[tuple[str, int]]:
         """Return id and serial of each session that is listed."""
-        return self._db.execute(_LISTED, (self._gateway_id,)).fetchall()
+        return [(row[0], row[1]) for row in self._reader.query(_LISTED, (self._gateway_id,))]
 
     def count_listed(self) -> int:
         """Return how many sessions are listed."""
-        count: int = self._db.execute(_LISTED_COUNT, (self._gateway_id,)).fetchone()[0]
+        count: int = self._reader.query(_LISTED_COUNT, (self._gateway_id,))[0][0]
         return count
 
     def sums(self, *, created_until: int | None = None) -> Iterator[SessionSum]:
-        """Sum up all rows exactly: SQLite's own sums end at 2^63.
+        """Sum up all rows exactly: a sum of whole figures could pass 2^63.
 
         With `created_until`, leave out what was created after then (milliseconds since 1970).
         """
         values = (self._gateway_id, created_until)
-        for queue, user, ended, count, *halves in self._db.execute(_SUMS, values):
+        for queue, user, ended, count, *halves in self._reader.query(_SUMS, values):
             pairs = zip(halves[::2], halves[1::2], strict=True)
             yield SessionSum(
                 queue, user, ended, count, *((high << 32) + low for high, low in pairs)
             )
 
+    def _select(self, condition: str, *values: object) -> list[SessionRow]:
+        found = self._reader.query(_SELECT + condition, (self._gateway_id, *values))
+        return [SessionRow._make(row) for row in found]
+
+
+class SessionTable(SessionRows):
+    """The rows of one gateway. Everything happens inside the caller's transaction."""
+
+    def __init__(self, db: Database, gateway_id: int) -> None:
+        super().__init__(db, gateway_id)
+        self._db = db
+
     def write(self, rows: Iterable[SessionRow]) -> None:
         """Write rows in place of what they were."""
         in_order = sorted(rows, key=_by_id)  # as they lie in the file, which saves a third
-        self._db.executemany(_WRITE, ((self._gateway_id, *row) for row in in_order))
+        self._db.upsert(_TABLE, [(self._gateway_id, *row) for row in in_order])
 
     def drop(self, *, unlisted_before: float) -> list[SessionRow]:
-        """Delete the rows of sessions that left before then, and return them.
+        """Delete the rows of some sessions that left before then, the first ones first.
 
-        Those whose create time was never told stay.
+        Returns them. Those whose create time was never told stay.
         """
-        dropped = self._select(f" AND {_IS_DROPPABLE}", unlisted_before)
+        dropped = self._select(_DROPPABLE, unlisted_before)
         if dropped:
-            self._db.execute(_DROP, (self._gateway_id, unlisted_before))
+            self._db.execute(_DROP, (self._gateway_id, self._gateway_id, unlisted_before))
         return dropped
-
-    def _select(self, condition: str, *values: object) -> list[SessionRow]:
-        found = self._db.execute(_SELECT + condition, (self._gateway_id, *values))
-        return [SessionRow._make(row) for row in found]
 
 
 def is_unchanged(glance: Glance, record: LivySession) -> bool:

@@ -1,34 +1,36 @@
-"""One database with one writer: transactions that change rows and counters together.
+"""Transactions that change rows and counters together, and the state that the last one left.
 
 Counters become visible only after the transaction that changed them is durable.
 """
 
-import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from exporter.catalog import Metric
 from exporter.clock import Clock
+from exporter.errors import LedgerError
 from exporter.ledger.counters import CounterBatch, CounterGroups, read_counters, write_counters
-from exporter.ledger.file import LedgerFile, translated
+from exporter.ledger.database import Database, Reader
 from exporter.ledger.release_gate import ReleaseGate
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """The ledger as of the last commit.
+    """The ledger as of the last commit; `created_at` is `None` while it could not be read yet.
 
     `created_at` is in seconds since 1970; the increases of `held_series` are not published yet.
     """
 
     counters: CounterGroups
-    created_at: float
+    created_at: float | None
     sessions: int
     size_bytes: int
     held_series: int
+
+
+UNREAD = LedgerState(CounterGroups({}), None, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -38,55 +40,57 @@ class Transaction:
     `at` is in wall-clock seconds, `sessions` how many more are remembered.
     """
 
-    db: sqlite3.Connection
+    db: Database
     counters: CounterBatch
     at: float
     sessions: int = 0
 
 
-_FACTS = "SELECT (SELECT created_at FROM ledger), (SELECT count(*) FROM session)"
-_SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-_KNOWS_PROMETHEUS = "SELECT knows_prometheus FROM ledger"
-_MEET_PROMETHEUS = "UPDATE ledger SET knows_prometheus = 1 WHERE knows_prometheus = 0"
+_FACTS = """SELECT created_at, knows_prometheus, (SELECT count(*) FROM main.session)
+    FROM main.ledger"""
+_MEET_PROMETHEUS = "UPDATE main.ledger SET knows_prometheus = 1"
 
 
 class Store:
-    """The open file and its last committed state. Threads that write wait for one another."""
+    """A database and its last committed state. Threads that write wait for one another."""
 
     def __init__(
         self,
-        path: Path | None,
+        database: Database,
         *,
         clock: Clock,
         birth_hold: float,
         max_proxy_users: int,
         hidden: Collection[Metric],
-        connect: Callable[..., sqlite3.Connection],
     ) -> None:
-        """Open the file at `path` (in memory where `None`); it keeps counters that are `hidden`."""
+        """Read what the database holds; it keeps counters that are `hidden`.
+
+        Raises `LedgerError`, except where waiting may help: then nothing is known until it has.
+        """
         self.clock = clock
+        self.state = UNREAD
+        self._database = database
+        self._birth_hold = birth_hold
         self._max_proxy_users = max_proxy_users
         self._hidden = hidden
         self._lock = threading.Lock()
-        self._path = path
-        self._file = LedgerFile(path, created_at=clock.now(), connect=connect)
-        with translated(path):
-            self._db = self._file.db
-            counters = read_counters(self._db, hidden)
-            self.gate = ReleaseGate(
-                birth_hold,
-                counters,
-                started_at=clock.monotonic(),
-                knows_prometheus=bool(self._db.execute(_KNOWS_PROMETHEUS).fetchone()[0]),
-            )
-            self.state = self._read_state(counters)
+        self.gate = self._new_gate(CounterGroups({}), knows_prometheus=False)
+        self._term = 0
         self._is_suspect = False
+        self._has_met_prometheus = False
+        try:
+            with self.reading():
+                """The first use reads everything."""
+        except LedgerError as error:
+            if not error.is_passing:
+                database.close()
+                raise
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Reader]:
         """Give the database for reading, outside of a transaction."""
-        with self._lock, translated(self._path):
-            yield self._db
+        with self._using():
+            yield self._database
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -94,63 +98,86 @@ class Store:
 
         Counters whose hold is over are released with it.
         """
-        with self._lock, translated(self._path):
-            self._file.check()
-            before = self._state_before()
+        with self._using():
+            before = self.state
             due = self.gate.due(self.clock.monotonic())
             batch = CounterBatch(
                 before.counters, self.gate, due=due, max_proxy_users=self._max_proxy_users
             )
             self._is_suspect = True
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                transaction = Transaction(self._db, batch, self.clock.now())
+            with self._database.transaction():
+                transaction = Transaction(self._database, batch, self.clock.now())
                 yield transaction
                 state = self._written(before, transaction)
-                self._db.execute("COMMIT")
-            except BaseException:
-                # Where the rollback fails too, the file is left as a crash would leave it.
-                with suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
             self._is_suspect = False
+            self._has_met_prometheus = self.gate.knows_prometheus
             self.gate.settle(new=batch.new_keys(), released=due)
             self.state = replace(state, held_series=len(self.gate))
 
     def close(self) -> None:
-        """Close the file; a transaction that is under way is finished first."""
+        """Close the database; a transaction that is under way is finished first."""
         with self._lock:
-            self._file.close()
+            self._database.close()
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Have the database to ourselves, and a state that is the one it holds."""
+        with self._lock, self._database.translated():
+            try:
+                term = self._database.ready()
+            except LedgerError as error:
+                if error.is_lost:
+                    self.state, self._term = UNREAD, 0
+                raise
+            if term != self._term:
+                self._load()
+                self._term = term
+            elif self._is_suspect:
+                self._reload()
+            yield
+
+    def _load(self) -> None:
+        """Begin with what the database holds; all series are held as they were last published."""
+        state, knows_prometheus = self._read()
+        self.gate = self._new_gate(state.counters, knows_prometheus=knows_prometheus)
+        self._has_met_prometheus, self._is_suspect = knows_prometheus, False
+        self.state = replace(state, held_series=len(self.gate))
+
+    def _reload(self) -> None:
+        """Read the state again where the last transaction broke off.
+
+        It may have been committed all the same; then its new series are held.
+        """
+        state, self._has_met_prometheus = self._read()
+        new = state.counters.keys() - self.state.counters.keys()
+        self.gate.settle(new=new, released=())
+        self.state = replace(state, held_series=len(self.gate))
+        self._is_suspect = False
 
     def _written(self, before: LedgerState, transaction: Transaction) -> LedgerState:
         """Write the counters, and return the state that a commit leads to."""
         changed = transaction.counters.changed()
-        write_counters(self._db, changed)
-        if self.gate.knows_prometheus:
-            self._db.execute(_MEET_PROMETHEUS)
+        write_counters(self._database, changed)
+        if self.gate.knows_prometheus and not self._has_met_prometheus:
+            self._database.execute(_MEET_PROMETHEUS)
         return replace(
             before,
             counters=before.counters.replaced(changed),
             sessions=before.sessions + transaction.sessions,
-            size_bytes=self._read_size(),
+            size_bytes=self._database.size_bytes(),
         )
 
-    def _state_before(self) -> LedgerState:
-        """Return the last state, read again from the file where the last transaction broke off.
+    def _read(self) -> tuple[LedgerState, bool]:
+        """Return the state, and whether Prometheus has scraped before."""
+        counters = read_counters(self._database, self._hidden)
+        ((created_at, knows_prometheus, sessions),) = self._database.query(_FACTS)
+        size = self._database.size_bytes()
+        return LedgerState(counters, created_at, sessions, size, 0), bool(knows_prometheus)
 
-        That transaction may have been committed all the same; then its new series are held.
-        """
-        known = self.state
-        if not self._is_suspect:
-            return known
-        state = self._read_state(read_counters(self._db, self._hidden))
-        self.gate.settle(new=state.counters.keys() - known.counters.keys(), released=())
-        return state
-
-    def _read_state(self, counters: CounterGroups) -> LedgerState:
-        created_at, sessions = self._db.execute(_FACTS).fetchone()
-        return LedgerState(counters, created_at, sessions, self._read_size(), len(self.gate))
-
-    def _read_size(self) -> int:
-        size: int = self._db.execute(_SIZE).fetchone()[0]
-        return size
+    def _new_gate(self, counters: CounterGroups, *, knows_prometheus: bool) -> ReleaseGate:
+        return ReleaseGate(
+            self._birth_hold,
+            counters,
+            started_at=self.clock.monotonic(),
+            knows_prometheus=knows_prometheus,
+        )

@@ -72,6 +72,8 @@ def _samples_of(values: Mapping[Key, CounterValue]) -> Samples:
 def _facts(state: LedgerState) -> Samples:
     """Return the samples that describe the ledger itself."""
     samples = SampleSet()
+    if state.created_at is None:
+        return samples.freeze()
     samples.add(catalog.LEDGER_CREATED, (), state.created_at)
     samples.add(catalog.LEDGER_SESSIONS, (), state.sessions)
     samples.add(catalog.LEDGER_SIZE, (), state.size_bytes)

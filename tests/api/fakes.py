@@ -33,6 +33,10 @@ class FakeClock:
         """Give the wall-clock time that was set."""
         return self.wall
 
+    def boottime(self) -> float:
+        """Give the same: this machine never sleeps."""
+        return self.monotonic()
+
     def monotonic(self) -> float:
         """Give the sum of what was slept."""
         return sum(self.slept)

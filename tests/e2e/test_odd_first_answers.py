@@ -6,7 +6,7 @@ import pytest
 
 from exporter.demo import Cluster, Gateway, Session, Table, World
 from exporter.ledger import forget_gateway
-from tests.support.harness import Harness
+from tests.support.harness import Harness, ManualClock
 from tests.support.pages import Page
 from tests.support.worlds import (
     GATEWAY,
@@ -219,7 +219,7 @@ async def test_forgetting_one_gateway_changes_nothing_for_its_siblings(tmp_path:
         await h.discover()
         await h.poll()
         await h.stop()
-        assert forget_gateway(tmp_path / "l.db", GATEWAY) == [(WORKSPACE, GATEWAY)]
+        assert forget_gateway(tmp_path / "l.db", GATEWAY, ManualClock()) == [(WORKSPACE, GATEWAY)]
         world.put_gateway(Gateway(WORKSPACE, "lc-2"))
         world.put_session(Session(WORKSPACE, "lc-2", "livy-z", START_MS, usage=used(5)))
         h.start()

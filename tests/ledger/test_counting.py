@@ -1,7 +1,6 @@
 """What the records of a session add to which counters."""
 
 import itertools
-import sqlite3
 from collections import Counter
 from contextlib import closing
 
@@ -19,8 +18,8 @@ from exporter.ledger.counting import (
     unlisted_row,
     updated_row,
 )
-from exporter.ledger.schema import create
 from exporter.ledger.session_table import SessionTable
+from exporter.ledger.sqlite import SqliteDatabase
 from exporter.model import LivySession
 from tests.support.ledger_builders import GATEWAY, listed, memory, nonzero, record, row, values
 
@@ -59,8 +58,7 @@ def total(*parts: SessionRow | None) -> Counter[Key]:
 
 def sums(rows: list[SessionRow]) -> list[SessionSum]:
     """Return the sums that SQLite computes of rows."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        create(db)
+    with closing(SqliteDatabase(None, created_at=0)) as db:
         sessions = SessionTable(db, 1)
         sessions.write(rows)
         return [*sessions.sums()]

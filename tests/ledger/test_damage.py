@@ -10,6 +10,7 @@ import pytest
 
 from exporter import ledger
 from exporter.errors import LedgerError
+from tests.support.harness import ManualClock
 from tests.support.ledger_builders import GATEWAY, cluster, listed, opened, record
 
 RELABEL = """UPDATE counter SET labels = 'LABELS'
@@ -44,7 +45,7 @@ OPENINGS: dict[str, Callable[[Path], object]] = {
     "check": ledger.check_ledger,
     "reconcile": lambda path: ledger.read_gateway(path, GATEWAY),
     "backup": lambda path: ledger.back_up(path, path.with_name("copy.db")),
-    "forget": lambda path: ledger.forget_gateway(path, GATEWAY[1]),
+    "forget": lambda path: ledger.forget_gateway(path, GATEWAY[1], ManualClock()),
 }
 
 

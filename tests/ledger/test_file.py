@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import LedgerError
-from exporter.ledger.file import LedgerFile
-from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS
+from exporter.ledger.sqlite import SqliteDatabase
+from exporter.ledger.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from exporter.model import Scope, Source, Target
 from tests.ledger.crashes import Crash, Fuse
 from tests.support.ledger_builders import listed, opened, record, values
@@ -300,7 +300,7 @@ def next_one(db: sqlite3.Connection) -> None:
 NEXT = (*MIGRATIONS, next_one)
 
 
-def names(file: LedgerFile) -> list[tuple[str, str]]:
+def names(file: SqliteDatabase) -> list[tuple[str, str]]:
     """Return the column that only the next schema has, by session."""
     return file.db.execute("SELECT session_id, name FROM session").fetchall()
 
@@ -315,12 +315,12 @@ def version(path: Path) -> int:
 
 def test_migration_runs_once_and_keeps_the_rows(path: Path) -> None:
     """A migration function and the new schema version are one transaction."""
-    file = LedgerFile(path, created_at=0, migrations=NEXT)
+    file = SqliteDatabase(path, created_at=0, migrations=NEXT)
     assert names(file) == [("s", "S")]
     file.close()
     assert version(path) == len(NEXT)
     assert "written by a newer version" in refusal(path)
-    again = LedgerFile(path, created_at=0, migrations=NEXT)
+    again = SqliteDatabase(path, created_at=0, migrations=NEXT)
     assert names(again) == [("s", "S")]
     again.close()
 
@@ -333,7 +333,7 @@ def test_failed_migration_leaves_the_old_schema(path: Path) -> None:
         db.execute("SELECT no_such_function()")
 
     with pytest.raises(LedgerError, match="no such function"):
-        LedgerFile(path, created_at=0, migrations=(*MIGRATIONS, fails))
+        SqliteDatabase(path, created_at=0, migrations=(*MIGRATIONS, fails))
     assert version(path) == len(MIGRATIONS)
     ledger = opened(path)
     assert values(ledger) == {"q": 5}
@@ -352,11 +352,11 @@ def test_crash_at_any_point_of_a_migration_leaves_the_old_or_the_new_schema(
         fuse.path.write_bytes(content)
         fuse.arm(instant)
         try:
-            LedgerFile(fuse.path, created_at=0, connect=fuse.connect(), migrations=NEXT).close()
+            SqliteDatabase(fuse.path, created_at=0, connect=fuse.connect(), migrations=NEXT).close()
         except Crash:
             fuse.revive()
         seen.add(version(fuse.path))
-        file = LedgerFile(fuse.path, created_at=0, migrations=NEXT)
+        file = SqliteDatabase(fuse.path, created_at=0, migrations=NEXT)
         assert names(file) == [("s", "S")]
         file.close()
     assert seen == {len(MIGRATIONS), len(NEXT)}

@@ -328,7 +328,7 @@ def test_gateway_forgotten_by_command_starts_again_with_its_past_usage(tmp_path:
         listed(ledger, record(cu=5))
         assert values(ledger) == shown(ledger) == {"q": 5}
         ledger.close()
-        assert forget_gateway(path, "lc-1") == [GATEWAY]
+        assert forget_gateway(path, "lc-1", ManualClock()) == [GATEWAY]
 
 
 def test_discovery_of_a_gateway_that_is_counted_already_changes_nothing() -> None:

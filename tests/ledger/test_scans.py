@@ -57,7 +57,7 @@ def rows_of(ledger: Ledger) -> list[tuple[object, ...]]:
     """Return the session rows of a ledger, without the serial numbers, which may differ."""
     columns = "session_id, created_ms, nano_cu_hours, latest_nano_cu_hours, ended, unlisted_at"
     with ledger._store.reading() as db:  # noqa: SLF001
-        return sorted(db.execute(f"SELECT {columns} FROM session"), key=repr)
+        return sorted(db.query(f"SELECT {columns} FROM session"), key=repr)
 
 
 @given(listings=LISTINGS, size=st.integers(1, 4), unreadable=st.sampled_from(["", "a", "b"]))

@@ -19,6 +19,7 @@ from exporter.demo import Behaviour, HistoryOrder, Table, TotalCount
 from exporter.demo.calls import Call
 from exporter.errors import IncompleteError, PollError
 from exporter.ledger import Ledger
+from exporter.ledger.sqlite import SqliteDatabase
 from exporter.sources.livy_sessions.trust import HISTORY_DIVERGED
 from exporter.sources.livy_sessions.warm_start import HISTORY_LOADED
 from tests.sources.histories import ENDED, Long, Model, polled
@@ -142,7 +143,8 @@ async def live(long: Long, story: Story, backup: Path) -> None:
         return
     await polled(long)
     with closing(sqlite3.connect(backup)) as copy, long.ledger._store.reading() as db:  # noqa: SLF001
-        db.backup(copy)
+        assert isinstance(db, SqliteDatabase)
+        db.db.backup(copy)
     for event, choice in story.before:
         EVENTS[event](long, choice)
         await polled(long)
@@ -271,6 +273,7 @@ async def test_a_ledger_of_an_older_version_is_read_completely_once(tmp_path: Pa
     long.ledger.close()
     change(path, "ALTER TABLE gateway DROP COLUMN listing_order")
     change(path, "DROP TABLE listing_place")
+    change(path, "ALTER TABLE ledger DROP COLUMN is_copy")
     change(path, "PRAGMA user_version = 2")
     for requests in (10, 1):
         long.restart(path)
@@ -347,7 +350,7 @@ class Unreadable(sqlite3.Connection):
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401
         """Execute a statement."""
-        if "LEFT JOIN listing_place" in sql:
+        if "LEFT JOIN main.listing_place" in sql:
             raise sqlite3.OperationalError("disk I/O error")
         return super().execute(sql, parameters)
 

@@ -51,6 +51,10 @@ class ManualClock:
         """Give seconds since an arbitrary start."""
         return self._monotonic
 
+    def boottime(self) -> float:
+        """Give the same: this machine never sleeps."""
+        return self._monotonic
+
     async def sleep(self, seconds: float) -> None:
         """Let the time pass, and others run, without waiting."""
         self.advance(seconds)

@@ -242,7 +242,7 @@ class Usage:
 class Ledger:
     """The file of counters. A held series does not show its increases to Prometheus yet."""
 
-    created_at: float
+    created_at: float | None
     sessions: int
     size_bytes: int
     held_series: int

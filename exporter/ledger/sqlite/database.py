@@ -1,4 +1,4 @@
-"""The file: opened by one writing process, checked, brought up to date, and closed.
+"""The file: opened by one writing process, checked, brought up to date, read, written and closed.
 
 The journal is a write-ahead log: a reader beside the daemon never waits for it, and a commit
 costs one flush. `synchronous=FULL` makes each commit durable before it returns.
@@ -6,14 +6,16 @@ costs one flush. `synchronous=FULL` makes each commit durable before it returns.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from exporter.errors import LedgerError, LedgerFailure
-from exporter.ledger.integrity import damage
-from exporter.ledger.lock import Lock
-from exporter.ledger.schema import APPLICATION_ID, MIGRATIONS, Migration
+from exporter.ledger.database import Row, Table
+from exporter.ledger.sqlite.integrity import damage
+from exporter.ledger.sqlite.lock import Lock
+from exporter.ledger.sqlite.schema import APPLICATION_ID, MIGRATIONS, Migration
 
 _BUSY_SECONDS = 5.0
 
@@ -21,15 +23,45 @@ PRIVATE = 0o600
 """The mode of what is created: names of users are nobody else's business."""
 
 
-class LedgerFile:
-    """An open ledger file. Everything that goes wrong with it is a `LedgerError`."""
+_MOST_IDS = 500
+"""In one query: SQLite bounds the number of its parameters."""
+
+# The copy of a ledger begins anew, as Prometheus sees it.
+_FIRST_USE = (
+    "UPDATE ledger SET created_at = CASE is_copy WHEN 1 THEN ? ELSE created_at END, is_copy = 0"
+)
+_SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+
+
+class SqliteReader:
+    """Reads an open ledger file."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+        """Return all rows that a statement finds."""
+        return self.db.execute(statement, values).fetchall()
+
+    def query_ids(
+        self, statement: str, values: Sequence[object], ids: Sequence[str]
+    ) -> Iterator[Row]:
+        """Yield the rows for many ids, some at a time."""
+        for start in range(0, len(ids), _MOST_IDS):
+            some = ids[start : start + _MOST_IDS]
+            query = statement.format(ids=",".join("?" * len(some)))
+            yield from self.db.execute(query, (*values, *some))
+
+
+class SqliteDatabase(SqliteReader):
+    """An open ledger file, for the one process that writes it."""
 
     def __init__(
         self,
         path: Path | None,
         *,
         created_at: float,
-        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        connect: Callable[..., sqlite3.Connection] | None = None,
         migrations: Sequence[Migration] = MIGRATIONS,
     ) -> None:
         """Open or create the file at `path`; in memory where `None`.
@@ -40,13 +72,13 @@ class LedgerFile:
         self._lock = Lock(path) if path else None
         try:
             with translated(path):
-                self.db = _open(path, created_at, connect, migrations)
+                super().__init__(_open(path, created_at, connect or sqlite3.connect, migrations))
                 self._identities = _identities(path)
         except BaseException:
             self._unlock()
             raise
 
-    def check(self) -> None:
+    def ready(self) -> int:
         """Refuse to go on where the file or its journal was removed or replaced behind our back."""
         for path, identity in self._identities.items():
             if _identity(path) != identity:
@@ -54,6 +86,41 @@ class LedgerFile:
                     f"the ledger {path} was removed or replaced while it was in use",
                     advice="put it back or restart the exporter; nothing is counted until then",
                 )
+        return 1  # the lock makes it the only term there is
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn SQLite's errors into a `LedgerError` that says what to do."""
+        return translated(self._path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is written in the block durable at its end, or, if it fails, undo it all."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.db.execute("COMMIT")
+        except BaseException:
+            # Where the rollback fails too, the file is left as a crash would leave it.
+            with suppress(sqlite3.Error):
+                self.db.execute("ROLLBACK")
+            raise
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Write with one statement."""
+        self.db.execute(statement, values)
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Write with a statement for each of `rows`."""
+        self.db.executemany(statement, rows)
+
+    def upsert(self, table: Table, rows: Iterable[Sequence[object]]) -> None:
+        """Write rows in place of those with the same key."""
+        self.db.executemany(_upsert(table), rows)
+
+    def size_bytes(self) -> int:
+        """Return the size of the file, without what its journal holds."""
+        size: int = self.db.execute(_SIZE).fetchone()[0]
+        return size
 
     def close(self) -> None:
         """Close the file, and let other processes open it."""
@@ -65,6 +132,47 @@ class LedgerFile:
         if self._lock:
             self._lock.release()
             self._lock = None
+
+
+@cache
+def _upsert(table: Table) -> str:
+    names, places = ", ".join(table.columns), ", ".join("?" * len(table.columns))
+    how = "INSERT OR REPLACE" if table.values else "INSERT OR IGNORE"
+    return f"{how} INTO {table.name} ({names}) VALUES ({places})"
+
+
+def require(path: Path) -> None:
+    """Raise `LedgerError` where there is no file."""
+    if not path.is_file():
+        raise LedgerError(
+            f"there is no ledger {path}", advice="set ledger.path to the file of the daemon"
+        )
+
+
+@contextmanager
+def reading(path: Path, *, is_current: bool = True) -> Iterator[SqliteReader]:
+    """Open the file read-only, as of one instant; a daemon may write it meanwhile.
+
+    Raises `LedgerError`; where it `is_current`, also if the tables are those of an older version.
+    """
+    require(path)
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with (
+        translated(path),
+        closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db,
+    ):
+        if not check_owner(db, path):
+            raise LedgerError(
+                f"{path} is empty", advice="set ledger.path to the file that the daemon writes"
+            )
+        check_health(db, path)
+        if is_current and _pragma(db, "user_version") < len(MIGRATIONS):
+            raise LedgerError(
+                f"{path} was written by an older version of this exporter",
+                advice="use that version, or start the daemon of this one first",
+            )
+        db.execute("BEGIN")
+        yield SqliteReader(db)
 
 
 def _open(
@@ -88,7 +196,7 @@ def _open(
         db.execute("PRAGMA synchronous = FULL")
         migrate(db, created_at, migrations)
         # SQLite opens what it may only read, and a full disk shows only when something is written.
-        db.execute("UPDATE ledger SET created_at = created_at")
+        db.execute(_FIRST_USE, (created_at,))
     except BaseException:
         db.close()
         raise
@@ -100,11 +208,6 @@ def _create_private(path: Path) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with suppress(OSError):  # SQLite says what is wrong with it
         os.close(os.open(os.path.realpath(path), flags, PRIVATE))
-
-
-def is_up_to_date(db: sqlite3.Connection) -> bool:
-    """Whether the tables are those of this version."""
-    return _pragma(db, "user_version") == len(MIGRATIONS)
 
 
 def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIGRATIONS)) -> bool:
@@ -138,7 +241,7 @@ def check_health(db: sqlite3.Connection, path: Path | None) -> None:
     if verdict != "ok":
         raise damaged(path, verdict)
     version = _pragma(db, "user_version")
-    found = damage(db, version) if version else ""
+    found = damage(SqliteReader(db), version) if version else ""
     if found:
         raise damaged(path, found)
 

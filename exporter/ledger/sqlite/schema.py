@@ -2,7 +2,7 @@
 
 A migration is a function, applied in one transaction with the record of it
 (`PRAGMA user_version` is part of the database's first page, so it commits with the rest).
-Only plain SQL is used: another database may follow.
+The same tables in PostgreSQL: `postgres.schema`.
 """
 
 import sqlite3
@@ -30,6 +30,11 @@ def remember_order(connection: sqlite3.Connection) -> None:
     """Add what version 3 remembers: the order in which each gateway lists its sessions."""
     for statement in _VERSION_3:
         connection.execute(statement)
+
+
+def mark_copies(connection: sqlite3.Connection) -> None:
+    """Add what version 4 remembers: whether the file is a copy that nobody has used yet."""
+    connection.execute("ALTER TABLE ledger ADD COLUMN is_copy INTEGER NOT NULL DEFAULT 0")
 
 
 _VERSION_1 = (
@@ -131,5 +136,5 @@ _VERSION_3 = (
         PRIMARY KEY (gateway_id, session_id, serial)) WITHOUT ROWID""",
 )
 
-MIGRATIONS: Sequence[Migration] = (create, remember_listings, remember_order)
+MIGRATIONS: Sequence[Migration] = (create, remember_listings, remember_order, mark_copies)
 """`MIGRATIONS[n]` leads from version n to version n + 1; version 0 is an empty file."""

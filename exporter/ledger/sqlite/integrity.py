@@ -4,12 +4,12 @@ SQLite finds damaged pages by itself, but takes any value in any column. Values 
 a ledger is used, by every command, and are relied on afterwards.
 """
 
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from exporter.ledger.counters import read_counters
 from exporter.ledger.counting import ENDED_STATES
-from exporter.ledger.schema import MIGRATIONS
+from exporter.ledger.database import Reader
+from exporter.ledger.sqlite.schema import MIGRATIONS
 
 _TEXT = "typeof({0}) <> 'text'"
 _COUNT = "typeof({0}) <> 'integer' OR {0} < 0"
@@ -20,7 +20,7 @@ _INTEGER = "typeof({0}) <> 'integer'"
 _END = f"{{0}} NOT IN ({', '.join(repr(state) for state in ('', *ENDED_STATES))})"
 
 _WRONG: Mapping[str, Mapping[str, str]] = {
-    "ledger": {"created_at": _SECONDS, "knows_prometheus": _FLAG},
+    "ledger": {"created_at": _SECONDS, "knows_prometheus": _FLAG, "is_copy": _FLAG},
     "gateway": {
         "workspace_id": _TEXT,
         "livy_compute_id": _TEXT,
@@ -63,18 +63,18 @@ _WRONG: Mapping[str, Mapping[str, str]] = {
 """What a value must not be, by table and column."""
 
 
-def damage(db: sqlite3.Connection, version: int) -> str:
+def damage(db: Reader, version: int) -> str:
     """Return what is wrong in a ledger whose tables are of `version`; `""` where all is well."""
     for table, columns in _WRONG.items():
         known = columns.keys() if version == len(MIGRATIONS) else _columns_of(db, table)
         rules = [rule.format(name) for name, rule in columns.items() if name in known]
-        if rules and db.execute(_any_row(table, rules)).fetchone():
+        if rules and db.query(_any_row(table, rules)):
             return f"the table {table} has values that no exporter writes"
-    if db.execute("SELECT count(*) FROM ledger").fetchone() != (1,):
+    if db.query("SELECT count(*) FROM ledger") != [(1,)]:
         return "the table ledger has not one row"
     try:
         read_counters(db)
-        for (text,) in db.execute("SELECT nano_cu_hours FROM remainder"):
+        for (text,) in db.query("SELECT nano_cu_hours FROM remainder"):
             int(text)
     except (ValueError, TypeError, RecursionError):
         return "a counter has values that no exporter writes"
@@ -85,6 +85,5 @@ def _any_row(table: str, rules: list[str]) -> str:
     return f"SELECT 1 FROM {table} WHERE {' OR '.join(rules)} LIMIT 1"  # noqa: S608 - constants
 
 
-def _columns_of(db: sqlite3.Connection, table: str) -> set[str]:
-    found: Iterator[tuple[str]] = db.execute("SELECT name FROM pragma_table_info(?)", (table,))
-    return {name for (name,) in found}
+def _columns_of(db: Reader, table: str) -> set[str]:
+    return {name for (name,) in db.query("SELECT name FROM pragma_table_info(?)", (table,))}

@@ -1,0 +1,59 @@
+"""Where a ledger is kept, and what opens it there."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exporter.clock import Clock
+from exporter.ledger import sqlite
+from exporter.ledger.database import Database, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A schema of a PostgreSQL database, whose `url` holds no password."""
+
+    url: str
+    schema: str
+    lease_duration: float = 30.0
+
+    def __str__(self) -> str:
+        """Name the place without what is only about how to connect."""
+        return f"{self.url.partition('?')[0]} (schema {self.schema})"
+
+
+Location = Path | Postgres | None
+"""A file of SQLite, a schema of PostgreSQL, or the memory of this process."""
+
+
+def open_database(
+    location: Location, clock: Clock, connect: Callable[..., Any] | None = None
+) -> Database:
+    """Open the ledger at `location` for writing; `connect` opens a connection to it otherwise.
+
+    Raises `LedgerError`.
+    """
+    if isinstance(location, Postgres):
+        # Late: only who keeps the ledger there needs, or has, the library.
+        from exporter.ledger.postgres import PostgresDatabase  # noqa: PLC0415
+
+        return PostgresDatabase(
+            location.url, location.schema, clock=clock, duration=location.lease_duration
+        )
+    return sqlite.SqliteDatabase(location, created_at=clock.now(), connect=connect)
+
+
+def reading(
+    location: Path | Postgres, *, is_current: bool = True
+) -> AbstractContextManager[Reader]:
+    """Open the ledger at `location` for reading, as of one instant; a daemon may write it.
+
+    Raises `LedgerError`; where it `is_current`, also if a file has the tables of an older version.
+    """
+    if isinstance(location, Postgres):
+        from exporter.ledger.postgres import reading as reading_postgres  # noqa: PLC0415
+
+        return reading_postgres(location.url, location.schema)
+    return sqlite.reading(location, is_current=is_current)

@@ -1,0 +1,13 @@
+"""The ledger in a schema of a PostgreSQL database: for whoever may not keep a disk.
+
+database    reading and writing: one pipeline for a transaction, fenced by a random revision
+connection  opening it, a bound for every wait, and what the server's errors mean
+statements  the ledger's statements in PostgreSQL's words
+schema      the tables, how an older version becomes this one, and whether it is a copy
+lease       who owns the ledger: pure
+keeper      renews the lease, or watches that of another process and takes it over
+"""
+
+from exporter.ledger.postgres.database import PostgresDatabase, reading
+
+__all__ = ["PostgresDatabase", "reading"]

@@ -1,0 +1,148 @@
+"""Connections to PostgreSQL: no wait is without a bound, and each error says what to do."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from exporter.errors import LedgerError, LedgerFailure
+
+T = TypeVar("T")
+
+CONNECT_SECONDS: Final = 5
+WAIT_SECONDS: Final = 8.0
+"""For an answer; after it the connection is closed. The server gives a statement up earlier."""
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that is closed where the server does not answer in time.
+
+    A statement is never cancelled: a `COMMIT` that was cancelled while it waited for a standby
+    reports success. What has become of it is found out later.
+    """
+
+    seconds: float = WAIT_SECONDS
+    is_warned: bool = False
+    """Whether the server has warned of anything since this was last set."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Wait for an answer of the server. Raises `psycopg.OperationalError` after `seconds`."""
+        try:
+            return super().wait(gen, interval, self.seconds if timeout is None else timeout)
+        except psycopg.OperationalError as error:
+            if self.pgconn.status == psycopg.pq.ConnStatus.OK and error.sqlstate is None:
+                self.pgconn.finish()
+                raise psycopg.errors.ConnectionTimeout(
+                    f"no answer within {self.seconds:g} s"
+                ) from error
+            raise
+
+
+def connect(url: str) -> BoundedConnection:
+    """Connect to a server. Each statement is a transaction of its own where none is begun.
+
+    Nothing is prepared and nothing is set for the session, so that a pooler may stand between.
+    """
+    parameters = conninfo_to_dict(url)
+    defaults: Mapping[str, str | int | None] = {
+        "application_name": "emr-serverless-spark-exporter",
+        "connect_timeout": CONNECT_SECONDS,
+    }
+    connection = BoundedConnection.connect(
+        make_conninfo("", **{**defaults, **parameters}), autocommit=True, prepare_threshold=None
+    )
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.severity_nonlocalized == "WARNING":
+            connection.is_warned = True
+
+    connection.add_notice_handler(note)
+    return connection
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Turn psycopg's errors into a `LedgerError` about the ledger `name` that says what to do."""
+    try:
+        yield
+    except psycopg.Error as error:
+        kind, advice = explain(error)
+        said = " ".join(str(error).split())
+        raise LedgerError(
+            f"the ledger {name} cannot be used: {said}",
+            advice=advice,
+            kind=kind,
+            is_passing=kind in {LedgerFailure.UNREACHABLE, LedgerFailure.TIMEOUT},
+        ) from error
+
+
+_WAIT = "it is tried again at each poll; what was used meanwhile is counted then"
+_REASONS: Final[tuple[tuple[tuple[str, ...], LedgerFailure, str], ...]] = (
+    (
+        ("28",),
+        LedgerFailure.IO,
+        "check the user of ledger.url and its password (PGPASSFILE, PGPASSWORD), and pg_hba.conf",
+    ),
+    (("3D000",), LedgerFailure.IO, "check the database of ledger.url, or create it"),
+    (
+        ("42501",),
+        LedgerFailure.IO,
+        "give the role the rights of deploy/postgres/role.sql on ledger.schema",
+    ),
+    (
+        ("25006",),
+        LedgerFailure.UNREACHABLE,
+        "it is a standby: name all servers in ledger.url, and target_session_attrs=read-write",
+    ),
+    (
+        ("53100",),
+        LedgerFailure.FULL,
+        "make room on the disk of the database; the usage is counted when writing works again",
+    ),
+    (("53",), LedgerFailure.UNREACHABLE, f"the server has no room for us now; {_WAIT}"),
+    (("55P03", "57014", "25P03", "40"), LedgerFailure.TIMEOUT, f"the database is slow; {_WAIT}"),
+    (
+        ("42", "3F", "22", "23"),
+        LedgerFailure.CORRUPT,
+        "restore a dump of its tables, or set another ledger.schema to start counting anew",
+    ),
+)
+"""By the beginning of the SQLSTATE, the first that fits."""
+
+
+def explain(error: psycopg.Error) -> tuple[LedgerFailure, str]:
+    """Return the kind of failure and the advice for it."""
+    if isinstance(error, psycopg.errors.ConnectionTimeout):
+        return LedgerFailure.TIMEOUT, f"the database does not answer; {_WAIT}"
+    code = error.sqlstate or _code_in(error)
+    for beginnings, kind, advice in _REASONS:
+        if code and code.startswith(beginnings):
+            return kind, advice
+    return LedgerFailure.UNREACHABLE, f"check ledger.url, the network and the server; {_WAIT}"
+
+
+def _code_in(error: psycopg.Error) -> str:
+    """Guess the SQLSTATE of a refusal: while a connection is opened, libpq gives a text alone."""
+    said = str(error)
+    return next((code for words, code in _REFUSALS if words in said), "")
+
+
+_REFUSALS: Final = (
+    ("password authentication failed", "28P01"),
+    ("no password supplied", "28P01"),
+    ("no pg_hba.conf entry", "28000"),
+    ('FATAL:  role "', "28000"),
+    ('FATAL:  database "', "3D000"),
+    ("permission denied for database", "42501"),
+    ("too many c", "53300"),
+)
+
+
+def close(connection: BoundedConnection | None) -> None:
+    """Close a connection, whatever state it is in."""
+    if connection is not None:
+        with suppress(psycopg.Error):
+            connection.close()

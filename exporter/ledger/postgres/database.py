@@ -1,0 +1,267 @@
+"""Reading and writing the ledger in PostgreSQL.
+
+Only the owner writes, so what it reads still holds when it writes: rows are read outside of any
+transaction, and all that changes is sent at once, in one pipeline that ends with `COMMIT`. Where
+something must be read again after it was written, the transaction begins earlier.
+
+Each transaction replaces the revision, a random number, if it is still the one that this process
+left. That fences off whoever thinks to be the owner and is not, and tells what has become of a
+`COMMIT` whose answer was lost: the revision is that of before, or its own.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import Final, Never
+
+import psycopg
+
+from exporter.clock import Clock
+from exporter.errors import LedgerError, LedgerFailure
+from exporter.ledger.database import Row, Table
+from exporter.ledger.postgres.connection import BoundedConnection, close, connect, translated
+from exporter.ledger.postgres.keeper import LeaseKeeper
+from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version
+from exporter.ledger.postgres.statements import TIMELINE, Statements, document, of_ids
+
+_PATIENCE: Final = 1.0
+"""Seconds in which a server that could not be used is not tried again."""
+_SIZE_SECONDS: Final = 60.0
+_READING_SECONDS: Final = 60.0
+
+# What stands open, or waits, must not stop the next owner for long. And a commit is durable before
+# its totals are shown, whatever the role's default is.
+_BOUNDS = """SELECT set_config('statement_timeout', '6000', true),
+    set_config('lock_timeout', '2000', true),
+    set_config('idle_in_transaction_session_timeout', '6000', true),
+    set_config('synchronous_commit', CASE current_setting('synchronous_commit')
+        WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
+# Where the revision is another one, no row is found, and the division fails, which undoes the rest
+# of the pipeline; to look at the result first would cost a round trip.
+_FENCE = f"""WITH fenced AS (
+    UPDATE main.shard SET revision = ?, timeline = {TIMELINE}, version = ?
+    WHERE shard = '' AND revision = ? RETURNING 1)
+    SELECT 1 / count(*) FROM fenced"""  # noqa: S608 - constants
+_REVISION = "SELECT revision FROM main.shard WHERE shard = ''"
+_SIZE = f"""SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS bigint) FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = {NAMESPACE}"""  # noqa: S608 - constants
+
+
+class PostgresReader:
+    """Reads the ledger over an open connection."""
+
+    def __init__(self, connection: BoundedConnection | None, statements: Statements) -> None:
+        self._opened = connection
+        self._statements = statements
+
+    @property
+    def _connection(self) -> BoundedConnection:
+        if self._opened is None:
+            raise psycopg.OperationalError("not connected")
+        return self._opened
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+        """Return all rows that a statement finds."""
+        return self._connection.execute(self._statements.of(statement), values).fetchall()
+
+    def query_ids(self, statement: str, values: Sequence[object], ids: Sequence[str]) -> list[Row]:
+        """Return the rows for many ids."""
+        return self.query(*of_ids(statement, values, ids))
+
+
+class PostgresDatabase(PostgresReader):
+    """The ledger in a schema of PostgreSQL, for the one process that owns it."""
+
+    def __init__(
+        self,
+        url: str,
+        schema: str,
+        *,
+        clock: Clock,
+        duration: float,
+        connect: Callable[[str], BoundedConnection] = connect,
+    ) -> None:
+        """Name the place; nothing is asked of the server yet.
+
+        `duration` is that of the lease, in seconds; `connect` opens connections.
+        """
+        super().__init__(None, Statements(schema))
+        self._name = name_of(url, schema)
+        self._url = url
+        self._clock = clock
+        self._open = connect
+        self._keeper = LeaseKeeper(
+            self._name, self._statements, lambda: connect(url), clock=clock, duration=duration
+        )
+        self._term = 0
+        self._revision = self._next_revision = 0
+        self._unanswered: set[int] = set()
+        """The revisions of commits that may have been done, although nobody said so."""
+        self._pending: list[tuple[str, Sequence[object]]] = []
+        self._is_begun = False
+        self._size, self._size_at = 0, -_SIZE_SECONDS
+        self._refusal: psycopg.Error | None = None
+        self._refused_at = 0.0
+
+    def ready(self) -> int:
+        """Connect again where that is needed, and return the number of the present term.
+
+        Raises `LedgerError` where this process does not own the ledger.
+        """
+        grant = self._keeper.granted()
+        if grant.term != self._term:
+            self._term, self._revision = grant.term, grant.revision
+            self._unanswered.clear()
+        if self._opened is None or self._opened.closed:
+            self._connect()
+        return self._term
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn psycopg's errors into a `LedgerError` that says what to do."""
+        return translated(self._name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is written in the block durable at its end, or, if it fails, undo it all."""
+        self._pending, self._is_begun = [], False
+        try:
+            yield
+            if self._pending or self._is_begun:
+                self._send("COMMIT")
+        except BaseException:
+            if self._is_begun:
+                self._disconnect()  # the server undoes what was begun
+            raise
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+        """Return all rows that a statement finds, after what was written before it."""
+        if self._pending:
+            self._send()
+        return super().query(statement, values)
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Write with one statement."""
+        self._pending.append((self._statements.of(statement), values))
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Write with a statement for each of `rows`."""
+        translated_once = self._statements.of(statement)
+        self._pending += ((translated_once, row) for row in rows)
+
+    def upsert(self, table: Table, rows: Iterable[Sequence[object]]) -> None:
+        """Write rows in place of those with the same key."""
+        self._pending.append((self._statements.merge(table), (document(table, rows),)))
+
+    def size_bytes(self) -> int:
+        """Return how much room the tables and their indexes take, as of the last minute."""
+        now = self._clock.monotonic()
+        if now - self._size_at >= _SIZE_SECONDS and not self._is_begun and not self._pending:
+            self._size, self._size_at = self.query(_SIZE, (self._statements.schema,))[0][0], now
+        return self._size
+
+    def start(self) -> None:
+        """Look after the lease in a thread of its own from now on."""
+        self._keeper.start()
+
+    def close(self) -> None:
+        """End the use, and let other processes write."""
+        self._disconnect()
+        self._keeper.close()
+
+    def _send(self, last: str = "") -> None:
+        """Send what is to be written, in a transaction that `last` ends; all in one round trip."""
+        connection = self._connection
+        connection.is_warned = False
+        pending, self._pending = self._pending, []
+        try:
+            with connection.pipeline():
+                if not self._is_begun:
+                    self._begin(connection)
+                for statement, values in pending:
+                    connection.execute(statement, values)
+                if last:
+                    self._unanswered.add(self._next_revision)
+                    connection.execute(last)
+        except psycopg.errors.DivisionByZero:
+            self._look_who_wrote()
+        if last and connection.is_warned:
+            # Such as that no standby has confirmed it: it may be lost with this server.
+            raise psycopg.OperationalError("the commit ended with a warning")
+        if last:
+            self._is_begun = False
+            self._revision = self._next_revision
+            self._unanswered.clear()
+
+    def _begin(self, connection: BoundedConnection) -> None:
+        if self._keeper.granted().term != self._term:
+            raise self._lost()
+        self._is_begun = True
+        self._next_revision = secrets.randbits(63)
+        connection.execute("BEGIN")
+        connection.execute(_BOUNDS)
+        values = (self._next_revision, len(MIGRATIONS), self._revision)
+        connection.execute(self._statements.of(_FENCE), values)
+
+    def _connect(self) -> None:
+        """Connect again, and find out what has become of a commit without an answer."""
+        now = self._clock.monotonic()
+        if self._refusal is not None and now - self._refused_at < _PATIENCE:
+            raise self._refusal
+        try:
+            self._opened = self._open(self._url)
+            self._resume()
+        except psycopg.Error as error:
+            self._disconnect()
+            self._refusal, self._refused_at = error, now
+            raise
+        self._refusal = None
+
+    def _resume(self) -> None:
+        """Go on with the revision that the last commit left, if it was one of ours."""
+        revision: int = self.query(_REVISION)[0][0]
+        if revision in self._unanswered:
+            self._revision = revision
+        elif revision != self._revision:
+            raise self._lost()
+
+    def _look_who_wrote(self) -> Never:
+        """Find out who replaced the revision that this process had left."""
+        self._disconnect()
+        self._connect()
+        raise LedgerError(
+            f"an earlier commit to the ledger {self._name} was done after all",
+            advice="nothing to do: it is taken into account at the next poll",
+            kind=LedgerFailure.TIMEOUT,
+            is_passing=True,
+        )
+
+    def _lost(self) -> LedgerError:
+        self._keeper.lose()
+        return LedgerError(
+            f"another process has taken the ledger {self._name} over",
+            advice="nothing to do where that is another replica; else give each exporter a schema"
+            " of its own",
+            kind=LedgerFailure.LOST,
+            is_passing=True,
+        )
+
+    def _disconnect(self) -> None:
+        self._is_begun = False
+        close(self._opened)
+        self._opened = None
+
+
+@contextmanager
+def reading(url: str, schema: str) -> Iterator[PostgresReader]:
+    """Open the ledger for reading, as of one instant; a daemon may write it meanwhile."""
+    with translated(name_of(url, schema)), closing(connect(url)) as connection:
+        connection.seconds = _READING_SECONDS
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        statements = Statements(schema)
+        check_version(connection, statements)
+        yield PostgresReader(connection, statements)
+
+
+def name_of(url: str, schema: str) -> str:
+    """Name a ledger without what is only about how to connect."""
+    return f"{url.partition('?')[0]} (schema {schema})"

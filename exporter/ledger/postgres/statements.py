@@ -1,0 +1,64 @@
+"""The ledger's statements, as PostgreSQL and psycopg understand them.
+
+They name a table `main.session` and a value `?`, as SQLite does.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from exporter.ledger.database import Table
+
+TIMELINE: Final = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+"""What changes when another server takes over, which may lack the last commits of this one."""
+
+_ONE_OF = "SELECT json_array_elements_text(CAST(? AS json))"
+
+
+class Statements:
+    """Statements on the tables of one schema, each translated once."""
+
+    def __init__(self, schema: str) -> None:
+        self.schema = schema
+        self._known: dict[str, str] = {}
+        self._merges: dict[Table, str] = {}
+
+    def of(self, statement: str) -> str:
+        """Return a statement with the schema's name and psycopg's placeholders in it."""
+        known = self._known.get(statement)
+        if known is None:
+            known = statement.replace("main.", f'"{self.schema}".').replace("?", "%s")
+            self._known[statement] = known
+        return known
+
+    def merge(self, table: Table) -> str:
+        """Return the statement that writes the rows of a JSON document into a table."""
+        known = self._merges.get(table)
+        if known is None:
+            known = self._merges[table] = self.of(_merge(table))
+        return known
+
+
+def _merge(table: Table) -> str:
+    names = ", ".join(table.columns)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in table.values)
+    action = f"UPDATE SET {changes}" if changes else "NOTHING"
+    return f"""INSERT INTO main.{table.name} ({names}) SELECT {names}
+        FROM json_populate_recordset(CAST(NULL AS main.{table.name}), CAST(? AS json))
+        ON CONFLICT ({", ".join(table.key)}) DO {action}"""  # noqa: S608 - our own names
+
+
+def document(table: Table, rows: Iterable[Sequence[object]]) -> str:
+    """Return rows of a table as a JSON document; of those with one key, the last."""
+    width = len(table.key)
+    by_key = {tuple(row[:width]): row for row in rows}
+    names = table.columns
+    documents = [dict(zip(names, row, strict=True)) for row in by_key.values()]
+    return json.dumps(documents, ensure_ascii=False, separators=(",", ":"))
+
+
+def of_ids(
+    statement: str, values: Sequence[object], ids: Sequence[str]
+) -> tuple[str, tuple[object, ...]]:
+    """Return a statement about many ids, which are sent as one value, and its values."""
+    return statement.replace("{ids}", _ONE_OF), (*values, json.dumps(ids, ensure_ascii=False))

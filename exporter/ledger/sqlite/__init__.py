@@ -1,0 +1,13 @@
+"""The ledger in a file of SQLite: the default.
+
+database    opening, checking, migrating, reading and writing the file
+schema      the tables, and the steps from older ones to them
+integrity   whether the values in a file are such as an exporter writes
+lock        one writing process for each file
+"""
+
+from exporter.ledger.sqlite.database import SqliteDatabase, reading, require, translated
+from exporter.ledger.sqlite.lock import Lock
+from exporter.ledger.sqlite.schema import APPLICATION_ID
+
+__all__ = ["APPLICATION_ID", "Lock", "SqliteDatabase", "reading", "require", "translated"]
