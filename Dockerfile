@@ -41,13 +41,13 @@ COPY --from=build /opt/exporter /opt/exporter
 COPY --from=build /installed/opt/exporter /opt/exporter
 # The base image has Python's own modules without bytecode, and none can be written later: import
 # once what a start imports.
-RUN python -c "import exporter.app, exporter.cli.commands, exporter.demo, exporter.healthcheck"
+RUN python -c "import exporter.app, exporter.cli.commands, exporter.demo, exporter.healthcheck, psycopg"
 
-# The temporary files of the demo find their place here too: nothing else is written.
+# Where `ledger.path` puts the ledger by default. The temporary files of the demo find their place
+# here too: nothing else is written.
 WORKDIR /var/lib/emr-exporter
 VOLUME /var/lib/emr-exporter
-ENV EMR_EXPORTER_WEB__LISTEN_ADDRESS=:9825 \
-    EMR_EXPORTER_LEDGER__PATH=/var/lib/emr-exporter/emr-exporter.db
+ENV EMR_EXPORTER_WEB__LISTEN_ADDRESS=:9825
 EXPOSE 9825
 # A number, as Kubernetes' runAsNonRoot wants it.
 USER 65532:65532

@@ -16,6 +16,7 @@ _TARGETS = (
     *("session-clusters", "livy.enabled", "discovery.include", "discovery.exclude"),
 )
 _POLL = ("api", "poll.timeout", "log")
+_LEDGER = ("ledger.path", "ledger.url", "ledger.schema")
 _DEMO = (
     *("config", "session-clusters", "livy", "poll", "discovery", "sessions", "usage", "web", "log"),
     *("ledger.birth-hold", "ledger.forget-after"),
@@ -65,7 +66,7 @@ def demo(loaded: Loaded) -> int:
 
 
 @program.command(
-    uses=(*_TARGETS, *_POLL, "sessions", "usage", "ledger.path", "ledger.forget-after"),
+    uses=(*_TARGETS, *_POLL, "sessions", "usage", *_LEDGER, "ledger.forget-after"),
     example="once --region-id=cn-hangzhou --output=/var/lib/node_exporter/emr.prom",
 )
 @click.option("--output", metavar="FILE", help="file to write atomically, instead of stdout")
@@ -80,7 +81,7 @@ def once(loaded: Loaded, output: str | None) -> int:
 
 
 @program.command(
-    uses=(*_TARGETS, "api", "web.config", "web.listen-address", "ledger.path", "log"),
+    uses=(*_TARGETS, "api", "web.config", "web.listen-address", *_LEDGER, "log"),
     example="check --region-id=cn-hangzhou",
 )
 @click.option("--verbose", is_flag=True, help="print every setting, also those left at default")
@@ -99,7 +100,7 @@ def check(loaded: Loaded, *, verbose: bool) -> int:
 
 
 @program.command(
-    uses=(*_TARGETS, *_POLL, "ledger.path"),
+    uses=(*_TARGETS, *_POLL, *_LEDGER),
     example="reconcile --region-id=cn-hangzhou --ledger.path=/var/lib/emr/emr-exporter.db",
 )
 def reconcile(loaded: Loaded) -> int:
@@ -118,7 +119,7 @@ def ledger() -> None:
 
 
 @ledger.command(
-    uses=("config", "ledger.path"),
+    uses=("config", *_LEDGER),
     needs_region=False,
     example="ledger backup /backup/emr-exporter.db",
 )
@@ -134,7 +135,7 @@ def backup(loaded: Loaded, path: str) -> int:
 
 
 @ledger.command(
-    uses=("config", "ledger.path"),
+    uses=("config", *_LEDGER),
     needs_region=False,
     example="ledger forget --livy-compute-id=lc-0123456789abcdef",
 )

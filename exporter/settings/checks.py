@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 
-from exporter.settings.registry import all_settings
-from exporter.settings.schema import Settings
+from exporter.settings.registry import all_settings, path_of
+from exporter.settings.schema import LedgerSettings, Settings
 from exporter.settings.sources import SourceValues, first_source_with
 from exporter.settings.targets import TargetSettings
+
+_DISTRIBUTION = "emr-serverless-spark-exporter"
 
 _Name = Callable[..., str]
 """Returns how the operator named a setting, or a place inside its value, by the steps to it."""
@@ -17,11 +20,13 @@ def cross_check(
 ) -> Iterator[str]:
     """Return one line for each combination of settings that is not valid."""
 
-    def written(key: str, *inside: str | int) -> str:
-        source = first_source_with(sources, (key,))
-        return source.quote((key, *inside)) if source else all_settings()[key,].name
+    def written(*steps: str | int) -> str:
+        path = path_of(steps)
+        source = first_source_with(sources, path)
+        return source.quote(steps) if source else all_settings()[path].name
 
     yield from _exclusive(settings, written)
+    yield from _ledger(settings.ledger, written)
     yield from _gateways(settings, written)
     yield from _duplicates(settings, written)
     if needs_region:
@@ -37,6 +42,18 @@ def _exclusive(settings: Settings, written: _Name) -> Iterator[str]:
     ):
         if ids:
             yield f"{written(key)}: not together with {written('targets')}; name it there"
+
+
+def _ledger(ledger: LedgerSettings, written: _Name) -> Iterator[str]:
+    url = written("ledger", "url")
+    if not ledger.url:
+        if ledger.schema != LedgerSettings().schema:
+            yield f"{written('ledger', 'schema')}: only together with {url}"
+        return
+    if "path" in ledger.model_fields_set:
+        yield f"{url}: not together with {written('ledger', 'path')}; remove one of them"
+    if find_spec("psycopg") is None:
+        yield f"{url}: PostgreSQL needs psycopg: pip install '{_DISTRIBUTION}[postgres]'"
 
 
 def _gateways(settings: Settings, written: _Name) -> Iterator[str]:

@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic_settings import NoDecode
 
-from exporter.settings import durations, endpoints, listen, lists, sizes
+from exporter.settings import databases, durations, endpoints, listen, lists, sizes
 from exporter.settings.documents import read_json
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -32,6 +32,9 @@ class Notation:
     """Stands for the value in the help."""
 
     write: Callable[[Any], str] = str
+
+    is_quoted: bool = True
+    """Whether an error may repeat a wrong value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,10 @@ RegionId = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z0-9]+)+$", 
 """A region such as `cn-hangzhou`; it becomes part of a host name."""
 
 Endpoint = Annotated[str, AfterValidator(endpoints.parse), Notation("URL")]
+
+DatabaseUrl = Annotated[str, AfterValidator(databases.parse_url), Notation("URL", is_quoted=False)]
+
+SchemaName = Annotated[str, AfterValidator(databases.parse_schema), Notation("NAME")]
 
 ListenAddress = Annotated[str, AfterValidator(_check_listen_address), Notation("HOST:PORT")]
 

@@ -1,7 +1,7 @@
 """Every setting, its names and notation: `api.max-attempts`, its flag, variable and file key."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -48,6 +48,11 @@ class Setting:
         """Whether the value must never be shown."""
         annotation = self.field.annotation
         return SecretStr in (annotation, *get_args(annotation))
+
+    @property
+    def may_be_quoted(self) -> bool:
+        """Whether an error may repeat a wrong value, which may hold a secret where it is wrong."""
+        return self.notation.is_quoted and not self.is_secret
 
     @property
     def is_list(self) -> bool:
@@ -111,6 +116,11 @@ def group_of(field: FieldInfo) -> type[BaseModel] | None:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return annotation
     return None
+
+
+def path_of(steps: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the path of the setting that steps lead to or into; empty where there is none."""
+    return next((path for path in all_settings() if tuple(steps[: len(path)]) == path), ())
 
 
 def suggest(wrong: str, names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ Times are seconds and sizes are bytes, whatever unit they were written in.
 import json
 from pathlib import Path
 from typing import Annotated, Literal
+from warnings import catch_warnings, filterwarnings
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import (
@@ -17,6 +18,7 @@ from pydantic_settings import (
 
 from exporter.settings import listen
 from exporter.settings.notation import (
+    DatabaseUrl,
     Duration,
     Endpoint,
     FilePath,
@@ -27,6 +29,7 @@ from exporter.settings.notation import (
     Notation,
     Number,
     RegionId,
+    SchemaName,
     Size,
     Texts,
     Unset,
@@ -158,26 +161,40 @@ class UsageSettings(Group):
     )
 
 
-class LedgerSettings(Group):
-    """The file of the counters."""
+with catch_warnings():
+    # pydantic warns of a field that hides its deprecated method `schema`, which nothing calls.
+    filterwarnings("ignore", message='Field name "schema"')
 
-    path: FilePath = Field(
-        Path("emr-exporter.db"),
-        description="SQLite file of the counters, on a local or block disk (not NFS)",
-    )
-    birth_hold: Duration = Field(
-        90.0,
-        description="how long a new series shows its first value before it increases; longer than "
-        "the longest scrape interval",
-    )
-    forget_after: Duration = Field(
-        400 * 86400.0, description="how long a session that is no longer listed is remembered"
-    )
+    class LedgerSettings(Group):
+        """Where the counters are kept: in a file, or in PostgreSQL."""
 
-    @property
-    def is_given(self) -> bool:
-        """Whether `ledger.path` was set: without it `once` uses no ledger."""
-        return "path" in self.model_fields_set
+        path: FilePath = Field(
+            Path("emr-exporter.db"),
+            description="SQLite file of the counters, on a local or block disk (not NFS)",
+        )
+        url: Annotated[DatabaseUrl | None, Unset("none")] = Field(
+            None,
+            description="URL of a PostgreSQL database that keeps the counters instead of a file, "
+            "such as `postgresql://user@host/database?sslmode=verify-full`; without a password, "
+            "which `PGPASSWORD`, the file of `PGPASSFILE` or a service file gives",
+        )
+        schema: SchemaName = Field(  # type: ignore[assignment]  # pydantic's method of this name
+            "emr_exporter",
+            description="schema in the database of `ledger.url`, one per installation",
+        )
+        birth_hold: Duration = Field(
+            90.0,
+            description="how long a new series shows its first value before it increases; longer "
+            "than the longest scrape interval",
+        )
+        forget_after: Duration = Field(
+            400 * 86400.0, description="how long a session that is no longer listed is remembered"
+        )
+
+        @property
+        def is_given(self) -> bool:
+            """Whether a ledger was named: without one `once` uses none."""
+            return not {"path", "url"}.isdisjoint(self.model_fields_set)
 
 
 class WebConfig(Group):

@@ -10,7 +10,7 @@ from pydantic_settings import EnvSettingsSource
 
 from exporter.errors import UsageError
 from exporter.settings.documents import Document, Steps, dotted, printable, read_yaml
-from exporter.settings.registry import PREFIX, all_settings, suggest
+from exporter.settings.registry import PREFIX, all_settings, path_of, suggest
 from exporter.settings.schema import Settings
 
 Origin = Literal["flag", "environment", "file", "default"]
@@ -47,7 +47,7 @@ class SourceValues:
         shown = f"={value}" if value else ""
         if self.document:
             return f"{dotted(steps)}{shown} ({self.document.place(steps)})"
-        path = next(path for path in all_settings() if steps[: len(path)] == path)
+        path = path_of(steps)
         setting = all_settings()[path]
         name = setting.flag if self.origin == "flag" else setting.variable
         return f"{dotted((name, *steps[len(path) :]))}{shown}"

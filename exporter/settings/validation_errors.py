@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from exporter.settings.documents import Steps, dotted, printable
-from exporter.settings.registry import all_settings, fields, suggest
+from exporter.settings.documents import dotted, printable
+from exporter.settings.registry import all_settings, fields, path_of, suggest
 from exporter.settings.schema import Settings
 from exporter.settings.sources import SourceValues, first_source_with
 from exporter.settings.targets import TargetSettings
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _LONGEST = 60
 """Characters of a wrong value that are repeated."""
 
-_MAY_HOLD_A_SECRET = re.compile(r"[{}]|://.*@")
-"""An object with keys of any name; a URL with a password."""
+_MAY_HOLD_A_SECRET = re.compile(r"[{}]|://.*@|password")
+"""An object with keys of any name; a URL with a password; a connection string of libpq."""
 
 _ADVICE = {
     "bool_": "give true or false",
@@ -82,19 +82,16 @@ def lines(source: SourceValues, stronger: Sequence[SourceValues]) -> Iterator[st
         Settings.model_validate(source.values)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            path = _setting_at(details["loc"])
+            path = path_of(details["loc"])
             if not path or not first_source_with(stronger, path):
                 yield _line(source, path, details)
 
 
-def _setting_at(location: Steps) -> tuple[str, ...]:
-    """Return the path of the setting that an error is in; empty where it is in none."""
-    return next((path for path in all_settings() if location[: len(path)] == path), ())
-
-
 def _line(source: SourceValues, path: tuple[str, ...], details: "ErrorDetails") -> str:
     location = details["loc"]
-    must_hide = details["type"] == "extra_forbidden" or (path and all_settings()[path].is_secret)
+    must_hide = details["type"] == "extra_forbidden" or (
+        path and not all_settings()[path].may_be_quoted
+    )
     shown = "" if must_hide else _shown(details["input"])
     if path == ("targets",):
         name, names = str(location[-1]), [*TargetSettings.model_fields]

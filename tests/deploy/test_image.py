@@ -85,7 +85,8 @@ def test_the_image_tells_how_it_is_run(image: str) -> None:
     assert found["Healthcheck"]["Test"] == ["CMD", "python", "-I", "-m", "exporter.healthcheck"]
     environment = dict(each.split("=", 1) for each in config["Env"])
     assert environment["EMR_EXPORTER_WEB__LISTEN_ADDRESS"] == ":9825"
-    assert environment["EMR_EXPORTER_LEDGER__PATH"] == f"{LEDGER}/emr-exporter.db"
+    assert config["WorkingDir"] == LEDGER
+    assert "EMR_EXPORTER_LEDGER__PATH" not in environment  # it would exclude `ledger.url`
     labels = {
         name.removeprefix("org.opencontainers.image."): value
         for name, value in config["Labels"].items()
@@ -96,7 +97,7 @@ def test_the_image_tells_how_it_is_run(image: str) -> None:
 
 BUILDERS = ("pip", "pip3", "gcc", "cc", "g++", "make", "ld", "git", "curl", "wget", "hatchling")
 LOOK_AROUND = f"""
-import importlib.util, json, os, shutil, sys, sysconfig, exporter.app, exporter.demo
+import importlib.util, json, os, shutil, sys, sysconfig, exporter.app, exporter.demo, psycopg
 cached = [getattr(module, "__cached__", None) for module in sys.modules.values()]
 print(json.dumps({{
     "user": os.getuid(),
@@ -105,6 +106,7 @@ print(json.dumps({{
     "environment": sys.prefix,
     "exporter": os.path.relpath(exporter.__file__, sysconfig.get_path("purelib")),
     "revision": exporter.__revision__,
+    "postgres": psycopg.pq.__impl__,
     "sources": [
         os.path.join(folder, name)
         for top in ("/src", "/build", "/wheel", "/opt", "{LEDGER}")
@@ -126,6 +128,7 @@ def test_nothing_that_builds_or_installs_is_inside(image: str) -> None:
         "environment": "/opt/exporter",
         "exporter": "exporter/__init__.py",
         "revision": "0123abc",
+        "postgres": "binary",
         "sources": [],
         "to be compiled at each start": [],
     }
