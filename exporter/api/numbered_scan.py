@@ -1,19 +1,15 @@
-"""Which numbered page to read next, until a listing is complete. Pure.
+"""The order in which numbered pages are read until a listing is complete. Pure.
 
-Numbered pages shift while they are read. Rows that move to later pages (new rows before them)
-are only read twice. Rows that move to earlier pages (rows before them are gone) can slip past a
-scan that goes up, but then the service's count falls, and such a row cannot slip past a scan that
-goes *down*: so from the page before each fall on, pages are read again downwards, as far as the
-fall can have moved a row.
+Pages shift while they are read. Rows that move to later pages, as others come in before them, are
+only read twice. Rows that move to earlier pages, as others go, can slip past a scan that goes up.
+But then the service's count falls, and they cannot slip past a scan that goes *down*: so after a
+fall pages are read again downwards, as far as the fall can have moved a row. If, with the oldest
+row first, more rows come in than go between two pages, the count rises instead: so after a rise
+the first page is read again, and all pages if it begins with a later row.
 
-A row that goes after it was read stays in the listing: the next scan lacks it.
-
-Where more rows come in than go between two pages, with the oldest first, the count rises; so after
-a rise the first page is read again: where it begins with a later row, all pages are.
-
-What cannot be noticed: rows that go and rows that come in equal number between two pages, in an
-order with the oldest first (the count stays, while rows move to earlier pages); rows that move
-among the others; and any of it where the service tells no count. The next scan finds such a row.
+Not noticed are equal numbers of rows that go and come in between two pages, with the oldest first;
+rows that move among the others; and all shifts if the service tells no count. The next scan finds
+such a row. A row that goes after it was read stays in the listing; the next scan lacks it.
 """
 
 from collections.abc import Generator, Hashable
@@ -26,8 +22,8 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 MAX_ROWS: Final = 250_000
-"""Rows of one listing that is held in memory: a session takes some 700 bytes there, and the process
-should stay below 256 MB."""
+"""Rows of one listing that is held in memory, at some 700 bytes a session: the process should stay
+below 256 MB."""
 
 MAX_PAGES: Final = 10_000
 """Pages on the way from the first to the last."""
@@ -45,7 +41,7 @@ REREAD_PASS: Final = 2
 class PageSteps(Generic[P]):
     """Reads pages in the order of a generator, which yields their numbers and is sent the pages.
 
-    It does no I/O: whoever drives it reads the pages. To go on after an interruption, keep it.
+    It does no I/O: its driver reads the pages. It can be kept, and resumed after an interruption.
     """
 
     def __init__(self, steps: Generator[int, P, None]) -> None:
@@ -64,27 +60,25 @@ class PageSteps(Generic[P]):
 
 
 class ReadRows(NamedTuple):
-    """The rows of a page, as far as they matter here: their keys, and how many are new.
-
-    `total` is the count of all rows that the page tells, if it tells one.
-    """
+    """The rows of a page, as far as they matter here."""
 
     keys: tuple[Hashable, ...]
     fresh: int
+    """The number of rows that no page before had."""
     is_first_known: bool
     total: int | None
+    """The service's count of all rows, if it tells one."""
 
 
 _Steps: TypeAlias = Generator[int, ReadRows | None, R]
 
 
 class NumberedScan(PageSteps[ReadRows | None]):
-    """One scan over numbered pages. What it takes is `None` for a page refused as past the end.
+    """One scan over numbered pages; it takes `None` for a page refused as past the end.
 
-    `take` raises `IncompleteError` where rows stay missing by the service's count, `PagingError`
-    where the pages do not end. It ends: the way up stops at `max_pages`, or after
-    `MAX_STALE_PAGES` that bring nothing new; the way down and the `MAX_PASSES` over what is
-    missing read no page of theirs twice.
+    `take` raises `IncompleteError` if rows stay missing by the service's count, `PagingError` if
+    the pages do not end. It ends: the way up stops at `max_pages`, or after `MAX_STALE_PAGES` that
+    bring nothing new; neither the way down nor any of the `MAX_PASSES` reads a page twice.
     """
 
     def __init__(self, size: int, max_pages: int = MAX_PAGES, *, max_rows: int = MAX_ROWS) -> None:
@@ -95,16 +89,16 @@ class NumberedScan(PageSteps[ReadRows | None]):
         self.pages = 0
         """The number of pages that were read."""
         self.count: int | None = None
-        """The last count that the service told."""
+        """The service's last count."""
         self._found = 0
         self._last = 0
         self._fallen = 0
-        """The sum of all falls of the count; what came in meanwhile moves no row back."""
+        """The sum of all falls of the count; rows that come in move no row back."""
         self._falls: dict[int, int] = {}
         """Page after which the count was seen to have fallen → `_fallen` as of that page."""
         self._rose = False
         self._first: Hashable = None
-        """The first row of the listing, as it was at the beginning."""
+        """The first row of the listing at the beginning."""
         super().__init__(self._scan())
 
     def take(self, page: ReadRows | None) -> None:
@@ -177,9 +171,9 @@ class NumberedScan(PageSteps[ReadRows | None]):
         self._last = number
 
     def _look_at_first(self) -> _Steps[None]:
-        """See whether rows before all others went while more came in, which hides it in the count.
+        """See whether rows went at the front while more came in, so that the count did not fall.
 
-        Nothing tells when and how many: then rows may have slipped past anywhere.
+        If so, rows may have slipped past anywhere.
         """
         if not self._rose or self._last == 1:
             return
@@ -198,7 +192,7 @@ class NumberedScan(PageSteps[ReadRows | None]):
     def _is_end(self, page: ReadRows, *, repeats: bool) -> bool:
         """Whether this page is the end.
 
-        What a page past the end holds is not documented: nothing, the last page, the first.
+        What a page past the end holds is not documented: nothing, the last page, or the first.
         """
         if len(page.keys) < self._size:
             return True
@@ -209,8 +203,8 @@ class NumberedScan(PageSteps[ReadRows | None]):
     def _go_down(self) -> _Steps[None]:
         """Read the pages again that rows may have slipped to, from the last to the first.
 
-        Rows skipped after page n lay right behind it. Since then they moved to the front by at
-        most what the count has fallen by; going down, no further fall can hide them.
+        Rows skipped after page n lay right behind it. Since then they moved towards the front by
+        no more than the count has fallen; going down, no further fall can hide them.
         """
         falls, self._falls = self._falls, {}
         goes_on = False
@@ -220,7 +214,7 @@ class NumberedScan(PageSteps[ReadRows | None]):
                 for after, fallen in falls.items()
             ):
                 page = yield number
-                # Where a page begins with news, the rows above it may be news, too.
+                # If a page begins with a new row, those before it may be new, too.
                 goes_on = page is None or not page.is_first_known
 
     def _lowest(self, after: int, fallen: int) -> int:

@@ -1,6 +1,6 @@
-"""Complete listings out of pages. Knows nothing of HTTP: a page comes from a callable.
+"""Complete listings, read page by page from a callable; this module knows nothing of HTTP.
 
-A listing is *complete* when every session that was listed during the whole scan is in it.
+A listing is *complete* if it has every row that was listed during the whole scan.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -23,11 +23,11 @@ T = TypeVar("T")
 MAX_TOKEN_PAGES: Final = 1_000
 
 PAST_END_STATUSES: Final = frozenset({400, 404})
-"""With these the service may refuse a page past the end; what it does is not documented."""
+"""By these the service may refuse a page past the end; its behaviour is not documented."""
 
 
 class _Rows(Generic[T]):
-    """What a scan has read so far. Duplicates collapse: first position, latest reading."""
+    """The rows read so far: each at its first position, as it was last read."""
 
     def __init__(self, key: Callable[[T], Hashable]) -> None:
         self._key = key
@@ -35,7 +35,7 @@ class _Rows(Generic[T]):
         self._malformed: set[str] = set()
 
     def add(self, page: Page[T]) -> ReadRows:
-        """Take a page; return what matters of it to a scan."""
+        """Add a page; return its rows as a scan takes them."""
         before = len(self)
         keys = [*map(self._key, page.records)]
         is_first_known = not keys or keys[0] in self._records
@@ -60,9 +60,9 @@ async def scan_tokens(
 ) -> tuple[T, ...]:
     """Follow tokens from `""` until there is none, or the count is reached.
 
-    Raise `PagingError` where a token is repeated, or more than `max_pages` pages follow one
-    another. An empty page with a new token is no end. More rows than counted prove the count wrong
-    (some services count the page), so it ends nothing then.
+    Raise `PagingError` if a token is repeated, or after `max_pages`. An empty page with a new token
+    is not the end. If there are more rows than counted (some services count the page), the count
+    is wrong and ignored.
     """
     rows, count, token = _Rows(key), None, ""
     seen = {token}
@@ -95,8 +95,8 @@ async def scan_pages(
 ) -> tuple[T, ...]:
     """Read numbered pages from 1 on to the end, and again where they shifted meanwhile.
 
-    `size` is the number of rows asked for. Raise `IncompleteError` where rows stay missing by
-    the service's count, `PagingError` where the pages do not end.
+    `size` is the number of rows asked for. Raise `IncompleteError` if rows stay missing by the
+    service's count, `PagingError` if the pages do not end.
     """
     rows, scan = _Rows(key), NumberedScan(size, max_pages)
     while (number := scan.next_page()) is not None:
@@ -108,9 +108,9 @@ async def scan_pages(
 async def fetch_page(
     fetch: Callable[[int], Awaitable[Page[T]]], number: int, count: int | None
 ) -> Page[T] | None:
-    """Fetch a page; return `None` where the service refuses it as one past the end.
+    """Fetch a page; return `None` if the service refuses it as one past the end.
 
-    That is believed only where a `count` tells whether rows are missing.
+    A refusal is an error if no `count` tells whether rows are missing.
     """
     try:
         return await fetch(number)

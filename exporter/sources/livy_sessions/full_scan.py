@@ -102,11 +102,7 @@ class FullScan:
 
     def settle(self, policy: SettlePolicy) -> None:
         """Judge the rows that were counted."""
-        for row in self._unjudged:
-            before = self._watched.pop(row.key, None) or self._known.get(row.key)
-            found = policy.judge(before, row)
-            if found is not None:
-                self._watched[row.key] = found
+        policy.judge_all(self._unjudged, self._watched, self._known)
         self._unjudged.clear()
         self.uncounted.clear()
 

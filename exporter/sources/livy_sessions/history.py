@@ -110,11 +110,9 @@ class History:
         read = {**change.found, **dict(enumerate(change.tail, kept))}
         places = {**self.places, **{row.key: index for index, row in read.items()}}
         keys = {row.key: dated(row).key for row in read.values()}
-        watched = {
-            key: row
-            for key, row in self._watched_after(read.values(), policy).items()
-            if places[key] >= change.gone
-        }
+        watched = policy.still_watched(self.watched)
+        policy.judge_all(read.values(), watched, self.watched)
+        watched = {key: row for key, row in watched.items() if places[key] >= change.gone}
         return History(
             self.order,
             self.rows.replaced(changed).spliced(gone, kept, tail),
@@ -122,15 +120,6 @@ class History:
             {keys.get(key, key): places[key] - change.gone for key in watched},
             {**self.newest, **self._repeated_among(tail)},
         )
-
-    def _watched_after(self, read: Iterable[Row], policy: SettlePolicy) -> dict[int, Watched]:
-        watched = policy.unread(self.watched)
-        for row in read:
-            watched.pop(row.key, None)
-            found = policy.judge(self.watched.get(row.key), row)
-            if found is not None:
-                watched[row.key] = found
-        return watched
 
     def _is_former(self, record: LivySession) -> bool:
         created = self.newest.get(record.session_id)

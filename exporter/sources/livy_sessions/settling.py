@@ -1,6 +1,6 @@
 """Tells rows that have to be read again from those that have settled. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.model import LivySession, Page
@@ -65,11 +65,21 @@ class SettlePolicy:
             return None  # as nearly every row of a long history
         return Watched(record, changed_at, is_settled)
 
-    def unread(self, before: Mapping[int, Watched]) -> dict[int, Watched]:
+    def judge_all(
+        self, rows: Iterable[Row], watched: dict[int, Watched], known: Mapping[int, Watched]
+    ) -> None:
+        """Judge rows that were read, and update `watched`; `known` are those watched before."""
+        for row in rows:
+            before = watched.pop(row.key, None) or known.get(row.key)
+            after = self.judge(before, row)
+            if after is not None:
+                watched[row.key] = after
+
+    def still_watched(self, known: Mapping[int, Watched]) -> dict[int, Watched]:
         """Return the watched rows that stay watched although they were not read."""
         return {
             key: watched
-            for key, watched in before.items()
+            for key, watched in known.items()
             if not watched.is_settled or self._has_series(watched.record)
         }
 
