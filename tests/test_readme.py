@@ -202,6 +202,7 @@ OTHER_FLAGS = {
     "docker": {"--read-only", "--cap-drop", "--security-opt", "--memory", "--name", "--restart"}
     | {"--rm", "--entrypoint"},
     "docker compose": {"--build", "--volumes"},
+    "prometheus": {"--storage.tsdb.path"},
     "helm, kubectl": {"--create-namespace", "--previous"},
     "systemctl": {"--now", "--what"},
     "cosign, gh": {"--certificate-identity-regexp", "--certificate-oidc-issuer", "--repo"},

@@ -77,7 +77,7 @@ def test_the_wheel_of_the_sdist_has_all_that_runs_and_no_tests(wheel: Path) -> N
     ours = git_files("--cached", "--others", "--exclude-standard", "exporter")
     assert packed == {path.as_posix() for path in ours}
     kinds = {Path(name).suffix for name in packed}
-    assert kinds == {".py", ".typed", ".j2", ".css", ".json"} & kinds
+    assert kinds == {".py", ".typed", ".j2", ".css", ".json", ".md"} & kinds
     assert {".j2", ".css", ".json"} <= kinds
 
 
