@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from exporter.ledger.sqlite import SqliteDatabase
 from exporter.ledger.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from exporter.model import Scope, Source, Target
 from tests.ledger.crashes import Crash, Fuse
+from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import listed, opened, record, values
 from tests.support.repository import ROOT
 
@@ -270,25 +272,44 @@ def test_new_file_carries_the_application_id_and_the_schema_version(path: Path) 
     db.close()
 
 
-@pytest.mark.parametrize("older", ["version_1.sql", "version_2.sql"])
-def test_ledger_of_an_older_version_is_migrated(path: Path, older: str) -> None:
+def older_ledger(folder: Path, number: int) -> Path:
+    """Return the path of a ledger as an exporter with tables of that version has left it."""
+    path = folder / "old.db"
+    with closing(sqlite3.connect(path)) as db:
+        script = Path(__file__).parent / f"version_{number}.sql"
+        db.executescript(script.read_text(encoding="utf-8"))
+    return path
+
+
+@pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
+def test_ledger_of_an_older_version_is_migrated(tmp_path: Path, number: int) -> None:
     """Totals and gateways are kept; a create time far in the future no longer stops counting."""
-    old = path.with_name("old.db")
-    with sqlite3.connect(old) as db:
-        db.executescript((Path(__file__).parent / older).read_text(encoding="utf-8"))
-    db.close()
-    ledger = opened(old)
+    old = older_ledger(tmp_path, number)
+    ledger = opened(old, ManualClock(START + 1e6))
+    assert ledger.state.created_at == START
     assert values(ledger) == {"q": 12, "dev": 7}
     assert ledger.listed_count(Scope("", "cn-hangzhou", "w-1")) == 1
     assert ledger.listed_count(Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", "w-1", "lc-1")) == 3
     assert ledger.listed_count(Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")) == 1
     assert ledger.listed_count(Scope("", "cn-hangzhou")) == 0
-    assert ledger.listing_order(("w-1", "lc-1")) == ""
+    assert ledger.listing_order(("w-1", "lc-1")) == ("newest first" if number >= 3 else "")
     later = record("later", 100, created=3_356_700_000_000)  # before that of the forgotten one
     listed(ledger, record("a", 9), later, complete=False)
     assert values(ledger) == {"q": 112, "dev": 7}
     ledger.close()
     assert version(old) == len(MIGRATIONS)
+
+
+def test_places_in_the_listing_are_kept_by_a_migration(tmp_path: Path) -> None:
+    """So the first poll after an upgrade need not read the whole history."""
+    ledger = opened(older_ledger(tmp_path, 3))
+    (sessions,) = ledger.listed_sessions(("w-1", "lc-1"))
+    assert [each[:3] for each in sessions] == [
+        (1_000_000, 0, "a"),
+        (1_000_000, 1, "b"),
+        (1_780_950_350_000, 0, "c"),
+    ]
+    ledger.close()
 
 
 def next_one(db: sqlite3.Connection) -> None:
