@@ -1,5 +1,6 @@
 """What holds for every test: loopback only, an empty HOME, no settings of the machine."""
 
+import gc
 import os
 import random
 import re
@@ -103,6 +104,20 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """Let no worker wait while another has tests left."""
     return Scheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let the garbage collector skip what is imported and collected, none of which is ever freed.
+
+    Each full collection would take 0.2 s to go through it.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -271,7 +271,7 @@ class Session:
     """None: a JSON text with the proxy user and a planted secret; else served as it is."""
     raw: Raw = None
 
-    @property
+    @cached_property
     def key(self) -> SessionKey:
         """What makes this session one."""
         return SessionKey(self.workspace_id, self.compute_id, self.session_id, self.create_time_ms)

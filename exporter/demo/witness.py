@@ -61,8 +61,8 @@ class Delivered:
     def record(self, sessions: Iterable[Session]) -> None:
         """Note a page."""
         for session in sessions:
-            if session.shows_figures:
-                key = session.key
+            key = session.key
+            if session.shows_figures and self.sessions.get(key) is not session:
                 before = self.highest.get(key, session.usage)
                 self.highest[key] = before.highest(session.usage)
                 self.latest[key] = session.usage

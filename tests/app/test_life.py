@@ -22,10 +22,9 @@ class Node:
 
 @pytest.fixture(autouse=True)
 def _interpreter() -> Iterator[None]:
-    """Leave the interpreter as it was."""
+    """Leave the interpreter as it was; what is frozen stays so, for the tests that follow."""
     thresholds, seconds = gc.get_threshold(), sys.getswitchinterval()
     yield
-    gc.unfreeze()
     gc.set_threshold(*thresholds)
     sys.setswitchinterval(seconds)
 

@@ -4,6 +4,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,23 @@ _COUNTED: tuple[Metric, ...] = (
 )
 
 
+@lru_cache(10_000)
+def _row(number: int, created: int, *, is_open: bool) -> Session:
+    """Return a row; the same ones again save half of the time that it takes to make a history."""
+    row = Session(
+        WORKSPACE,
+        GATEWAY,
+        f"livy-{number:06}",
+        created,
+        name=f"s{number}",
+        queue=f"q{number % 2}",
+        usage=used(1 + number % 5),
+    )
+    if is_open:
+        return row
+    return replace(row, state=ENDED[number % 2], end_time_ms=created + 1000)
+
+
 class Long:
     """A long history, served and read within this process."""
 
@@ -234,19 +252,8 @@ class Long:
     def create(self, *, age: float = 0.0, is_open: bool = True) -> None:
         """List one more session, created so many seconds ago."""
         created = round((self.clock.now() - age) * 1000) + self.number % 1000
-        row = Session(
-            WORKSPACE,
-            GATEWAY,
-            f"livy-{self.number:06}",
-            created,
-            name=f"s{self.number}",
-            queue=f"q{self.number % 2}",
-            usage=used(1 + self.number % 5),
-        )
-        if not is_open:
-            row = replace(row, state=ENDED[self.number % 2], end_time_ms=created + 1000)
+        self.world.put_session(_row(self.number, created, is_open=is_open))
         self.number += 1
-        self.world.put_session(row)
 
     def open_rows(self) -> list[Session]:
         """Give the sessions that run, from old to new."""

@@ -1,10 +1,8 @@
 """Scans as values, driven in a plain loop, while the listing changes between any two pages."""
 
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import cache
 
 import pytest
 from hypothesis import assume, example, given
@@ -21,79 +19,11 @@ from exporter.sources.livy_sessions.incremental_scan import (
     IncrementalScan,
     Verification,
 )
-from exporter.sources.livy_sessions.settling import SettlePolicy
+from tests.sources.listings import POLICY, Service, drive, history_of, listed, page_of
 from tests.support.budgets import examples
 
 ORDERS = st.sampled_from(Order)
 PAST_END = st.sampled_from(["empty", "repeat"])
-POLICY = SettlePolicy(settle_after=1800.0, now=1e9, monotonic=1e6, recently_ended=())
-
-
-@dataclass
-class Service:
-    """A history of rows 0, 1, 2 …, of which the listing shows those from `start` to `stop`."""
-
-    order: Order
-    size: int
-    stop: int
-    start: int = 0
-    has_count: bool = True
-    past_end: str = "empty"
-    requests: int = 0
-    read: set[int] = field(default_factory=set)
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def place(self, row: int) -> int:
-        """Return the place of a row in the listing, from 0."""
-        is_newest_first = self.order is Order.NEWEST_FIRST
-        return self.stop - 1 - row if is_newest_first else row - self.start
-
-    def page(self, number: int) -> Page[LivySession]:
-        """Serve a page."""
-        self.requests += 1
-        first = (number - 1) * self.size
-        if first >= len(self) and self.past_end == "repeat":
-            first = max(len(self) - 1, 0) // self.size * self.size
-        places = range(first, min(first + self.size, len(self)))
-        is_newest_first = self.order is Order.NEWEST_FIRST
-        rows = [self.stop - 1 - at if is_newest_first else self.start + at for at in places]
-        self.read.update(rows)
-        return page_of(rows, len(self) if self.has_count else None)
-
-
-def page_of(rows: list[int], count: int | None) -> Page[LivySession]:
-    """Return a page of ended sessions; a row of a lower number was created earlier."""
-    sessions = (LivySession(str(row), "terminated", created_ms=10_000 * (row + 9)) for row in rows)
-    return Page(tuple(sessions), total_count=count)
-
-
-def drive(
-    scan: Scan,
-    page: Callable[[int], Page[LivySession]],
-    between: Callable[[], None] = lambda: None,
-) -> int:
-    """Read what a scan asks for; return how many pages that were."""
-    pages = 0
-    while (number := scan.next_page()) is not None:
-        pages += 1
-        scan.take(number, page(number))
-        scan.settle(POLICY)
-        between()
-    return pages
-
-
-def history_of(order: Order, rows: int, size: int) -> History:
-    """Return the history of rows 0 up to `rows`."""
-    scan = FullScan({}, size=size)
-    drive(scan, Service(order, size, rows).page)
-    return scan.result()
-
-
-def listed(history: History) -> list[int]:
-    """Return the rows of a history, from old to new."""
-    return [int(row.name) for row in history.rows.between(0, len(history))]
 
 
 MOVES = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=30)
@@ -295,43 +225,10 @@ def test_another_order_is_noticed_at_once(order: Order, extra: int) -> None:
         drive(IncrementalScan(history, {30}, size=5), service.page)
 
 
-@pytest.fixture(scope="module", params=Order)
-def long_history(request: pytest.FixtureRequest) -> History:
-    """Return a history of 100,000 rows."""
-    return history_of(request.param, 100_000, 100)
-
-
-@pytest.mark.parametrize("has_count", [True, False])
-def test_rolling_retention_costs_the_ends_and_the_open_pages(
-    long_history: History, *, has_count: bool
-) -> None:
-    """100,000 rows with 50 open among the newest 300: at most 6 requests."""
-    order = long_history.order
-    assert order is not None
-    for came in range(0, 120, 7):
-        service = Service(order, 100, 100_000 + came, start=came, has_count=has_count)
-        scan = IncrementalScan(long_history, range(99_700, 100_000, 6), size=100)
-        drive(scan, service.page)
-        found = scan.result(POLICY)
-        assert (listed(found)[0], len(found)) == (came, 100_000)
-        assert service.requests <= 6 + (0 if has_count else 3)
-
-
-def test_a_short_scan_does_not_grow_with_the_history(long_history: History) -> None:
-    """Of 100,000 sessions it costs what it costs of 10,000."""
-    order = long_history.order
-    assert order is not None
-    seconds: dict[int, list[float]] = defaultdict(list)
-    for _ in range(20):
-        for history in (SCATTERED[order], long_history):
-            rows = len(history)
-            service = Service(order, 100, rows + 3, start=3)
-            before = time.process_time()
-            scan = IncrementalScan(history, [rows - 5], size=100)
-            drive(scan, service.page)
-            assert sum(scan.result(POLICY).counts().values()) == rows
-            seconds[rows].append(time.process_time() - before)
-    assert min(seconds[100_000]) < 1.5 * min(seconds[10_000])
+@cache
+def scattered(order: Order) -> History:
+    """Return a history of 10,000 rows."""
+    return history_of(order, 10_000, 100)
 
 
 @examples(1)
@@ -339,13 +236,10 @@ def test_a_short_scan_does_not_grow_with_the_history(long_history: History) -> N
 def test_scattered_rows_cost_their_pages_and_four(order: Order, wanted: set[int]) -> None:
     """However rows are scattered, no more is read than their pages and four others."""
     service = Service(order, 100, 10_007, start=7)
-    scan = IncrementalScan(SCATTERED[order], wanted, size=100)
+    scan = IncrementalScan(scattered(order), wanted, size=100)
     drive(scan, service.page)
     pages = {service.place(row) // 100 for row in wanted if row >= 7}
     assert service.requests <= len(pages) + 4 <= len(pages) + SPARE_PAGES
-
-
-SCATTERED = {order: history_of(order, 10_000, 100) for order in Order}
 
 
 def test_late_comers_near_the_new_end_are_taken_up() -> None:

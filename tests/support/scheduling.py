@@ -3,7 +3,11 @@
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-BUILT_ONCE = ("tests/deploy/test_image.py", "tests/deploy/test_package.py")
+BUILT_ONCE = (
+    "tests/deploy/test_image.py",
+    "tests/deploy/test_package.py",
+    "tests/sources/test_long_scans.py",
+)
 """Modules whose tests share what takes long to build: one worker runs them all."""
 
 
