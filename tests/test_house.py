@@ -154,6 +154,22 @@ def test_the_changelog_of_the_first_release_repairs_nothing() -> None:
     assert released or not kinds, "only `### Added` (did a merge by union bring old lines back?)"
 
 
+def unmentioned_modules(package: Path) -> set[str]:
+    """Return the modules of a package that its docstring does not name."""
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    modules |= {path.parent.name for path in package.glob("*/__init__.py")}
+    docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or ""
+    return modules - set(re.findall(r"\w+", docstring))
+
+
+def test_the_docstring_of_a_package_says_what_its_modules_are_for() -> None:
+    """Each module is named there; those of the whole are in `exporter/README.md`."""
+    packages = [path.parent for path in (ROOT / "exporter").glob("*/**/__init__.py")]
+    assert packages
+    missing = {str(path.relative_to(ROOT)): unmentioned_modules(path) for path in packages}
+    assert {package: modules for package, modules in missing.items() if modules} == {}
+
+
 def bound_names(statement: ast.stmt) -> list[str]:
     """Name what a top-level statement defines; an import defines only what is taken from us."""
     match statement:

@@ -1,4 +1,11 @@
-"""The command line: commands, errors in one line, exit codes."""
+"""The command line: commands, errors in one line, exit codes.
+
+entry       the way in and out, with an exit code; `output` stdout and stderr
+commands    each command
+program     every setting is a flag of every command; the texts of `--help`
+arguments   which word is the command
+tables      what `config`, `metrics` and `check` print
+"""
 
 from exporter.cli.entry import main
 

@@ -37,7 +37,11 @@ program = Group(
       2    wrong arguments, settings or files; each line on stderr says what to do
       130  interrupted (Ctrl-C), unless it is a daemon
       141  the reader of the output closed the pipe
-      143  ended by SIGTERM, unless it is a daemon""",
+      143  ended by SIGTERM, unless it is a daemon
+
+    \b
+    Documentation:
+      https://github.com/emr-serverless-spark-exporter/emr-serverless-spark-exporter""",
 )
 
 

@@ -2,6 +2,14 @@
 
 `World` holds what the service holds, `Cloud` answers for it at the wire, `serve` puts it on the
 loopback. `Fleet` gives a world a life, and `start_demo` is all of it in one.
+
+cloud       one request: `gate` (keys, nonces, rate), `signature`, `faults`, then the answer
+  calls     which action, on what, which page
+  listings  the four actions; `paging` cuts pages, `history` orders a gateway's sessions
+  answers   bodies; `jsontext` their JSON, `refusals` how the service says no
+world       the tables; `records` their rows, `witness` what has been delivered
+fleet       sessions come, use CUs and go; `lives` one of them
+server      on the loopback
 """
 
 from typing import Final

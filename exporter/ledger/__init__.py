@@ -15,6 +15,7 @@
     database       what all of these need of a database, one of
       sqlite       a file
       postgres     a schema of a server, for the one process that holds the lease
+    location       where a ledger is kept, and what opens it there
     worker         the thread in which all of this happens; what waits for it is told where it hangs
     maintenance    the commands beside the daemon; `reconcile` compares with a listing
 

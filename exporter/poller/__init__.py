@@ -6,6 +6,7 @@ polling          one poll, from its start to the published snapshot
 discovered       the log of what is polled, and of each change of it
 boundary         what goes wrong in a poll or a discovery becomes a failure with a reason
 ledger_samples   the ledger's totals as samples
+lateness         whether polls begin when they are due
 health           whether polling goes on, and whether it does its work: pure
 """
 

@@ -1,4 +1,12 @@
-"""HTTP: the metrics, the health of the process, and a page for people."""
+"""HTTP: the metrics, the health of the process, and a page for people.
+
+app       the routes
+metrics   the answer to a scrape
+status    the status page, and the same as JSON
+access    passwords, headers, TLS and rate limit, by the web configuration file
+http      the server, and what bounds its clients
+asgi      helpers for ASGI
+"""
 
 from exporter.web.access import ReloadingWebConfig
 from exporter.web.app import build_app

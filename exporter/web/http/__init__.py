@@ -17,8 +17,8 @@ time that they take, and pipelines without end. So these of its internals are us
 - `shutdown`, which closes a connection after the answer under way.
 - `ServerState`: `connections`, `tasks` and `default_headers`.
 
-TLS is `asyncio.sslproto.SSLProtocol`, which `create_server(ssl=...)` uses too, but there before a
-connection is known here, with one context for good, and with 256 KiB of buffer for each connection.
+TLS (`tls`) is `asyncio.sslproto.SSLProtocol`, which `create_server(ssl=...)` uses too, but there
+before a connection is known here, with one context for good, and with 256 KiB of buffer for each.
 Its constructor and its `max_size` are used. The context is chosen when a connection comes, so
 certificates, authorities and versions change without a restart.
 

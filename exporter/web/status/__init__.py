@@ -1,4 +1,16 @@
-"""The status: for people as a page, for programs as JSON."""
+"""The status: for people as a page, for programs as JSON.
+
+routes            the page at `/` and `/api/v1/status`; both render a `StatusView`
+view              that, as frozen values; `source` builds it of the parts
+  verdict         what is wrong, since when, and what to do
+  targets         polls and discoveries
+  sessions_view   session clusters in error, Livy sessions
+  usage           CU-hours by queue and user
+  telemetry_view  requests and polls
+recorder          what has happened since the start, in memory; `chart` draws it
+display_names     names in the place of ids
+notation          numbers and times, as people write them
+"""
 
 from exporter.web.status.recorder import Recorder
 from exporter.web.status.routes import StatusPages
