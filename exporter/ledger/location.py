@@ -40,7 +40,11 @@ def open_database(
         from exporter.ledger.postgres import PostgresDatabase  # noqa: PLC0415
 
         return PostgresDatabase(
-            location.url, location.schema, clock=clock, duration=location.lease_duration
+            location.url,
+            location.schema,
+            clock=clock,
+            duration=location.lease_duration,
+            connect=connect,
         )
     return sqlite.SqliteDatabase(location, created_at=clock.now(), connect=connect)
 

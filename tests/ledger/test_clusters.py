@@ -9,6 +9,9 @@ from exporter.ledger import Ledger
 from exporter.model import SESSION_CLUSTER_STATES, SessionCluster
 from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import cluster, memory, nonzero, opened, shown, values
+from tests.support.ledger_stores import both_stores
+
+pytestmark = both_stores
 
 DAY = 86400.0
 

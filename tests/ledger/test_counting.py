@@ -18,10 +18,13 @@ from exporter.ledger.counting import (
     unlisted_row,
     updated_row,
 )
+from exporter.ledger.location import open_database
 from exporter.ledger.session_table import SessionTable
-from exporter.ledger.sqlite import SqliteDatabase
 from exporter.model import LivySession
+from tests.support.budgets import examples
+from tests.support.harness import ManualClock
 from tests.support.ledger_builders import GATEWAY, listed, memory, nonzero, record, row, values
+from tests.support.ledger_stores import both_stores, for_an_example, postgres_alone
 
 HIGHEST = 2**53 - 1
 """The highest usage that a record can carry: JSON numbers are exact up to here."""
@@ -57,13 +60,20 @@ def total(*parts: SessionRow | None) -> Counter[Key]:
 
 
 def sums(rows: list[SessionRow]) -> list[SessionSum]:
-    """Return the sums that SQLite computes of rows."""
-    with closing(SqliteDatabase(None, created_at=0)) as db:
+    """Return the sums that the database computes of rows."""
+    with (
+        for_an_example() as store,
+        closing(open_database(store.new(), ManualClock())) as db,
+        db.translated(),
+    ):
+        db.ready()
         sessions = SessionTable(db, 1)
-        sessions.write(rows)
+        with db.transaction():
+            sessions.write(rows)
         return [*sessions.sums()]
 
 
+@both_stores
 def test_starting_values_beyond_64_bits_are_exact() -> None:
     """SQLite's own sum() would overflow at 2^63."""
     most = 10**18
@@ -73,9 +83,8 @@ def test_starting_values_beyond_64_bits_are_exact() -> None:
     assert found.overcounted == 20 * (most - 1)
 
 
-@given(st.lists(records, min_size=1, max_size=6))
-def test_starting_values_equal_the_sum_of_increments(readings: list[LivySession]) -> None:
-    """The starting values of a gateway are what its sessions would have added one by one."""
+def check_starting_values(readings: list[LivySession]) -> None:
+    """Check that the starting values of sessions are what they would have added one by one."""
     rows = [new_row(each, serial, 1.0) for serial, each in enumerate(readings)]
     one_by_one: Counter[Key] = Counter()
     for each in rows:
@@ -84,6 +93,22 @@ def test_starting_values_equal_the_sum_of_increments(readings: list[LivySession]
     for key, value in starting_values(GATEWAY, sums(rows)):
         at_once[key] += value
     assert +at_once == +one_by_one
+
+
+@given(st.lists(records, min_size=1, max_size=6))
+def test_starting_values_equal_the_sum_of_increments(readings: list[LivySession]) -> None:
+    """The first listing of a gateway counts like its sessions one by one."""
+    check_starting_values(readings)
+
+
+@postgres_alone
+@examples(0.2)
+@given(st.lists(records, min_size=1, max_size=6))
+def test_starting_values_equal_the_sum_of_increments_on_postgres(
+    readings: list[LivySession],
+) -> None:
+    """The same statement gives the same figures."""
+    check_starting_values(readings)
 
 
 @given(st.lists(records, min_size=1, max_size=6))
@@ -145,6 +170,7 @@ def test_session_starts_once_and_ends_once(readings: list[LivySession], leaves: 
     } == ({first} if first else set())
 
 
+@both_stores
 def test_missing_usage_is_not_zero() -> None:
     """A record without usage is neither an increase nor a downward revision."""
     ledger = memory()
@@ -156,6 +182,7 @@ def test_missing_usage_is_not_zero() -> None:
     assert values(ledger, catalog.USAGE_REVISIONS) == {"lc-1": 0}
 
 
+@both_stores
 def test_lowered_estimate_is_overcounted_and_counted_as_a_revision() -> None:
     """The total stays; the gauge shows the difference; the revision is counted once."""
     ledger = memory()
@@ -171,6 +198,7 @@ def test_lowered_estimate_is_overcounted_and_counted_as_a_revision() -> None:
     assert values(ledger, catalog.LIVY_OVERCOUNTED) == {"q": 0}
 
 
+@both_stores
 def test_usage_before_the_queue_or_proxy_user_is_known_keeps_the_empty_label() -> None:
     """The first record that names a queue or user sets it for what follows; nothing moves."""
     ledger = memory()
@@ -183,6 +211,7 @@ def test_usage_before_the_queue_or_proxy_user_is_known_keeps_the_empty_label() -
     assert values(ledger, catalog.LIVY_SESSIONS_STARTED) == {"": 1, "q": 0}
 
 
+@both_stores
 def test_totals_beyond_64_bits_are_exact() -> None:
     """Also where increments are added to a total that passed 2^63."""
     ledger = memory()
@@ -194,6 +223,7 @@ def test_totals_beyond_64_bits_are_exact() -> None:
     assert values(ledger) == {"q": 2 * count * HIGHEST}
 
 
+@both_stores
 def test_proxy_users_beyond_the_limit_share_the_label_other() -> None:
     """The users seen first keep series of their own."""
     ledger = memory(users=2)
@@ -204,6 +234,7 @@ def test_proxy_users_beyond_the_limit_share_the_label_other() -> None:
     assert values(ledger, catalog.LIVY_PROXY_USER_CU_HOURS) == {"ann": 3, "bob": 2, "_other": 12}
 
 
+@both_stores
 def test_limit_of_proxy_users_applies_to_the_first_listing() -> None:
     """Starting values are computed in SQL, on another path than increments."""
     ledger = memory(users=1)
@@ -211,6 +242,7 @@ def test_limit_of_proxy_users_applies_to_the_first_listing() -> None:
     assert sorted(values(ledger, catalog.LIVY_PROXY_USER_CU_HOURS).values()) == [1, 8]
 
 
+@both_stores
 def test_proxy_user_limit_of_0_disables_the_counters_by_proxy_user() -> None:
     """The other counters are not affected."""
     ledger = memory(users=0)
@@ -220,6 +252,7 @@ def test_proxy_user_limit_of_0_disables_the_counters_by_proxy_user() -> None:
     assert values(ledger) == {"q": 2}
 
 
+@both_stores
 def test_ended_sessions_are_counted_by_final_state() -> None:
     """The series of every final state exists at 0 before any session ends."""
     ledger = memory()

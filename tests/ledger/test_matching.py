@@ -7,6 +7,7 @@ from exporter.ledger.counting import SessionRow
 from exporter.ledger.matching import match
 from exporter.model import LivySession
 from tests.support.ledger_builders import listed, memory, record, row, values
+from tests.support.ledger_stores import both_stores
 
 A = 1_000_000
 """A create time."""
@@ -96,6 +97,7 @@ def test_records_are_matched_by_id_and_create_time(
     assert matched(rows, dated(*read)) == expected
 
 
+@both_stores
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("again", [A, A + 700, None])
 def test_session_listed_twice_in_one_scan_counts_once(complete: bool, again: int | None) -> None:  # noqa: FBT001
@@ -107,6 +109,7 @@ def test_session_listed_twice_in_one_scan_counts_once(complete: bool, again: int
     assert ledger.state.sessions == 1
 
 
+@both_stores
 def test_highest_of_two_records_in_one_scan_counts() -> None:
     """Its later record is the latest usage."""
     ledger = memory()
@@ -117,6 +120,7 @@ def test_highest_of_two_records_in_one_scan_counts() -> None:
     assert values(ledger) == {"q": 9}
 
 
+@both_stores
 def test_create_time_that_appears_later_does_not_count_the_session_again() -> None:
     """The session is recognised by its id."""
     ledger = memory()
@@ -128,6 +132,7 @@ def test_create_time_that_appears_later_does_not_count_the_session_again() -> No
     assert ledger.state.sessions == 1
 
 
+@both_stores
 def test_reused_id_is_counted_as_another_session() -> None:
     """The later session adds all of its own usage."""
     ledger = memory()
@@ -138,6 +143,7 @@ def test_reused_id_is_counted_as_another_session() -> None:
     assert values(ledger) == {"q": 9}
 
 
+@both_stores
 def test_one_id_at_two_gateways_is_two_sessions() -> None:
     """Ids are unique within a gateway only."""
     ledger = memory()

@@ -9,6 +9,9 @@ from exporter.ledger import Ledger
 from exporter.ledger.release_gate import PATIENCE_SECONDS
 from tests.support.harness import ManualClock
 from tests.support.ledger_builders import listed, memory, opened, record, shown, values
+from tests.support.ledger_stores import both_stores
+
+pytestmark = both_stores
 
 HOLD = 90.0
 

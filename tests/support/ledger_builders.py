@@ -1,6 +1,5 @@
 """Short words for what tests of the ledger say all the time."""
 
-import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from exporter.catalog import Metric
 from exporter.ledger import GatewayKey, Ledger
 from exporter.ledger.counting import SessionRow
 from exporter.model import LivySession, SessionCluster, Usage
+from tests.support import ledger_stores
 from tests.support.harness import ManualClock
 
 MEMORY_DISK = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -57,7 +57,7 @@ def cluster(
 def memory(
     clock: ManualClock | None = None, *, hold: float = 0.0, users: int = 200, days: float = 400
 ) -> Ledger:
-    """Open a ledger in memory."""
+    """Open a new ledger, in memory where it is not on a server."""
     return opened(None, clock, hold=hold, users=users, days=days)
 
 
@@ -68,17 +68,22 @@ def opened(
     hold: float = 0.0,
     users: int = 200,
     days: float = 400,
-    connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    connect: Callable[..., Any] | None = None,
 ) -> Ledger:
-    """Open a ledger; `days` is how long sessions are remembered that are not listed."""
-    return Ledger(
-        path,
+    """Open a ledger in the store of the test, which closes it at the end of the test.
+
+    `days` is how long sessions are remembered that are not listed.
+    """
+    store = ledger_stores.current()
+    ledger = Ledger(
+        store.new() if path is None else store.at(path),
         clock=clock or ManualClock(),
         birth_hold=hold,
         forget_after=days * 86400,
         max_proxy_users=users,
         connect=connect,
     )
+    return store.note(ledger)
 
 
 def listed(

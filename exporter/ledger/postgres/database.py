@@ -12,6 +12,7 @@ left. That fences off whoever thinks to be the owner and is not, and tells what 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from typing import Final, Never
 
 import psycopg
@@ -19,7 +20,8 @@ import psycopg
 from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.database import Row, Table
-from exporter.ledger.postgres.connection import BoundedConnection, close, connect, translated
+from exporter.ledger.postgres.connection import BoundedConnection, close, translated
+from exporter.ledger.postgres.connection import connect as open_connection
 from exporter.ledger.postgres.keeper import LeaseKeeper
 from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version
 from exporter.ledger.postgres.statements import TIMELINE, Statements, document, of_ids
@@ -79,19 +81,18 @@ class PostgresDatabase(PostgresReader):
         *,
         clock: Clock,
         duration: float,
-        connect: Callable[[str], BoundedConnection] = connect,
+        connect: Callable[[str], BoundedConnection] | None = None,
     ) -> None:
         """Name the place; nothing is asked of the server yet.
 
-        `duration` is that of the lease, in seconds; `connect` opens connections.
+        `duration` is that of the lease, in seconds; `connect` opens connections otherwise.
         """
         super().__init__(None, Statements(schema))
         self._name = name_of(url, schema)
-        self._url = url
         self._clock = clock
-        self._open = connect
+        self._open = partial(connect or open_connection, url)
         self._keeper = LeaseKeeper(
-            self._name, self._statements, lambda: connect(url), clock=clock, duration=duration
+            self._name, self._statements, self._open, clock=clock, duration=duration
         )
         self._term = 0
         self._revision = self._next_revision = 0
@@ -208,7 +209,7 @@ class PostgresDatabase(PostgresReader):
         if self._refusal is not None and now - self._refused_at < _PATIENCE:
             raise self._refusal
         try:
-            self._opened = self._open(self._url)
+            self._opened = self._open()
             self._resume()
         except psycopg.Error as error:
             self._disconnect()
@@ -254,7 +255,7 @@ class PostgresDatabase(PostgresReader):
 @contextmanager
 def reading(url: str, schema: str) -> Iterator[PostgresReader]:
     """Open the ledger for reading, as of one instant; a daemon may write it meanwhile."""
-    with translated(name_of(url, schema)), closing(connect(url)) as connection:
+    with translated(name_of(url, schema)), closing(open_connection(url)) as connection:
         connection.seconds = _READING_SECONDS
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         statements = Statements(schema)
