@@ -105,3 +105,15 @@ async def test_a_service_that_counts_sessions_but_shows_none_starts_no_counters(
         with pytest.raises(IncompleteError):
             await polled(long)
     assert long.ledger.state.counters == {}
+
+
+async def test_a_listing_that_has_changed_within_while_a_scan_was_interrupted_is_logged() -> None:
+    """The resumed scan is contradicted by the poll of the new end: all of it is read again."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 1000)
+    long.cloud.faults.add(FORBIDDEN, page=5, times=1)
+    with pytest.raises(PermissionDeniedError):
+        await polled(long)
+    long.world.remove_session(long.rows[20].key)
+    found, _, events = await polled(long)
+    assert found == long.expected(Model(), long.listing())
+    assert events == ["history_diverged"]
