@@ -208,7 +208,7 @@ class Page(Generic[T_co]):
 
     `malformed` identifies each record that could not be read (its id, or a digest of it), so
     that it is still a row where rows are held against the service's own count. `malformed_at`
-    are their places on the page, from 0, as far as they are known.
+    are their places on the page, from 0.
     """
 
     records: tuple[T_co, ...] = ()

@@ -78,10 +78,9 @@ class Envelope:
 
 
 class _Answer(msgspec.Struct, Generic[R]):
-    """What both roads lead to: the readable records, and those that are not even objects."""
+    """What both roads lead to; a row that is no object is a record without fields."""
 
     records: list[R]
-    broken: tuple[object, ...] = ()
     total_count: object = None
     next_token: object = None
 
@@ -123,8 +122,9 @@ class _Shape(Generic[R]):
                 advice="Check that the endpoint is the API's, and not a proxy or a login page.",
             )
         answer: _Answer[R] = _Answer(
-            records=[msgspec.convert(row, self._record) for row in rows if isinstance(row, dict)],
-            broken=tuple(row for row in rows if not isinstance(row, dict)),
+            records=[
+                msgspec.convert(row if isinstance(row, dict) else {}, self._record) for row in rows
+            ],
             total_count=outer.get("totalCount"),
             next_token=outer.get("nextToken"),
         )
@@ -195,9 +195,10 @@ def _slow_envelope(body: bytes) -> wire.RawEnvelope:
 
 def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], object]) -> Page[T]:
     """Convert what can be; identify the rest by id, else by a digest that tells nothing else."""
-    count = len(answer.records) + len(answer.broken)
-    if count > MAX_ROWS:
-        raise MalformedError(f"the page holds {count} rows, far more than were asked for")
+    if len(answer.records) > MAX_ROWS:
+        raise MalformedError(
+            f"the page holds {len(answer.records)} rows, far more than were asked for"
+        )
     records: list[T] = []
     malformed: list[str] = []
     places: list[int] = []
@@ -207,7 +208,6 @@ def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], ob
         except UnreadableError:
             malformed.append(_name(row, id_of(row)))
             places.append(place)
-    malformed += [_name(value, None) for value in answer.broken]
     token = page_token(answer.next_token)
     if len(token) > _TOKEN_LENGTH:
         raise MalformedError(f"the page token has {len(token)} characters")

@@ -98,6 +98,20 @@ async def test_a_session_whose_record_is_empty_for_a_while_has_not_gone(rows: in
     assert vanished(long) == 1
 
 
+@pytest.mark.parametrize("order", [HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST])
+async def test_a_row_that_is_no_record_stays_where_it_is(order: HistoryOrder) -> None:
+    """The listing goes on around it, page by page, and is read in part as before."""
+    long = Long(order, 1000, is_open=lambda number: number == 650)
+    broken = next(row for row in long.rows if row.session_id == "livy-000655")
+    long.world.change_session(broken.key, raw="null")
+    await polled(long)
+    for _ in range(3):
+        long.create(is_open=False)
+        long.trim(0)
+        _, requests, events = await polled(long)
+        assert (requests <= 4, events) == (True, [])
+
+
 async def test_a_service_that_counts_sessions_but_shows_none_starts_no_counters() -> None:
     """Else all that it shows when it has recovered would be an increase."""
     long = Long(HistoryOrder.NEWEST_FIRST, 500, behaviour=Behaviour(reachable_rows=0))

@@ -38,9 +38,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 def rows_of(page: Page[LivySession]) -> list[Row]:
     """Return the rows of a page in order of listing, including those that could not be read."""
     rows = [*map(_row, page.records)]
-    unplaced = len(page.malformed) - len(page.malformed_at)
-    places = [*page.malformed_at, *([len(rows) + len(page.malformed)] * unplaced)]
-    for at, name in zip(places, page.malformed, strict=True):
+    for at, name in zip(page.malformed_at, page.malformed, strict=True):
         rows.insert(at, Row(name, None, NO_TIME, None, hash((name, NO_TIME, True))))
     return rows
 
