@@ -89,7 +89,6 @@ def test_a_role_uses_its_own_schema_and_no_other(make: Callable[[Cluster], Datab
     mine, other = make(postgres.shared()), postgres.shared().schema()
     with psycopg.connect(mine.url) as connection:
         connection.execute(f"CREATE TABLE {mine.schema}.t (x int)".encode())
-        connection.execute("CREATE TEMPORARY TABLE t (x int) ON COMMIT DROP")
     for sql in (f"CREATE SCHEMA {other.schema}_2", f"CREATE TABLE {other.schema}.t (x int)"):
         with (
             psycopg.connect(mine.url) as connection,

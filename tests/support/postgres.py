@@ -101,21 +101,22 @@ class Cluster:
 
     def schema(self, *, password: str = "") -> Database:
         """Make a role and its schema; the server asks for a password if there is one."""
-        name = self._role(password)
-        self.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {COMMON} TO {name}")
+        name = self.role(password)
+        self.execute(f"GRANT CONNECT ON DATABASE {COMMON} TO {name}")
         self.execute(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
         return Database(self.port, COMMON, name, name, self.folder)
 
     def database(self, *, schema: str = "emr_exporter", password: str = "") -> Database:
         """Make a database, a role and its schema."""
-        name = self._role(password)
+        name = self.role(password)
         self.execute(f"CREATE DATABASE {name}")
         self.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
-        self.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}")
+        self.execute(f"GRANT CONNECT ON DATABASE {name} TO {name}")
         self.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {name}", name)
         return Database(self.port, name, name, schema, self.folder)
 
-    def _role(self, password: str) -> str:
+    def role(self, password: str = "") -> str:
+        """Make a role without any rights; return its name."""
         name = f"t_{secrets.token_hex(6)}"
         login = f"PASSWORD '{password}' IN ROLE with_password" if password else ""
         self.execute(f"CREATE ROLE {name} LOGIN {login}")

@@ -1,0 +1,23 @@
+-- A database for the ledger, a role, and the schema that this role may use: all three have one name.
+-- README.md in this folder has the steps. Another name: psql -v name=emr_exporter_2 ...
+\set ON_ERROR_STOP on
+\if :{?name}
+\else
+    \set name emr_exporter
+\endif
+
+CREATE ROLE :"name" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
+CREATE DATABASE :"name";
+
+-- Everybody else of this server stays outside.
+REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"name" TO :"name";
+
+\connect :"name"
+-- Before PostgreSQL 15 everybody may make tables in it.
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+-- The role owns the schema, so it needs no right on the database to make tables. An administrator
+-- who is not a superuser may give away what a role of theirs owns.
+GRANT :"name" TO CURRENT_USER;
+CREATE SCHEMA :"name" AUTHORIZATION :"name";
+REVOKE :"name" FROM CURRENT_USER;
