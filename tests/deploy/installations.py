@@ -67,6 +67,16 @@ POLICY: Values = {
         "extraEgress": [{"ports": [{"port": 3128, "protocol": "TCP"}]}],
     },
 }
+POSTGRES: Values = {
+    **KEY,
+    "postgres": {
+        "url": "postgresql://emr@a.example:6432,b.example/emr?sslmode=verify-full",
+        "schema": "emr_2",
+        "existingSecret": "emr-postgres",
+        "caSecret": "emr-postgres-ca",
+    },
+    "networkPolicy": {"enabled": True},
+}
 EXTRAS: Values = {
     **KEY,
     "nameOverride": "emr",
@@ -144,6 +154,9 @@ MATRIX: Mapping[str, Values] = {
     "network policy": {**KEY, "networkPolicy": {"enabled": True}},
     "network policy with peers": POLICY,
     "no disk": {**KEY, "persistence": {"enabled": False}},
+    "postgres": POSTGRES,
+    "postgres of one line": {**RRSA, "postgres": {"url": "postgresql://emr@db/emr"}},
+    "demo beside postgres": {**DEMO, "postgres": POSTGRES["postgres"]},
     "a claim": {**KEY, "persistence": {"existingClaim": "ledger"}},
     "extras": EXTRAS,
     "no settings": {**DEMO, "config": None},

@@ -17,7 +17,17 @@ import exporter
 from exporter.cli.program import PROGRAM
 from exporter.settings import Settings
 from exporter.settings.registry import all_settings
-from tests.deploy.installations import DEMO, EXTRAS, KEY, MATRIX, MONITOR, ROLLED_OUT, RRSA, TLS
+from tests.deploy.installations import (
+    DEMO,
+    EXTRAS,
+    KEY,
+    MATRIX,
+    MONITOR,
+    POSTGRES,
+    ROLLED_OUT,
+    RRSA,
+    TLS,
+)
 from tests.deploy.manifests import OLDEST, complaints, versions
 from tests.support.charts import CHART, OF_THE_CHART, Helm, Values, container, exporter_pod
 from tests.support.command_line import COMMANDS, load
@@ -47,10 +57,12 @@ def test_what_is_rendered_is_valid(helm: Helm, values: Values) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("kind", ["StatefulSet", "ServiceMonitor", "PrometheusRule"])
+@pytest.mark.parametrize("kind", ["StatefulSet", "Deployment", "ServiceMonitor", "PrometheusRule"])
 def test_the_schemas_would_object(helm: Helm, kind: str) -> None:
     """A field that does not exist is noticed, in each kind of schema."""
-    manifests = helm.render({**MONITOR, "prometheusRule": {"enabled": True}})
+    database = POSTGRES["postgres"] if kind == "Deployment" else {}
+    values = {**MONITOR, "prometheusRule": {"enabled": True}, "postgres": database}
+    manifests = helm.render(values)
     manifest = next(each for each in manifests if each["kind"] == kind)
     assert complaints([manifest]) == []
     manifest["spec"]["replicsa"] = 1
@@ -227,6 +239,23 @@ REFUSED: Mapping[str, tuple[Values, str]] = {
     ),
     "a misspelt value": ({**KEY, "replicas": 1}, "additional properties 'replicas' not allowed"),
     "a part without anything": ({**KEY, "persistence": None}, "missing property 'persistence'"),
+    "a password in a URL": (
+        {**KEY, "postgres": {"url": "postgresql://emr:secret@db/emr"}},
+        "postgres.url holds a password: give it without one",
+    ),
+    "a password in a parameter": (
+        {**KEY, "postgres": {"url": "postgresql://emr@db/emr?password=secret"}},
+        "postgres.url holds a password: give it without one",
+    ),
+    "a password without a database": (
+        {**KEY, "postgres": {"existingSecret": "s"}},
+        "postgres.existingSecret and postgres.caSecret need postgres.url",
+    ),
+    "another database": ({**KEY, "postgres": {"url": "mysql://emr@db/emr"}}, "postgres/url"),
+    "a database among the settings": (
+        {**KEY, "config": {"ledger": {"url": "postgresql://emr@db/emr"}}},
+        "additional properties 'url' not allowed",
+    ),
     "a short end": ({**KEY, "terminationGracePeriodSeconds": 5}, "minimum: got 5, want 10"),
     "a file system": ({**KEY, "persistence": {"accessMode": "ReadWriteMany"}}, "must be one of"),
 }
@@ -246,8 +275,12 @@ def test_the_exporter_accepts_its_command_line(helm: Helm, values: Values, tmp_p
     manifests = helm.render(values)
     settings = settings_of(manifests, tmp_path)
     assert settings.web.listen.port == 9825
+    postgres = {} if "demo" in values else values.get("postgres", {})
+    assert settings.ledger.url == postgres.get("url")
+    assert settings.ledger.schema == postgres.get("schema", "emr_exporter")
     mounted = {each["mountPath"]: each["name"] for each in container(manifests)["volumeMounts"]}
-    assert mounted[str(settings.ledger.path.parent)] == "data"
+    disk = mounted.get(str(settings.ledger.path.parent))
+    assert disk == (None if postgres else "data")
     given = values.get("config") or {}
     expected = load("config", [f"--config.file={written(tmp_path / 'given', given)}"], {}).settings
     for setting in all_settings().values():
@@ -313,18 +346,21 @@ def test_chart_and_package_have_one_version() -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", ["demo", "rrsa", "access key", "tls", "no disk"])
+@pytest.mark.parametrize("name", ["demo", "rrsa", "access key", "tls", "no disk", "postgres"])
 def test_the_notes_say_what_to_do_next(helm: Helm, name: str) -> None:
     """With commands that exist, and what is special about this installation."""
     notes = helm.notes(MATRIX[name])
     typed = re.findall(rf"-- {PROGRAM} (\w+) (--\S+)", notes)
     assert [(command, flag) for command, flag in typed if command not in NAMES] == []
-    assert ("exec statefulset" in notes) == (name != "demo")
+    kinds = set(re.findall(r"(?:exec|port-forward) (\w+)/", notes))
+    assert kinds == {"deployment" if name == "postgres" else "statefulset"}
+    assert ("kubectl -n default exec" in notes) == (name != "demo")
     subject = f"system:serviceaccount:default:r-{PROGRAM}"
     assert (subject in notes) == (name == "rrsa")
     assert ("https://127.0.0.1:9825/" in notes) == (name == "tls")
     assert ("WARNING" in notes) == (name == "no disk")
-    assert (f"data-r-{PROGRAM}-0" in notes) == (name not in {"demo", "no disk"})
+    assert (f"data-r-{PROGRAM}-0" in notes) == (name not in {"demo", "no disk", "postgres"})
+    assert ("pg_dump" in notes) == (name == "postgres")
 
 
 NAMES = COMMANDS.keys()

@@ -9,8 +9,16 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.installations import ECS, KEY, MATRIX, POLICY, ROLLED_OUT, RRSA
-from tests.support.charts import Helm, Values, container, exporter_pod, find, values_file
+from tests.deploy.installations import ECS, KEY, MATRIX, POLICY, POSTGRES, ROLLED_OUT, RRSA
+from tests.support.charts import (
+    Helm,
+    Values,
+    container,
+    exporter_pod,
+    find,
+    values_file,
+    workload,
+)
 from tests.support.containers import dockerfile
 from tests.support.processes import STOP_SECONDS
 
@@ -18,7 +26,7 @@ from tests.support.processes import STOP_SECONDS
 def pods(manifests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Give the specification of each pod: the exporter's and that of `helm test`."""
     for each in manifests:
-        if each["kind"] == "StatefulSet":
+        if each["kind"] in {"StatefulSet", "Deployment"}:
             yield each["spec"]["template"]["spec"]
         if each["kind"] == "Pod":
             yield each["spec"]
@@ -75,13 +83,13 @@ def test_no_secret_is_rendered(helm: Helm, values: Values) -> None:
     manifests = helm.render(values)
     assert "Secret" not in {each["kind"] for each in manifests}
     variables = {each["name"]: each for each in container(manifests)["env"]}
-    keys = {name for name in variables if re.search("ACCESS_KEY|TOKEN", name)}
+    keys = {name for name in variables if re.search("ACCESS_KEY|TOKEN|PASSWORD", name)}
     assert all("secretKeyRef" in variables[name]["valueFrom"] for name in keys)
     has_key = "existingSecret" in values.get("credentials", {})
     wanted = (
         {"ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"} if has_key else set()
     )
-    assert keys - {"ALIBABA_CLOUD_SECURITY_TOKEN"} == wanted
+    assert keys - {"ALIBABA_CLOUD_SECURITY_TOKEN", "PGPASSWORD"} == wanted
 
 
 @pytest.mark.real
@@ -89,19 +97,20 @@ def test_the_secret_has_the_keys_that_are_asked_for(
     helm: Helm, real_tool: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Made by the command in values.yaml, as kubectl understands it."""
-    (command,) = re.findall(r"kubectl (create secret .*)", values_file())
-    for name in ("access-key-id", "access-key-secret"):
+    for name in ("access-key-id", "access-key-secret", "password"):
         (tmp_path / name).write_text("x", encoding="utf-8")
-    words = [real_tool("kubectl"), *command.split(), "--dry-run=client", "--output=json"]
-    made = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
-    secret = json.loads(made.stdout)
+    made = set()
+    for command in re.findall(r"kubectl (create secret .*)", values_file()):
+        words = [real_tool("kubectl"), *command.split(), "--dry-run=client", "--output=json"]
+        done = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
+        secret = json.loads(done.stdout)
+        made |= {(secret["metadata"]["name"], key) for key in secret["data"]}
     wanted = [
         each["valueFrom"]["secretKeyRef"]
-        for each in container(helm.render(KEY))["env"]
+        for each in container(helm.render(POSTGRES))["env"]
         if "valueFrom" in each
     ]
-    assert {each["name"] for each in wanted} == {secret["metadata"]["name"]}
-    assert {each["key"] for each in wanted} == set(secret["data"])
+    assert {(each["name"], each["key"]) for each in wanted} == made
 
 
 @pytest.mark.real
@@ -131,15 +140,16 @@ ALWAYS_OUT = {(53, "UDP"), (53, "TCP"), (443, "TCP")}
 
 @pytest.mark.real
 def test_the_network_policy_lets_out_what_is_needed(helm: Helm) -> None:
-    """Names and HTTPS; with the role of the node its metadata service; and what is given."""
-    usual, more = (
+    """Names and HTTPS; the node's metadata service for its role; the database; what is given."""
+    usual, more, postgres = (
         find(helm.render(each), "NetworkPolicy")["spec"]
-        for each in (MATRIX["network policy"], POLICY)
+        for each in (MATRIX["network policy"], POLICY, POSTGRES)
     )
     assert usual["policyTypes"] == more["policyTypes"] == ["Ingress", "Egress"]
     assert out_of(usual) == {(None, *each) for each in ALWAYS_OUT}
     metadata = {("100.100.100.200/32", 80, "TCP"), (None, 3128, "TCP")}
     assert out_of(more) == out_of(usual) | metadata
+    assert out_of(postgres) == out_of(usual) | {(None, 6432, "TCP"), (None, 5432, "TCP")}
 
 
 def out_of(policy: Mapping[str, Any]) -> set[tuple[str | None, int, str]]:
@@ -220,3 +230,21 @@ def test_changed_settings_restart_the_pod(helm: Helm) -> None:
     first, second, third = (exporter_pod(helm.render(each)) for each in (KEY, changed, same))
     assert first != second
     assert first == third
+
+
+@pytest.mark.real
+def test_a_ledger_in_postgresql_needs_no_disk(helm: Helm) -> None:
+    """The pod is one of a Deployment; the password and the authority are in Secrets."""
+    manifests = helm.render(POSTGRES)
+    kept = workload(manifests)
+    assert (kept["kind"], kept["spec"]["strategy"]) == ("Deployment", {"type": "Recreate"})
+    pod, made = kept["spec"]["template"]["spec"], container(manifests)
+    assert {each["name"] for each in pod["volumes"]} == {"config", "postgres-ca", "tmp"}
+    variables = {each["name"]: each for each in made["env"]}
+    (folder,) = (
+        each["mountPath"] for each in made["volumeMounts"] if each["name"] == "postgres-ca"
+    )
+    assert variables["PGSSLROOTCERT"]["value"] == f"{folder}/ca.crt"
+    assert variables["PGPASSWORD"]["valueFrom"]["secretKeyRef"]["name"] == "emr-postgres"
+    small = exporter_pod(helm.render(MATRIX["postgres of one line"]))["spec"]
+    assert {each["name"] for each in small["volumes"]} == {"config", "tmp"}

@@ -23,8 +23,11 @@ Values = Mapping[str, Any]
 RELEASE = "r"
 """The name of an installation where it does not matter."""
 
-OF_THE_CHART = frozenset({"config.file", "ledger.path", "web.listen-address", "web.config.file"})
-"""Settings that the chart gives as flags, and refuses in values."""
+OF_THE_CHART = frozenset(
+    {"config.file", "web.listen-address", "web.config.file"}
+    | {"ledger.path", "ledger.url", "ledger.schema"}
+)
+"""Settings that the chart gives itself, and refuses in `config`."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,14 @@ def find(manifests: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
 
 def exporter_pod(manifests: list[dict[str, Any]]) -> dict[str, Any]:
     """Give the template of the exporter's pod."""
-    template: dict[str, Any] = find(manifests, "StatefulSet")["spec"]["template"]
+    template: dict[str, Any] = workload(manifests)["spec"]["template"]
     return template
+
+
+def workload(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give the object that keeps the exporter's pod."""
+    (found,) = (each for each in manifests if each["kind"] in {"StatefulSet", "Deployment"})
+    return dict(found)
 
 
 def container(manifests: list[dict[str, Any]]) -> dict[str, Any]:

@@ -83,11 +83,32 @@ annotations:
 {{- dig "web" "telemetry_path" "/metrics" (.Values.config | default dict) -}}
 {{- end -}}
 
+{{/* Whether the ledger is in PostgreSQL; the demo has one of its own. */}}
+{{- define "exporter.isInPostgres" -}}
+{{- if and .Values.postgres.url (not .Values.demo) }}true{{ end -}}
+{{- end -}}
+
+{{/* What kubectl calls the object that keeps the pod. */}}
+{{- define "exporter.workload" -}}
+{{ if include "exporter.isInPostgres" . }}deployment{{ else }}statefulset{{ end }}/{{ include "exporter.fullname" . }}
+{{- end -}}
+
+{{/* The ports of the servers in postgres.url, as a JSON list. */}}
+{{- define "exporter.postgresPorts" -}}
+{{- $ports := list -}}
+{{- range regexReplaceAll "^[a-z]+://([^/@]*@)?([^/?]*).*$" .Values.postgres.url "${2}" | splitList "," -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "5432" | int) -}}
+{{- end -}}
+{{- uniq $ports | toJson -}}
+{{- end -}}
+
 {{/* The exporter's settings, as the file has them. The demo's own hold is for scrapes every 15 s. */}}
 {{- define "exporter.config" -}}
 {{- $config := deepCopy (.Values.config | default dict) -}}
 {{- if .Values.demo -}}
 {{- $config = merge $config (dict "ledger" (dict "birth_hold" "90s")) -}}
+{{- else if .Values.postgres.url -}}
+{{- $config = merge $config (dict "ledger" (pick .Values.postgres "url" "schema")) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}

@@ -42,6 +42,14 @@
 {{- if and .Values.webConfig.tlsSecret (not .Values.webConfig.existingSecret) -}}
 {{- fail "webConfig.tlsSecret needs webConfig.existingSecret: the file in it says which certificate is served." -}}
 {{- end -}}
+{{- with .Values.postgres -}}
+{{- if and (not .url) (or .existingSecret .caSecret) -}}
+{{- fail "postgres.existingSecret and postgres.caSecret need postgres.url: without it the ledger is a file on a disk." -}}
+{{- end -}}
+{{- if regexMatch "^[a-z]+://[^/@]*:[^@]*@|[?&](ssl)?password=" .url -}}
+{{- fail "postgres.url holds a password: give it without one, and name a Secret with the password in postgres.existingSecret." -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.serviceMonitor.enabled -}}
 {{- $interval := .Values.serviceMonitor.interval -}}
 {{- $intervalSeconds := include "exporter.seconds" $interval | int -}}
