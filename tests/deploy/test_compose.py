@@ -15,12 +15,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import yaml
 
 from exporter.settings.registry import all_settings
+from tests.deploy.units import environment_file
 from tests.support import containers
 from tests.support.command_line import load
 from tests.support.containers import has_sessions
@@ -34,6 +36,7 @@ pytestmark = pytest.mark.anyio
 FOLDER = ROOT / "deploy" / "compose"
 COMPOSE: Mapping[str, Any] = yaml.safe_load((FOLDER / "compose.yml").read_text(encoding="utf-8"))
 SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
+ENV = FOLDER / ".env.example"
 PORTS = {"exporter": 9825, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
 
 
@@ -76,11 +79,12 @@ def test_each_service_is_pinned_hardened_and_for_this_machine_only(service: str)
     if service == "exporter":
         assert (FOLDER / described["build"] / "Dockerfile").resolve() == ROOT / "Dockerfile"
     else:
-        assert re.search(r":v?\d+\.\d+\.\d+$", described["image"])
+        assert re.search(r":v?\d+(\.\d+)+$", described["image"])
     assert described["read_only"] is True
     assert described["cap_drop"] == ["ALL"]
     assert described["security_opt"] == ["no-new-privileges:true"]
-    assert described["ports"] == [f"127.0.0.1:{PORTS[service]}:{PORTS[service]}"]
+    ports = [f"127.0.0.1:{PORTS[service]}:{PORTS[service]}"] if service in PORTS else []
+    assert described.get("ports", []) == ports
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -94,14 +98,26 @@ def test_what_is_mounted_exists(service: str) -> None:
 
 def test_the_example_env_is_accepted_by_the_exporter() -> None:
     """Each variable is one of ours or the vendor's, and the command is one that runs."""
-    lines = (FOLDER / ".env.example").read_text(encoding="utf-8").splitlines()
-    pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    variables = dict(pairs)
+    variables = environment_file(ENV.read_text(encoding="utf-8"))
     assert variables.pop("EXPORTER_COMMAND") == "serve"
     ours = {name for name in variables if name.startswith("EMR_EXPORTER_")}
     assert ours <= {setting.variable for setting in all_settings().values()}
     assert all(name.startswith("ALIBABA_CLOUD_") for name in set(variables) - ours)
     assert load("serve", [], variables).settings.region_id == "cn-hangzhou"
+
+
+def test_the_profile_postgres_has_the_database_of_the_example_env() -> None:
+    """The URL, uncommented, leads to that service, and both have one password."""
+    text = re.sub(r"^#(?=[A-Z_]+=)", "", ENV.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    variables = environment_file(text)
+    url = urlsplit(str(load("serve", [], variables).settings.ledger.url))
+    described = SERVICES[str(url.hostname)]
+    assert described["profiles"] == ["postgres"]
+    assert [name for name, each in SERVICES.items() if "profiles" in each] == ["postgres"]
+    given = described["environment"]
+    assert (url.username, url.path) == (given["POSTGRES_USER"], f"/{given['POSTGRES_DB']}")
+    assert given["POSTGRES_PASSWORD"] == "${PGPASSWORD:-}"
+    assert "PGPASSWORD" in variables
 
 
 def test_the_readme_starts_what_is_here() -> None:

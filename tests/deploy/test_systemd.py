@@ -24,6 +24,7 @@ from tests.deploy.units import (
     environment,
     environment_file,
     seccomp_profile,
+    working_directory,
 )
 from tests.support import containers
 from tests.support.command_line import load
@@ -77,7 +78,7 @@ def test_the_changes_of_the_readme_are_valid(real_tool: Callable[[str], Path], u
     folder = unit.with_name(f"{unit.name}.d")
     folder.mkdir()
     changes = re.findall(r"```ini\n(.*?)```", text("README.md"), re.DOTALL)
-    assert len(changes) == 2
+    assert len(changes) == 3
     for change in changes:
         (folder / "override.conf").write_text(change, encoding="utf-8")
         assert analyze(real_tool, "verify", unit) == ""
@@ -134,13 +135,12 @@ async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
     """With its variables, its credential and its folder: ready, all targets up, an orderly end."""
     given = directives(UNIT.read_text(encoding="utf-8"))
     variables = environment(given, tmp_path)
-    ledger = Path(variables["STATE_DIRECTORY"]) / "emr-exporter.db"
-    ledger.parent.mkdir()
+    folder = working_directory(given, tmp_path)
     keys = text("credentials.ini").replace("replace-me", DEMO_KEY_ID, 1)
     keys = keys.replace("replace-me", DEMO_KEY_SECRET)
     (tmp_path / "credentials").mkdir()
     (tmp_path / "credentials" / "credentials.ini").write_text(keys, encoding="utf-8")
-    program, *arguments = command(given, variables)
+    program, *arguments = command(given)
     assert program == PROGRAM
     world, address = busy_world(), str(tmp_path / "notify")
     with systemd(address) as listener:
@@ -152,7 +152,7 @@ async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
                 "NOTIFY_SOCKET": address,
                 "WATCHDOG_USEC": "1000000",
             }
-            async with start([*EXPORTER, *arguments], tmp_path / "run", variables) as process:
+            async with start([*EXPORTER, *arguments], folder, variables) as process:
                 await listener.hears("READY=1")
                 targets = sum(1 + len(each["livy_compute_ids"]) for each in targets_of(world))
                 await listener.hears(f"STATUS={targets} of {targets} targets up")
@@ -161,7 +161,7 @@ async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
                     ready = await http.get(f"{await process.url()}/-/ready")
                 code, seconds = await process.end()
     assert (ready.status_code, code, seconds < STOP_SECONDS) == (200, 0, True)
-    assert ledger.is_file()
+    assert (folder / "emr-exporter.db").is_file()
     assert DEMO_KEY_SECRET.encode() not in process.output
 
 

@@ -32,19 +32,23 @@ def environment_file(text: str) -> dict[str, str]:
 
 def environment(given: Mapping[str, list[str]], folder: Path) -> dict[str, str]:
     """Give what the unit itself sets, with its folders below `folder`."""
-    (state,) = given["StateDirectory"]
-    variables = {"STATE_DIRECTORY": str(folder / state)}
+    variables = {}
     for each in given["Environment"]:
         name, _, value = each.partition("=")
         variables[name] = value.replace("%d", str(folder / "credentials"))
     return variables
 
 
-def command(given: Mapping[str, list[str]], variables: Mapping[str, str]) -> list[str]:
+def working_directory(given: Mapping[str, list[str]], folder: Path) -> Path:
+    """Return where the unit runs, with its folders below `folder`; only there it may write."""
+    (state,), (working,) = given["StateDirectory"], given["WorkingDirectory"]
+    assert working == f"%S/{state}"
+    return folder / state
+
+
+def command(given: Mapping[str, list[str]]) -> list[str]:
     """Give the words of the command line."""
     (line,) = given["ExecStart"]
-    for name, value in variables.items():
-        line = line.replace(f"${{{name}}}", value)
     return shlex.split(line)
 
 
