@@ -201,10 +201,11 @@ OTHER_FLAGS = {
     "pip": {"--require-hashes", "--no-deps"},
     "docker": {"--read-only", "--cap-drop", "--security-opt", "--memory", "--name", "--restart"}
     | {"--rm", "--entrypoint"},
-    "docker compose": {"--build", "--volumes"},
+    "docker compose": {"--build", "--profile", "--volumes"},
     "prometheus": {"--storage.tsdb.path"},
     "helm, kubectl": {"--create-namespace", "--previous"},
     "systemctl": {"--now", "--what"},
+    "pg_dump, pg_restore": {"--dbname", "--file", "--format", "--no-owner", "--schema"},
     "cosign, gh": {"--certificate-identity-regexp", "--certificate-oidc-issuer", "--repo"},
 }
 

@@ -6,7 +6,9 @@
     \set name emr_exporter
 \endif
 
-CREATE ROLE :"name" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
+-- A role that exists, as when a dump is restored, stays as it is.
+SELECT format('CREATE ROLE %I LOGIN', :'name')
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'name') \gexec
 CREATE DATABASE :"name";
 
 -- Everybody else of this server stays outside.

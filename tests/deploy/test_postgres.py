@@ -1,25 +1,34 @@
 """The steps of deploy/postgres, run by psql on a real server."""
 
+import re
+import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
+import trustme
 from psycopg import OperationalError, errors
 
 from exporter.clock import SystemClock
 from exporter.errors import LedgerError
 from exporter.ledger.postgres import PostgresDatabase
+from exporter.ledger.postgres.connection import connect
+from exporter.settings.databases import parse_url
 from tests.support import postgres
 from tests.support.postgres import HOST, Cluster, Database
 from tests.support.repository import ROOT
 from tests.support.server_folders import wait_until
+from tests.support.tools import find_tool
+from tests.support.web_server import write_ca
 
 pytestmark = pytest.mark.real
 
 FOLDER = ROOT / "deploy" / "postgres"
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -36,7 +45,8 @@ def test_the_role_has_what_the_ledger_needs_and_nothing_else(
     administrator, other = cluster.role(), cluster.schema()
     cluster.execute(f"ALTER ROLE {administrator} {rights}")
     made = apply(real_tool("psql"), cluster, administrator)
-    keep_a_ledger(made)
+    with kept(made) as database:
+        database.execute("INSERT INTO main.workspace (workspace_id) VALUES (?)", ("w-1",))
     for forbidden in (
         "CREATE SCHEMA s",
         "CREATE TABLE public.t (x int)",
@@ -51,9 +61,9 @@ def test_the_role_has_what_the_ledger_needs_and_nothing_else(
             pytest.raises(errors.InsufficientPrivilege),
         ):
             connection.execute(forbidden.encode())
-    for role, database in ((other.role, made.name), (made.role, other.name)):
+    for role, place in ((other.role, made.name), (made.role, other.name)):
         with pytest.raises(OperationalError, match="permission denied for database"):
-            psycopg.connect(f"postgresql://{role}@{HOST}:{cluster.port}/{database}")
+            psycopg.connect(f"postgresql://{role}@{HOST}:{cluster.port}/{place}")
 
 
 def apply(psql: Path, cluster: Cluster, administrator: str) -> Database:
@@ -70,15 +80,44 @@ def apply(psql: Path, cluster: Cluster, administrator: str) -> Database:
     return Database(cluster.port, name, name, name, cluster.folder)
 
 
-def keep_a_ledger(made: Database) -> None:
-    """Make the tables, take the lease and write, as the daemon does."""
+def test_a_restored_dump_has_the_rows_and_begins_a_new_series(
+    cluster: Cluster, real_tool: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """By the commands of the page."""
+    psql, administrator = real_tool("psql"), cluster.role()
+    cluster.execute(f"ALTER ROLE {administrator} SUPERUSER")
+    made = apply(psql, cluster, administrator)
+    with kept(made) as database:
+        database.execute("INSERT INTO main.workspace (workspace_id) VALUES (?)", ("w-1",))
+        [[created_at]] = database.query("SELECT created_at FROM main.ledger")
+    command("pg_dump", made, tmp_path)
+    cluster.execute(f"DROP DATABASE {made.name}")
+    apply(psql, cluster, administrator)
+    command("pg_restore", made, tmp_path)
+    with kept(made) as database:
+        assert database.query("SELECT workspace_id FROM main.workspace") == [("w-1",)]
+        [[created_anew_at]] = database.query("SELECT created_at FROM main.ledger")
+    assert created_anew_at > created_at
+
+
+def command(name: str, made: Database, folder: Path) -> None:
+    """Run a command of the page on a database."""
+    (line,) = re.findall(rf"^{name} .*", README, re.MULTILINE)
+    line = line.replace("postgresql://emr_exporter@db.example/emr_exporter", made.url)
+    line = line.replace("--schema=emr_exporter", f"--schema={made.schema}")
+    program, *words = shlex.split(line)
+    subprocess.run([find_tool(program), *words], cwd=folder, check=True)
+
+
+@contextmanager
+def kept(made: Database) -> Iterator[PostgresDatabase]:
+    """Own the ledger inside the block, which is one transaction."""
     database = PostgresDatabase(made.url, made.schema, clock=SystemClock(), duration=10.0)
     database.start()
     try:
         wait_until(partial(is_ready, database), "the ledger is owned")
         with database.transaction():
-            database.execute("INSERT INTO main.workspace (workspace_id) VALUES (?)", ("w-1",))
-        assert database.query("SELECT workspace_id FROM main.workspace") == [("w-1",)]
+            yield database
     finally:
         database.close()
 
@@ -89,3 +128,43 @@ def is_ready(database: PostgresDatabase) -> bool:
         return database.ready() > 0
     except LedgerError:
         return False
+
+
+PASSWORD = "pa ss:w\\rd"
+
+
+@pytest.mark.parametrize("way", ["PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE"])
+def test_the_password_comes_by_each_way_of_the_page(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    """The variables are libpq's; a service file may be readable by others, as systemd's copies."""
+    assert re.search(rf"^\| `{way}` \|", README, re.MULTILINE)
+    database = cluster.schema(password=PASSWORD)
+    file = tmp_path / "file"
+    escaped = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
+    file.write_text(
+        f"[emr]\npassword={PASSWORD}\n"
+        if way == "PGSERVICEFILE"
+        else f"{HOST}:{cluster.port}:{database.name}:{database.role}:{escaped}\n"
+    )
+    file.chmod(0o640 if way == "PGSERVICEFILE" else 0o600)
+    url = parse_url(database.url + ("?service=emr" if way == "PGSERVICEFILE" else ""))
+    monkeypatch.setenv(way, PASSWORD if way == "PGPASSWORD" else str(file))
+    with connect(url) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == (database.role,)
+
+
+def test_the_certificate_of_the_server_is_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With `verify-full`, by the authority in PGSSLROOTCERT, as the chart gives it."""
+    ours, other = trustme.CA(), trustme.CA()
+    with postgres.private() as cluster:
+        cluster.serve_tls(ours)
+        url = parse_url(f"{cluster.superuser_url}?sslmode=verify-full")
+        monkeypatch.setenv("PGSSLROOTCERT", str(write_ca(tmp_path, ours)))
+        with connect(url) as connection:
+            assert connection.pgconn.ssl_in_use
+        monkeypatch.setenv("PGSSLROOTCERT", str(write_ca(tmp_path, other)))
+        with pytest.raises(OperationalError, match="certificate verify failed"):
+            connect(url)

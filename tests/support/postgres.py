@@ -20,8 +20,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import trustme
+
 from tests.support.processes import free_port
-from tests.support.server_folders import folder, ordinary_user, shared_folder, wait_until
+from tests.support.server_folders import (
+    folder,
+    give_away,
+    ordinary_user,
+    shared_folder,
+    wait_until,
+)
 from tests.support.tools import find_tool
 
 HOST = "127.0.0.1"
@@ -127,6 +135,16 @@ class Cluster:
         for name, value in settings.items():
             self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
         self.execute("SELECT pg_reload_conf()")
+
+    def serve_tls(self, authority: trustme.CA) -> None:
+        """Offer TLS, with a certificate of this authority."""
+        data = self.folder / "data"
+        issued = authority.issue_cert(HOST)
+        issued.cert_chain_pems[0].write_to_path(data / "server.crt")
+        issued.private_key_pem.write_to_path(data / "server.key")
+        (data / "server.key").chmod(0o600)
+        give_away(data / "server.key")
+        self.configure(ssl="on")
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""

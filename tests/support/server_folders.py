@@ -72,10 +72,15 @@ def _join(path: Path) -> int:
     return users
 
 
+def give_away(*paths: Path) -> None:
+    """Make files those of the server."""
+    if as_user := ordinary_user():
+        for path in paths:
+            os.chown(path, as_user["user"], as_user["group"])
+
+
 def _end_after_users(path: Path) -> None:
-    as_user = ordinary_user()
-    for name in (path, path / "users") if as_user else ():
-        os.chown(name, as_user["user"], as_user["group"])
+    give_away(path, path / "users")
     subprocess.run(
         ["sh", "-c", _WAIT, find_tool("flock"), _END],
         check=True,
@@ -84,7 +89,7 @@ def _end_after_users(path: Path) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        **as_user,
+        **ordinary_user(),
     )
 
 
