@@ -156,6 +156,15 @@ def test_the_readme_can_be_read_in_a_few_minutes() -> None:
     assert len(README.text.splitlines()) <= 300
 
 
+def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
+    """Each of them stands beside its command in `tests/bench/README.md`."""
+    _, _, performance = README.text.partition("\n## Performance\n")
+    figure = re.compile(r"\d(?:[\d,.]*\d)?")
+    figures = set(figure.findall(performance.partition("\n## ")[0]))
+    assert figures
+    assert figures - set(figure.findall(DOCUMENTS["tests/bench/README.md"].text)) == set()
+
+
 def test_no_sentence_stands_in_two_places() -> None:
     """A statement has one place, and links lead to it; so it cannot be right and wrong at once."""
     long = 60
