@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 SCHEMA = Path(page.__file__).with_name("schema.json")
 
 
-def test_published_schema_is_that_of_the_view() -> None:
+def test_golden_schema_is_that_of_the_view() -> None:
     """The schema file has every field of the JSON and no other."""
     schema = VIEW.json_schema(mode="serialization")
     text = json.dumps(schema, indent=2) + "\n"
