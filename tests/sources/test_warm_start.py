@@ -222,16 +222,6 @@ def test_warm_start_equals_cold_start(story: Story) -> None:
         asyncio.run(lives_again(Path(folder), story))
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-@examples(10)
-@given(story=STORIES)
-def test_warm_start_equals_cold_start_for_long(story: Story) -> None:
-    """The same, for minutes."""
-    with tempfile.TemporaryDirectory(dir=MEMORY_DISK) as folder:
-        asyncio.run(lives_again(Path(folder), story))
-
-
 async def started(tmp_path: Path, order: HistoryOrder, rows: int = 990) -> Long:
     """Give a history whose order a former process has recorded."""
     long = Long(order, rows, is_open=lambda n: n > rows - 9, path=tmp_path / "ledger.db")

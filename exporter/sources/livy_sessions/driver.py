@@ -119,7 +119,7 @@ class Driver:
         try:
             while (number := scan.next_page()) is not None:
                 scan.take(number, await self._page(scan, number, progress))
-                self._tell(scan, progress)
+                self._report(scan, progress)
                 if len(scan.uncounted) >= BATCH_ROWS:
                     await self._count(run, lock)
         except (PollError, ListingDiverged):
@@ -160,7 +160,7 @@ class Driver:
         record_anomalies(self._telemetry, self._target, page)
         return presume_ended(page, self._clock.now() - self._settle_after)
 
-    def _tell(self, scan: Scan, progress: Progress) -> None:
+    def _report(self, scan: Scan, progress: Progress) -> None:
         pages, expected = scan.progress
         if pages == 1:
             self._logged_at = self._read_at

@@ -9,7 +9,7 @@ from exporter.ledger import SessionKey
 from exporter.model import NAMELESS, LivySession, Page
 from exporter.snapshot import ScanProgress
 from exporter.sources.livy_sessions.columns import Columns
-from exporter.sources.livy_sessions.history import History, Order, newest_of_repeated, observe
+from exporter.sources.livy_sessions.history import History, Order, newest_of_repeated, order_of
 from exporter.sources.livy_sessions.rows import NO_TIME, Identities, Kind, Row, dated, rows_of
 from exporter.sources.livy_sessions.settling import SettlePolicy, Watched
 
@@ -87,18 +87,17 @@ class FullScan:
         self._pages.take(ReadRows(keys, fresh, is_first_known, page.total_count))
 
     def _fresh_nameless(self, rows: Sequence[Row], number: int, count: int | None) -> int:
-        """Count the rows without an id that are the same as others, to the last byte, as `null` is.
+        """Return how many rows without an id are the same as others, to the last byte.
 
-        Each is a row all the same, where rows are held against the service's own count; but for
-        those of a page past the end, which shows rows of another page again.
+        The service counts each of them; but a page past the end shows rows of another page again.
         """
         count = self.count if count is None else count
         if count is None or (number - 1) * self._size >= count:
             return 0
         nameless = {(row.key, number) for row in rows if row.name.startswith(NAMELESS)}
-        again = [each for each in nameless - self._nameless if each[0] in self._rows]
+        repeated = [key for key, _ in nameless - self._nameless if key in self._rows]
         self._nameless |= nameless
-        return len(again)
+        return len(repeated)
 
     def settle(self, policy: SettlePolicy) -> None:
         """Judge the rows that were counted."""
@@ -162,7 +161,7 @@ class HistoryBuilder:
         on_time: Sequence[int] = range(len(self._kinds))
         if self._late:
             on_time = [at for at in on_time if at not in self._late]
-        order = observe(map(self._created.__getitem__, on_time))
+        order = order_of(map(self._created.__getitem__, on_time))
         places = self._from_old_to_new(on_time, order)
         keys = array("q", self._places)
         index_of = {self._places[key]: 0 for key in watched}

@@ -25,7 +25,7 @@ class Order(Enum):
     OLDEST_FIRST = "oldest first"
 
 
-def observe(created: Iterable[int]) -> Order | None:
+def order_of(created: Iterable[int]) -> Order | None:
     """Return the order of a listing by its create times; `None` if there is none to rely on.
 
     Equal and missing times are ignored. A few steps in the wrong direction do no harm: polls rely

@@ -108,7 +108,7 @@ class ListingMemory:
         return order, sessions
 
     def _history_of(self, order: Order, sessions: list[ListedSession]) -> History | None:
-        if not _is_line(sessions):
+        if not _sort_by_place(sessions):
             return None
         self._places = {
             row_key(session_id, created_ms): Place(at, rank)
@@ -156,7 +156,7 @@ def history_of(
     )
 
 
-def _is_line(sessions: list[ListedSession]) -> bool:
+def _sort_by_place(sessions: list[ListedSession]) -> bool:
     """Sort sessions by their places, from old to new; return whether each has one of its own."""
     if any(session[0] is None for session in sessions):
         return False  # it was never told when that one was created
