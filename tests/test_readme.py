@@ -185,8 +185,8 @@ def test_every_command_is_in_the_table_of_commands() -> None:
 
 def test_the_exit_codes_are_those_of_the_program() -> None:
     """The table of exit codes is complete."""
-    signals = (128 + signal.SIGINT, entry.PIPE_CLOSED, 128 + signal.SIGTERM)
-    ours = (0, entry.FAILED, entry.MISUSED, *signals)
+    ended = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM)
+    ours = (0, entry.FAILED, entry.MISUSED, *(128 + number for number in ended))
     codes = DOCUMENTS["deploy/README.md"].first_words("Exit code")
     assert codes == [str(code) for code in ours]
 

@@ -35,6 +35,7 @@ program = Group(
       0    success; a daemon: ended by a signal
       1    something failed, or once, check or reconcile found a problem
       2    wrong arguments, settings or files; each line on stderr says what to do
+      129  the terminal was closed, unless it is a daemon
       130  interrupted (Ctrl-C), unless it is a daemon
       141  the reader of the output closed the pipe
       143  ended by SIGTERM, unless it is a daemon

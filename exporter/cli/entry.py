@@ -2,9 +2,11 @@
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from exporter import signals
@@ -43,18 +45,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(argv)
         sys.stdout.flush()  # here, where an error is still caught
     except signals.Interrupted as interrupted:
-        return 0 if _is_daemon(argv) else interrupted.exit_code
+        code = _interrupted(interrupted, argv)
     except output.OutputError as error:
-        return _without_output(error)
+        code = _without_output(error, argv)
     except Exception as error:  # noqa: BLE001 - the outermost boundary: people get one line
-        return _explained(error, argv)
+        code = _explained(error, argv)
+    output.finish()
     return code
 
 
-def _without_output(error: output.OutputError) -> int:
-    output.give_up(sys.stdout)
+def _interrupted(interrupted: signals.Interrupted, argv: Sequence[str]) -> int:
+    return 0 if _is_daemon(argv) else interrupted.exit_code
+
+
+def _without_output(error: output.OutputError, argv: Sequence[str]) -> int:
     if error.errno == errno.EPIPE:
         return PIPE_CLOSED
+    if error.errno == errno.EIO and output.is_device(sys.stdout):
+        # The terminal has been closed; its SIGHUP may come later than the failure to write.
+        return _interrupted(signals.Interrupted(signal.SIGHUP), argv)
     _complain(f"the output cannot be written: {error.strerror}")
     return FAILED
 
@@ -90,19 +99,19 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _complain(*problems: str) -> None:
-    try:
-        for problem in problems:
-            line = printable(" ".join(problem.splitlines()))
-            print("error:", line, file=sys.stderr, flush=True)
-    except OSError:
-        output.give_up(sys.stderr)  # the exit code says it all
+    _say(*("error: " + printable(" ".join(problem.splitlines())) for problem in problems))
+
+
+def _say(*lines: str) -> None:
+    with suppress(OSError):  # the exit code says it all
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
 def _complain_of_bug(error: Exception, argv: Sequence[str]) -> None:
     said = f"{type(error).__name__}: {error}"
     if _wants_debug(argv):
         lines = "".join(traceback.format_exception(error)).split("\n")
-        print("\n".join(map(printable, lines)), file=sys.stderr)
+        _say(*map(printable, lines))
         _complain(said)
     else:
         _complain(f"{said}; run with --log.level=debug for a traceback")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -47,9 +48,18 @@ def prepare() -> None:
             setattr(sys, name, nowhere)
 
 
-def give_up(stream: TextIO) -> None:
-    """Let nothing be written to `stream` any more: Python would complain when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def is_device(stream: TextIO) -> bool:
+    """Whether `stream` leads to a device; one that was closed cannot say that it is a terminal."""
+    return stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
+
+
+def finish() -> None:
+    """Write what is still held back, or drop it: Python would try again, and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_page(page: bytes, path: Path | None) -> None:

@@ -108,6 +108,14 @@ def test_output_that_cannot_be_written_is_reported_in_one_line(command: list[str
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_cannot_be_written_at_the_end_does_not_change_the_exit_code(stream: str) -> None:
+    """Python would try again when it ends, and exit with 120."""
+    held_back = f"import sys; from exporter.cli import output; sys.{stream}.buffer.write(b'1')"
+    code = f"{held_back}; output.finish(); sys.exit(3)"
+    assert run(script=f'"$0" -c "{code}" >/dev/full 2>/dev/full').returncode == 3
+
+
 def test_a_closed_stderr_is_not_an_error() -> None:
     """The output is complete."""
     command = ("check", "--region-id=cn-a", "--api.endpoint=http://127.0.0.1:1")

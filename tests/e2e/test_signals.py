@@ -4,6 +4,8 @@ import asyncio
 import os
 import pty
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -81,10 +83,32 @@ async def test_other_signals_do_not_end_the_daemon(tmp_path: Path, number: signa
 
 async def test_a_closed_terminal_ends_the_daemon(tmp_path: Path) -> None:
     """Who closes the window of a demo does not leave it behind."""
+    async with on_terminal(tmp_path, "demo", ANY_PORT) as (process, controller):
+        await loads(process.pid, "_pydantic_core")
+        process.send_signal(signal.SIGHUP)
+        os.close(controller)
+        assert await asyncio.wait_for(process.wait(), 8) == 0
+
+
+@pytest.mark.parametrize(("command", "expected"), [("demo", 0), ("config", 129)])
+async def test_output_for_a_closed_terminal_ends_a_command_as_its_signal_does(
+    tmp_path: Path, command: str, expected: int
+) -> None:
+    """Writing to a terminal that is closed may fail before SIGHUP is there."""
+    async with on_terminal(tmp_path, command, REGION, ANY_PORT) as (process, controller):
+        os.close(controller)
+        assert await asyncio.wait_for(process.wait(), 8) == expected
+
+
+@asynccontextmanager
+async def on_terminal(
+    folder: Path, *arguments: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """Run a command on a terminal; give it, and the end by which the terminal is closed."""
     controller, terminal = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(*EXPORTER, "demo", ANY_PORT, "--log.format=logfmt"),
-        cwd=tmp_path,
+        *(*EXPORTER, *arguments, "--log.format=logfmt"),
+        cwd=folder,
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -93,10 +117,8 @@ async def test_a_closed_terminal_ends_the_daemon(tmp_path: Path) -> None:
     )
     os.close(terminal)
     try:
-        await loads(process.pid, "_pydantic_core")
-        process.send_signal(signal.SIGHUP)
-        os.close(controller)
-        assert await asyncio.wait_for(process.wait(), 8) == 0
+        yield process, controller
     finally:
         if process.returncode is None:
             process.kill()
+            await process.wait()
