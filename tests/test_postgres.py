@@ -65,6 +65,7 @@ def test_two_processes_of_a_run_share_one_server(database: Database) -> None:
     assert int(done.stdout) == database.port
 
 
+@pytest.mark.usefixtures("database")  # skips where there is no PostgreSQL
 def test_a_server_ends_with_the_process_that_uses_it() -> None:
     """Also where it is killed; its folder is removed."""
     program = """if True:

@@ -70,7 +70,7 @@ POLICY: Values = {
 POSTGRES: Values = {
     **KEY,
     "postgres": {
-        "url": "postgresql://emr@a.example:6432,b.example/emr?sslmode=verify-full",
+        "url": "postgresql://emr@a.example:6432,b.example/emr?sslmode=verify-full&port=5433",
         "schema": "emr_2",
         "existingSecret": "emr-postgres",
         "caSecret": "emr-postgres-ca",

@@ -99,6 +99,9 @@ annotations:
 {{- range regexReplaceAll "^[a-z]+://([^/@]*@)?([^/?]*).*$" .Values.postgres.url "${2}" | splitList "," -}}
 {{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "5432" | int) -}}
 {{- end -}}
+{{- range regexFindAll "[0-9]+" (regexFind "[?&]port=[0-9,]+" .Values.postgres.url) -1 -}}
+{{- $ports = append $ports (int .) -}}
+{{- end -}}
 {{- uniq $ports | toJson -}}
 {{- end -}}
 
