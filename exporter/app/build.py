@@ -18,7 +18,7 @@ from exporter.app.status import status_source
 from exporter.clock import Clock
 from exporter.errors import ThreadLimitError
 from exporter.exposition import Answers, OwnMetrics, RenderedBoard
-from exporter.ledger import Key, Ledger
+from exporter.ledger import Key, Ledger, Location
 from exporter.model import Scope, Source, Target
 from exporter.poller import (
     Polling,
@@ -116,7 +116,7 @@ def build(
     *,
     clock: Clock,
     http: httpx.AsyncClient,
-    ledger_path: Path | None,
+    ledger: Location,
     birth_hold: float,
     credentials: Callable[[str], CredentialSource] = vendor_credentials,
     web_config: Path | None = None,
@@ -139,11 +139,11 @@ def build(
         credentials=credentials,
         on_rate_limiter=telemetry.watch_rate,
     )
-    ledger = _ledger(settings, planned, ledger_path, clock, birth_hold)
+    kept = _ledger(settings, planned, ledger, clock, birth_hold)
     board = RenderedBoard(Snapshot())
-    polling = Polling(board, ledger, telemetry, clock, _timing(settings))
+    polling = Polling(board, kept, telemetry, clock, _timing(settings))
     failed = FailedSessions()
-    work = _Work(settings, clock, clients, planned.inventory, ledger, telemetry, failed)
+    work = _Work(settings, clock, clients, planned.inventory, kept, telemetry, failed)
     own = OwnMetrics(registry)
     return Exporter(
         settings=settings,
@@ -151,7 +151,7 @@ def build(
         registry=registry,
         telemetry=telemetry,
         access=access,
-        ledger=ledger,
+        ledger=kept,
         board=board,
         polling=polling,
         targets=TargetRegistry(
@@ -205,11 +205,15 @@ class _Work:
 
 
 def _ledger(
-    settings: Settings, planned: Plan, path: Path | None, clock: Clock, birth_hold: float
+    settings: Settings,
+    planned: Plan,
+    location: Location,
+    clock: Clock,
+    birth_hold: float,
 ) -> Ledger:
     usage = settings.usage
     ledger = Ledger(
-        path,
+        location,
         clock=clock,
         birth_hold=birth_hold,
         forget_after=settings.ledger.forget_after,

@@ -10,10 +10,11 @@ from typing import Final
 from exporter.api import doubt_about
 from exporter.app import threads
 from exporter.app.clients import ClientFactory, open_clients
-from exporter.app.plan import Plan, plan
+from exporter.app.plan import Plan, ledger_location, plan
+from exporter.clock import SystemClock
 from exporter.errors import AddressInUseError, LedgerError, PollError, TimedOutError, WebConfigError
 from exporter.healthcheck import is_exporter
-from exporter.ledger import check_ledger
+from exporter.ledger import Postgres, check_ledger
 from exporter.model import Scope, Source, Target
 from exporter.settings import Settings
 from exporter.sources import discover
@@ -51,7 +52,7 @@ def check(settings: Settings) -> Sequence[Finding]:
     planned = plan(settings)
     return [
         *_web_config(settings.web.config.file),
-        *_ledger(settings.ledger.path),
+        *_ledger(ledger_location(settings)),
         _listen_address(settings),
         *threads.run(_run(settings, planned)),
     ]
@@ -75,15 +76,16 @@ def _web_config(path: Path | None) -> Iterator[Finding]:
 _WEB_CONFIG: Final = "web.config.file"
 
 
-def _ledger(path: Path) -> Iterator[Finding]:
+def _ledger(location: Path | Postgres) -> Iterator[Finding]:
     """Read the ledger, if there is one; a daemon may use it meanwhile."""
-    if not path.exists():
+    if isinstance(location, Path) and not location.exists():
         return
+    name = "ledger.path" if isinstance(location, Path) else "ledger.url"
     try:
-        said, is_good = f"{check_ledger(path)} sessions remembered", True
+        said, is_good = check_ledger(location, SystemClock()), True
     except LedgerError as error:
         said, is_good = error.with_advice, False
-    yield Finding(str(path), "ledger.path", is_good, said)
+    yield Finding(str(location), name, is_good, said)
 
 
 def _listen_address(settings: Settings) -> Finding:

@@ -15,6 +15,7 @@ from exporter.app.connections import open_http, open_loopback_http
 from exporter.app.demo_ledger import demo_ledger
 from exporter.app.life import run_until_signalled
 from exporter.app.notify import Notifier
+from exporter.app.plan import ledger_location
 from exporter.app.threads import run
 from exporter.clock import SystemClock
 from exporter.exposition import Form, PageFormat
@@ -73,7 +74,7 @@ async def _serve(settings: Settings) -> None:
             settings,
             clock=SystemClock(),
             http=http,
-            ledger_path=settings.ledger.path,
+            ledger=ledger_location(settings, is_patient=True),
             birth_hold=settings.ledger.birth_hold,
             web_config=settings.web.config.file,
         )
@@ -98,7 +99,7 @@ async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> N
                 http=http,
                 credentials=lambda _role_arn: StaticCredentials(credential),
                 # The simulated cloud begins anew each time, and so do its counters.
-                ledger_path=ledger_path,
+                ledger=ledger_path,
                 birth_hold=simulated.ledger.birth_hold,
                 web_config=settings.web.config.file,
             )
@@ -135,7 +136,7 @@ async def _once(settings: Settings) -> OncePage:
             settings,
             clock=SystemClock(),
             http=http,
-            ledger_path=settings.ledger.path if settings.ledger.is_given else None,
+            ledger=ledger_location(settings) if settings.ledger.is_given else None,
             birth_hold=0.0,
         )
         with progress.watching(exporter.board, sys.stderr):

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from exporter.errors import SettingsError
+from exporter.ledger import Postgres, locate
 from exporter.model import Source
 from exporter.settings import Settings, TargetSettings
 from exporter.sources import Inventory, Selection, Wanted, by_patterns
@@ -39,6 +41,12 @@ def plan(settings: Settings) -> Plan:
     return Plan(
         _shards(settings, entries), Inventory(list(map(_selection, entries)), wanted), sources
     )
+
+
+def ledger_location(settings: Settings, *, is_patient: bool = False) -> Path | Postgres:
+    """Return where the ledger is; in PostgreSQL, a daemon `is_patient` from its start on."""
+    ledger, duration = settings.ledger, settings.lease.duration
+    return locate(ledger.path, ledger.url, ledger.schema, duration, is_patient=is_patient)
 
 
 def _sources(settings: Settings) -> Iterator[Source]:

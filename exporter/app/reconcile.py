@@ -10,7 +10,7 @@ from exporter import ledger
 from exporter.api import PAGE_SIZE, Client, scan_pages
 from exporter.app import threads
 from exporter.app.clients import ClientFactory, open_clients
-from exporter.app.plan import Plan, plan
+from exporter.app.plan import Plan, ledger_location, plan
 from exporter.app.progress import Scans, progress_on
 from exporter.errors import PollError
 from exporter.ledger import Balance, read_gateway
@@ -63,7 +63,7 @@ async def _of_gateway(
 ) -> Reconciliation:
     key = (target.workspace_id, target.livy_compute_id)
     # The ledger first: whatever the service reports after that is an advance.
-    record = await asyncio.to_thread(read_gateway, settings.ledger.path, key)
+    record = await asyncio.to_thread(read_gateway, ledger_location(settings), key)
     if not record.has_contact:
         remark = "not counted yet: no complete listing of it has been committed"
         return Reconciliation(target, remark=remark)

@@ -1,6 +1,7 @@
 """The commands: each runs what `app` does, prints what it returns and gives the exit code."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,12 +12,15 @@ from exporter.settings import Loaded
 from exporter.signals import interrupting
 from exporter.terminal import printable
 
+if TYPE_CHECKING:
+    from exporter.ledger import Postgres
+
 _TARGETS = (
     *("region-id", "workspace-ids", "livy-compute-ids", "targets", "config"),
     *("session-clusters", "livy.enabled", "discovery.include", "discovery.exclude"),
 )
 _POLL = ("api", "poll.timeout", "log")
-_LEDGER = ("ledger.path", "ledger.url", "ledger.schema")
+_LEDGER = ("ledger.path", "ledger.url", "ledger.schema", "lease.duration")
 _DEMO = (
     *("config", "session-clusters", "livy", "poll", "discovery", "sessions", "usage", "web", "log"),
     *("ledger.birth-hold", "ledger.forget-after"),
@@ -47,7 +51,7 @@ program = Group(
 
 
 @program.command(
-    uses=(*_TARGETS, *_DEMO, "api", "ledger"),
+    uses=(*_TARGETS, *_DEMO, "api", "ledger", "lease"),
     example="serve --region-id=cn-hangzhou --web.listen-address=:9825",
 )
 def serve(loaded: Loaded) -> int:
@@ -120,7 +124,7 @@ def reconcile(loaded: Loaded) -> int:
 
 @program.group()
 def ledger() -> None:
-    """Copy the ledger, or remove a gateway from it."""
+    """Copy the ledger, move it, or remove a gateway from it."""
 
 
 @ledger.command(
@@ -134,8 +138,31 @@ def backup(loaded: Loaded, path: str) -> int:
     from exporter.ledger import back_up
 
     with interrupting():
-        back_up(loaded.settings.ledger.path, Path(path))
+        back_up(_location(loaded), Path(path))
     print(printable(f"copied {loaded.settings.ledger.path} to {path}"))
+    return 0
+
+
+@ledger.command(
+    "import",
+    uses=("config", *_LEDGER),
+    needs_region=False,
+    example="ledger import --from /data/emr-exporter.db --ledger.url=postgresql://exporter@db/ledger",
+)
+@click.option(
+    "--from", "source", metavar="FILE", required=True, help="the ledger in a file of SQLite"
+)
+def import_(loaded: Loaded, source: str) -> int:
+    """Copy a ledger from FILE into an empty schema of PostgreSQL; stop the daemon first."""
+    from exporter.clock import SystemClock
+    from exporter.ledger import Postgres, import_ledger
+
+    location = _location(loaded)
+    if not isinstance(location, Postgres):
+        raise click.UsageError("give --ledger.url, the database to import into")
+    with interrupting():
+        count = import_ledger(Path(source), location, SystemClock())
+    print(printable(f"copied {count} sessions from {source} to {location}"))
     return 0
 
 
@@ -151,7 +178,7 @@ def forget(loaded: Loaded, livy_compute_id: str) -> int:
     from exporter.ledger import forget_gateway
 
     with interrupting():
-        forgotten = forget_gateway(loaded.settings.ledger.path, livy_compute_id, SystemClock())
+        forgotten = forget_gateway(_location(loaded), livy_compute_id, SystemClock())
     for workspace_id, _ in forgotten:
         print(printable(f"forgot gateway {livy_compute_id} of workspace {workspace_id}"))
     if not forgotten:
@@ -160,7 +187,7 @@ def forget(loaded: Loaded, livy_compute_id: str) -> int:
 
 
 @program.command(
-    uses=(*_TARGETS, *_DEMO, "api", "ledger", "demo"),
+    uses=(*_TARGETS, *_DEMO, "api", "ledger", "lease", "demo"),
     needs_region=False,
     example="config --config.file=exporter.yml",
 )
@@ -175,6 +202,13 @@ def metrics(_loaded: Loaded) -> int:
     """Print every metric with its type, labels and help."""
     print(tables.metrics())
     return 0
+
+
+def _location(loaded: Loaded) -> "Path | Postgres":
+    from exporter.ledger import locate
+
+    ledger = loaded.settings.ledger
+    return locate(ledger.path, ledger.url, ledger.schema, loaded.settings.lease.duration)
 
 
 def _log(loaded: Loaded) -> None:

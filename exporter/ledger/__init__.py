@@ -17,7 +17,7 @@
       postgres     a schema of a server, for the one process that holds the lease
     location       where a ledger is kept, and what opens it there
     worker         the thread in which all of this happens; what waits for it is told where it hangs
-    maintenance    the commands beside the daemon; `reconcile` compares with a listing
+    maintenance    the commands beside the daemon; `moving` imports, `reconcile` compares
 
 A listing has one door: `open_scan`, `add` each batch, `finish`. Each of these is one transaction,
 durable before anything of it is published. A process that dies between two batches has counted
@@ -36,8 +36,10 @@ from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateways import SessionKey
 from exporter.ledger.ledger import GatewayScan, Ledger
 from exporter.ledger.listing_order import ListedSession, Place
+from exporter.ledger.location import Location, Postgres, locate
 from exporter.ledger.maintenance import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.matching import TOLERANCE_MS
+from exporter.ledger.moving import import_ledger
 from exporter.ledger.reconcile import Balance, GatewayRecord, reconcile
 from exporter.ledger.sqlite import Lock
 from exporter.ledger.store import LedgerState
@@ -53,12 +55,16 @@ __all__ = [
     "Ledger",
     "LedgerState",
     "ListedSession",
+    "Location",
     "Lock",
     "Place",
+    "Postgres",
     "SessionKey",
     "back_up",
     "check_ledger",
     "forget_gateway",
+    "import_ledger",
+    "locate",
     "read_gateway",
     "reconcile",
 ]

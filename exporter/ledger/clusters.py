@@ -27,10 +27,10 @@ class ClusterRow(NamedTuple):
 
 _COLUMNS = ", ".join(ClusterRow._fields)
 _SELECT = f"SELECT {_COLUMNS} FROM main.session_cluster WHERE workspace_id = ?"  # noqa: S608 - constants
-_TABLE = Table("session_cluster", ("workspace_id", ClusterRow._fields[0]), ClusterRow._fields[1:])
+TABLE = Table("session_cluster", ("workspace_id", ClusterRow._fields[0]), ClusterRow._fields[1:])
 _DROP = "DELETE FROM main.session_cluster WHERE workspace_id = ? AND unlisted_at < ?"
 _IS_KNOWN = "SELECT 1 FROM main.workspace WHERE workspace_id = ?"
-_WORKSPACE = Table("workspace", ("workspace_id",))
+WORKSPACE = Table("workspace", ("workspace_id",))
 
 
 class ClusterLedger:
@@ -71,9 +71,9 @@ class ClusterLedger:
             (row.unlisted_at for row in rows.values() if row.unlisted_at), default=at
         )
         if written:
-            self._db.upsert(_TABLE, [(self._workspace_id, *row) for row in written])
+            self._db.upsert(TABLE, [(self._workspace_id, *row) for row in written])
         if not has_contact:
-            self._db.upsert(_WORKSPACE, [where])
+            self._db.upsert(WORKSPACE, [where])
         return since
 
     def forget(self, *, unlisted_before: float) -> None:

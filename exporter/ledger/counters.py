@@ -23,7 +23,7 @@ _BY_PROXY_USER = frozenset(
     )
 )
 _METRICS = {metric.name: metric for metric in catalog.CATALOG}
-_TABLE = Table("counter", ("metric", "labels"), ("value", "shown"))
+TABLE = Table("counter", ("metric", "labels"), ("value", "shown"))
 _SELECT = "SELECT metric, labels, CAST(value AS text), CAST(shown AS text) FROM main.counter"
 _DELETE = "DELETE FROM main.counter WHERE metric = ? AND labels = ?"
 
@@ -128,7 +128,7 @@ def write_counters(db: Database, values: Mapping[Key, CounterValue]) -> None:
     """Write counters, inside the caller's transaction."""
     if values:
         rows = [(*_stored(key), *map(str, value)) for key, value in values.items()]
-        db.upsert(_TABLE, rows)
+        db.upsert(TABLE, rows)
 
 
 def delete_counters(db: Database, keys: Iterable[Key]) -> None:

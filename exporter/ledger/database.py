@@ -39,6 +39,9 @@ class Reader(Protocol):
 class Database(Reader, Protocol):
     """One database with one writer. Whatever goes wrong with it is a `LedgerError`."""
 
+    is_patient: bool
+    """Whether a failure that may pass is waited for when the process starts."""
+
     def ready(self) -> int:
         """Prepare for use, and return the number of the present term.
 
@@ -63,6 +66,9 @@ class Database(Reader, Protocol):
 
     def size_bytes(self) -> int:
         """Return how much room the database takes."""
+
+    def start(self) -> None:
+        """Do in a thread of its own, from now on, what must not wait for another use."""
 
     def close(self) -> None:
         """End the use; other processes may write from now on."""

@@ -40,8 +40,8 @@ _FORGOTTEN_OF = """SELECT session_id, created_ms FROM main.forgotten
 REMAINDER = """SELECT queue, CAST(nano_cu_hours AS text) FROM main.remainder
     WHERE gateway_id = ?"""
 GATEWAY = Table("gateway", ("workspace_id", "livy_compute_id"))
-_FORGOTTEN = Table("forgotten", ("gateway_id", "session_id", "created_ms"))
-_REMAINDER = Table("remainder", ("gateway_id", "queue"), ("nano_cu_hours",))
+FORGOTTEN = Table("forgotten", ("gateway_id", "session_id", "created_ms"))
+REMAINDERS = Table("remainder", ("gateway_id", "queue"), ("nano_cu_hours",))
 
 
 class GatewayLedger:
@@ -131,7 +131,7 @@ class GatewayLedger:
         self._transaction.sessions -= len(dropped)
         self._keep_remainders((row.queue, row.latest_nano_cu_hours) for row in dropped)
         forgotten = [(self._gateway_id, row.session_id, row.created_ms) for row in dropped]
-        self._db.upsert(_FORGOTTEN, forgotten)
+        self._db.upsert(FORGOTTEN, forgotten)
         newest = max(self._dropped_ms or 0, *map(_created_at_most, dropped))
         self._db.execute(_SET_DROPPED, (newest, self._gateway_id))
 
@@ -229,7 +229,7 @@ class GatewayLedger:
         if added:
             known: dict[str, str] = dict(self._db.query(REMAINDER, (self._gateway_id,)))
             self._db.upsert(
-                _REMAINDER,
+                REMAINDERS,
                 [
                     (self._gateway_id, queue, str(int(known.get(queue, 0)) + amount))
                     for queue, amount in added.items()

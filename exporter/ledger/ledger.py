@@ -54,9 +54,8 @@ class Ledger:
         `birth_hold` and `forget_after` are in seconds; with a `birth_hold` of 0 nothing is
         held. `max_proxy_users` counts per gateway; at 0 there are no counters by proxy user,
         as there are none of a source that is not among the polled `sources`. What the ledger
-        holds of them stays there as it is. `connect` opens a connection otherwise.
-
-        Raises `LedgerError`; but where PostgreSQL does not answer, it is tried again at each use.
+        holds of them stays there as it is. `connect` opens a connection otherwise. Raises
+        `LedgerError`, but not where the location says to wait for what may pass.
         """
         self._clock = clock
         self._forget_after = forget_after
@@ -72,8 +71,12 @@ class Ledger:
         """When a listing was empty that nothing has confirmed yet."""
 
     def start_thread(self) -> None:
-        """Start the thread that `run` uses. Raises `RuntimeError` where no more may be started."""
+        """Start the threads of `run` and of the lease.
+
+        Raises `RuntimeError` where the system allows no more.
+        """
         self._worker.start()
+        self._store.start_thread()
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` with this ledger, in its thread; raises `LedgerError` also where that hangs."""

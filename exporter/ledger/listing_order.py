@@ -19,7 +19,7 @@ _LISTED = """SELECT coalesce(listed_ms, created_ms), coalesce(rank, 0),
     WHERE gateway_id = ? AND (session_id, serial) > (?, ?) AND unlisted_at IS NULL
     ORDER BY session_id, serial LIMIT ?"""
 _SELECT = "SELECT session_id, serial, listed_ms, rank FROM main.listing_place WHERE gateway_id = ?"
-_TABLE = Table("listing_place", ("gateway_id", "session_id", "serial"), ("listed_ms", "rank"))
+TABLE = Table("listing_place", ("gateway_id", "session_id", "serial"), ("listed_ms", "rank"))
 _DELETE = "DELETE FROM main.listing_place WHERE gateway_id = ? AND session_id = ? AND serial = ?"
 
 
@@ -68,7 +68,7 @@ class PlaceTable:
         """Write places, by id and serial."""
         if places:
             rows = [(self._gateway_id, *key, *place) for key, place in places.items()]
-            self._db.upsert(_TABLE, rows)
+            self._db.upsert(TABLE, rows)
 
 
 def listing_order(store: Store, gateway: GatewayKey) -> str:

@@ -17,8 +17,8 @@ _GATEWAYS = (
 )
 _WORKSPACES = """SELECT CAST(coalesce(sum(workspaces), 0) AS bigint) FROM main.region
     WHERE account = ? AND region_id = ?"""
-_REGION = Table("region", ("account", "region_id"), ("workspaces",))
-_DISCOVERED = Table("discovered", ("workspace_id",), ("gateways",))
+REGION = Table("region", ("account", "region_id"), ("workspaces",))
+DISCOVERED = Table("discovered", ("workspace_id",), ("gateways",))
 _IS_DISCOVERED = "SELECT 1 FROM main.discovered WHERE workspace_id = ?"
 _KNOWN = "SELECT livy_compute_id FROM main.gateway WHERE workspace_id = ?"
 
@@ -41,7 +41,7 @@ def listed_count(db: Reader, work: Target | Scope) -> int:
 
 def record_workspaces(transaction: Transaction, scope: Scope, count: int) -> None:
     """Record how many workspaces a complete list of an account and region holds."""
-    transaction.db.upsert(_REGION, [(scope.account, scope.region_id, count)])
+    transaction.db.upsert(REGION, [(scope.account, scope.region_id, count)])
 
 
 def record_gateways(
@@ -61,7 +61,7 @@ def record_gateways(
     is_first = not db.query(_IS_DISCOVERED, where)
     if new:
         db.upsert(GATEWAY, [(workspace_id, gateway.livy_compute_id) for gateway in new])
-    db.upsert(_DISCOVERED, [(workspace_id, len(gateways))])
+    db.upsert(DISCOVERED, [(workspace_id, len(gateways))])
     if not is_first:
         return new
     return [each for each in new if empty_at is not None and is_created_after(each, empty_at)]

@@ -1,5 +1,6 @@
 """Where a ledger is kept, and what opens it there."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.clock import Clock
+from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger import sqlite
 from exporter.ledger.database import Database, Reader
 
@@ -18,10 +20,19 @@ class Postgres:
     url: str
     schema: str
     lease_duration: float = 30.0
+    is_patient: bool = False
+    """Whether to wait, from the start on, for a server that does not answer and for the lease."""
 
     def __str__(self) -> str:
         """Name the place without what is only about how to connect."""
         return f"{self.url.partition('?')[0]} (schema {self.schema})"
+
+
+def locate(
+    path: Path, url: str | None, schema: str, lease_duration: float, *, is_patient: bool = False
+) -> Path | Postgres:
+    """Return where the ledger is that settings name: in PostgreSQL where there is a `url`."""
+    return Postgres(url, schema, lease_duration, is_patient) if url else path
 
 
 Location = Path | Postgres | None
@@ -44,9 +55,43 @@ def open_database(
             location.schema,
             clock=clock,
             duration=location.lease_duration,
+            is_patient=location.is_patient,
             connect=connect,
         )
     return sqlite.SqliteDatabase(location, created_at=clock.now(), connect=connect)
+
+
+def open_for_command(location: Path | Postgres, clock: Clock) -> Database:
+    """Open the ledger at `location` for a command that writes it, and have it for itself.
+
+    Raises `LedgerError`, also where another process has it. Whether that lives is only told by
+    its lease on PostgreSQL: this waits until it is renewed, or ends.
+    """
+    database = open_database(location, clock)
+    try:
+        while True:
+            try:
+                with database.translated():
+                    database.ready()
+            except LedgerError as error:
+                if error.kind is not LedgerFailure.LOCKED or not error.is_passing:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+            else:
+                return database
+    except BaseException:
+        database.close()
+        raise
+
+
+_LOOK_SECONDS = 1.0
+
+
+def check_postgres(location: Postgres, clock: Clock) -> str:
+    """Say what is there. Raises `LedgerError` where a daemon could not use it."""
+    from exporter.ledger.postgres import check  # noqa: PLC0415
+
+    return check(location.url, location.schema, str(location), clock)
 
 
 def reading(

@@ -16,7 +16,7 @@ from exporter.ledger.counters import delete_counters, read_counters
 from exporter.ledger.counting import GatewayKey
 from exporter.ledger.database import Database, Reader
 from exporter.ledger.gateways import FIND_GATEWAY, REMAINDER
-from exporter.ledger.location import Postgres, open_database, reading
+from exporter.ledger.location import Postgres, check_postgres, open_for_command, reading
 from exporter.ledger.reconcile import GatewayRecord
 from exporter.ledger.session_table import SessionRows
 
@@ -63,22 +63,28 @@ def _forgotten(db: Reader, gateway_id: int) -> Mapping[str, Sequence[int]]:
     return forgotten
 
 
-def check_ledger(location: Path | Postgres) -> int:
-    """Return how many sessions a ledger remembers; a daemon may write it meanwhile.
+def check_ledger(location: Path | Postgres, clock: Clock) -> str:
+    """Say what a ledger holds; a daemon may write it meanwhile.
 
     Raises `LedgerError` where a daemon could not use it.
     """
+    if isinstance(location, Postgres):
+        return check_postgres(location, clock)
     with reading(location, is_current=False) as db:
-        count: int = db.query(_COUNT)[0][0]
-    return count
+        return f"{db.query(_COUNT)[0][0]} sessions remembered"
 
 
-def back_up(path: Path, copy: Path) -> None:
+def back_up(path: Path | Postgres, copy: Path) -> None:
     """Write a consistent copy of the ledger at `path`; a daemon may write it meanwhile.
 
     `copy` appears whole or not at all, and replaces nothing but an older copy. Raises
     `LedgerError`.
     """
+    if isinstance(path, Postgres):
+        raise LedgerError(
+            f"the ledger {path} is not copied by this command",
+            advice=f"use pg_dump --schema={path.schema}",
+        )
     with sqlite.reading(path, is_current=False) as ledger:
         _check_target(path, copy)
         try:
@@ -141,14 +147,12 @@ def forget_gateway(
     """
     if isinstance(location, Path):
         sqlite.require(location)
-    database = open_database(location, clock)
-    try:
-        with database.translated():
-            database.ready()
-            with database.transaction():
-                return _forget(database, livy_compute_id)
-    finally:
-        database.close()
+    with (
+        closing(open_for_command(location, clock)) as database,
+        database.translated(),
+        database.transaction(),
+    ):
+        return _forget(database, livy_compute_id)
 
 
 def _forget(db: Database, livy_compute_id: str) -> list[GatewayKey]:

@@ -16,7 +16,7 @@ Glance = Sequence[Any]
 """Id, create time, three figures, what is missing, and the serial of a row."""
 
 _COLUMNS = ", ".join(SessionRow._fields)
-_TABLE = Table("session", ("gateway_id", *SessionRow._fields[:2]), SessionRow._fields[2:])
+TABLE = Table("session", ("gateway_id", *SessionRow._fields[:2]), SessionRow._fields[2:])
 _SELECT = f"SELECT {_COLUMNS} FROM main.session WHERE gateway_id = ?"  # noqa: S608 - our own columns
 _OF_IDS = _SELECT + " AND session_id IN ({ids})"
 _NO_QUEUE, _NO_USER, _OPEN, _UNLISTED = 1, 2, 4, 8
@@ -122,7 +122,7 @@ class SessionTable(SessionRows):
     def write(self, rows: Iterable[SessionRow]) -> None:
         """Write rows in place of what they were."""
         in_order = sorted(rows, key=_by_id)  # as they lie in the file, which saves a third
-        self._db.upsert(_TABLE, [(self._gateway_id, *row) for row in in_order])
+        self._db.upsert(TABLE, [(self._gateway_id, *row) for row in in_order])
 
     def drop(self, *, unlisted_before: float) -> list[SessionRow]:
         """Delete the rows of some sessions that left before then, the first ones first.

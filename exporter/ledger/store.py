@@ -65,7 +65,8 @@ class Store:
     ) -> None:
         """Read what the database holds; it keeps counters that are `hidden`.
 
-        Raises `LedgerError`, except where waiting may help: then nothing is known until it has.
+        Raises `LedgerError`. Where the database `is_patient` and waiting may help, nothing is
+        known until it has.
         """
         self.clock = clock
         self.state = UNREAD
@@ -82,7 +83,7 @@ class Store:
             with self.reading():
                 """The first use reads everything."""
         except LedgerError as error:
-            if not error.is_passing:
+            if not (database.is_patient and error.is_passing):
                 database.close()
                 raise
 
@@ -113,6 +114,10 @@ class Store:
             self._has_met_prometheus = self.gate.knows_prometheus
             self.gate.settle(new=batch.new_keys(), released=due)
             self.state = replace(state, held_series=len(self.gate))
+
+    def start_thread(self) -> None:
+        """Start the thread that the database needs. Raises `RuntimeError` where there is none."""
+        self._database.start()
 
     def close(self) -> None:
         """Close the database; a transaction that is under way is finished first."""

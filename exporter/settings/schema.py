@@ -197,6 +197,17 @@ with catch_warnings():
             return not {"path", "url"}.isdisjoint(self.model_fields_set)
 
 
+class LeaseSettings(Group):
+    """How replicas that share a ledger in PostgreSQL take turns."""
+
+    duration: Duration = Field(
+        30.0,
+        ge=10,
+        description="how long another replica waits before it takes over from one that is gone, "
+        "with `ledger.url`; the same for all of them",
+    )
+
+
 class WebConfig(Group):
     """What the exporter-toolkit calls its web configuration."""
 
@@ -277,6 +288,7 @@ class Settings(BaseSettings):
     sessions: SessionsSettings = SessionsSettings()
     usage: UsageSettings = UsageSettings()
     ledger: LedgerSettings = LedgerSettings()
+    lease: LeaseSettings = LeaseSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     demo: DemoSettings = DemoSettings()

@@ -241,6 +241,7 @@ def test_each_command_has_help_with_an_example(monkeypatch: pytest.MonkeyPatch, 
     own = {
         "once": {"--output"},
         "check": {"--verbose"},
+        "ledger import": {"--from"},
         "ledger forget": {"--livy-compute-id"},
     }
     assert shown(text) == flags | own.get(name, set())
@@ -284,7 +285,7 @@ def test_a_group_of_commands_has_help(monkeypatch: pytest.MonkeyPatch) -> None:
     text = help_for(monkeypatch, ["ledger", "--help"], io.StringIO(), {})
     assert "backup" in text
     assert "forget" in text
-    with pytest.raises(UsageError, match="ledger: add a command: backup, forget"):
+    with pytest.raises(UsageError, match="ledger: add a command: backup, import, forget"):
         dispatch(program, ["ledger"], {})
 
 

@@ -42,7 +42,7 @@ DAMAGE = [
 
 OPENINGS: dict[str, Callable[[Path], object]] = {
     "daemon": opened,
-    "check": ledger.check_ledger,
+    "check": lambda path: ledger.check_ledger(path, ManualClock()),
     "reconcile": lambda path: ledger.read_gateway(path, GATEWAY),
     "backup": lambda path: ledger.back_up(path, path.with_name("copy.db")),
     "forget": lambda path: ledger.forget_gateway(path, GATEWAY[1], ManualClock()),

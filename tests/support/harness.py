@@ -182,7 +182,7 @@ class Harness:
             clock=self.clock,
             http=self._http,
             credentials=lambda _role_arn: self._credentials,
-            ledger_path=self._ledger,
+            ledger=self._ledger,
             birth_hold=self._birth_hold,
             web_config=settings.web.config.file,
         )

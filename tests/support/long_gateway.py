@@ -73,7 +73,7 @@ async def exporter(
                 clock=SystemClock(),
                 http=http,
                 credentials=lambda _role_arn: CREDENTIALS,
-                ledger_path=Path(folder) / "ledger.db",
+                ledger=Path(folder) / "ledger.db",
                 birth_hold=90,
             )
             yield built

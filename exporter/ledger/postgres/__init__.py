@@ -6,8 +6,10 @@ statements  the ledger's statements in PostgreSQL's words
 schema      the tables, how an older version becomes this one, and whether it is a copy
 lease       who owns the ledger: pure
 keeper      renews the lease, or watches that of another process and takes it over
+    checking    whether a daemon could use the schema
 """
 
+from exporter.ledger.postgres.checking import check
 from exporter.ledger.postgres.database import PostgresDatabase, reading
 
-__all__ = ["PostgresDatabase", "reading"]
+__all__ = ["PostgresDatabase", "check", "reading"]

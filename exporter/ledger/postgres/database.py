@@ -81,6 +81,7 @@ class PostgresDatabase(PostgresReader):
         *,
         clock: Clock,
         duration: float,
+        is_patient: bool = False,
         connect: Callable[[str], BoundedConnection] | None = None,
     ) -> None:
         """Name the place; nothing is asked of the server yet.
@@ -88,6 +89,7 @@ class PostgresDatabase(PostgresReader):
         `duration` is that of the lease, in seconds; `connect` opens connections otherwise.
         """
         super().__init__(None, Statements(schema))
+        self.is_patient = is_patient
         self._name = name_of(url, schema)
         self._clock = clock
         self._open = partial(connect or open_connection, url)

@@ -69,6 +69,8 @@ class LeaseKeeper:
         self._tenure: Tenure | None = None
         self._grant: Grant | None = None
         self._terms = 0
+        self._is_renewed = False
+        """Whether the lease of another process was renewed between the last two looks."""
         self._next_at = 0.0
         self._error: LedgerError | None = None
         self._stopping = threading.Event()
@@ -157,6 +159,7 @@ class LeaseKeeper:
         sight = Sight(*found) if found else Sight(0, "", 0, "", "")
         answered = self._clock.boottime()
         watch = self._watch or Watch(sight, answered, answered)
+        self._is_renewed = sight.holder is not None and sight != watch.sight
         self._watch = watch.after(sight, sent, answered, self._duration / 3)
         if self._watch.may_acquire(self._duration):
             self._watch = None
@@ -190,7 +193,7 @@ class LeaseKeeper:
             f"the ledger {self._name} is in use by {holder or 'another process'}",
             advice="nothing to do where that is another replica: this one takes over when it ends",
             kind=LedgerFailure.LOCKED,
-            is_passing=True,
+            is_passing=not self._is_renewed,
         )
 
     def _disconnect(self) -> None:

@@ -111,7 +111,7 @@ MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
 
 NAMESPACE: Final = "to_regnamespace(quote_ident(?))"
 
-_FACTS = f"""SELECT pg_is_in_recovery(), {NAMESPACE} IS NOT NULL,
+_FACTS = f"""SELECT {NAMESPACE} IS NOT NULL,
     to_regclass(quote_ident(?) || '.meta') IS NOT NULL"""
 _VERSION = "SELECT version FROM main.meta"
 _LOCK = """SELECT set_config('lock_timeout', '2000', true),
@@ -135,16 +135,15 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
     Raises `LedgerError` where the tables are of a version that this one does not know.
     """
     schema = statements.schema
-    is_standby, has_schema, has_tables = _row(connection, statements, _FACTS, schema, schema)
-    if is_standby:
-        raise psycopg.errors.ReadOnlySqlTransaction("the server is a standby")
-    if has_tables and _checked_version(connection, statements) >= len(MIGRATIONS):
+    refuse_standby(connection, statements)
+    is_there = has_ledger(connection, statements)
+    if is_there and _checked_version(connection, statements) >= len(MIGRATIONS):
         return
     identity = identify(connection, statements)
     with connection.transaction():
         # Another process may do the same; who comes second finds it done.
         _row(connection, statements, _LOCK, schema)
-        _, has_schema, has_tables = _row(connection, statements, _FACTS, schema, schema)
+        has_schema, has_tables = _row(connection, statements, _FACTS, schema, schema)
         if not has_schema:
             connection.execute(statements.of("CREATE SCHEMA main.").replace(".", ""))
         version = _checked_version(connection, statements) if has_tables else 0
@@ -158,11 +157,22 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
             connection.execute(statements.of("UPDATE main.meta SET version = ?"), (number + 1,))
 
 
+def refuse_standby(connection: BoundedConnection, statements: Statements) -> None:
+    """Raise an error where the server only reads."""
+    if _row(connection, statements, "SELECT pg_is_in_recovery()")[0]:
+        raise psycopg.errors.ReadOnlySqlTransaction("the server is a standby")
+
+
+def has_ledger(connection: BoundedConnection, statements: Statements) -> bool:
+    """Whether the schema has the tables of a ledger, of whatever version."""
+    schema = statements.schema
+    return bool(_row(connection, statements, _FACTS, schema, schema)[1])
+
+
 def check_version(connection: BoundedConnection, statements: Statements) -> None:
     """Raise `LedgerError` where there is no ledger, or none of this version."""
     schema = statements.schema
-    _, _, has_tables = _row(connection, statements, _FACTS, schema, schema)
-    if not has_tables:
+    if not has_ledger(connection, statements):
         raise LedgerError(
             f"there is no ledger in the schema {schema}",
             advice="set ledger.url and ledger.schema as for the daemon, and start that first",

@@ -56,6 +56,8 @@ class SqliteReader:
 class SqliteDatabase(SqliteReader):
     """An open ledger file, for the one process that writes it."""
 
+    is_patient = False
+
     def __init__(
         self,
         path: Path | None,
@@ -121,6 +123,9 @@ class SqliteDatabase(SqliteReader):
         """Return the size of the file, without what its journal holds."""
         size: int = self.db.execute(_SIZE).fetchone()[0]
         return size
+
+    def start(self) -> None:
+        """Do nothing: a file asks for nothing between two uses."""
 
     def close(self) -> None:
         """Close the file, and let other processes open it."""
