@@ -119,6 +119,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
         yield built_wheel
 
 
+@pytest.mark.process
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     """The wheel is the files of `exporter` that git knows, beside its own metadata."""
     info = f"emr_serverless_spark_exporter-{exporter.__version__}.dist-info/"
@@ -127,6 +128,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
     assert shipped == {name.as_posix() for name in ours}
 
 
+@pytest.mark.process
 def test_the_wheel_says_version_command_and_licence(wheel: zipfile.ZipFile) -> None:
     """The version stands in one place; the command and the licence come with the wheel."""
     info = f"emr_serverless_spark_exporter-{exporter.__version__}.dist-info"
@@ -293,6 +295,7 @@ def run_pytest(folder: Path, **variables: str) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.process
 def test_the_guard_fails_whatever_leaves_this_machine(tmp_path: Path) -> None:
     """Each way out fails its test, although the test swallows the exception; loopback passes."""
     tests = [f"def test_{name}():\n    swallow(lambda: {code})\n" for name, code in ESCAPES.items()]
@@ -305,6 +308,7 @@ def test_the_guard_fails_whatever_leaves_this_machine(tmp_path: Path) -> None:
     assert "The loopback guard refused:" in output
 
 
+@pytest.mark.process
 def test_the_tests_refuse_to_run_with_the_metadata_service(tmp_path: Path) -> None:
     """Without the variable that turns the metadata service off, no test runs."""
     (tmp_path / "test_any.py").write_text("def test_any(): pass\n", encoding="utf-8")
@@ -319,6 +323,7 @@ def test_the_home_of_the_tests_is_empty() -> None:
     assert list(Path.home().iterdir()) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("required", "outcome"), [("1", "1 failed"), ("", "1 skipped")])
 def test_a_missing_tool_skips_unless_all_are_required(
     tmp_path: Path, required: str, outcome: str

@@ -14,7 +14,7 @@ import trustme
 
 from tests.support.fork_server import ForkServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 IMPORTS = """
 import asyncio, socket

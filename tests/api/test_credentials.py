@@ -104,6 +104,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.process
 def test_an_access_key_may_be_replaced_in_its_file(tmp_path: Path) -> None:
     """A key that is rotated on the disk is found within a minute, by the vendor's own library."""
     done = subprocess.run(
@@ -279,6 +280,7 @@ def run_real(role_arn: str = "", **variables: str) -> "subprocess.CompletedProce
     )
 
 
+@pytest.mark.process
 def test_the_real_library_finds_the_environment() -> None:
     """Key, secret and token of the environment come out, and the library prints nothing."""
     done = run_real(
@@ -295,6 +297,7 @@ def test_the_real_library_finds_the_environment() -> None:
     assert "sentinel" not in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("role_arn", ["", "acs:ram::1:role/x"])
 def test_the_real_library_without_a_credential(role_arn: str) -> None:
     """Where nothing is set, the error says what to set; there is no traceback."""

@@ -2,6 +2,8 @@ import inspect
 import subprocess
 import sys
 
+import pytest
+
 from exporter import api
 
 
@@ -17,6 +19,7 @@ def test_the_door_is_what_it_says() -> None:
     assert list(api.__all__) == sorted(api.__all__, key=lambda name: (not name.isupper(), name))
 
 
+@pytest.mark.process
 def test_the_vendors_library_is_imported_late() -> None:
     """Importing the package leaves alone the library, which is slow and reads the environment."""
     script = "import sys, exporter.api; print('alibabacloud_credentials' in sys.modules)"

@@ -14,7 +14,7 @@ from tests.support.processes import free_port, run
 from tests.support.web_server import ALICE, served, write_ca, write_certificate, write_config
 from tests.support.worlds import busy_world
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 CA = trustme.CA()
 PROBE = (sys.executable, "-m", "exporter.healthcheck")

@@ -34,6 +34,7 @@ async def kept(folder: Path, variables: dict[str, str]) -> int:
     return int(process.output)
 
 
+@pytest.mark.process
 @pytest.mark.anyio
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="they are glibc's")
 @pytest.mark.parametrize("file", ["Dockerfile", UNIT])

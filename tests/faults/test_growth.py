@@ -21,6 +21,7 @@ PAGES = 200
 MAX_BLOCK = 0.05
 
 
+@pytest.mark.process
 async def test_a_scan_does_not_block_the_event_loop() -> None:
     """Between two turns of the loop it computes for less than 50 ms, with 20,000 sessions read."""
     gc.collect()

@@ -347,6 +347,7 @@ async def test_view_is_built_at_most_once_a_second() -> None:
         assert (await view_of(h)).generated_at == first.generated_at + 1
 
 
+@pytest.mark.process
 def test_startup_does_not_import_the_template_engine() -> None:
     """It is imported when the page is first opened."""
     code = "import sys, exporter.app; sys.exit('jinja2' in sys.modules)"
