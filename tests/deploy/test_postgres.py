@@ -61,6 +61,10 @@ def test_the_role_has_what_the_ledger_needs_and_nothing_else(
             pytest.raises(errors.InsufficientPrivilege),
         ):
             connection.execute(forbidden.encode())
+    if rights != "SUPERUSER":
+        url = f"postgresql://{administrator}@{HOST}:{cluster.port}/postgres"
+        with psycopg.connect(url) as connection, pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(f"SET ROLE {made.role}".encode())
     for role, place in ((other.role, made.name), (made.role, other.name)):
         with pytest.raises(OperationalError, match="permission denied for database"):
             psycopg.connect(f"postgresql://{role}@{HOST}:{cluster.port}/{place}")
