@@ -212,7 +212,7 @@ OTHER_FLAGS = {
     | {"--rm", "--entrypoint"},
     "docker compose": {"--build", "--profile", "--volumes"},
     "prometheus": {"--storage.tsdb.path"},
-    "helm, kubectl": {"--create-namespace", "--previous"},
+    "helm, kubectl": {"--create-namespace", "--for", "--previous", "--set"},
     "systemctl": {"--now", "--what"},
     "pg_dump, pg_restore": {"--dbname", "--file", "--format", "--no-owner", "--schema"},
     "cosign, gh": {"--certificate-identity-regexp", "--certificate-oidc-issuer", "--repo"},

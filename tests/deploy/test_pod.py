@@ -6,7 +6,7 @@ import copy
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,8 @@ import yaml
 
 from exporter.cli.program import PROGRAM
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, World, serve
-from tests.support import containers
-from tests.support.charts import Helm, find
+from tests.support import containers, postgres
+from tests.support.charts import Helm, container, find, workload
 from tests.support.exporters import cloud_of
 from tests.support.harness import NO_TLS, PROMETHEUS, targets_of
 from tests.support.pages import Page
@@ -33,17 +33,20 @@ pytestmark = [
 ]
 
 
-def digestible(manifests: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:
-    """Give what podman can run of an installation: the pod, its settings and its disk.
+PASSWORD = "of the database"
 
-    A StatefulSet is unrolled as its controller would. What the kubelet does is left out: probes,
-    which podman would hand to a curl in the image; the disk belongs to the image's user without
-    fsGroup. The network is the host's, so no port is mapped, and the exporter listens on the
-    loopback only.
+
+def digestible(manifests: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:
+    """Give what podman can run of an installation: the pod, its settings and its disk, if any.
+
+    What keeps the pod is unrolled as its controller would. What the kubelet does is left out:
+    probes, which podman would hand to a curl in the image; the disk belongs to the image's user
+    without fsGroup. The network is the host's, so no port is mapped, and the exporter listens on
+    the loopback only.
     """
-    stateful = copy.deepcopy(find(manifests, "StatefulSet")["spec"])
-    pod = {"apiVersion": "v1", "kind": "Pod", **stateful["template"]}
-    name = pod["metadata"]["name"] = f"{stateful['serviceName']}-0"
+    kept = copy.deepcopy(workload(manifests))
+    pod = {"apiVersion": "v1", "kind": "Pod", **kept["spec"]["template"]}
+    name = pod["metadata"]["name"] = f"{kept['metadata']['name']}-0"
     (made,) = pod["spec"]["containers"]
     for left_out in ("startupProbe", "livenessProbe", "readinessProbe", "ports"):
         del made[left_out]
@@ -54,19 +57,20 @@ def digestible(manifests: list[dict[str, Any]], address: str) -> list[dict[str, 
     for each in (*volumes, *made["volumeMounts"]):
         if each["name"] == "tmp":  # podman makes volumes of these, with these names
             each["name"] = f"tmp-{name}"
-    (claim,) = stateful["volumeClaimTemplates"]
-    mounted = claim["metadata"]["name"]
-    claim["metadata"]["name"] = f"{mounted}-{name}"
-    disk = {"claimName": claim["metadata"]["name"]}
-    volumes.append({"name": mounted, "persistentVolumeClaim": disk})
-    settings = [each for each in manifests if each["kind"] == "ConfigMap"]
-    claims = [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim}]
-    return [*settings, *claims, pod]
+    made_first = [each for each in manifests if each["kind"] == "ConfigMap"]
+    for claim in kept["spec"].get("volumeClaimTemplates", ()):
+        mounted = claim["metadata"]["name"]
+        claim["metadata"]["name"] = f"{mounted}-{name}"
+        disk = {"claimName": claim["metadata"]["name"]}
+        volumes.append({"name": mounted, "persistentVolumeClaim": disk})
+        made_first.append({"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
+    return [*made_first, pod]
 
 
 def make_secret(name: str, path: Path) -> None:
-    """Make the Secret with an access key that an operator makes, in podman's form."""
+    """Make the Secrets that an operator makes, as one and in podman's form."""
     key = {"access-key-id": DEMO_KEY_ID, "access-key-secret": DEMO_KEY_SECRET}
+    key["password"] = PASSWORD
     held = {name: base64.b64encode(text.encode()).decode() for name, text in key.items()}
     path.write_text(json.dumps(held), encoding="utf-8")
     containers.podman("secret", "create", name, path)
@@ -102,15 +106,31 @@ def values_for(world: World, endpoint: str, release: str) -> dict[str, Any]:
     }
 
 
-async def test_the_pod_of_the_chart_runs(helm: Helm, tmp_path: Path) -> None:
-    """With a Secret and a disk: ready, scraped, stopped with 0, begun again on its ledger."""
+def on_a_disk(_release: str) -> dict[str, Any]:
+    """Keep the ledger as the chart does by default."""
+    return {}
+
+
+def in_postgresql(release: str) -> dict[str, Any]:
+    """Keep the ledger in a schema that a password opens."""
+    database = postgres.shared().schema(password=PASSWORD)
+    named = {"url": database.url, "schema": database.schema, "existingSecret": f"{release}-key"}
+    return {"postgres": named}
+
+
+@pytest.mark.parametrize("place", [on_a_disk, in_postgresql])
+async def test_the_pod_of_the_chart_runs(
+    helm: Helm, tmp_path: Path, place: Callable[[str], dict[str, Any]]
+) -> None:
+    """With a Secret and a ledger: ready, scraped, stopped with 0, begun again on its ledger."""
     world = busy_world()
     targets = sum(1 + len(each["livy_compute_ids"]) for each in targets_of(world))
     address = f"127.0.0.1:{free_port()}"
     release = f"emr-exporter-test-{uuid.uuid4().hex[:8]}"
     async with serve(cloud_of(world).app) as endpoint:
-        manifests = helm.render(values_for(world, endpoint, release))
-        (made,) = find(manifests, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+        values = values_for(world, endpoint, release) | await asyncio.to_thread(place, release)
+        manifests = helm.render(values)
+        made = container(manifests)
         path = tmp_path / "pod.yaml"
         path.write_text(yaml.safe_dump_all(digestible(manifests, address)), encoding="utf-8")
         with played(path, release):
@@ -131,6 +151,7 @@ async def test_the_pod_of_the_chart_runs(helm: Helm, tmp_path: Path) -> None:
     assert first.value(created) == second.value(created)
     assert second.values("livy_cu_hours_total") == first.values("livy_cu_hours_total")
     assert DEMO_KEY_SECRET not in told.stdout + told.stderr
+    assert PASSWORD not in told.stdout + told.stderr + checked
 
 
 def helm_test(manifests: list[dict[str, Any]], address: str) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import trustme
+import yaml
 from psycopg import OperationalError, errors
 
 from exporter.clock import SystemClock
@@ -18,7 +19,10 @@ from exporter.errors import LedgerError
 from exporter.ledger.postgres import PostgresDatabase
 from exporter.ledger.postgres.connection import connect
 from exporter.settings.databases import parse_url
+from tests.deploy.manifests import complaints
 from tests.support import postgres
+from tests.support.charts import values_file
+from tests.support.command_line import load
 from tests.support.postgres import HOST, Cluster, Database
 from tests.support.repository import ROOT
 from tests.support.server_folders import wait_until
@@ -134,6 +138,7 @@ def is_ready(database: PostgresDatabase) -> bool:
         return False
 
 
+DISK = "/var/lib/emr-exporter"
 PASSWORD = "pa ss:w\\rd"
 
 
@@ -172,3 +177,24 @@ def test_the_certificate_of_the_server_is_checked(
         monkeypatch.setenv("PGSSLROOTCERT", str(write_ca(tmp_path, other)))
         with pytest.raises(OperationalError, match="certificate verify failed"):
             connect(url)
+
+
+def test_the_job_that_imports_is_valid() -> None:
+    """It runs a command of ours on the chart's disk, as locked down as the chart's own pod."""
+    job = yaml.safe_load((FOLDER / "import-job.yaml").read_text(encoding="utf-8"))
+    assert complaints([job]) == []
+    pod = job["spec"]["template"]["spec"]
+    chart = yaml.safe_load(values_file())
+    (made,) = pod["containers"]
+    assert made["securityContext"] == chart["securityContext"]
+    assert chart["podSecurityContext"].items() >= pod["securityContext"].items()
+    assert made["image"].rpartition(":")[0] == chart["image"]["repository"]
+    command, flags = " ".join(made["args"][:2]), made["args"][2:]
+    settings = load(command, flags, {}).settings
+    assert settings.ledger.url
+    assert f"--from={DISK}/{settings.ledger.path}" in flags
+    mounted = {each["name"]: each["mountPath"] for each in made["volumeMounts"]}
+    assert mounted["data"] == DISK
+    assert {"name": "emr-postgres", "key": chart["postgres"]["passwordKey"]} in [
+        each["valueFrom"]["secretKeyRef"] for each in made["env"]
+    ]
