@@ -17,7 +17,7 @@ from exporter.errors import LedgerError
 from exporter.ledger.sqlite import SqliteDatabase
 from exporter.ledger.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from exporter.model import Scope, Source, Target
-from tests.ledger.crashes import Crash, Fuse
+from tests.ledger.crashes import Crash, FileFuse
 from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import listed, opened, record, values
 from tests.support.repository import ROOT
@@ -366,18 +366,20 @@ def test_crash_at_any_point_of_a_migration_leaves_the_old_or_the_new_schema(
 ) -> None:
     """The next start finds one of the two whole, and completes the migration if needed."""
     content, seen = path.read_bytes(), set[int]()
-    instant, fuse = 0, Fuse(memory_disk / "first")
+    instant, fuse = 0, FileFuse(memory_disk / "first")
     while not instant or fuse.crashes:
         instant += 1
-        fuse = Fuse(memory_disk / str(instant))
-        fuse.path.write_bytes(content)
+        fuse = FileFuse(memory_disk / str(instant))
+        fuse.location.write_bytes(content)
         fuse.arm(instant)
         try:
-            SqliteDatabase(fuse.path, created_at=0, connect=fuse.connect(), migrations=NEXT).close()
+            SqliteDatabase(
+                fuse.location, created_at=0, connect=fuse.connect(), migrations=NEXT
+            ).close()
         except Crash:
             fuse.revive()
-        seen.add(version(fuse.path))
-        file = SqliteDatabase(fuse.path, created_at=0, migrations=NEXT)
+        seen.add(version(fuse.location))
+        file = SqliteDatabase(fuse.location, created_at=0, migrations=NEXT)
         assert names(file) == [("s", "S")]
         file.close()
     assert seen == {len(MIGRATIONS), len(NEXT)}

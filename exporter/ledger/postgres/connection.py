@@ -41,7 +41,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
-def connect(url: str) -> BoundedConnection:
+def connect(url: str, factory: type[BoundedConnection] = BoundedConnection) -> BoundedConnection:
     """Connect to a server. Each statement is a transaction of its own where none is begun.
 
     Nothing is prepared and nothing is set for the session, so that a pooler may stand between.
@@ -51,7 +51,7 @@ def connect(url: str) -> BoundedConnection:
         "application_name": "emr-serverless-spark-exporter",
         "connect_timeout": CONNECT_SECONDS,
     }
-    connection = BoundedConnection.connect(
+    connection = factory.connect(
         make_conninfo("", **{**defaults, **parameters}), autocommit=True, prepare_threshold=None
     )
 
