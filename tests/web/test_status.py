@@ -15,7 +15,17 @@ from exporter.demo import Behaviour, Cluster, faults
 from exporter.web.status import page
 from exporter.web.status.routes import REFRESH_SECONDS
 from tests.support.harness import START, Harness
-from tests.support.worlds import WORKSPACE, busy_world, empty_world, key, session, used
+from tests.support.worlds import (
+    GATEWAY,
+    WHOLE_REGION,
+    WORKSPACE,
+    busy_world,
+    discovered_world,
+    empty_world,
+    key,
+    session,
+    used,
+)
 from tests.web.status_pages import VIEW, app_of, json_of, view_of
 
 pytestmark = pytest.mark.anyio
@@ -360,3 +370,23 @@ async def test_page_is_served_before_the_first_discovery() -> None:
         view = await view_of(h)
         assert view.verdict.level == "starting"
         assert "Unknown: no successful discovery yet." in (await h.get("/")).text
+
+
+async def test_names_of_workspaces_and_gateways_are_shown_in_place_of_ids() -> None:
+    """Discovery finds them; without discovery, and before it, the ids are shown."""
+    async with Harness(discovered_world(), targets=WHOLE_REGION) as h:
+        await h.discover_and_poll()
+        view, html = await view_of(h), (await h.get("/")).text
+    sessions = [each for each in view.targets if each.source == "livy_sessions"]
+    assert [(each.workspace_name, each.gateway_name) for each in sessions] == [("prod", "etl")]
+    assert [each.workspace_name for each in view.usage.queues] == ["prod"]
+    assert [(each.workspace_name, each.gateway_name) for each in view.sessions.live] == [
+        ("prod", "etl")
+    ]
+    assert ">prod<" in html
+    async with Harness(discovered_world()) as h:
+        await h.poll()
+        view = await view_of(h)
+    assert [(each.workspace_name, each.gateway_name) for each in view.sessions.live] == [
+        (WORKSPACE, GATEWAY)
+    ]
