@@ -96,7 +96,7 @@ def back_up(path: Path | Postgres, copy: Path) -> None:
                     ledger.db.backup(target)
                     # The copy is one file, whatever is read from it first.
                     target.execute("PRAGMA journal_mode = DELETE")
-                    target.execute("UPDATE ledger SET is_copy = 1")
+                    sqlite.mark_copy(target)
                     target.commit()
                 unfinished.replace(copy)
             finally:

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from exporter.ledger.sqlite import SqliteDatabase
 from exporter.ledger.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from exporter.model import Scope, Source, Target
 from tests.ledger.crashes import Crash, FileFuse
+from tests.ledger.older import older_ledger
 from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import listed, opened, record, values
 from tests.support.repository import ROOT
@@ -270,15 +270,6 @@ def test_new_file_carries_the_application_id_and_the_schema_version(path: Path) 
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     db.close()
-
-
-def older_ledger(folder: Path, number: int) -> Path:
-    """Return the path of a ledger as an exporter with tables of that version has left it."""
-    path = folder / "old.db"
-    with closing(sqlite3.connect(path)) as db:
-        script = Path(__file__).parent / f"version_{number}.sql"
-        db.executescript(script.read_text(encoding="utf-8"))
-    return path
 
 
 @pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))

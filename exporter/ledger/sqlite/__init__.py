@@ -8,6 +8,14 @@ lock        one writing process for each file
 
 from exporter.ledger.sqlite.database import SqliteDatabase, reading, require, translated
 from exporter.ledger.sqlite.lock import Lock
-from exporter.ledger.sqlite.schema import APPLICATION_ID
+from exporter.ledger.sqlite.schema import APPLICATION_ID, mark_copy
 
-__all__ = ["APPLICATION_ID", "Lock", "SqliteDatabase", "reading", "require", "translated"]
+__all__ = [
+    "APPLICATION_ID",
+    "Lock",
+    "SqliteDatabase",
+    "mark_copy",
+    "reading",
+    "require",
+    "translated",
+]

@@ -33,8 +33,21 @@ def remember_order(connection: sqlite3.Connection) -> None:
 
 
 def mark_copies(connection: sqlite3.Connection) -> None:
-    """Add what version 4 remembers: whether the file is a copy that nobody has used yet."""
-    connection.execute("ALTER TABLE ledger ADD COLUMN is_copy INTEGER NOT NULL DEFAULT 0")
+    """Add what version 4 remembers: whether the file is a copy that nobody has used yet.
+
+    The copy of an older ledger has it already: see `mark_copy`.
+    """
+    if not connection.execute(_IS_COPY_KNOWN).fetchone():
+        connection.execute("ALTER TABLE ledger ADD COLUMN is_copy INTEGER NOT NULL DEFAULT 0")
+
+
+def mark_copy(connection: sqlite3.Connection) -> None:
+    """Mark a file as a copy, whatever its version: that can still be used after a downgrade."""
+    mark_copies(connection)
+    connection.execute("UPDATE ledger SET is_copy = 1")
+
+
+_IS_COPY_KNOWN = "SELECT 1 FROM pragma_table_info('ledger') WHERE name = 'is_copy'"
 
 
 _VERSION_1 = (
