@@ -17,7 +17,7 @@ from exporter.api.error_mapping import (
     is_retryable,
     retry_after,
 )
-from exporter.errors import ApiError, Reason
+from exporter.errors import ApiError, Reason, ThrottledError
 
 NOW = 1_700_000_000.0
 
@@ -44,6 +44,9 @@ def judge(
         ("SignatureNonceUsed", 400, Reason.SERVER, False),
         ("InvalidSecurityToken.Expired", 403, Reason.CREDENTIAL, False),
         ("InvalidTimeStamp.Expired", 400, Reason.CLOCK, False),
+        ("Invalid_Time_Stamp", 400, Reason.CLOCK, False),
+        ("IllegalTimestamp", 400, Reason.CLOCK, False),
+        ("InvalidCredential", 400, Reason.CREDENTIAL, False),
         ("SignatureDoesNotMatch", 400, Reason.CREDENTIAL, False),
         ("InvalidAccessKeyId.NotFound", 404, Reason.CREDENTIAL, False),
         ("InvalidAccessKeyId.Inactive", 403, Reason.CREDENTIAL, False),
@@ -236,14 +239,41 @@ def test_every_error_of_httpx_is_one_of_ours() -> None:
     }
 
 
-def test_an_untrusted_certificate_is_named() -> None:
-    """Behind a TLS error there is the reason why the certificate was refused."""
+@pytest.mark.parametrize("link", ["__cause__", "__context__"])
+def test_untrusted_certificate_is_named(link: str) -> None:
+    """The reason of the refusal is behind the TLS error, whether raised from it or not."""
     cause = ssl.SSLCertVerificationError()
     cause.verify_message = "self-signed certificate"
     error = httpx.ConnectError("x")
-    error.__cause__ = cause
+    setattr(error, link, cause)
 
     found = from_transport_error("A", error, timeout=1.0)
 
     assert "its certificate is not trusted: self-signed certificate" in str(found)
     assert "SSL_CERT_FILE" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", ": ConnectError"), ("no route to http://ann:sentinel@proxy/", "no route to http://")],
+)
+def test_failed_connection_is_described_without_secrets(text: str, said: str) -> None:
+    """An error without a text is named by its type; a password in a text is masked."""
+    found = str(from_transport_error("A", httpx.ConnectError(text), timeout=1.0))
+
+    assert said in found
+    assert "sentinel" not in found
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(407, "give it in HTTPS_PROXY"), (304, "The API never answers so"), (100, "The API never")],
+)
+def test_status_that_the_api_never_sends_names_the_proxy(status: int, advice: str) -> None:
+    """Something on the way to the API has answered."""
+    assert advice in judge(status).advice
+
+
+def test_refusal_by_the_own_rate_limit_is_not_retried() -> None:
+    """Its request was not sent, and the budget of the poll is used up."""
+    assert not is_retryable(ThrottledError("no request was sent"))

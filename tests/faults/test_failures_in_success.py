@@ -97,6 +97,18 @@ async def test_a_named_charset_is_obeyed(charset: str) -> None:
     assert page.value("livy_cu_hours_total", queue=GBK_NAME) == 1
 
 
+async def test_lone_surrogate_in_an_answer_that_names_utf_8_costs_no_row() -> None:
+    """Java writes such bytes for half a character; the record is read like any other."""
+    row = b'{"sessionId":"s","state":"running","queue":"q","name":"\xed\xa0\x80","cuHours":1}'
+    body = b'{"totalCount":1,"sessions":[' + row + b"]}"
+    answer = Canned(body, content_type="application/json; charset=utf-8")
+    async with Harness(empty_world()) as h:
+        h.cloud.faults.add(answer, action="ListLivyComputeSessions")
+        await h.poll()
+        page = h.peek()
+    assert page.value("livy_cu_hours_total", queue="q") == 1
+
+
 def world_with_names(name: str) -> World:
     """Make a world in which a name stands wherever one can."""
     world = busy_world()
@@ -130,6 +142,11 @@ async def test_names_do_not_break_lines(character: str) -> None:
         (Canned(b"", 204), "HTTP 204"),
         (Canned(b"{}", 206), "HTTP 206"),
         (Canned(b"{}", content_type="text/html; charset=klingon"), "charset 'klingon'"),
+        (Canned(b"{}", content_type="text/html; charset=rot13"), "charset 'rot13'"),
+        (
+            Canned(b"{}", content_type="a/b; charset=unicode_escape"),
+            "charset 'unicode_escape' is not supported",
+        ),
     ],
     ids=lambda value: str(value)[-20:],
 )
