@@ -266,3 +266,19 @@ async def test_a_region_that_cannot_be_discovered_is_not_ready() -> None:
     assert ready.status_code == 503
     assert "cn-beijing" in ready.text
     assert REGION not in ready.text
+
+
+async def test_new_gateway_is_polled_only_after_the_ledger_knows_that_it_is_new(
+    tmp_path: Path,
+) -> None:
+    """Otherwise its usage until the next discovery would be a starting value, not an increase."""
+    path, aside = tmp_path / "ledger.db", tmp_path / "aside.db"
+    async with Harness(discovered_world(), targets=WHOLE_REGION, ledger=path) as h:
+        await h.discover_and_poll()
+        h.world.put_gateway(Gateway(WORKSPACE, "lc-new"))
+        path.rename(aside)
+        await h.discover_and_poll()
+        assert not h.peek().has("exporter_target_up", livy_compute_id="lc-new")
+        aside.rename(path)
+        await h.discover_and_poll()
+        assert h.peek().value("exporter_target_up", livy_compute_id="lc-new") == 1
