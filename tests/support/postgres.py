@@ -130,6 +130,20 @@ class Cluster:
         self.execute(f"CREATE ROLE {name} LOGIN {login}")
         return name
 
+    def dump(self, database: Database) -> str:
+        """Return what pg_dump makes of a schema, as its role."""
+        options = (f"--schema={database.schema}", "--no-owner", f"--dbname={database.url}")
+        return self._run("pg_dump", *options)
+
+    def restore(self, dump: str, database: Database) -> None:
+        """Put a dump in place of the schema that it is of, as its role."""
+        self.execute(f"GRANT CREATE ON DATABASE {database.name} TO {database.role}", database.name)
+        self.execute(f"DROP SCHEMA IF EXISTS {database.schema} CASCADE", database.name)
+        script = self.folder / f"{database.role}.sql"
+        script.write_text(dump)
+        options = ("--quiet", "--set=ON_ERROR_STOP=1", f"--file={script}")
+        self._run("psql", *options, f"--dbname={database.url}")
+
     def configure(self, **settings: str) -> None:
         """Change settings that need no restart: `configure(lock_timeout="2s")`."""
         for name, value in settings.items():
@@ -222,7 +236,7 @@ class Cluster:
     def _pg_ctl(self, *arguments: str) -> None:
         self._run("pg_ctl", f"--pgdata={self.folder / 'data'}", "--wait", *arguments)
 
-    def _run(self, name: str, *arguments: str | Path) -> None:
+    def _run(self, name: str, *arguments: str | Path) -> str:
         done = subprocess.run(
             [find_tool(name, *_BINARIES), *arguments],
             check=False,
@@ -233,6 +247,8 @@ class Cluster:
             **ordinary_user(),
         )
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+        said: str = done.stdout
+        return said
 
 
 @contextmanager

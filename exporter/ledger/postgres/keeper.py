@@ -13,7 +13,7 @@ from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.postgres.connection import BoundedConnection, close, translated
 from exporter.ledger.postgres.lease import Sight, Tenure, Watch, trust
-from exporter.ledger.postgres.schema import identify, prepare, renew_copy
+from exporter.ledger.postgres.schema import prepare, renew_copy
 from exporter.ledger.postgres.statements import TIMELINE, Statements
 
 _LOOK = f"SELECT epoch, holder, beat, timeline, {TIMELINE} FROM main.lease"  # noqa: S608 - constants
@@ -169,7 +169,6 @@ class LeaseKeeper:
         """Take the lease, if nobody else has done so since it was looked at."""
         holder = f"{platform.node()} {secrets.token_hex(8)}"
         revision = secrets.randbits(63)
-        identity = identify(connection, self._statements)
         sent = self._clock.boottime()
         execute, of = connection.execute, self._statements.of
         with connection.transaction():
@@ -180,7 +179,7 @@ class LeaseKeeper:
             if written is None or taken is None:
                 raise psycopg.Rollback  # another one was faster
             execute(of(_SET_REVISION), (revision,))
-            renew_copy(connection, self._statements, identity, self._clock.now())
+            renew_copy(connection, self._statements, self._clock.now())
         if written is not None and taken is not None:
             self._terms += 1
             epoch, timeline = taken

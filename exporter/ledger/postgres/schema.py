@@ -19,7 +19,8 @@ CREATE TABLE main.meta (
     one bool PRIMARY KEY DEFAULT true CHECK (one),
     version integer NOT NULL,
     system_identifier bigint NOT NULL,
-    database_oid bigint NOT NULL);
+    database_oid bigint NOT NULL,
+    table_oid bigint NOT NULL);
 CREATE TABLE main.lease (
     one bool PRIMARY KEY DEFAULT true CHECK (one),
     epoch bigint NOT NULL,
@@ -103,7 +104,7 @@ CREATE TABLE main.counter (
     PRIMARY KEY (metric, labels));
 """
 """The tables are those of `sqlite.schema`, where they are explained; and besides, `meta` tells of
-which version and in which database they are, `lease` who owns the ledger, and `shard` which
+which version they are and where they were made, `lease` who owns the ledger, and `shard` which
 transaction was the last one."""
 
 MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
@@ -116,17 +117,23 @@ _FACTS = f"""SELECT {NAMESPACE} IS NOT NULL,
 _VERSION = "SELECT version FROM main.meta"
 _LOCK = """SELECT set_config('lock_timeout', '2000', true),
     set_config('statement_timeout', '6000', true), pg_advisory_xact_lock(hashtext(?))"""
-_IDENTITY = """SELECT system_identifier, (SELECT CAST(oid AS bigint) FROM pg_database
-    WHERE datname = current_database()) FROM pg_control_system()"""
+# What tells tables from those that a dump of them makes: elsewhere, or in their own place.
+_PLACE = """SELECT system_identifier, CAST(pg_database.oid AS bigint) AS database_oid,
+    CAST(CAST(CAST('main.meta' AS regclass) AS oid) AS bigint) AS table_oid
+    FROM pg_control_system(), pg_database WHERE datname = current_database()"""
 _FIRST = (
-    "INSERT INTO main.meta (version, system_identifier, database_oid) VALUES (0, ?, ?)",
+    f"""INSERT INTO main.meta (version, system_identifier, database_oid, table_oid)
+    SELECT 0, place.* FROM ({_PLACE}) AS place""",  # noqa: S608 - constants
     f"INSERT INTO main.lease (epoch, beat, timeline) VALUES (0, 0, {TIMELINE})",  # noqa: S608 - constants
     f"INSERT INTO main.shard (shard, revision, timeline, version) VALUES ('', 0, {TIMELINE}, 0)",  # noqa: S608 - constants
-    "INSERT INTO main.ledger (created_at) VALUES (?)",
 )
-_IS_COPY = "SELECT 1 FROM main.meta WHERE (system_identifier, database_oid) <> (?, ?)"
-_SET_IDENTITY = "UPDATE main.meta SET system_identifier = ?, database_oid = ?"
-_BEGIN_ANEW = "UPDATE main.ledger SET created_at = ?"
+_BORN = "INSERT INTO main.ledger (created_at) VALUES (?)"
+_RENEW_COPY = f"""WITH moved AS (
+    UPDATE main.meta SET (system_identifier, database_oid, table_oid) =
+        (place.system_identifier, place.database_oid, place.table_oid) FROM ({_PLACE}) AS place
+    WHERE (meta.system_identifier, meta.database_oid, meta.table_oid) <>
+        (place.system_identifier, place.database_oid, place.table_oid) RETURNING 1)
+    UPDATE main.ledger SET created_at = ? WHERE EXISTS (SELECT 1 FROM moved)"""  # noqa: S608 - constants
 
 
 def prepare(connection: BoundedConnection, statements: Statements, created_at: float) -> None:
@@ -139,7 +146,6 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
     is_there = has_ledger(connection, statements)
     if is_there and _checked_version(connection, statements) >= len(MIGRATIONS):
         return
-    identity = identify(connection, statements)
     with connection.transaction():
         # Another process may do the same; who comes second finds it done.
         _row(connection, statements, _LOCK, schema)
@@ -150,10 +156,9 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
         for number in range(version, len(MIGRATIONS)):
             connection.execute(statements.of(MIGRATIONS[number]))
             if number == 0:
-                for statement, values in zip(
-                    _FIRST, (identity, (), (), (created_at,)), strict=True
-                ):
-                    connection.execute(statements.of(statement), values)
+                for statement in _FIRST:
+                    connection.execute(statements.of(statement))
+                connection.execute(statements.of(_BORN), (created_at,))
             connection.execute(statements.of("UPDATE main.meta SET version = ?"), (number + 1,))
 
 
@@ -184,18 +189,9 @@ def check_version(connection: BoundedConnection, statements: Statements) -> None
         )
 
 
-def identify(connection: BoundedConnection, statements: Statements) -> Row:
-    """Return what tells a database from a restored copy of it."""
-    return _row(connection, statements, _IDENTITY)
-
-
-def renew_copy(
-    connection: BoundedConnection, statements: Statements, identity: Row, created_at: float
-) -> None:
-    """Let a ledger that is the restored copy of another one begin anew, as Prometheus sees it."""
-    if connection.execute(statements.of(_IS_COPY), identity).fetchone():
-        connection.execute(statements.of(_SET_IDENTITY), identity)
-        connection.execute(statements.of(_BEGIN_ANEW), (created_at,))
+def renew_copy(connection: BoundedConnection, statements: Statements, created_at: float) -> None:
+    """Let a ledger that was restored from a dump begin anew, as Prometheus sees it."""
+    connection.execute(statements.of(_RENEW_COPY), (created_at,))
 
 
 def _checked_version(connection: BoundedConnection, statements: Statements) -> int:

@@ -1,0 +1,117 @@
+"""A restored dump of a ledger in PostgreSQL begins anew; the database itself goes on."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from exporter.errors import LedgerError
+from exporter.ledger import Ledger
+from exporter.ledger.location import Postgres
+from tests.support import postgres
+from tests.support.harness import START, ManualClock
+from tests.support.ledger_builders import listed, record, values
+from tests.support.postgres import Cluster, Database
+
+pytestmark = pytest.mark.real
+
+DAY = 86400.0
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Run a server that the tests of this module may stop."""
+    with postgres.private() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Return a clock that the test moves."""
+    return ManualClock()
+
+
+def used(database: Database, clock: ManualClock) -> Ledger:
+    """Return the ledger in a schema, once this process owns it."""
+    location = Postgres(database.url, database.schema, is_patient=True)
+    ledger = Ledger(location, clock=clock)
+    for _ in range(10):
+        if ledger.state.created_at is not None:
+            return ledger
+        clock.advance(5)
+        with suppress(LedgerError):
+            ledger.release()
+    ledger.close()
+    pytest.fail("the lease was not acquired")
+
+
+def count(database: Database, clock: ManualClock) -> None:
+    """Count something, a day ago."""
+    ledger = used(database, clock)
+    listed(ledger, record("a", 5))
+    ledger.close()
+    clock.advance(DAY)
+
+
+def birth(database: Database, clock: ManualClock) -> int:
+    """Use a ledger as a daemon does; return how many days after the start it was created."""
+    ledger = used(database, clock)
+    assert values(ledger) == {"q": 5}
+    created_at = ledger.state.created_at
+    ledger.close()
+    clock.advance(DAY)
+    assert created_at is not None
+    return round((created_at - START) / DAY)
+
+
+def test_dump_that_is_restored_in_another_database_begins_anew_once(clock: ManualClock) -> None:
+    """The one that was dumped keeps its birth."""
+    server = postgres.shared()
+    database, other = server.database(), server.database()
+    count(database, clock)
+    server.restore(server.dump(database), other)
+    assert [birth(other, clock) for _ in range(2)] == [1, 1]
+    assert birth(database, clock) == 0
+
+
+def test_dump_that_is_restored_on_another_server_begins_anew_once(
+    clock: ManualClock, cluster: Cluster
+) -> None:
+    """Also where the database there has the same number."""
+    server = postgres.shared()
+    database, other = server.database(), cluster.database()
+    count(database, clock)
+    cluster.restore(server.dump(database), other)
+    assert [birth(other, clock) for _ in range(2)] == [1, 1]
+
+
+def test_dump_that_is_restored_in_its_own_database_begins_anew_once(clock: ManualClock) -> None:
+    """As after the schema was dropped by mistake."""
+    server = postgres.shared()
+    database = server.database()
+    count(database, clock)
+    server.restore(server.dump(database), database)
+    assert [birth(database, clock) for _ in range(2)] == [1, 1]
+
+
+def test_ledger_goes_on_after_a_restart_and_a_failover(
+    clock: ManualClock, cluster: Cluster
+) -> None:
+    """A standby is the same database, and has been one all the time."""
+    database = cluster.database()
+    count(database, clock)
+    cluster.restart()
+    assert birth(database, clock) == 0
+    with cluster.standby() as standby:
+        standby.catch_up(cluster)
+        standby.promote()
+        assert birth(database.at(standby.port), clock) == 0
+
+
+def test_ledger_goes_on_after_its_tables_were_written_anew(clock: ManualClock) -> None:
+    """As maintenance does to shrink them."""
+    server = postgres.shared()
+    database = server.database()
+    count(database, clock)
+    server.execute("VACUUM FULL", database.name)
+    assert birth(database, clock) == 0
