@@ -9,7 +9,7 @@
 -- A role that exists, as when a dump is restored, stays as it is.
 SELECT format('CREATE ROLE %I LOGIN', :'name')
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'name') \gexec
-CREATE DATABASE :"name";
+CREATE DATABASE :"name" ENCODING 'UTF8' TEMPLATE template0;
 
 -- Everybody else of this server stays outside.
 REVOKE ALL ON DATABASE :"name" FROM PUBLIC;

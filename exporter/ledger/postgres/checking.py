@@ -6,7 +6,7 @@ from typing import Final
 from exporter.clock import Clock
 from exporter.errors import LedgerError
 from exporter.ledger.postgres.connection import connect, translated
-from exporter.ledger.postgres.schema import NAMESPACE, check_version, has_ledger, refuse_standby
+from exporter.ledger.postgres.schema import NAMESPACE, check_version, has_ledger, require_server
 from exporter.ledger.postgres.statements import Statements
 
 _SERVER: Final = """SELECT current_setting('server_version'),
@@ -39,7 +39,7 @@ def check(url: str, schema: str, name: str, clock: Clock) -> str:
         sent = clock.now()
         _, server_now = connection.execute(_SERVER).fetchone() or ("", sent)
         ahead = server_now - (sent + clock.now()) / 2
-        refuse_standby(connection, statements)
+        require_server(connection, statements)
         said = [f"PostgreSQL {version}, whose clock is {abs(ahead):.1f} s"]
         said[0] += " ahead" if ahead > 0 else " behind"
         if not has_ledger(connection, statements):

@@ -52,8 +52,11 @@ def connect(url: str, factory: type[BoundedConnection] = BoundedConnection) -> B
         "connect_timeout": CONNECT_SECONDS,
     }
     connection = factory.connect(
-        make_conninfo("", **{**defaults, **parameters}), autocommit=True, prepare_threshold=None
+        make_conninfo("", **{**defaults, **parameters, "client_encoding": "utf8"}),
+        autocommit=True,
+        prepare_threshold=None,
     )
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # whatever the role's is
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.severity_nonlocalized == "WARNING":

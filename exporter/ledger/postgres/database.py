@@ -200,7 +200,7 @@ class PostgresDatabase(PostgresReader):
             raise self._lost()
         self._is_begun = True
         self._next_revision = secrets.randbits(63)
-        connection.execute("BEGIN")
+        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         connection.execute(_BOUNDS)
         values = (self._next_revision, len(MIGRATIONS), self._revision)
         connection.execute(self._statements.of(_FENCE), values)

@@ -112,9 +112,11 @@ MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
 
 NAMESPACE: Final = "to_regnamespace(quote_ident(?))"
 
-_FACTS = f"""SELECT {NAMESPACE} IS NOT NULL,
-    to_regclass(quote_ident(?) || '.meta') IS NOT NULL"""
-_VERSION = "SELECT version FROM main.meta"
+_SERVER = "SELECT pg_is_in_recovery(), current_setting('server_encoding')"
+# `to_regclass` may answer from a cache of before the lock was waited for.
+_FACTS = """SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?),
+    EXISTS (SELECT FROM pg_tables WHERE schemaname = ? AND tablename = 'meta')"""
+_VERSION = "SELECT CAST(version AS integer) FROM main.meta"
 _LOCK = """SELECT set_config('lock_timeout', '2000', true),
     set_config('statement_timeout', '6000', true), pg_advisory_xact_lock(hashtext(?))"""
 # What tells tables from those that a dump of them makes: elsewhere, or in their own place.
@@ -142,7 +144,7 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
     Raises `LedgerError` where the tables are of a version that this one does not know.
     """
     schema = statements.schema
-    refuse_standby(connection, statements)
+    require_server(connection, statements)
     is_there = has_ledger(connection, statements)
     if is_there and _checked_version(connection, statements) >= len(MIGRATIONS):
         return
@@ -162,10 +164,16 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
             connection.execute(statements.of("UPDATE main.meta SET version = ?"), (number + 1,))
 
 
-def refuse_standby(connection: BoundedConnection, statements: Statements) -> None:
-    """Raise an error where the server only reads."""
-    if _row(connection, statements, "SELECT pg_is_in_recovery()")[0]:
+def require_server(connection: BoundedConnection, statements: Statements) -> None:
+    """Raise an error where the server only reads, or cannot store every text as it is."""
+    is_standby, encoding = _row(connection, statements, _SERVER)
+    if is_standby:
         raise psycopg.errors.ReadOnlySqlTransaction("the server is a standby")
+    if encoding != "UTF8":
+        raise LedgerError(
+            f"the database of the schema {statements.schema} has the encoding {encoding}",
+            advice="make a database with ENCODING 'UTF8' TEMPLATE template0",
+        )
 
 
 def has_ledger(connection: BoundedConnection, statements: Statements) -> bool:
