@@ -110,7 +110,8 @@ class Cluster:
     def schema(self, *, password: str = "") -> Database:
         """Make a role and its schema; the server asks for a password if there is one."""
         name = self.role(password)
-        self.execute(f"GRANT CONNECT ON DATABASE {COMMON} TO {name}")
+        # A right on the database itself could not be given by two workers at once.
+        self.execute(f"GRANT in_common TO {name}")
         self.execute(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
         return Database(self.port, COMMON, name, name, self.folder)
 
@@ -224,8 +225,10 @@ class Cluster:
         self.start()
         for sql in (
             "CREATE ROLE with_password NOLOGIN",
+            "CREATE ROLE in_common NOLOGIN",
             f"CREATE DATABASE {COMMON}",
             f"REVOKE ALL ON DATABASE {COMMON} FROM PUBLIC",
+            f"GRANT CONNECT ON DATABASE {COMMON} TO in_common",
         ):
             self.execute(sql, SUPERUSER)
 
