@@ -415,6 +415,49 @@ LEDGER_FAILURES = _metric(
     "Attempts to write the ledger that failed; the usage is counted when writing works again.",
 )
 
+LEDGER_UP = _metric(
+    "exporter_ledger_up",
+    "gauge",
+    "",
+    "Whether the last use of the ledger succeeded.",
+)
+LEDGER_COMMIT_DURATION = _metric(
+    "exporter_ledger_commit_duration_seconds",
+    "histogram",
+    "",
+    "How long writing to the ledger took, for each transaction that succeeded.",
+)
+LEDGER_REWINDS = _metric(
+    "exporter_ledger_rewinds_total",
+    "counter",
+    "",
+    "Times that this replica took a ledger over whose server may have lost commits.",
+)
+LEASE_HOLDER = _metric(
+    "exporter_lease_holder",
+    "gauge",
+    "",
+    "Whether this replica owns the ledger, and polls; with ledger.url.",
+)
+LEASE_ACQUISITIONS = _metric(
+    "exporter_lease_acquisitions_total",
+    "counter",
+    "",
+    "Times that this replica became the owner of the ledger.",
+)
+LEASE_LOSSES = _metric(
+    "exporter_lease_losses_total",
+    "counter",
+    "reason",
+    "Times that this replica ceased to be the owner of the ledger.",
+)
+LEASE_SETTINGS_DIFFER = _metric(
+    "exporter_lease_settings_differ",
+    "gauge",
+    "",
+    "Whether another replica polls or counts by other settings.",
+)
+
 WEB_CONFIG_RELOADED = _metric(
     "exporter_web_config_last_reload_successful",
     "gauge",

@@ -10,6 +10,7 @@ What a history holds a hundred thousand of is no dataclass, but a struct that th
 collector does not look at: to look at all of them stops everything else for a tenth of a second.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, NamedTuple, Self, TypeVar
@@ -216,3 +217,42 @@ class Page(Generic[T_co]):
     malformed_at: tuple[int, ...] = field(default=(), compare=False)
     total_count: int | None = None
     next_token: str = ""
+
+
+class Standing(StrEnum):
+    """What this process is to a ledger that several replicas share."""
+
+    OWNER = "owner"
+    EXPIRED = "expired"
+    """The owner as far as it knows, which could not renew its lease in time."""
+    STANDBY = "standby"
+
+
+class Loss(StrEnum):
+    """How an owner ceased to be it: the label of `exporter_lease_losses_total`."""
+
+    RESIGNED = "resigned"
+    EXPIRED = "expired"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Who owns a ledger that several replicas share, as far as this process knows.
+
+    `holder` is `""` where nobody does, or it is not known; `since` is when this process first saw
+    that it does (seconds since 1970). The last look at the lease was finished at `looked_at`, and
+    the last that succeeded at `seen_at` (seconds of the boot-time clock); the database
+    `is_reachable` where those are the same one.
+    """
+
+    standing: Standing
+    holder: str
+    since: float | None
+    looked_at: float
+    seen_at: float
+    is_reachable: bool
+    acquisitions: int
+    losses: Mapping[Loss, int]
+    rewinds: int
+    settings_differ: bool

@@ -4,7 +4,7 @@ Every label set that can be known beforehand exists at 0 from the start, so that
 event of its kind is an increase that Prometheus can see.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,13 +15,17 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
 
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.errors import LedgerFailure, Reason
-from exporter.model import Scope, Source, Target
+from exporter.model import Loss, Ownership, Scope, Source, Standing, Target
 
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Telemetry:
@@ -34,13 +38,7 @@ class Telemetry:
         self._requests = self._counter(catalog.API_REQUESTS)
         self._failures = self._counter(catalog.API_FAILURES)
         self._retries = self._counter(catalog.API_RETRIES)
-        self._seconds = Histogram(
-            catalog.API_DURATION.name,
-            catalog.API_DURATION.help,
-            catalog.API_DURATION.labels,
-            registry=registry,
-            buckets=_REQUEST_SECONDS,
-        )
+        self._seconds = self._histogram(catalog.API_DURATION, _REQUEST_SECONDS)
         self._rate_limit = self._gauge(catalog.API_RATE_LIMIT)
         self._polls = self._counter(catalog.POLLS)
         self._poll_failures = self._counter(catalog.POLL_FAILURES)
@@ -58,6 +56,11 @@ class Telemetry:
 
     def _gauge(self, metric: Metric) -> Gauge:
         return Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+
+    def _histogram(self, metric: Metric, buckets: Sequence[float]) -> Histogram:
+        return Histogram(
+            metric.name, metric.help, metric.labels, registry=self._registry, buckets=buckets
+        )
 
     def expect_sources(self, sources: Iterable[Source]) -> None:
         """Bring the label sets of `sources` into being, at 0, in an order of their own."""
@@ -126,6 +129,15 @@ class Telemetry:
         """Count a write of the ledger that failed."""
         self._ledger_failures.labels(reason).inc()
 
+    def watch_ledger(self, is_up: Callable[[], bool]) -> Callable[[float], None]:
+        """Show whether the ledger can be used; return what is to be told how long a commit took."""
+        self._gauge(catalog.LEDGER_UP).set_function(is_up)
+        return self._histogram(catalog.LEDGER_COMMIT_DURATION, _COMMIT_SECONDS).observe
+
+    def watch_lease(self, ownership: Callable[[], Ownership | None]) -> None:
+        """Show who owns a ledger that several replicas share."""
+        self._registry.register(_LeaseCollector(ownership))
+
     def watch_rate(self, account: str, region_id: str, rate: Callable[[], float]) -> None:
         """Show the rate of an account's requests to a region as it is at each scrape."""
         self._rate_limit.labels(account, region_id).set_function(rate)
@@ -178,3 +190,31 @@ class ApiMeter:
     def took(self, action: str, seconds: float) -> None:
         """Record how long one HTTP request took, in seconds."""
         self._seconds.labels(action).observe(seconds)
+
+
+class _LeaseCollector(Collector):
+    """The metrics of the lease, as it is at each scrape."""
+
+    def __init__(self, ownership: Callable[[], Ownership | None]) -> None:
+        self._ownership = ownership
+
+    def collect(self) -> Iterator[Family]:
+        now = self._ownership()
+        if now is None:
+            return
+        losses = CounterMetricFamily(
+            catalog.LEASE_LOSSES.name, catalog.LEASE_LOSSES.help, labels=catalog.LEASE_LOSSES.labels
+        )
+        for loss in Loss:
+            losses.add_metric([loss], now.losses.get(loss, 0))
+        yield losses
+        for metric, value in (
+            (catalog.LEASE_HOLDER, float(now.standing is Standing.OWNER)),
+            (catalog.LEASE_SETTINGS_DIFFER, float(now.settings_differ)),
+        ):
+            yield GaugeMetricFamily(metric.name, metric.help, value)
+        for metric, count in (
+            (catalog.LEASE_ACQUISITIONS, now.acquisitions),
+            (catalog.LEDGER_REWINDS, now.rewinds),
+        ):
+            yield CounterMetricFamily(metric.name, metric.help, count)

@@ -19,7 +19,7 @@ from exporter.clock import Clock
 from exporter.errors import ThreadLimitError
 from exporter.exposition import Answers, OwnMetrics, RenderedBoard
 from exporter.ledger import Key, Ledger, Location
-from exporter.model import Scope, Source, Target
+from exporter.model import Scope, Source, Standing, Target
 from exporter.poller import (
     Polling,
     PollJob,
@@ -27,6 +27,7 @@ from exporter.poller import (
     TargetRegistry,
     Timing,
     problems_of_health,
+    problems_of_lease,
     problems_of_readiness,
     summary,
 )
@@ -69,20 +70,41 @@ class Exporter:
 
     def unhealthy(self) -> Sequence[str]:
         """Say what is wrong with the process, in sentences; nothing where all is well."""
+        silence = self.clock.monotonic() - self.polling.last_progress
+        ownership = self.ledger.ownership()
+        if ownership is not None and ownership.standing is Standing.STANDBY:
+            silence = self.clock.boottime() - ownership.looked_at
         return problems_of_health(
             self.board.current,
             self.polling.timing,
             discovery_interval=self.settings.discovery.interval,
-            silence=self.clock.monotonic() - self.polling.last_progress,
+            silence=silence,
         )
 
     def unready(self) -> Sequence[str]:
         """Say what keeps the exporter from doing its work, likewise."""
-        return problems_of_readiness(self.board.current)
+        duration, at = self.settings.lease.duration, self.clock.boottime()
+        return [
+            *problems_of_lease(self.ledger.ownership(), duration, at),
+            *problems_of_readiness(self.board.current),
+        ]
 
     def summary(self) -> str:
         """Say in a line how the targets are."""
-        return summary(self.board.current)
+        return summary(self.board.current, self.ledger.ownership())
+
+    async def tick(self) -> None:
+        """Do what is due by time alone; poll or not, as this process owns the ledger or not."""
+        await self.polling.tick()  # reads the totals of a ledger that was taken over, first
+        self.follow_lease()
+
+    def follow_lease(self) -> None:
+        """Poll or not, as this process owns the ledger or not."""
+        ownership = self.ledger.ownership()
+        if ownership is not None:
+            if ownership.standing is Standing.STANDBY:
+                self.ledger.withdraw()
+            self.targets.follow(ownership.standing)
 
     @cached_property
     def web(self) -> ASGIApp:
@@ -140,6 +162,9 @@ def build(
         on_rate_limiter=telemetry.watch_rate,
     )
     kept = _ledger(settings, planned, ledger, clock, birth_hold)
+    kept.on_commit(telemetry.watch_ledger(lambda: kept.is_up))
+    if kept.ownership() is not None:
+        telemetry.watch_lease(kept.ownership)
     board = RenderedBoard(Snapshot())
     polling = Polling(board, kept, telemetry, clock, _timing(settings))
     failed = FailedSessions()
@@ -157,7 +182,7 @@ def build(
         targets=TargetRegistry(
             planned.inventory, polling, board, clock, new_job=work.job, new_reader=work.reader
         ),
-        answers=Answers(board, own),
+        answers=Answers(board, own, kept.may_show),
         own=own,
         failed_sessions=failed,
     )

@@ -84,9 +84,10 @@ async def _polling(exporter: Exporter) -> AsyncIterator[None]:
         on_skip=exporter.telemetry.poll_skipped,
         on_late=exporter.telemetry.poll_late,
     )
+    exporter.follow_lease()
     exporter.targets.run_on(schedule)
     tune_gc()
-    schedule.start(exporter.polling.tick)
+    schedule.start(exporter.tick)
     try:
         yield
     finally:

@@ -1,11 +1,12 @@
 """From settings to what is polled, and where: pure functions."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.errors import SettingsError
-from exporter.ledger import Postgres, locate
+from exporter.ledger import Postgres
 from exporter.model import Source
 from exporter.settings import Settings, TargetSettings
 from exporter.sources import Inventory, Selection, Wanted, by_patterns
@@ -45,8 +46,22 @@ def plan(settings: Settings) -> Plan:
 
 def ledger_location(settings: Settings, *, is_patient: bool = False) -> Path | Postgres:
     """Return where the ledger is; in PostgreSQL, a daemon `is_patient` from its start on."""
-    ledger, duration = settings.ledger, settings.lease.duration
-    return locate(ledger.path, ledger.url, ledger.schema, duration, is_patient=is_patient)
+    ledger = settings.ledger
+    if not ledger.url:
+        return ledger.path
+    duration = settings.lease.duration
+    return Postgres(ledger.url, ledger.schema, duration, is_patient, _digest(settings))
+
+
+def _digest(settings: Settings) -> str:
+    """Return what is the same for settings by which the same is polled and counted."""
+    counted = (
+        *(settings.region_id, settings.workspace_ids, settings.livy_compute_ids, settings.targets),
+        *(settings.session_clusters.enabled, settings.livy.enabled),
+        *(settings.discovery.include, settings.discovery.exclude, settings.usage),
+        *(settings.ledger.birth_hold, settings.ledger.forget_after, settings.lease),
+    )
+    return hashlib.sha256(repr(counted).encode()).hexdigest()[:16]
 
 
 def _sources(settings: Settings) -> Iterator[Source]:

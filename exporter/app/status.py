@@ -34,6 +34,7 @@ def status_source(
     parts = Parts(
         snapshot=lambda: board.current,
         ledger=lambda: ledger.state,
+        ownership=ledger.ownership,
         failed_sessions=lambda: failed_sessions.latest,
         unhealthy=unhealthy,
         unready=unready,

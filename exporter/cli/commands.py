@@ -205,10 +205,10 @@ def metrics(_loaded: Loaded) -> int:
 
 
 def _location(loaded: Loaded) -> "Path | Postgres":
-    from exporter.ledger import locate
+    from exporter.ledger import Postgres
 
-    ledger = loaded.settings.ledger
-    return locate(ledger.path, ledger.url, ledger.schema, loaded.settings.lease.duration)
+    ledger, lease = loaded.settings.ledger, loaded.settings.lease
+    return Postgres(ledger.url, ledger.schema, lease.duration) if ledger.url else ledger.path
 
 
 def _log(loaded: Loaded) -> None:

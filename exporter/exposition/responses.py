@@ -1,6 +1,6 @@
 """The bytes that answer a scrape: the page, joined with the exporter's own live metrics."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 from exporter.exposition.board import RenderedBoard
 from exporter.exposition.gzip_chunks import Chunk, ChunkSequence, gzip_member
 from exporter.exposition.negotiation import Form, PageFormat
-from exporter.exposition.renderer import Page
+from exporter.exposition.renderer import Page, Renderer
+from exporter.snapshot import Snapshot
 
 _PART_BYTES = 1 << 16
 """Of an uncompressed page, that are put together at least: more would wait for a slow client."""
@@ -75,8 +76,19 @@ class Answer:
 class Answers:
     """Answers scrapes from what is ready."""
 
-    def __init__(self, board: RenderedBoard, own: OwnMetrics) -> None:
-        """Join the page of `board` that is ready, and `own` as it was last refreshed."""
+    def __init__(
+        self,
+        board: RenderedBoard,
+        own: OwnMetrics,
+        may_show: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Join the page of `board` that is ready, and `own` as it was last refreshed.
+
+        While `may_show` says no, another process may show the totals: a page that has them is not
+        sent, not even once, however long this process was stopped in between.
+        """
+        self._may_show = may_show
+        self._blank = Renderer().render(Snapshot())
         self._board = board
         self._own = own
         self._last: dict[Form, Answer] = {}
@@ -84,6 +96,8 @@ class Answers:
     def answer(self, form: Form) -> Answer:
         """Return the page of now; the same answer as long as the page is the same."""
         page, own = self._board.page, self._own.current
+        if page.snapshot.counters and not self._may_show():
+            page = self._blank
         last = self._last.get(form)
         if last is None or last.page is not page or last.own is not own:
             last = self._last[form] = _joined(page, own, form)

@@ -36,7 +36,7 @@ from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateways import SessionKey
 from exporter.ledger.ledger import GatewayScan, Ledger
 from exporter.ledger.listing_order import ListedSession, Place
-from exporter.ledger.location import Location, Postgres, locate
+from exporter.ledger.location import Location, Postgres
 from exporter.ledger.maintenance import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.matching import TOLERANCE_MS
 from exporter.ledger.moving import import_ledger
@@ -64,7 +64,6 @@ __all__ = [
     "check_ledger",
     "forget_gateway",
     "import_ledger",
-    "locate",
     "read_gateway",
     "reconcile",
 ]

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
+from exporter.model import Ownership
+
 Row = tuple[Any, ...]
 
 
@@ -48,6 +50,13 @@ class Database(Reader, Protocol):
         In another term, what was read in an earlier one no longer holds: somebody else may have
         written since. Raises `LedgerError` where this process may not write.
         """
+
+    def ownership(self) -> Ownership | None:
+        """Return who owns the ledger; `None` where nobody else can."""
+
+    @property
+    def is_rewound(self) -> bool:
+        """Whether commits may be lost that were shown in an earlier term."""
 
     def translated(self) -> AbstractContextManager[None]:
         """Turn the errors of the engine into `LedgerError` while the block runs."""

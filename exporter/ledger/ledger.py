@@ -19,7 +19,16 @@ from exporter.ledger.location import Location, open_database
 from exporter.ledger.scans import ScanTracker
 from exporter.ledger.store import LedgerState, Store
 from exporter.ledger.worker import PATIENCE, Worker
-from exporter.model import Gateway, LivySession, Scope, SessionCluster, Source, Target
+from exporter.model import (
+    Gateway,
+    LivySession,
+    Ownership,
+    Scope,
+    SessionCluster,
+    Source,
+    Standing,
+    Target,
+)
 
 _ENDED_SINCE = """SELECT session_id, ended FROM main.session JOIN main.gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
@@ -82,6 +91,42 @@ class Ledger:
         """Do `work` with this ledger, in its thread; raises `LedgerError` also where that hangs."""
         return await self._worker.run(work)
 
+    def ownership(self) -> Ownership | None:
+        """Return who owns the ledger; `None` where nobody else can."""
+        return self._store.ownership()
+
+    def may_show(self) -> bool:
+        """Whether the totals may be on the page: on that of the owner, and on no other."""
+        ownership = self._store.ownership()
+        return ownership is None or ownership.standing is Standing.OWNER
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether this process owns a ledger of which it knows nothing yet."""
+        return self._store.state.created_at is None and self.may_show()
+
+    @property
+    def term(self) -> int:
+        """The number of the term in which this process owns the ledger; 0 while it does not."""
+        return self._store.term
+
+    def withdraw(self) -> None:
+        """Forget what was read, since another replica owns the ledger now."""
+        self._store.forget()
+        self._empty_at.clear()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last use of the database succeeded; of a standby, its look at the lease."""
+        ownership = self.ownership()
+        if ownership is not None and ownership.standing is Standing.STANDBY:
+            return ownership.is_reachable
+        return self._store.is_up
+
+    def on_commit(self, call: Callable[[float], None]) -> None:
+        """Call with the seconds that each transaction takes, from now on."""
+        self._store.on_commit = call
+
     @property
     def state(self) -> LedgerState:
         """The ledger as of the last commit, without waiting for a writer."""
@@ -92,37 +137,48 @@ class Ledger:
         return GatewayScan(self._store, gateway, self._empty_at, self._forget_after)
 
     def record_session_clusters(
-        self, workspace_id: str, clusters: Sequence[SessionCluster], *, is_confirmed: bool = True
+        self,
+        workspace_id: str,
+        clusters: Sequence[SessionCluster],
+        *,
+        is_confirmed: bool = True,
+        term: int | None = None,
     ) -> Mapping[str, float]:
         """Count the states that clusters entered since the last complete listing.
 
         Returns since when each is in its state: wall-clock seconds by session cluster id. A
-        listing that is empty and not `is_confirmed` is no first contact yet.
+        listing that is empty and not `is_confirmed` is no first contact yet. Nothing is written
+        in another `term` than the one in which it was read.
         """
         listing = ("session clusters", workspace_id)
         if not is_confirmed:
             self._empty_at[listing] = self._clock.now()
             return {}
-        with self._store.transaction() as transaction:
+        with self._store.transaction(term=term, confirms=(workspace_id,)) as transaction:
             workspace = ClusterLedger(transaction, workspace_id)
             since = workspace.record(clusters, self._empty_at.pop(listing, None))
             workspace.forget(unlisted_before=transaction.at - self._forget_after)
         return since
 
     def record_gateways(
-        self, workspace_id: str, gateways: Sequence[Gateway], *, is_confirmed: bool = True
+        self,
+        workspace_id: str,
+        gateways: Sequence[Gateway],
+        *,
+        is_confirmed: bool = True,
+        term: int | None = None,
     ) -> None:
         """Record a complete list of a workspace's gateways.
 
         One that an earlier such list lacked is new: all that it will ever list are increases.
         A list that is empty and not `is_confirmed` proves that only for gateways that were
-        created after it.
+        created after it. Nothing is written in another `term` than the one in which it was read.
         """
         listing = ("gateways", workspace_id)
         if not is_confirmed:
             self._empty_at[listing] = self._clock.now()
             return
-        with self._store.transaction() as transaction:
+        with self._store.transaction(term=term) as transaction:
             empty_at = self._empty_at.pop(listing, None)
             for gateway in record_gateways(transaction, workspace_id, gateways, empty_at):
                 key = workspace_id, gateway.livy_compute_id
@@ -206,6 +262,7 @@ class GatewayScan:
         self._empty_at = empty_at
         self._forget_after = forget_after
         self._tracker = ScanTracker()
+        self._term = store.term
         self._is_whole = True
 
     def add(self, records: Sequence[LivySession]) -> None:
@@ -214,7 +271,7 @@ class GatewayScan:
         Raises `LedgerError`; the scan is then abandoned, and must not be finished.
         """
         self._is_whole = False
-        with self._store.transaction() as transaction:
+        with self._store.transaction(term=self._term) as transaction:
             gateway = GatewayLedger.entered(transaction, self._gateway)
             gateway.add(records, self._tracker)
             if transaction.sessions:
@@ -243,7 +300,7 @@ class GatewayScan:
         if not is_confirmed:
             self._empty_at[self._listing] = self._store.clock.now()
             return
-        with self._store.transaction() as transaction:
+        with self._store.transaction(term=self._term, confirms=self._gateway) as transaction:
             gateway = GatewayLedger.entered(transaction, self._gateway)
             gateway.add(records, self._tracker)
             gateway.conclude(self._tracker, unreadable=unreadable, is_complete=is_complete)

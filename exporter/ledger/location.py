@@ -22,17 +22,12 @@ class Postgres:
     lease_duration: float = 30.0
     is_patient: bool = False
     """Whether to wait, from the start on, for a server that does not answer and for the lease."""
+    digest: str = ""
+    """Of the settings that decide what is polled: replicas must share them."""
 
     def __str__(self) -> str:
         """Name the place without what is only about how to connect."""
         return f"{self.url.partition('?')[0]} (schema {self.schema})"
-
-
-def locate(
-    path: Path, url: str | None, schema: str, lease_duration: float, *, is_patient: bool = False
-) -> Path | Postgres:
-    """Return where the ledger is that settings name: in PostgreSQL where there is a `url`."""
-    return Postgres(url, schema, lease_duration, is_patient) if url else path
 
 
 Location = Path | Postgres | None
@@ -56,6 +51,7 @@ def open_database(
             clock=clock,
             duration=location.lease_duration,
             is_patient=location.is_patient,
+            digest=location.digest,
             connect=connect,
         )
     return sqlite.SqliteDatabase(location, created_at=clock.now(), connect=connect)

@@ -4,16 +4,18 @@ Counters become visible only after the transaction that changed them is durable.
 """
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from exporter.catalog import Metric
 from exporter.clock import Clock
-from exporter.errors import LedgerError
+from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.counters import CounterBatch, CounterGroups, read_counters, write_counters
+from exporter.ledger.counting import Key
 from exporter.ledger.database import Database, Reader
 from exporter.ledger.release_gate import ReleaseGate
+from exporter.model import Ownership
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class LedgerState:
     sessions: int
     size_bytes: int
     held_series: int
+    withheld: frozenset[tuple[str, ...]] = frozenset()
+    """Groups of counters that may be lower than what was shown, so that they are not shown yet."""
 
 
 UNREAD = LedgerState(CounterGroups({}), None, 0, 0, 0)
@@ -79,6 +83,9 @@ class Store:
         self._term = 0
         self._is_suspect = False
         self._has_met_prometheus = False
+        self._has_failed = False
+        self.on_commit: Callable[[float], None] = lambda _: None
+        """Is told how many seconds each transaction took."""
         try:
             with self.reading():
                 """The first use reads everything."""
@@ -93,15 +100,42 @@ class Store:
         with self._using():
             yield self._database
 
+    @property
+    def term(self) -> int:
+        """The number of the term in which the state was read; 0 where it is not known."""
+        return self._term
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last use succeeded."""
+        return not self._has_failed and self.state is not UNREAD
+
+    def ownership(self) -> Ownership | None:
+        """Return who owns the ledger; `None` where nobody else can."""
+        return self._database.ownership()
+
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(
+        self, *, term: int | None = None, confirms: tuple[str, ...] | None = None
+    ) -> Iterator[Transaction]:
         """Collect changes, write them, and make them visible once they are durable.
 
-        Counters whose hold is over are released with it.
+        Counters whose hold is over are released with it. What was begun in an earlier `term` must
+        not be written: another process may have written since. A complete listing `confirms` its
+        group of counters.
         """
         with self._using():
+            if term not in {None, self._term}:
+                raise LedgerError(
+                    "the ledger was another replica's in the meantime",
+                    advice="nothing to do: everything is read again",
+                    kind=LedgerFailure.LOST,
+                    is_passing=True,
+                )
+            begun_at = self.clock.monotonic()
             before = self.state
-            due = self.gate.due(self.clock.monotonic())
+            begin_anew = self._confirmed(confirms)
+            due = [*self.gate.due(begun_at), *begin_anew]
             batch = CounterBatch(
                 before.counters, self.gate, due=due, max_proxy_users=self._max_proxy_users
             )
@@ -112,8 +146,10 @@ class Store:
                 state = self._written(before, transaction)
             self._is_suspect = False
             self._has_met_prometheus = self.gate.knows_prometheus
-            self.gate.settle(new=batch.new_keys(), released=due)
-            self.state = replace(state, held_series=len(self.gate))
+            self.gate.settle(new=[*batch.new_keys(), *begin_anew], released=due)
+            withheld = state.withheld - {confirms}
+            self.state = replace(state, held_series=len(self.gate), withheld=withheld)
+            self.on_commit(self.clock.monotonic() - begun_at)
 
     def start_thread(self) -> None:
         """Start the thread that the database needs. Raises `RuntimeError` where there is none."""
@@ -127,26 +163,40 @@ class Store:
     @contextmanager
     def _using(self) -> Iterator[None]:
         """Have the database to ourselves, and a state that is the one it holds."""
-        with self._lock, self._database.translated():
+        with self._lock:
             try:
-                term = self._database.ready()
+                with self._database.translated():
+                    term = self._database.ready()
+                    if term != self._term:
+                        self._load()
+                        self._term = term
+                    elif self._is_suspect:
+                        self._reload()
+                    yield
             except LedgerError as error:
+                self._has_failed = True
                 if error.is_lost:
-                    self.state, self._term = UNREAD, 0
+                    self.forget()
                 raise
-            if term != self._term:
-                self._load()
-                self._term = term
-            elif self._is_suspect:
-                self._reload()
-            yield
+            self._has_failed = False
+
+    def forget(self) -> None:
+        """Know nothing more, since another process may write from now on."""
+        self.state, self._term = UNREAD, 0
+
+    def _confirmed(self, group: tuple[str, ...] | None) -> Sequence[Key]:
+        """Return the series of a group that is confirmed: they begin anew, at what they are."""
+        if group not in self.state.withheld:
+            return ()
+        return [key for key in self.state.counters.groups[group] if self.gate.is_held(key)]
 
     def _load(self) -> None:
         """Begin with what the database holds; all series are held as they were last published."""
         state, knows_prometheus = self._read()
         self.gate = self._new_gate(state.counters, knows_prometheus=knows_prometheus)
         self._has_met_prometheus, self._is_suspect = knows_prometheus, False
-        self.state = replace(state, held_series=len(self.gate))
+        withheld = frozenset(state.counters.groups) if self._database.is_rewound else frozenset()
+        self.state = replace(state, held_series=len(self.gate), withheld=withheld)
 
     def _reload(self) -> None:
         """Read the state again where the last transaction broke off.
@@ -156,7 +206,8 @@ class Store:
         state, self._has_met_prometheus = self._read()
         new = state.counters.keys() - self.state.counters.keys()
         self.gate.settle(new=new, released=())
-        self.state = replace(state, held_series=len(self.gate))
+        withheld = self.state.withheld
+        self.state = replace(state, held_series=len(self.gate), withheld=withheld)
         self._is_suspect = False
 
     def _written(self, before: LedgerState, transaction: Transaction) -> LedgerState:

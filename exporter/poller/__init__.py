@@ -10,7 +10,12 @@ lateness         whether polls begin when they are due
 health           whether polling goes on, and whether it does its work: pure
 """
 
-from exporter.poller.health import problems_of_health, problems_of_readiness, summary
+from exporter.poller.health import (
+    problems_of_health,
+    problems_of_lease,
+    problems_of_readiness,
+    summary,
+)
 from exporter.poller.polling import Polling, PollSource, Timing
 from exporter.poller.schedule import Schedule
 from exporter.poller.target_registry import PollJob, TargetRegistry
@@ -23,6 +28,7 @@ __all__ = [
     "TargetRegistry",
     "Timing",
     "problems_of_health",
+    "problems_of_lease",
     "problems_of_readiness",
     "summary",
 ]

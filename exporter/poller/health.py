@@ -1,6 +1,7 @@
 """Whether the process does its work, read off the published picture: pure functions."""
 
 from exporter.errors import Reason
+from exporter.model import Ownership, Standing
 from exporter.poller.polling import Timing
 from exporter.snapshot import Snapshot
 
@@ -39,8 +40,21 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
     return problems
 
 
-def summary(snapshot: Snapshot) -> str:
+def problems_of_lease(ownership: Ownership | None, duration: float, at: float) -> list[str]:
+    """Say what keeps a replica from taking over (seconds of the boot-time clock).
+
+    It may well be the owner, or a standby: a standby that was not ready would stop a rolling
+    update for ever.
+    """
+    if ownership is None or at - ownership.seen_at <= duration:
+        return []
+    return ["the lease of the ledger could not be read for longer than lease.duration"]
+
+
+def summary(snapshot: Snapshot, ownership: Ownership | None) -> str:
     """Say in a line how the targets are."""
+    if ownership is not None and ownership.standing is Standing.STANDBY:
+        return f"standby: {ownership.holder or 'nobody'} owns the ledger"
     if not snapshot.targets:
         failures = [view.failure for view in snapshot.discoveries.values() if view.failure]
         reasons = ", ".join(sorted({failure.reason for failure in failures}))

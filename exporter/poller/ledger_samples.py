@@ -12,6 +12,9 @@ _IN_NANO = frozenset(
 )
 
 
+_NONE = GroupedSamples(())
+
+
 class LedgerSamples:
     """The samples of all counters, by group; those of a group are built when it has changed."""
 
@@ -22,6 +25,8 @@ class LedgerSamples:
 
     def apply_to(self, snapshot: Snapshot) -> Snapshot:
         """Return `snapshot` with the present totals; the same object where nothing changed."""
+        if not self._ledger.may_show():
+            return snapshot.with_counters(_NONE) if snapshot.counters else snapshot
         state = self._ledger.state
         if state is not self._current.state:
             self._current = _Deferred(state, self._build)
@@ -31,11 +36,14 @@ class LedgerSamples:
 
     def _build(self, state: LedgerState) -> tuple[Samples, ...]:
         known = self._groups
+        shown = state.counters.groups
+        if state.withheld:
+            shown = {group: shown[group] for group in shown if group not in state.withheld}
         self._groups = {
             group: known[group]
             if group in known and known[group][0] is values
             else (values, _samples_of(values))
-            for group, values in state.counters.groups.items()
+            for group, values in shown.items()
         }
         return (_facts(state), *(samples for _, samples in self._groups.values()))
 

@@ -144,7 +144,7 @@ class Polling:
 
     async def tick(self) -> None:
         """Do what is due by time alone: withdraw stale gauges and release held increases."""
-        if self._ledger.has_due():
+        if self._ledger.has_due() or self._ledger.is_unread:
             try:
                 await self._ledger.run(self._ledger.release)
             except LedgerError as error:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from exporter import catalog
 from exporter.clock import Clock
-from exporter.model import Scope, Target
+from exporter.model import Scope, Standing, Target
 from exporter.poller.boundary import log_transition, run_guarded
 from exporter.poller.discovered import DiscoveryLog
 from exporter.poller.polling import Polling, PollSource
@@ -73,6 +73,8 @@ class TargetRegistry:
         self._discovery_log = DiscoveryLog()
         self._by_workspace: Mapping[Scope, tuple[Target, ...]] = {}
         self._scope_samples = SampleCache(_samples_of)
+        self._standing = Standing.OWNER
+        self._rested: set[Target | Scope] = set()
         self._sync()
 
     @property
@@ -93,8 +95,25 @@ class TargetRegistry:
         for target in self._jobs:
             timetable.add(target)
 
+    def follow(self, standing: Standing) -> None:
+        """Poll only where this process owns the ledger: another one does it otherwise.
+
+        Whoever becomes the owner begins as after a start, and remembers nothing of before. An
+        owner that may have been replaced without knowing polls half as often.
+        """
+        before, self._standing = self._standing, standing
+        if standing is Standing.STANDBY and before is not standing:
+            self._inventory.forget()
+            self._end_all()
+        elif before is Standing.STANDBY and standing is not before:
+            self._sync()
+
     async def run(self, work: Target | Scope) -> None:
         """Poll a target or discover a scope once; one that was removed meanwhile is ignored."""
+        if self._standing is Standing.EXPIRED and work not in self._rested:
+            self._rested.add(work)
+            return
+        self._rested.discard(work)
         if isinstance(work, Scope):
             await self.discover(work)
             ups = [view.up for view in self._board.current.discoveries.values()]
@@ -139,6 +158,8 @@ class TargetRegistry:
 
     def _sync(self) -> None:
         """Start what is new in the inventory, and end what is no longer in it."""
+        if self._standing is Standing.STANDBY:
+            return
         scopes = self._inventory.scopes
         if scopes != tuple(self._readers):
             self._sync_scopes(scopes)
@@ -179,6 +200,12 @@ class TargetRegistry:
             self._polling.add_targets(added)
         for target in added:
             self._begin(target)
+
+    def _end_all(self) -> None:
+        """Poll nothing more, and take everything off the page."""
+        self._sync_scopes(())
+        self._sync_targets({})
+        self._board.publish(self._board.current.with_infos({}))
 
     def _begin(self, work: Target | Scope) -> None:
         if self._timetable is not None:

@@ -34,12 +34,12 @@ class Discovery:
         await self._ledger.run(partial(self._ledger.record_workspaces, self.scope, count))
 
     async def _find_gateways(self, progress: Progress) -> None:
-        workspace_id = self.scope.workspace_id
+        workspace_id, term = self.scope.workspace_id, self._ledger.term
         gateways = await self._client.gateways(workspace_id, on_queued=progress)
         is_confirmed = await self._guard.check(len(gateways))
         # First into the ledger: that a gateway was not there before, and so counts from 0,
         # must be known before its first listing is.
-        record = partial(self._ledger.record_gateways, workspace_id, gateways)
+        record = partial(self._ledger.record_gateways, workspace_id, gateways, term=term)
         await self._ledger.run(partial(record, is_confirmed=is_confirmed))
         self._inventory.take_gateways(self.scope, gateways)
 

@@ -65,6 +65,12 @@ class Inventory:
         """What is to be polled in each workspace; another object whenever something changed."""
         self._choose()
 
+    def forget(self) -> None:
+        """Know only what the settings name, as at the start."""
+        self._workspaces, self._gateways = {}, {}
+        self._gateway_infos, self._infos, self.by_workspace = {}, {}, {}
+        self._choose()
+
     def targets(self) -> list[Target]:
         """Return what is to be polled, as far as is known by now."""
         return [*chain.from_iterable(self.by_workspace.values())]

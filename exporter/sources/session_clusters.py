@@ -30,7 +30,7 @@ class SessionClusters:
 
     async def poll(self, progress: Progress) -> PollResult:
         """Read the complete listing and record its states. Raises `PollError`."""
-        workspace_id = self.target.workspace_id
+        workspace_id, term = self.target.workspace_id, self._ledger.term
 
         async def fetch(token: str) -> Page[SessionCluster]:
             page = await self._client.session_clusters_page(workspace_id, token, on_queued=progress)
@@ -43,7 +43,9 @@ class SessionClusters:
         since: Mapping[str, float] = {}
         ledger_error = None
         try:
-            record = partial(self._ledger.record_session_clusters, workspace_id, clusters)
+            record = partial(
+                self._ledger.record_session_clusters, workspace_id, clusters, term=term
+            )
             since = await self._ledger.run(partial(record, is_confirmed=is_confirmed))
         except LedgerError as error:
             ledger_error = error

@@ -25,6 +25,7 @@ from exporter.ledger.postgres.connection import connect as open_connection
 from exporter.ledger.postgres.keeper import LeaseKeeper
 from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version
 from exporter.ledger.postgres.statements import TIMELINE, Statements, document, of_ids
+from exporter.model import Ownership
 
 _PATIENCE: Final = 1.0
 """Seconds in which a server that could not be used is not tried again."""
@@ -82,19 +83,27 @@ class PostgresDatabase(PostgresReader):
         clock: Clock,
         duration: float,
         is_patient: bool = False,
+        digest: str = "",
         connect: Callable[[str], BoundedConnection] | None = None,
     ) -> None:
         """Name the place; nothing is asked of the server yet.
 
-        `duration` is that of the lease, in seconds; `connect` opens connections otherwise.
+        `duration` is that of the lease, in seconds; `digest` that of the settings which replicas
+        must share; `connect` opens connections otherwise.
         """
         super().__init__(None, Statements(schema))
         self.is_patient = is_patient
+        self.is_rewound = False
         self._name = name_of(url, schema)
         self._clock = clock
         self._open = partial(connect or open_connection, url)
         self._keeper = LeaseKeeper(
-            self._name, self._statements, self._open, clock=clock, duration=duration
+            self._name,
+            self._statements,
+            self._open,
+            clock=clock,
+            duration=duration,
+            digest=digest,
         )
         self._term = 0
         self._revision = self._next_revision = 0
@@ -114,10 +123,15 @@ class PostgresDatabase(PostgresReader):
         grant = self._keeper.granted()
         if grant.term != self._term:
             self._term, self._revision = grant.term, grant.revision
+            self.is_rewound = grant.is_rewound
             self._unanswered.clear()
         if self._opened is None or self._opened.closed:
             self._connect()
         return self._term
+
+    def ownership(self) -> Ownership:
+        """Return who owns the ledger, as far as this process knows."""
+        return self._keeper.ownership()
 
     def translated(self) -> AbstractContextManager[None]:
         """Turn psycopg's errors into a `LedgerError` that says what to do."""

@@ -3,18 +3,22 @@
 import platform
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import psycopg
 
+import exporter
 from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
+from exporter.ledger.database import Row
 from exporter.ledger.postgres.connection import BoundedConnection, close, translated
 from exporter.ledger.postgres.lease import Sight, Tenure, Watch, trust
 from exporter.ledger.postgres.schema import prepare, renew_copy
 from exporter.ledger.postgres.statements import TIMELINE, Statements
+from exporter.model import Loss, Ownership, Standing
 
 _LOOK = f"SELECT epoch, holder, beat, timeline, {TIMELINE} FROM main.lease"  # noqa: S608 - constants
 _RENEW = f"""UPDATE main.lease SET beat = beat + 1, timeline = {TIMELINE}
@@ -29,9 +33,19 @@ _ACQUIRE = f"""UPDATE main.lease SET epoch = epoch + 1, holder = ?, beat = beat 
 _SET_REVISION = "UPDATE main.shard SET revision = ?"
 _BOUNDS = """SELECT set_config('lock_timeout', '2000', true),
     set_config('statement_timeout', '6000', true)"""
+# Replicas with other settings would poll something else after a hand-over. Times are the server's:
+# they only tell who is alive, nobody's right to write depends on them.
+_REPORT = """WITH mine AS (
+    INSERT INTO main.replica (name, seen_at, version, digest) VALUES (?, now(), ?, ?)
+    ON CONFLICT (name) DO UPDATE SET seen_at = now())
+    SELECT count(*) FROM main.replica
+    WHERE digest <> ? AND seen_at > now() - make_interval(secs => ?)"""
+_LEAVE = "DELETE FROM main.replica WHERE name = ? OR seen_at < now() - interval '1 day'"
 
-_LOOKS: Final = 6
+_RENEWALS: Final = 6
 """In the duration of the lease: some may fail, and it is still renewed, or watched closely."""
+_LONGEST_WAIT: Final = 1.0
+"""Seconds between two looks of a standby: an owner that resigns is followed soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +72,31 @@ class LeaseKeeper:
         *,
         clock: Clock,
         duration: float,
+        digest: str = "",
     ) -> None:
+        """Keep the lease of the ledger `name`; it lasts `duration` seconds.
+
+        The `digest` is that of the settings which decide what is polled.
+        """
         self._name = name
         self._statements = statements
         self._connect = connect
         self._clock = clock
         self._duration = duration
+        self._digest = digest
+        self._replica = f"{platform.node()} {secrets.token_hex(4)}"
         self._connection: BoundedConnection | None = None
         self._watch: Watch | None = None
         self._tenure: Tenure | None = None
         self._grant: Grant | None = None
-        self._terms = 0
         self._is_renewed = False
         """Whether the lease of another process was renewed between the last two looks."""
-        self._next_at = 0.0
+        self._has_expired = False
+        self._holder, self._since = "", float("nan")
+        self._losses = Counter[Loss]()
+        self._terms = self._rewinds = 0
+        self._settings_differ = False
+        self._next_at, self._looked_at, self._seen_at = 0.0, clock.boottime(), float("-inf")
         self._error: LedgerError | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -92,6 +117,28 @@ class LeaseKeeper:
             )
         raise self._error or self._held()
 
+    def ownership(self) -> Ownership:
+        """Return who owns the ledger, as far as this process knows."""
+        tenure = self._tenure
+        if tenure is None:
+            standing = Standing.STANDBY
+        elif tenure.is_trusted(self._clock.boottime()):
+            standing = Standing.OWNER
+        else:
+            standing = Standing.EXPIRED
+        return Ownership(
+            standing,
+            self._holder,
+            self._since if self._holder else None,
+            self._looked_at,
+            self._seen_at,
+            self._error is None,
+            self._terms,
+            dict(self._losses),
+            self._rewinds,
+            self._settings_differ,
+        )
+
     def tend(self) -> None:
         """Look at the lease, if it is time to: renew it, or take it where nobody owns it.
 
@@ -100,18 +147,23 @@ class LeaseKeeper:
         sent = self._clock.boottime()
         if sent < self._next_at:
             return
-        self._next_at = sent + self._duration / _LOOKS
+        self._note_expiry(sent)
         try:
             with translated(self._name):
                 self._tend(sent)
-            self._error = None
+            self._error, self._seen_at = None, sent
         except LedgerError as error:
             self._error = error
             self._disconnect()
+        self._looked_at = self._clock.boottime()
+        self._next_at = sent + self._interval
 
-    def lose(self) -> None:
-        """Give up a lease that turned out to be somebody else's."""
+    def lose(self, loss: Loss = Loss.LOST) -> None:
+        """Give up a lease, which may have turned out to be somebody else's."""
+        if self._tenure is not None:
+            self._losses[loss] += 1
         self._tenure = self._grant = self._watch = None
+        self._holder, self._has_expired = "", False
 
     def start(self) -> None:
         """Tend the lease in a thread of its own from now on."""
@@ -122,41 +174,58 @@ class LeaseKeeper:
         """Resign, so that another process need not wait, and end."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(self._duration / _LOOKS)
+            self._thread.join(self._duration / _RENEWALS)
         tenure = self._tenure
-        self.lose()
-        if tenure is not None and self._connection is not None:
+        self.lose(Loss.RESIGNED)
+        if self._connection is not None:
             try:
                 with translated(self._name):
-                    self._connection.execute(self._statements.of(_RESIGN), (tenure.holder,))
+                    self._execute(_LEAVE, self._replica)
+                    if tenure is not None:
+                        self._execute(_RESIGN, tenure.holder)
             except LedgerError:
                 """The lease ends by itself."""
         self._disconnect()
 
+    @property
+    def _interval(self) -> float:
+        """The seconds until the lease is to be renewed, or looked at again."""
+        interval = self._duration / _RENEWALS
+        return interval if self._tenure else min(interval, _LONGEST_WAIT)
+
     def _run(self) -> None:
-        while not self._stopping.wait(self._duration / _LOOKS):
+        while not self._stopping.wait(min(self._interval, _LONGEST_WAIT)):
             self.tend()
+
+    def _note_expiry(self, at: float) -> None:
+        """Count a lease that this process ceased to trust."""
+        tenure = self._tenure
+        if tenure is not None and not self._has_expired and at >= tenure.trusted_until:
+            self._has_expired = True
+            self._losses[Loss.EXPIRED] += 1
 
     def _tend(self, sent: float) -> None:
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
             prepare(self._connection, self._statements, self._clock.now())
         if self._tenure is not None:
-            self._renew(self._connection, self._tenure, sent)
-        else:
+            self._renew(self._tenure, sent)
+        if self._tenure is None:
             self._look(self._connection, sent)
+        values = (self._replica, exporter.__version__, self._digest, self._digest)
+        found = self._execute(_REPORT, *values, 2 * self._duration)
+        self._settings_differ = bool(found and found[0])
 
-    def _renew(self, connection: BoundedConnection, tenure: Tenure, sent: float) -> None:
-        values = (tenure.epoch, tenure.holder)
-        found = connection.execute(self._statements.of(_RENEW), values).fetchone()
+    def _renew(self, tenure: Tenure, sent: float) -> None:
+        found = self._execute(_RENEW, tenure.epoch, tenure.holder)
         if found is None:
             self.lose()
         elif self._tenure is tenure:
             self._tenure = tenure.renewed(found[0], sent, self._duration)
+            self._has_expired = False
 
     def _look(self, connection: BoundedConnection, sent: float) -> None:
-        found = connection.execute(self._statements.of(_LOOK)).fetchone()
-        sight = Sight(*found) if found else Sight(0, "", 0, "", "")
+        sight = Sight(*self._execute(_LOOK) or (0, "", 0, "", ""))
         answered = self._clock.boottime()
         watch = self._watch or Watch(sight, answered, answered)
         self._is_renewed = sight.holder is not None and sight != watch.sight
@@ -164,32 +233,45 @@ class LeaseKeeper:
         if self._watch.may_acquire(self._duration):
             self._watch = None
             self._acquire(connection, sight)
+        else:
+            self._note_holder(sight.holder or "")
 
     def _acquire(self, connection: BoundedConnection, sight: Sight) -> None:
         """Take the lease, if nobody else has done so since it was looked at."""
-        holder = f"{platform.node()} {secrets.token_hex(8)}"
+        holder = f"{self._replica}/{secrets.token_hex(4)}"
         revision = secrets.randbits(63)
         sent = self._clock.boottime()
-        execute, of = connection.execute, self._statements.of
         with connection.transaction():
-            execute(_BOUNDS)
-            written = execute(of(_OPEN_WRITES)).fetchone()
-            values = (holder, sight.epoch, sight.beat, sight.holder)
-            taken = execute(of(_ACQUIRE), values).fetchone()
-            if written is None or taken is None:
-                raise psycopg.Rollback  # another one was faster
-            execute(of(_SET_REVISION), (revision,))
-            renew_copy(connection, self._statements, self._clock.now())
-        if written is not None and taken is not None:
-            self._terms += 1
-            epoch, timeline = taken
-            self._tenure = Tenure(holder, epoch, timeline, sent + trust(self._duration))
-            self._grant = Grant(self._terms, revision, is_rewound=written[0] != timeline)
+            connection.execute(_BOUNDS)
+            written_on = (self._execute(_OPEN_WRITES) or ("",))[0]
+            taken = self._execute(_ACQUIRE, holder, sight.epoch, sight.beat, sight.holder)
+            if taken is not None:
+                connection.execute(self._statements.of(_SET_REVISION), (revision,))
+                renew_copy(connection, self._statements, self._clock.now())
+        if taken is None:
+            return  # another one was faster
+        epoch, timeline = taken
+        self._terms += 1
+        self._rewinds += written_on != timeline
+        self._grant = Grant(self._terms, revision, is_rewound=written_on != timeline)
+        self._tenure = Tenure(holder, epoch, timeline, sent + trust(self._duration))
+        self._note_holder(holder)
+
+    def _note_holder(self, holder: str) -> None:
+        if holder != self._holder:
+            self._holder, self._since = holder, self._clock.now()
+
+    def _execute(self, statement: str, *values: object) -> Row | None:
+        """Execute a statement, and return its first row."""
+        connection = self._connection
+        if connection is None:
+            raise psycopg.OperationalError("not connected")
+        cursor = connection.execute(self._statements.of(statement), values)
+        return cursor.fetchone() if cursor.description else None
 
     def _held(self) -> LedgerError:
-        holder = self._watch.sight.holder if self._watch else None
         return LedgerError(
-            f"the ledger {self._name} is in use by {holder or 'another process'}",
+            f"the ledger {self._name} is in use by {self._holder or 'another process'}",
             advice="nothing to do where that is another replica: this one takes over when it ends",
             kind=LedgerFailure.LOCKED,
             is_passing=not self._is_renewed,

@@ -32,6 +32,11 @@ CREATE TABLE main.shard (
     revision bigint NOT NULL,
     timeline text NOT NULL,
     version integer NOT NULL) WITH (fillfactor = 50);
+CREATE TABLE main.replica (
+    name text PRIMARY KEY,
+    seen_at timestamptz NOT NULL,
+    version text NOT NULL,
+    digest text NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE main.ledger (
     one bool PRIMARY KEY DEFAULT true CHECK (one),
     created_at double precision NOT NULL,

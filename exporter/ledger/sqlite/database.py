@@ -57,6 +57,7 @@ class SqliteDatabase(SqliteReader):
     """An open ledger file, for the one process that writes it."""
 
     is_patient = False
+    is_rewound = False
 
     def __init__(
         self,
@@ -89,6 +90,9 @@ class SqliteDatabase(SqliteReader):
                     advice="put it back or restart the exporter; nothing is counted until then",
                 )
         return 1  # the lock makes it the only term there is
+
+    def ownership(self) -> None:
+        """Return that nobody else can own the file: the lock is ours."""
 
     def translated(self) -> AbstractContextManager[None]:
         """Turn SQLite's errors into a `LedgerError` that says what to do."""

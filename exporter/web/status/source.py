@@ -1,12 +1,13 @@
 """Builds a `StatusView` of now: from the picture, the ledger, the recorder and the registry."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 
 from exporter.clock import Clock
 from exporter.ledger import LedgerState
+from exporter.model import Ownership, Standing
 from exporter.snapshot import Snapshot
 from exporter.sources import FailedSession
 from exporter.web.status import sessions_view, telemetry_view, usage
@@ -14,7 +15,7 @@ from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import BUCKETS, Recorder
 from exporter.web.status.targets import Moment, discoveries, targets
 from exporter.web.status.verdict import verdict
-from exporter.web.status.view import About, StatusView
+from exporter.web.status.view import About, StatusView, Verdict
 
 _FRESH_SECONDS = 1.0
 """For so long the same view is good enough, however many ask for it."""
@@ -26,6 +27,7 @@ class Parts:
 
     snapshot: Callable[[], Snapshot]
     ledger: Callable[[], LedgerState]
+    ownership: Callable[[], Ownership | None]
     failed_sessions: Callable[[], Sequence[FailedSession]]
     unhealthy: Callable[[], Sequence[str]]
     unready: Callable[[], Sequence[str]]
@@ -65,19 +67,20 @@ class StatusSource:
         clusters = sessions_view.clusters(moment)
         sessions = sessions_view.sessions(moment, parts.failed_sessions())
         calls = telemetry_view.calls(parts.registry, parts.configured_rate)
+        judged = verdict(
+            unhealthy=parts.unhealthy(),
+            unready=parts.unready(),
+            targets=found,
+            discoveries=scopes,
+            clusters=clusters,
+            sessions=sessions,
+            calls=calls,
+            now=now,
+        )
         return StatusView(
             schema=1,
             generated_at=now,
-            verdict=verdict(
-                unhealthy=parts.unhealthy(),
-                unready=parts.unready(),
-                targets=found,
-                discoveries=scopes,
-                clusters=clusters,
-                sessions=sessions,
-                calls=calls,
-                now=now,
-            ),
+            verdict=_of_standby(judged, parts.ownership()),
             about=self._about(monotonic),
             targets=found,
             clusters=clusters,
@@ -87,7 +90,7 @@ class StatusSource:
             calls=calls,
             polls=telemetry_view.polls(parts.registry),
             discoveries=scopes,
-            ledger=usage.ledger(state),
+            ledger=usage.ledger(state, parts.ownership()),
         )
 
     def _about(self, monotonic: float) -> About:
@@ -105,3 +108,11 @@ class StatusSource:
                 "json": "api/v1/status",
             },
         )
+
+
+def _of_standby(judged: Verdict, ownership: Ownership | None) -> Verdict:
+    """Say that a replica stands by, where nothing is wrong with it."""
+    is_standby = ownership is not None and ownership.standing is Standing.STANDBY
+    if ownership is None or not is_standby or judged.level != "ok":
+        return judged
+    return replace(judged, summary=f"Standby: {ownership.holder or 'nobody'} owns the ledger")

@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from exporter import catalog
 from exporter.ledger import Key, LedgerState
-from exporter.model import NANO
+from exporter.model import NANO, Ownership
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder, Tally
 from exporter.web.status.view import Bucket, Coverage, History, Ledger, Usage, UsageRow
@@ -47,9 +48,17 @@ def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Covera
     )
 
 
-def ledger(state: LedgerState) -> Ledger:
-    """Give the facts of the file."""
-    return Ledger(state.created_at, state.sessions, state.size_bytes, state.held_series)
+def ledger(state: LedgerState, ownership: Ownership | None) -> Ledger:
+    """Give the facts of the ledger, and who owns it where that may be another replica."""
+    facts = Ledger(state.created_at, state.sessions, state.size_bytes, state.held_series)
+    if ownership is None:
+        return facts
+    return replace(
+        facts,
+        standing=ownership.standing.value,
+        holder=ownership.holder,
+        held_since=ownership.since,
+    )
 
 
 def history(recorder: Recorder, *, monotonic: float, now: float, buckets: int) -> History:

@@ -240,12 +240,19 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The file of counters. A held series does not show its increases to Prometheus yet."""
+    """What is counted. A held series does not show its increases to Prometheus yet.
+
+    `standing` is what this replica is (owner, expired, standby), where several share a ledger;
+    `holder` owns it (`""`: nobody), since `held_since` as far as this replica saw.
+    """
 
     created_at: float | None
     sessions: int
     size_bytes: int
     held_series: int
+    standing: Literal["owner", "expired", "standby"] | None = None
+    holder: str = ""
+    held_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
