@@ -22,9 +22,10 @@ from tests.ledger.recording import (
     unit_test,
 )
 from tests.support.harness import Harness
+from tests.support.ledger_stores import both_stores, for_harness
 from tests.support.worlds import GATEWAY, WORKSPACE, empty_world, key, session, used
 
-pytestmark = [pytest.mark.anyio, pytest.mark.real]
+pytestmark = [pytest.mark.anyio, pytest.mark.real, both_stores]
 
 TOTAL = "sum(emr_serverless_spark_livy_cu_hours_total)"
 QUEUE = 'emr_serverless_spark_livy_cu_hours_total{queue="root_queue"}'
@@ -42,7 +43,7 @@ async def check(
 ) -> Recording:
     """Record the exporter for a while; see that Prometheus finds the true increase in it."""
     async with Harness(
-        world, ledger=folder / "ledger.db", birth_hold=HOLD_SECONDS, sessions={}
+        world, ledger=for_harness(folder / "ledger.db"), birth_hold=HOLD_SECONDS, sessions={}
     ) as harness:
         recording = await record(harness, minutes, events, "livy_cu_hours_total")
     tolerance = 0.06 * true_increase + 1e-9

@@ -14,7 +14,6 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -23,6 +22,7 @@ from exporter.api import Credential, CredentialSource, StaticCredentials
 from exporter.app.build import Exporter, build
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Behaviour, Cloud, World, serve
 from exporter.exposition import Form, PageFormat
+from exporter.ledger.location import Location
 from exporter.settings import Settings
 from tests.support.pages import Page
 
@@ -76,7 +76,7 @@ class Harness:
     `settings` are given in the shape of the YAML file: `Harness(world, poll={"interval": 5})`.
     Targets are all workspaces and gateways of the world as it is at the start, or what
     `targets` says; `targets=[]` with a `region_id` leaves them to `discover`. The ledger is in
-    memory where it has no path; at a `birth_hold` of 0 no increase is held back.
+    memory where it has no location; at a `birth_hold` of 0 no increase is held back.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Harness:
         *,
         clock: ManualClock | None = None,
         behaviour: Behaviour | None = None,
-        ledger: Path | None = None,
+        ledger: Location = None,
         birth_hold: float = 0.0,
         credentials: CredentialSource | None = None,
         **settings: Any,  # noqa: ANN401  as the schema says

@@ -7,6 +7,7 @@ ledger = opened(tmp_path / "ledger.db")    # that file, or a schema in its place
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -163,6 +164,15 @@ def for_an_example() -> Iterator[Store]:
     store = current().another()
     with used(store):
         yield store
+
+
+def for_harness(path: Path) -> Path | Postgres:
+    """Return where an exporter keeps its ledger whose clock a test moves.
+
+    It would run ahead of the thread that renews the lease, so that is one for months.
+    """
+    location = current().at(path)
+    return replace(location, lease_duration=1e7) if isinstance(location, Postgres) else location
 
 
 def current() -> Store:

@@ -103,6 +103,8 @@ class LeaseKeeper:
 
     def granted(self) -> Grant:
         """Return the present grant. Raises `LedgerError` where this process may not write."""
+        if self._stopping.is_set():
+            raise LedgerError(f"the ledger {self._name} is closed")
         if self._thread is None:
             self.tend()
         tenure, grant = self._tenure, self._grant
