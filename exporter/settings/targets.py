@@ -8,6 +8,9 @@ from exporter.settings.notation import Id, Ids, RegionId
 
 RoleArn = Annotated[str, StringConstraints(pattern=r"^acs:ram::[0-9]+:role/\S+$")]
 
+Account = Annotated[str, StringConstraints(pattern=r"^\P{Cc}*$", max_length=128)]
+"""A name without control characters, which no database and no page has to store."""
+
 
 class TargetSettings(BaseModel):
     """One entry of `targets`: a workspace, or all that one credential sees in a region."""
@@ -20,7 +23,7 @@ class TargetSettings(BaseModel):
     )
     livy_compute_ids: Ids = Field((), description="Livy gateways of the workspace; empty = all")
     role_arn: RoleArn | None = Field(None, description="RAM role to assume for this target")
-    account: Annotated[str, StringConstraints(max_length=128)] = Field(
+    account: Account = Field(
         "", description="value of the label `account`; left out = the account of the role"
     )
 

@@ -39,6 +39,7 @@ _ADVICE = {
 """By the beginning of pydantic's error type; the rest is said in pydantic's own words."""
 
 _PATTERN_ADVICE = {
+    "account": "give a name in one line, without control characters",
     "region_id": "give a region such as cn-hangzhou",
     "role_arn": "give a role such as acs:ram::1234567890123456:role/name",
 }

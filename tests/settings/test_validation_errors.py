@@ -116,6 +116,12 @@ def test_values_of_unknown_settings_are_not_repeated(tmp_path: Path) -> None:
         (f"api: {{timeout: {'9' * 400}}}\n", f"api.timeout={'9' * 60}…", 1, "at most 36500d"),
         (f"api: {{timeout: -{'9' * 400}}}\n", f"api.timeout=-{'9' * 59}…", 1, "give a duration"),
         ('ledger: {path: "a\\0b"}\n', "ledger.path='a\\x00b'", 1, "give the path of a file"),
+        (
+            'targets: [{account: "a\\0"}]\n',
+            "targets[0].account='a\\x00'",
+            1,
+            "give a name in one line",
+        ),
         ('web: {config: {file: ""}}\n', "web.config.file=''", 1, "give the path of a file"),
     ],
 )
