@@ -4,16 +4,22 @@ import itertools
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from exporter.ledger import Ledger, back_up
+from exporter.errors import LedgerError
+from exporter.ledger import Ledger, Place, back_up
+from exporter.ledger.location import Postgres
+from exporter.ledger.moving import import_ledger
 from exporter.ledger.sqlite.schema import MIGRATIONS
 from tests.ledger.older import older_ledger
 from tests.support.harness import START, ManualClock
-from tests.support.ledger_builders import listed, opened, record, values
+from tests.support.ledger_builders import GATEWAY, listed, opened, record, values
+from tests.support.ledger_stores import Store, servers, used
 
 DAY = 86400.0
+A = 1_000_000
 
 
 @pytest.fixture
@@ -94,3 +100,62 @@ def test_copy_of_a_ledger_that_an_older_version_wrote_begins_anew(
     clock.advance(DAY)
     assert birth(copy, clock) == 1
     assert birth(path, clock) == 0
+
+
+@servers
+@pytest.mark.parametrize("number", [None, *range(1, len(MIGRATIONS))])
+def test_imported_ledger_goes_on_and_its_file_begins_anew(
+    tmp_path: Path, clock: ManualClock, store: Store, number: int | None
+) -> None:
+    """Totals, births, held series and the order of listings are the same on the server."""
+    path = older_ledger(tmp_path, number) if number else tmp_path / "ledger.db"
+    with used(Store()):
+        ledger = opened(path, clock, hold=90)
+        if not number:
+            for session in (record("a", 5), record("b", 2**53, queue="队\n'\"\\")):
+                listed(ledger, record("a", 4), session)
+            ledger.record_order(GATEWAY, "newest first", {("b", A): Place(1, 1)})
+        before = facts(ledger)
+        ledger.close()
+        clock.advance(DAY)
+        location = store.new()
+        assert isinstance(location, Postgres)
+        assert import_ledger(path, location, clock) == before["sessions"]
+        assert birth(path, clock) == 1
+    imported = store.note(Ledger(location, clock=clock, birth_hold=90))
+    assert facts(imported) == before
+    listed(imported, record("a", 1000))
+    assert values(imported)["q"] > before["values"]["q"]
+
+
+def facts(ledger: Ledger) -> dict[str, Any]:
+    """Return all that a ledger says."""
+    return {
+        "counters": dict(ledger.state.counters),
+        "values": values(ledger),
+        "created_at": ledger.state.created_at,
+        "sessions": ledger.state.sessions,
+        "held": ledger.state.held_series,
+        "order": ledger.listing_order(GATEWAY),
+        "listed": [*ledger.listed_sessions(GATEWAY)],
+        "ended": ledger.ended_since(GATEWAY, 0),
+    }
+
+
+@servers
+def test_import_into_a_schema_that_holds_a_ledger_is_refused(
+    tmp_path: Path, clock: ManualClock, store: Store
+) -> None:
+    """Neither of the two changes."""
+    path, other = tmp_path / "ledger.db", tmp_path / "other.db"
+    with used(Store()):
+        counted(path, clock).close()
+    listed(opened(other, clock), record("b", 7))
+    store.close_ledgers()
+    location = store.at(other)
+    assert isinstance(location, Postgres)
+    with pytest.raises(LedgerError, match="there is a ledger in"):
+        import_ledger(path, location, clock)
+    assert values(opened(other, clock)) == {"q": 7}
+    with used(Store()):
+        assert birth(path, clock) == 0

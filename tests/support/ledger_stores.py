@@ -98,6 +98,10 @@ class Store:
 
     def close(self) -> None:
         """Close what the test has left open."""
+        self.close_ledgers()
+
+    def close_ledgers(self) -> None:
+        """Close the ledgers that were opened so far."""
         while self._ledgers:
             self._ledgers.pop().close()
 
