@@ -108,6 +108,11 @@ class Failure:
     message: str
     advice: str = ""
 
+    @property
+    def with_advice(self) -> str:
+        """What happened, then what to do."""
+        return "; ".join(filter(None, (self.message, self.advice)))
+
 
 class ScanProgress(NamedTuple):
     """How far a full scan of a Livy history has come; `expected` is `None` where unknown."""

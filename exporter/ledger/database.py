@@ -79,5 +79,8 @@ class Database(Reader, Protocol):
     def start(self) -> None:
         """Do in a thread of its own, from now on, what must not wait for another use."""
 
+    def stop(self) -> None:
+        """Begin to end the use, also while another thread waits for the database."""
+
     def close(self) -> None:
         """End the use; other processes may write from now on."""

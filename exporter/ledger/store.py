@@ -157,6 +157,7 @@ class Store:
 
     def close(self) -> None:
         """Close the database; a transaction that is under way is finished first."""
+        self._database.stop()
         with self._lock:
             self._database.close()
 

@@ -26,7 +26,7 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
     named = [(str(target), view.failure) for target, view in snapshot.targets.items()]
     named += [(str(scope), view.failure) for scope, view in snapshot.discoveries.items()]
     problems = [
-        f"{name}: {failure.message}"
+        f"{name}: {failure.with_advice}"
         for name, failure in named
         if failure and failure.reason in _FATAL
     ]

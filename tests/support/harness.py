@@ -155,7 +155,7 @@ class Harness:
     async def tick(self, seconds: float = 0.0) -> None:
         """Let time pass, then do what is due by time alone, as the daemon does every second."""
         self.clock.advance(seconds)
-        await self.exporter.polling.tick()
+        await self.exporter.tick()
 
     async def page(self) -> Page:
         """Scrape as Prometheus does."""

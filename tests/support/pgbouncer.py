@@ -1,5 +1,8 @@
 """PgBouncer before a PostgreSQL of the tests."""
 
+import os
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +15,14 @@ from tests.support.tools import find_tool
 
 
 @contextmanager
-def pgbouncer(cluster: Cluster, **settings: str) -> Iterator[int]:
-    """Run PgBouncer in transaction mode inside the block; yield the port for `Database.at`."""
+def pgbouncer(cluster: Cluster, port: int = 0, **settings: str) -> Iterator[int]:
+    """Run PgBouncer in transaction mode inside the block; yield the port for `Database.at`.
+
+    It ends at once after the block, and closes all connections.
+    """
     binary = find_tool("pgbouncer", "/usr/sbin")
     with folder() as place:
-        port = free_port()
+        port = port or free_port()
         _write_files(place, port, cluster, settings)
         subprocess.run(
             [binary, "--daemon", "--quiet", place / "pgbouncer.ini"],
@@ -27,6 +33,13 @@ def pgbouncer(cluster: Cluster, **settings: str) -> Iterator[int]:
         )
         wait_until((place / "pgbouncer.pid").exists, "PgBouncer has started")
         yield port
+        os.kill(int((place / "pgbouncer.pid").read_text()), signal.SIGQUIT)
+        wait_until(lambda: not _is_listening(port), "PgBouncer has ended")
+
+
+def _is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((HOST, port)) == 0
 
 
 def _write_files(place: Path, port: int, cluster: Cluster, settings: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback that can hang or cut what goes through it.
+"""A TCP proxy on the loopback that can hang, delay or cut what goes through it.
 
 with tcp_proxy(cluster.port) as proxy:
     database = database.at(proxy.port)
@@ -7,6 +7,7 @@ with tcp_proxy(cluster.port) as proxy:
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -25,6 +26,8 @@ class TcpProxy:
         """The number of connections so far."""
         self._listener = listener
         self._upstream = ("127.0.0.1", upstream_port)
+        self.delay = 0.0
+        """Seconds by which everything is passed on later, in each direction."""
         self._to_server, self._to_client = threading.Event(), threading.Event()
         self._is_refusing = False
         self._last_answered = b""
@@ -102,6 +105,7 @@ class TcpProxy:
                 data = source.recv(_MAX_BYTES)
             except OSError:
                 data = b""
+            time.sleep(self.delay)
             may_pass.wait()
             if may_pass is self._to_server and self._last_answered and self._last_answered in data:
                 self._to_client.clear()

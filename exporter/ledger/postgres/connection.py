@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: no wait is without a bound, and each error says what to do."""
 
+import select
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
@@ -25,8 +26,8 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     seconds: float = WAIT_SECONDS
-    is_warned: bool = False
-    """Whether the server has warned of anything since this was last set."""
+    warning: str = ""
+    """What the server has last warned of since this was set."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for an answer of the server. Raises `psycopg.OperationalError` after `seconds`."""
@@ -39,6 +40,17 @@ class BoundedConnection(psycopg.Connection[Any]):
                     f"no answer within {self.seconds:g} s"
                 ) from error
             raise
+
+    def is_alive(self) -> bool:
+        """Whether a connection that was idle can be used, as far as that costs no round trip.
+
+        A server says nothing between two statements, unless it closes the connection.
+        """
+        if self.closed:
+            return False
+        socket = select.poll()
+        socket.register(self.fileno(), select.POLLIN)
+        return not socket.poll(0)
 
 
 def connect(url: str, factory: type[BoundedConnection] = BoundedConnection) -> BoundedConnection:
@@ -60,7 +72,7 @@ def connect(url: str, factory: type[BoundedConnection] = BoundedConnection) -> B
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.severity_nonlocalized == "WARNING":
-            connection.is_warned = True
+            connection.warning = diagnostic.message_primary or ""
 
     connection.add_notice_handler(note)
     return connection
@@ -82,7 +94,12 @@ def translated(name: str) -> Iterator[None]:
         ) from error
 
 
+_CHECK_ALL = "check ledger.url with its user, password and database, the network and the server"
 _WAIT = "it is tried again at each poll; what was used meanwhile is counted then"
+_LET_WRITE = (
+    "if it is a standby, name all servers in ledger.url, with target_session_attrs=read-write; else"
+    " set default_transaction_read_only to off for the role"
+)
 _REASONS: Final[tuple[tuple[tuple[str, ...], LedgerFailure, str], ...]] = (
     (
         ("28",),
@@ -98,7 +115,7 @@ _REASONS: Final[tuple[tuple[tuple[str, ...], LedgerFailure, str], ...]] = (
     (
         ("25006",),
         LedgerFailure.UNREACHABLE,
-        "it is a standby: name all servers in ledger.url, and target_session_attrs=read-write",
+        _LET_WRITE,
     ),
     (
         ("53100",),
@@ -124,23 +141,28 @@ def explain(error: psycopg.Error) -> tuple[LedgerFailure, str]:
     for beginnings, kind, advice in _REASONS:
         if code and code.startswith(beginnings):
             return kind, advice
-    return LedgerFailure.UNREACHABLE, f"check ledger.url, the network and the server; {_WAIT}"
+    return LedgerFailure.UNREACHABLE, f"{_CHECK_ALL}; {_WAIT}"
 
 
 def _code_in(error: psycopg.Error) -> str:
-    """Guess the SQLSTATE of a refusal: while a connection is opened, libpq gives a text alone."""
+    """Guess the SQLSTATE of a refusal: while a connection is opened, libpq gives a text alone.
+
+    A server that speaks another language than English is told by its text.
+    """
+    if error.pgconn is not None and error.pgconn.needs_password:
+        return "28P01"
     said = str(error)
     return next((code for words, code in _REFUSALS if words in said), "")
 
 
 _REFUSALS: Final = (
     ("password authentication failed", "28P01"),
-    ("no password supplied", "28P01"),
     ("no pg_hba.conf entry", "28000"),
     ('FATAL:  role "', "28000"),
     ('FATAL:  database "', "3D000"),
     ("permission denied for database", "42501"),
     ("too many c", "53300"),
+    ("connection slots are reserved", "53300"),
 )
 
 

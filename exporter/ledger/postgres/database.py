@@ -28,7 +28,7 @@ from exporter.ledger.postgres.statements import TIMELINE, Statements, document, 
 from exporter.model import Ownership
 
 _PATIENCE: Final = 1.0
-"""Seconds in which a server that could not be used is not tried again."""
+"""Seconds in which a server that could not be used is not tried again, at least."""
 _SIZE_SECONDS: Final = 60.0
 _READING_SECONDS: Final = 60.0
 
@@ -113,7 +113,7 @@ class PostgresDatabase(PostgresReader):
         self._is_begun = False
         self._size, self._size_at = 0, -_SIZE_SECONDS
         self._refusal: psycopg.Error | None = None
-        self._refused_at = 0.0
+        self._refused_until = 0.0
 
     def ready(self) -> int:
         """Connect again where that is needed, and return the number of the present term.
@@ -125,7 +125,7 @@ class PostgresDatabase(PostgresReader):
             self._term, self._revision = grant.term, grant.revision
             self.is_rewound = grant.is_rewound
             self._unanswered.clear()
-        if self._opened is None or self._opened.closed:
+        if self._opened is None or not self._opened.is_alive():
             self._connect()
         return self._term
 
@@ -180,6 +180,10 @@ class PostgresDatabase(PostgresReader):
         """Look after the lease in a thread of its own from now on."""
         self._keeper.start()
 
+    def stop(self) -> None:
+        """Let other processes write, after what is being written now."""
+        self._keeper.close()
+
     def close(self) -> None:
         """End the use, and let other processes write."""
         self._disconnect()
@@ -188,7 +192,7 @@ class PostgresDatabase(PostgresReader):
     def _send(self, last: str = "") -> None:
         """Send what is to be written, in a transaction that `last` ends; all in one round trip."""
         connection = self._connection
-        connection.is_warned = False
+        connection.warning = ""
         pending, self._pending = self._pending, []
         try:
             with connection.pipeline():
@@ -201,9 +205,15 @@ class PostgresDatabase(PostgresReader):
                     connection.execute(last)
         except psycopg.errors.DivisionByZero:
             self._look_who_wrote()
-        if last and connection.is_warned:
+        if last and connection.warning:
             # Such as that no standby has confirmed it: it may be lost with this server.
-            raise psycopg.OperationalError("the commit ended with a warning")
+            raise LedgerError(
+                f"a commit to the ledger {self._name} is in doubt: {connection.warning}",
+                advice="check the standby servers of the database (synchronous_standby_names); what"
+                " became of the commit is found out at the next poll",
+                kind=LedgerFailure.TIMEOUT,
+                is_passing=True,
+            )
         if last:
             self._is_begun = False
             self._revision = self._next_revision
@@ -221,15 +231,18 @@ class PostgresDatabase(PostgresReader):
 
     def _connect(self) -> None:
         """Connect again, and find out what has become of a commit without an answer."""
-        now = self._clock.monotonic()
-        if self._refusal is not None and now - self._refused_at < _PATIENCE:
+        tried_at = self._clock.monotonic()
+        if self._refusal is not None and tried_at < self._refused_until:
             raise self._refusal
+        self._disconnect()
         try:
             self._opened = self._open()
             self._resume()
         except psycopg.Error as error:
             self._disconnect()
-            self._refusal, self._refused_at = error, now
+            now = self._clock.monotonic()
+            # At most half of the time is spent on waiting for a server that does not answer.
+            self._refusal, self._refused_until = error, now + max(_PATIENCE, now - tried_at)
             raise
         self._refusal = None
 

@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +47,9 @@ _RENEWALS: Final = 6
 """In the duration of the lease: some may fail, and it is still renewed, or watched closely."""
 _LONGEST_WAIT: Final = 1.0
 """Seconds between two looks of a standby: an owner that resigns is followed soon."""
+
+_STOP_SECONDS: Final = 1.0
+"""For the end of a look, and then for an answer to the resignation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,21 +177,36 @@ class LeaseKeeper:
         self._thread.start()
 
     def close(self) -> None:
-        """Resign, so that another process need not wait, and end."""
+        """Resign, so that another process need not wait, and end.
+
+        What the owner is just writing is not waited for: who takes over does that.
+        """
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(self._duration / _RENEWALS)
-        tenure = self._tenure
+            self._thread.join(_STOP_SECONDS)
+            if self._thread.is_alive():
+                self._connection = None  # it waits there for an answer
+        tenure, has_connected = self._tenure, self._connection is not None
         self.lose(Loss.RESIGNED)
-        if self._connection is not None:
-            try:
-                with translated(self._name):
-                    self._execute(_LEAVE, self._replica)
-                    if tenure is not None:
-                        self._execute(_RESIGN, tenure.holder)
-            except LedgerError:
-                """The lease ends by itself."""
+        if tenure is not None or has_connected:
+            with suppress(LedgerError), translated(self._name):  # else the lease ends by itself
+                self._leave(tenure)
         self._disconnect()
+
+    def _leave(self, tenure: Tenure | None) -> None:
+        """Give the lease back, over a new connection where the other is dead or busy."""
+        connection = self._connected()
+        connection.seconds = _STOP_SECONDS
+        if tenure is not None:
+            self._execute(_RESIGN, tenure.holder)
+        self._execute(_LEAVE, self._replica)
+
+    def _connected(self) -> BoundedConnection:
+        """Return a connection that lives, as far as is known."""
+        if self._connection is None or not self._connection.is_alive():
+            self._disconnect()
+            self._connection = self._connect()
+        return self._connection
 
     @property
     def _interval(self) -> float:
@@ -207,13 +226,13 @@ class LeaseKeeper:
             self._losses[Loss.EXPIRED] += 1
 
     def _tend(self, sent: float) -> None:
-        if self._connection is None or self._connection.closed:
-            self._connection = self._connect()
-            prepare(self._connection, self._statements, self._clock.now())
+        known, connection = self._connection, self._connected()
+        if connection is not known:
+            prepare(connection, self._statements, self._clock.now())
         if self._tenure is not None:
             self._renew(self._tenure, sent)
         if self._tenure is None:
-            self._look(self._connection, sent)
+            self._look(connection, sent)
         values = (self._replica, exporter.__version__, self._digest, self._digest)
         found = self._execute(_REPORT, *values, 2 * self._duration)
         self._settings_differ = bool(found and found[0])

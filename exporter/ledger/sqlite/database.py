@@ -131,6 +131,9 @@ class SqliteDatabase(SqliteReader):
     def start(self) -> None:
         """Do nothing: a file asks for nothing between two uses."""
 
+    def stop(self) -> None:
+        """Do nothing: other processes may write once the file is closed."""
+
     def close(self) -> None:
         """Close the file, and let other processes open it."""
         with suppress(sqlite3.Error):
