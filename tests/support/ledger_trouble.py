@@ -33,9 +33,10 @@ async def assert_trouble(harness: Harness, reason: str, total_before: float, wor
 async def assert_well(harness: Harness, expected: float) -> None:
     """Poll; check that everything is counted and no failure is shown."""
     await harness.poll()
+    ready = await harness.get("/-/ready")
+    assert ready.status_code == 200, ready.text
     assert total(harness) == expected
     assert harness.peek().value("exporter_target_up", source="livy_sessions") == 1
-    assert (await harness.get("/-/ready")).status_code == 200
 
 
 async def assert_same_after_restart(harness: Harness) -> None:
