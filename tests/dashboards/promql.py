@@ -13,8 +13,8 @@ import promql_parser as promql
 
 from exporter.catalog import CATALOG, Metric
 
-SCRAPED = frozenset({"job", "instance", "pod"})
-"""What Prometheus adds, `pod` where it discovers pods."""
+SCRAPED = frozenset({"job", "instance", "namespace", "pod"})
+"""What Prometheus adds, `namespace` and `pod` where it discovers pods."""
 PROCESS = frozenset(
     {
         *("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"),

@@ -50,6 +50,15 @@ EXPECTED_EMPTY = {
     f"{P}exporter_discovery_error_info": "only while a discovery fails",
     "ALERTS": "nothing fires while an alert has not fired",
     f"{P}exporter_target_error_info": "only while a poll fails",
+    **{
+        f"{P}exporter_{name}": "only with ledger.url"
+        for name in (
+            "lease_holder",
+            "lease_acquisitions_total",
+            "lease_settings_differ",
+            "ledger_rewinds_total",
+        )
+    },
 }
 """Metrics that a healthy demo need not show, each with the reason."""
 

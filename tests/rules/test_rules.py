@@ -12,6 +12,7 @@ from tests.dashboards.boards import BOARDS
 from tests.rules import cases
 from tests.rules.budget_cases import BUDGET_CASES
 from tests.rules.cases import BAD, ENDED, FAILED, livy, livy_up
+from tests.rules.replica_cases import REPLICA_CASES
 from tests.support.golden_files import assert_golden
 from tests.support.promtool import FILES, RULES, Case, rules, run_case, texts_of
 from tests.support.repository import ADDRESS
@@ -20,7 +21,7 @@ from tests.support.rule_series import GATEWAY, QUEUE, alive, at, ledger
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]
 
 ALERTS = rules("alert")
-CASES = (*cases.CASES, *BUDGET_CASES)
+CASES = (*cases.CASES, *BUDGET_CASES, *REPLICA_CASES)
 RUNBOOKS = f"{ADDRESS}/blob/main/deploy/prometheus/RUNBOOKS.md"
 
 
