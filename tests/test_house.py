@@ -359,3 +359,13 @@ def test_no_module_imports_a_test_module() -> None:
     tests = {name for name in modules if name.rpartition(".")[2].startswith("test_")}
     found = {name: tests.intersection(imported_modules(path)) for name, path in modules.items()}
     assert {name: imported for name, imported in found.items() if imported} == {}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """A name that is read in one package means the same in every other."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "exporter").rglob("*.py")):
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.ClassDef) and not statement.name.startswith("_"):
+                places.setdefault(statement.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

@@ -131,10 +131,10 @@ class _Shape(Generic[R]):
         return answer
 
 
-_CLUSTERS = _Shape(wire.ClusterRecord, wire.ClusterAnswer, "sessionClusters")
-_SESSIONS = _Shape(wire.LivyRecord, wire.LivyAnswer, "sessions")
-_WORKSPACES = _Shape(wire.WorkspaceRecord, wire.WorkspaceAnswer, "workspaces")
-_GATEWAYS = _Shape(wire.GatewayRecord, wire.GatewayAnswer, "data", "livyComputes")
+_CLUSTERS = _Shape(wire.RawCluster, wire.ClusterResponse, "sessionClusters")
+_SESSIONS = _Shape(wire.RawSession, wire.SessionResponse, "sessions")
+_WORKSPACES = _Shape(wire.RawWorkspace, wire.WorkspaceResponse, "workspaces")
+_GATEWAYS = _Shape(wire.RawGateway, wire.GatewayResponse, "data", "livyComputes")
 _ENVELOPE: Final = msgspec.json.Decoder(wire.RawEnvelope)
 _IMPERSONATION: Final = msgspec.json.Decoder(wire.Impersonation)
 
@@ -238,7 +238,7 @@ def _numbered(names: list[str]) -> tuple[str, ...]:
     return tuple(numbered)
 
 
-def _session_cluster(row: wire.ClusterRecord) -> SessionCluster:
+def _session_cluster(row: wire.RawCluster) -> SessionCluster:
     name, known = state(row.state, SESSION_CLUSTER_STATES)
     kind = text(row.kind)
     return SessionCluster(
@@ -263,7 +263,7 @@ def _session_cluster(row: wire.ClusterRecord) -> SessionCluster:
     )
 
 
-def _livy_session(row: wire.LivyRecord) -> LivySession:
+def _livy_session(row: wire.RawSession) -> LivySession:
     name, known = state(row.state, LIVY_SESSION_STATES)
     return LivySession(
         session_id=identity(row.session_id),
@@ -284,13 +284,13 @@ def _livy_session(row: wire.LivyRecord) -> LivySession:
     )
 
 
-def _workspace(row: wire.WorkspaceRecord) -> Workspace:
+def _workspace(row: wire.RawWorkspace) -> Workspace:
     return Workspace(
         workspace_id=identity(row.workspace_id), name=text(row.name), status=text(row.status)
     )
 
 
-def _gateway(row: wire.GatewayRecord) -> Gateway:
+def _gateway(row: wire.RawGateway) -> Gateway:
     return Gateway(
         livy_compute_id=identity(row.livy_compute_id),
         name=text(row.name),

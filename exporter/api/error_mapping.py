@@ -78,7 +78,7 @@ _NOT_A_WORD: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ErrorResponse:
     """An answer of the service that reports a failure. `headers` ignores case.
 
     `note` says what of it could not be read.
@@ -106,7 +106,7 @@ class Answer:
         return int(self.envelope.code) if is_status else 0
 
 
-def classify(answer: Answer, *, now: float) -> ApiError:
+def classify(answer: ErrorResponse, *, now: float) -> ApiError:
     """Return our error for the service's; `now` is this machine's clock, seconds since 1970."""
     kind = _kind(answer)
     message, advice = _explain(answer, kind, now)
@@ -187,14 +187,14 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     return None if moment is None else max(0.0, moment - reference)
 
 
-def _kind(answer: Answer) -> type[ApiError]:
+def _kind(answer: ErrorResponse) -> type[ApiError]:
     for pattern, kind in _BY_CODE:
         if pattern.match(answer.code):
             return kind
     return _BY_STATUS.get(answer.true_status, ServerError)
 
 
-def _explain(answer: Answer, kind: type[ApiError], now: float) -> tuple[str, str]:
+def _explain(answer: ErrorResponse, kind: type[ApiError], now: float) -> tuple[str, str]:
     """Say what happened, and what to do."""
     said = f"{answer.action}: {_said(answer)}"
     if kind is PermissionDeniedError:
@@ -208,7 +208,7 @@ def _explain(answer: Answer, kind: type[ApiError], now: float) -> tuple[str, str
     return said, _ADVICE.get(kind, "")
 
 
-def _advise_on_status(answer: Answer) -> str:
+def _advise_on_status(answer: ErrorResponse) -> str:
     status = answer.true_status
     if "location" in answer.headers and httpx.codes.is_redirect(status):
         return (
@@ -226,7 +226,7 @@ def _advise_on_status(answer: Answer) -> str:
     return ""
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: ErrorResponse) -> str:
     envelope = answer.envelope
     parts = [f"the service answered HTTP {answer.status}"]
     if envelope.code:

@@ -9,7 +9,7 @@ Source: the vendor's API pages for version 2023-08-08.
 import msgspec
 
 
-class ClusterRecord(
+class RawCluster(
     msgspec.Struct,
     gc=False,
     rename={
@@ -47,7 +47,7 @@ class ClusterRecord(
     started: object = None
 
 
-class LivyRecord(
+class RawSession(
     msgspec.Struct,
     gc=False,
     rename={
@@ -77,7 +77,7 @@ class LivyRecord(
     mb_seconds: object = None
 
 
-class WorkspaceRecord(
+class RawWorkspace(
     msgspec.Struct,
     gc=False,
     rename={
@@ -93,7 +93,7 @@ class WorkspaceRecord(
     status: object = None
 
 
-class GatewayRecord(
+class RawGateway(
     msgspec.Struct,
     gc=False,
     rename={"livy_compute_id": "computeId", "queue_name": "queueName", "created": "gmtCreate"},
@@ -107,7 +107,7 @@ class GatewayRecord(
     created: object = None
 
 
-class ClusterAnswer(
+class ClusterResponse(
     msgspec.Struct,
     rename={
         "records": "sessionClusters",
@@ -117,25 +117,25 @@ class ClusterAnswer(
 ):
     """The answer of `ListSessionClusters`."""
 
-    records: list[ClusterRecord]
+    records: list[RawCluster]
     total_count: object = None
     next_token: object = None
 
 
-class LivyAnswer(msgspec.Struct, rename={"records": "sessions", "total_count": "totalCount"}):
+class SessionResponse(msgspec.Struct, rename={"records": "sessions", "total_count": "totalCount"}):
     """The answer of `ListLivyComputeSessions`: numbered pages, hence no token."""
 
-    records: list[LivyRecord]
+    records: list[RawSession]
     total_count: object = None
 
 
-class WorkspaceAnswer(
+class WorkspaceResponse(
     msgspec.Struct,
     rename={"records": "workspaces", "total_count": "totalCount", "next_token": "nextToken"},
 ):
     """The answer of `ListWorkspaces`."""
 
-    records: list[WorkspaceRecord]
+    records: list[RawWorkspace]
     total_count: object = None
     next_token: object = None
 
@@ -143,10 +143,10 @@ class WorkspaceAnswer(
 class GatewayData(msgspec.Struct, rename={"records": "livyComputes"}):
     """What `ListLivyCompute` wraps in `data`."""
 
-    records: list[GatewayRecord]
+    records: list[RawGateway]
 
 
-class GatewayAnswer(msgspec.Struct):
+class GatewayResponse(msgspec.Struct):
     """The answer of `ListLivyCompute`."""
 
     data: GatewayData

@@ -17,7 +17,7 @@ from exporter.app.plan import Plan, plan
 from exporter.app.status import status_source
 from exporter.clock import Clock
 from exporter.errors import ThreadLimitError
-from exporter.exposition import Answers, OwnMetrics, RenderedBoard
+from exporter.exposition import OwnMetrics, PageResponses, RenderedBoard
 from exporter.ledger import Key, Ledger, Location
 from exporter.model import Scope, Source, Standing, Target
 from exporter.poller import (
@@ -59,7 +59,7 @@ class Exporter:
     board: RenderedBoard
     polling: Polling
     targets: TargetRegistry
-    answers: Answers
+    answers: PageResponses
     own: OwnMetrics
     failed_sessions: FailedSessions
 
@@ -182,7 +182,7 @@ def build(
         targets=TargetRegistry(
             planned.inventory, polling, board, clock, new_job=work.job, new_reader=work.reader
         ),
-        answers=Answers(board, own, kept.may_show),
+        answers=PageResponses(board, own, kept.may_show),
         own=own,
         failed_sessions=failed,
     )

@@ -7,7 +7,7 @@ import click
 
 from exporter.cli import tables
 from exporter.cli.output import write_page
-from exporter.cli.program import PROGRAM, Group
+from exporter.cli.program import PROGRAM, CommandGroup
 from exporter.settings import Loaded
 from exporter.signals import interrupting
 from exporter.terminal import printable
@@ -27,7 +27,7 @@ _DEMO = (
     *("api.timeout", "api.max-attempts", "api.max-requests-per-second", "api.max-response-bytes"),
 )
 
-program = Group(
+program = CommandGroup(
     PROGRAM,
     default="serve",
     help="Prometheus exporter for Spark sessions on EMR Serverless.",

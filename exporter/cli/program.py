@@ -144,7 +144,7 @@ class Command(click.Command):
         return f"{name}: unknown flag; {advice or 'see --help for those there are'}"
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """Commands, with flags before or after them."""
 
     command_class = Command
@@ -214,7 +214,7 @@ def _section(param: click.Parameter) -> str:
     )
 
 
-def dispatch(program: Group, argv: Sequence[str], environ: Mapping[str, str]) -> int:
+def dispatch(program: CommandGroup, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run what `argv` asks for; return the exit code.
 
     Raises `UsageError` where there is no such command, or its arguments or settings are wrong.
@@ -229,10 +229,12 @@ def dispatch(program: Group, argv: Sequence[str], environ: Mapping[str, str]) ->
         raise UsageError(_line(error, program)) from None
 
 
-def _line(error: click.UsageError, program: Group) -> str:
+def _line(error: click.UsageError, program: CommandGroup) -> str:
     """Say in one line what to give."""
     match error:
-        case click.NoSuchCommand(command_name=name, ctx=click.Context(command=Group() as group)):
+        case click.NoSuchCommand(
+            command_name=name, ctx=click.Context(command=CommandGroup() as group)
+        ):
             advice = suggest(name, group.commands) or f"there are {', '.join(group.commands)}"
             return f"{printable(name)}: unknown command; {advice}"
         case click.BadOptionUsage(option_name=name) if name not in SWITCHES:

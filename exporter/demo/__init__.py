@@ -19,7 +19,7 @@ from exporter.demo.calls import Call
 from exporter.demo.cloud import Cloud
 from exporter.demo.faults import Fault, Faults
 from exporter.demo.fleet import Fleet
-from exporter.demo.history import History, HistoryOrder
+from exporter.demo.history import HistoryOrder, SimulatedHistory
 from exporter.demo.jsontext import Encoding, Verbatim
 from exporter.demo.paging import Behaviour, LastToken, PastEnd, TokenStyle, TotalCount
 from exporter.demo.records import (
@@ -28,18 +28,18 @@ from exporter.demo.records import (
     CONNECTION_TOKEN,
     NANO,
     SPARK_CONF_SECRET,
-    Cluster,
-    Gateway,
     GatewayKey,
-    Session,
     SessionKey,
-    Usage,
-    Workspace,
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedUsage,
+    SimulatedWorkspace,
 )
 from exporter.demo.refusals import Refusal, throttled
 from exporter.demo.server import DEMO_KEY_ID, DEMO_KEY_SECRET, Demo, serve, start_demo
 from exporter.demo.witness import Delivered, Truth, survey
-from exporter.demo.world import Table, World
+from exporter.demo.world import TableName, World
 
 SENTINELS: Final = (CONNECTION_TOKEN, APPLICATION_CONFIG_SECRET, SPARK_CONF_SECRET, DEMO_KEY_SECRET)
 """Planted secrets: none of them may turn up anywhere in the exporter."""
@@ -53,29 +53,29 @@ __all__ = [
     "Behaviour",
     "Call",
     "Cloud",
-    "Cluster",
     "Delivered",
     "Demo",
     "Encoding",
     "Fault",
     "Faults",
     "Fleet",
-    "Gateway",
     "GatewayKey",
-    "History",
     "HistoryOrder",
     "LastToken",
     "PastEnd",
     "Refusal",
-    "Session",
     "SessionKey",
-    "Table",
+    "SimulatedCluster",
+    "SimulatedGateway",
+    "SimulatedHistory",
+    "SimulatedSession",
+    "SimulatedUsage",
+    "SimulatedWorkspace",
+    "TableName",
     "TokenStyle",
     "TotalCount",
     "Truth",
-    "Usage",
     "Verbatim",
-    "Workspace",
     "World",
     "faults",
     "serve",

@@ -10,7 +10,7 @@ _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CloudResponse:
     """A whole answer; `on_sending` is called right before its last byte is handed over."""
 
     status: int
@@ -20,21 +20,23 @@ class Answer:
     on_sending: Callable[[], None] = field(default=lambda: None)
 
 
-async def send_whole(answer: Answer, date: str, send: Send) -> None:
+async def send_whole(answer: CloudResponse, date: str, send: Send) -> None:
     """Send an answer as a good server does."""
     await _start(answer, date, len(answer.body), send)
     answer.on_sending()
     await send({"type": "http.response.body", "body": answer.body})
 
 
-async def send_cut(answer: Answer, fraction: float, date: str, send: Send) -> None:
+async def send_cut(answer: CloudResponse, fraction: float, date: str, send: Send) -> None:
     """Announce all, send a part, and return: the server closes the connection."""
     await _start(answer, date, len(answer.body), send)
     part = answer.body[: int(len(answer.body) * fraction)]
     await send({"type": "http.response.body", "body": part, "more_body": True})
 
 
-async def send_flood(answer: Answer, size: int, date: str, receive: Receive, send: Send) -> None:
+async def send_flood(
+    answer: CloudResponse, size: int, date: str, receive: Receive, send: Send
+) -> None:
     """Stream one JSON string of so many bytes, or until the client has had enough."""
     await _start(answer, date, None, send)
     gone = asyncio.ensure_future(wait_until_gone(receive))
@@ -57,7 +59,7 @@ async def wait_until_gone(receive: Receive) -> None:
         pass
 
 
-async def _start(answer: Answer, date: str, length: int | None, send: Send) -> None:
+async def _start(answer: CloudResponse, date: str, length: int | None, send: Send) -> None:
     headers = [("Date", date), ("Content-Type", answer.content_type), *answer.headers]
     if length is not None:
         headers.append(("Content-Length", str(length)))

@@ -10,7 +10,7 @@ from email.utils import formatdate
 from starlette.requests import Request as HttpRequest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.demo.answers import Answer, send_cut, send_flood, send_whole, wait_until_gone
+from exporter.demo.answers import CloudResponse, send_cut, send_flood, send_whole, wait_until_gone
 from exporter.demo.calls import Call, check_headers, describe, parse_query
 from exporter.demo.faults import (
     Alter,
@@ -119,27 +119,29 @@ class Cloud:
 
     def _answer(
         self, call: Call, query: Mapping[str, str], effect: Effect | None
-    ) -> tuple[Call, Answer]:
+    ) -> tuple[Call, CloudResponse]:
         match effect:
             case Refuse():
                 raise Refused(effect.refusal)
             case Hang():
-                return replace(call, code="hang"), Answer(0, b"")
+                return replace(call, code="hang"), CloudResponse(0, b"")
             case Canned():
                 done = replace(call, status=effect.status, code="canned")
-                return done, Answer(effect.status, effect.body, effect.content_type, effect.headers)
+                return done, CloudResponse(
+                    effect.status, effect.body, effect.content_type, effect.headers
+                )
         done, answer = self._page(call, query, effect)
         match effect:
             case Cut() | Flood():
                 return replace(done, code=type(effect).__name__.lower(), rows=0), answer
             case Truncate():
                 part = answer.body[: int(len(answer.body) * effect.fraction)]
-                return replace(done, code="truncate", rows=0), Answer(200, part)
+                return replace(done, code="truncate", rows=0), CloudResponse(200, part)
         return done, answer
 
     def _page(
         self, call: Call, query: Mapping[str, str], effect: Effect | None
-    ) -> tuple[Call, Answer]:
+    ) -> tuple[Call, CloudResponse]:
         if call.action in self.denied_actions:
             message = f"The RAM action emr-serverless-spark:{call.action} is not allowed."
             raise Refused(Refusal(403, self.behaviour.denial_code, message))
@@ -151,20 +153,24 @@ class Cloud:
             effect.change(page, call)
         body = encode(dump(page), self.behaviour.encoding)
         done = replace(call, status=200, code="OK", rows=served.rows)
-        return done, Answer(200, body, on_sending=lambda: self.delivered.record(served.sessions))
+        return done, CloudResponse(
+            200, body, on_sending=lambda: self.delivered.record(served.sessions)
+        )
 
-    def _refuse(self, call: Call, refusal: Refusal, http: HttpRequest) -> tuple[Call, Answer]:
+    def _refuse(
+        self, call: Call, refusal: Refusal, http: HttpRequest
+    ) -> tuple[Call, CloudResponse]:
         text = refusal.text(
             _request_id(),
             http.headers.get("host", ""),
             camel_case=self.behaviour.camel_case_errors,
         )
         done = replace(call, status=refusal.status, code=refusal.code or "null")
-        answer = Answer(refusal.status, encode(text), headers=refusal.headers)
+        answer = CloudResponse(refusal.status, encode(text), headers=refusal.headers)
         return done, answer
 
     async def _transmit(
-        self, answer: Answer, effect: Effect | None, http: HttpRequest, send: Send
+        self, answer: CloudResponse, effect: Effect | None, http: HttpRequest, send: Send
     ) -> None:
         date = formatdate(self.clock(), usegmt=True)
         match effect:

@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from exporter.demo.lives import Phase, SessionLife, live_cluster, live_session
-from exporter.demo.records import Cluster, Gateway, GatewayKey, Session, Workspace
+from exporter.demo.lives import LifePhase, SessionLife, live_cluster, live_session
+from exporter.demo.records import (
+    GatewayKey,
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedWorkspace,
+)
 from exporter.demo.world import World
 
 REGION_ID: Final = "cn-hangzhou"
@@ -15,23 +21,30 @@ PRODUCTION: Final = "w-7f3c5a1b9d2e4a60"
 SANDBOX: Final = "w-0d81e6f4c5b79a23"
 
 WORKSPACES: Final = (
-    Workspace(PRODUCTION, name='生产 "prod"', region_id=REGION_ID),
-    Workspace(SANDBOX, name="dev\\sandbox", region_id=REGION_ID),
+    SimulatedWorkspace(PRODUCTION, name='生产 "prod"', region_id=REGION_ID),
+    SimulatedWorkspace(SANDBOX, name="dev\\sandbox", region_id=REGION_ID),
 )
 GATEWAYS: Final = (
-    (Gateway(PRODUCTION, "lc-etl4dzdiubu73w2y", name="etl", queue="root_queue"), 300.0),
-    (Gateway(PRODUCTION, "lc-adh0c8s6k1q5x9zm", name="即席查询", queue="dev_queue"), 480.0),
-    (Gateway(SANDBOX, "lc-ml7r2v0n4t8b3c6j", name='ml "lab"', queue="ml-队列"), 900.0),
+    (SimulatedGateway(PRODUCTION, "lc-etl4dzdiubu73w2y", name="etl", queue="root_queue"), 300.0),
+    (
+        SimulatedGateway(PRODUCTION, "lc-adh0c8s6k1q5x9zm", name="即席查询", queue="dev_queue"),
+        480.0,
+    ),
+    (SimulatedGateway(SANDBOX, "lc-ml7r2v0n4t8b3c6j", name='ml "lab"', queue="ml-队列"), 900.0),
 )
 """Each with the mean gap between two new sessions, in real seconds."""
 
 CLUSTERS: Final = (
-    Cluster(PRODUCTION, "sc-4f1a9c0e", name="adhoc_query", kind="SQL", queue="dev_queue"),
-    Cluster(PRODUCTION, "sc-8b2d7e35", name="报表 thrift", kind="THRIFT", public_endpoint=True),
-    Cluster(PRODUCTION, "sc-c6e0513f", name="notebooks", kind="NOTEBOOK", fusion=True),
-    Cluster(SANDBOX, "sc-19d4a7b8", name='"flaky"\\nb', kind="NOTEBOOK", queue="ml-队列"),
-    Cluster(SANDBOX, "sc-e35f60c2", name="sandbox sql", kind="SQL", auto_stop_minutes=None),
-    Cluster(SANDBOX, "sc-72ab18fd", name="dormant", kind="THRIFT", auto_start=False),
+    SimulatedCluster(PRODUCTION, "sc-4f1a9c0e", name="adhoc_query", kind="SQL", queue="dev_queue"),
+    SimulatedCluster(
+        PRODUCTION, "sc-8b2d7e35", name="报表 thrift", kind="THRIFT", public_endpoint=True
+    ),
+    SimulatedCluster(PRODUCTION, "sc-c6e0513f", name="notebooks", kind="NOTEBOOK", fusion=True),
+    SimulatedCluster(SANDBOX, "sc-19d4a7b8", name='"flaky"\\nb', kind="NOTEBOOK", queue="ml-队列"),
+    SimulatedCluster(
+        SANDBOX, "sc-e35f60c2", name="sandbox sql", kind="SQL", auto_stop_minutes=None
+    ),
+    SimulatedCluster(SANDBOX, "sc-72ab18fd", name="dormant", kind="THRIFT", auto_start=False),
 )
 FLAKY: Final = "sc-19d4a7b8"
 DORMANT: Final = "sc-72ab18fd"
@@ -81,10 +94,12 @@ class Fleet:
 
 
 def _lives(
-    gateway: Gateway, seed: int, gap: float, past: float, speed: float
+    gateway: SimulatedGateway, seed: int, gap: float, past: float, speed: float
 ) -> Iterator[SessionLife]:
     moment, number = past, 0
-    template = Session(gateway.workspace_id, gateway.compute_id, f"{seed}/{gateway.compute_id}", 0)
+    template = SimulatedSession(
+        gateway.workspace_id, gateway.compute_id, f"{seed}/{gateway.compute_id}", 0
+    )
     while True:
         chance = random.Random(f"{template.session_id}/gap/{number}")
         moment += gap * chance.uniform(0.5, 1.5) / speed
@@ -93,7 +108,7 @@ def _lives(
         number += 1
 
 
-def _phases(row: Cluster, seed: int, past: float, speed: float) -> Iterator[Phase]:
+def _phases(row: SimulatedCluster, seed: int, past: float, speed: float) -> Iterator[LifePhase]:
     is_dormant = row.session_cluster_id == DORMANT
     return live_cluster(
         row,
@@ -108,11 +123,11 @@ def _phases(row: Cluster, seed: int, past: float, speed: float) -> Iterator[Phas
 class _Phases:
     """Where a session cluster is in its life."""
 
-    def __init__(self, phases: Iterator[Phase]) -> None:
+    def __init__(self, phases: Iterator[LifePhase]) -> None:
         self._phases = phases
         self._phase = next(phases)
 
-    def at(self, now: float) -> Cluster:
+    def at(self, now: float) -> SimulatedCluster:
         while self._phase.until <= now:
             self._phase = next(self._phases)
         return self._phase.row

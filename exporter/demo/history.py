@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TypeAlias
 
-from exporter.demo.records import Session, SessionKey
+from exporter.demo.records import SessionKey, SimulatedSession
 
 _Rank: TypeAlias = tuple[int, str, int]
 
@@ -20,41 +20,41 @@ class HistoryOrder(enum.Enum):
     SHUFFLED = "shuffled"
 
 
-class History:
+class SimulatedHistory:
     """Sessions by key, always sorted: no page costs a sort, and rows keep their order."""
 
     def __init__(self, order: HistoryOrder, seed: int) -> None:
         """Start empty; `seed` decides the shuffled order."""
         self._order = order
         self._seed = seed
-        self._rows: dict[SessionKey, Session] = {}
+        self._rows: dict[SessionKey, SimulatedSession] = {}
         self._ranks: list[tuple[_Rank, SessionKey]] = []
 
     def __len__(self) -> int:
         """Count the rows."""
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[Session]:
+    def __iter__(self) -> Iterator[SimulatedSession]:
         """Walk the rows in the order of listing."""
         return (self._rows[key] for _, key in self._ranks)
 
-    def get(self, key: SessionKey) -> Session | None:
+    def get(self, key: SessionKey) -> SimulatedSession | None:
         """Find a row."""
         return self._rows.get(key)
 
-    def put(self, session: Session) -> None:
+    def put(self, session: SimulatedSession) -> None:
         """Insert a row, or replace the one with the same key."""
         if session.key not in self._rows:
             bisect.insort(self._ranks, (self._rank(session.key), session.key))
         self._rows[session.key] = session
 
-    def remove(self, key: SessionKey) -> Session:
+    def remove(self, key: SessionKey) -> SimulatedSession:
         """Take a row out."""
         row = self._rows.pop(key)
         del self._ranks[bisect.bisect_left(self._ranks, (self._rank(key), key))]
         return row
 
-    def rows(self, start: int, stop: int) -> list[Session]:
+    def rows(self, start: int, stop: int) -> list[SimulatedSession]:
         """Give the rows of a range of places."""
         return [self._rows[key] for _, key in self._ranks[start:stop]]
 

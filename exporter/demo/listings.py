@@ -17,9 +17,9 @@ from exporter.demo.paging import (
     token_page,
     write_token,
 )
-from exporter.demo.records import Cluster, Session
+from exporter.demo.records import SimulatedCluster, SimulatedSession
 from exporter.demo.refusals import nothing_there
-from exporter.demo.world import Table, World
+from exporter.demo.world import TableName, World
 
 Query: TypeAlias = Mapping[str, str]
 _Row = TypeVar("_Row", bound=Listed)
@@ -31,7 +31,7 @@ class Served:
 
     page: Page
     rows: int
-    sessions: tuple[Session, ...] = ()
+    sessions: tuple[SimulatedSession, ...] = ()
 
 
 def serve_call(world: World, behaviour: Behaviour, call: Call, query: Query) -> Served:
@@ -53,17 +53,17 @@ def _list_workspaces(world: World, behaviour: Behaviour, _call: Call, query: Que
         and query.get("name", row.name) == row.name
         and query.get("state", row.status) == row.status
     ]
-    rows = rows[: world.visible(Table.WORKSPACES)]
+    rows = rows[: world.visible(TableName.WORKSPACES)]
     return _token_listing("workspaces", rows, behaviour, query)
 
 
 def _list_session_clusters(world: World, behaviour: Behaviour, call: Call, query: Query) -> Served:
     rows = [row for row in world.clusters(call.workspace_id) if _is_wanted(row, query)]
-    rows = rows[: world.visible(Table.CLUSTERS, call.workspace_id)]
+    rows = rows[: world.visible(TableName.CLUSTERS, call.workspace_id)]
     return _token_listing("sessionClusters", rows, behaviour, query)
 
 
-def _is_wanted(row: Cluster, query: Query) -> bool:
+def _is_wanted(row: SimulatedCluster, query: Query) -> bool:
     has = {"sessionClusterId": row.session_cluster_id, "queueName": row.queue, "kind": row.kind}
     return all(not query.get(name) or query[name] == value for name, value in has.items())
 
@@ -85,7 +85,7 @@ def _list_livy_sessions(world: World, behaviour: Behaviour, call: Call, query: Q
     if not world.has_gateway(call.workspace_id, call.compute_id):
         raise nothing_there(behaviour.unknown_status)
     history = world.history(call.workspace_id, call.compute_id)
-    limit = world.visible(Table.SESSIONS, call.workspace_id, call.compute_id)
+    limit = world.visible(TableName.SESSIONS, call.workspace_id, call.compute_id)
     total = len(history) if limit is None else min(limit, len(history))
     shown = history.rows(*numbered_page(total, call.page, size, behaviour))
     page: Page = {**_total(total, behaviour), "sessions": _texts(shown)}
@@ -93,12 +93,12 @@ def _list_livy_sessions(world: World, behaviour: Behaviour, call: Call, query: Q
 
 
 def _list_livy_compute(world: World, _behaviour: Behaviour, call: Call, _query: Query) -> Served:
-    rows = world.gateways(call.workspace_id)[: world.visible(Table.GATEWAYS, call.workspace_id)]
+    rows = world.gateways(call.workspace_id)[: world.visible(TableName.GATEWAYS, call.workspace_id)]
     data = {"livyComputes": _texts(rows)}
     return Served({"code": "1000000", "message": "success", "data": data}, len(rows))
 
 
-def _texts(rows: Iterable[Listed | Session]) -> list[object]:
+def _texts(rows: Iterable[Listed | SimulatedSession]) -> list[object]:
     return [Verbatim(row.text) for row in rows]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from exporter.demo.records import Cluster, Session, Usage
+from exporter.demo.records import SimulatedCluster, SimulatedSession, SimulatedUsage
 
 MB_PER_CU: Final = 4096
 """The vendor's billing page: 1 CU is 1 core and 4 GiB of memory."""
@@ -41,7 +41,7 @@ FAILURES: Final = (
 class SessionLife:
     """A Livy session from its creation to its end."""
 
-    born: Session
+    born: SimulatedSession
     created: float
     runs: float
     """When it starts to use CUs."""
@@ -57,7 +57,7 @@ class SessionLife:
     """Thousandths by which the estimate of CU-hours changes in the end."""
     speed: float
 
-    def at(self, now: float) -> Session:
+    def at(self, now: float) -> SimulatedSession:
         """Give the row as the service holds it at a time."""
         state, ended, info = self._state(now)
         end_time = round(self.gone * 1000) if ended else None
@@ -76,16 +76,18 @@ class SessionLife:
             return "error", True, FAILURES[self.cus % len(FAILURES)]
         return "terminated", True, "null"
 
-    def _usage(self, now: float) -> Usage:
+    def _usage(self, now: float) -> SimulatedUsage:
         real = max(0.0, min(now, self.ends) - self.runs) * self.speed
         vcore_seconds = int(self.cus * real)
         nano = int(self.cus * real * 1e9 / 3600)
         if now >= self.settled:
             nano += nano * self.revision // 1000
-        return Usage(nano, vcore_seconds, int(self.cus * MB_PER_CU * real))
+        return SimulatedUsage(nano, vcore_seconds, int(self.cus * MB_PER_CU * real))
 
 
-def live_session(template: Session, number: int, created: float, speed: float) -> SessionLife:
+def live_session(
+    template: SimulatedSession, number: int, created: float, speed: float
+) -> SessionLife:
     """Draw the life of a gateway's session of this number; `template.session_id` is the seed."""
     chance = random.Random(f"{template.session_id}/{number}")
     # Regularly, so that a watcher is sure to see a failure within the first minute.
@@ -118,22 +120,22 @@ def live_session(template: Session, number: int, created: float, speed: float) -
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class LifePhase:
     """A session cluster in one state, from its beginning up to `until`."""
 
-    row: Cluster
+    row: SimulatedCluster
     until: float
 
 
 def live_cluster(
-    cluster: Cluster, *, seed: int, created: float, first: float, flaky: bool, speed: float
-) -> Iterator[Phase]:
+    cluster: SimulatedCluster, *, seed: int, created: float, first: float, flaky: bool, speed: float
+) -> Iterator[LifePhase]:
     """Draw the phases of a session cluster without end; `first` = real seconds of NotStarted."""
     row = replace(
         cluster, state="NotStarted", start_time_ms=None, create_time_ms=round(created * 1000)
     )
     until, number = created + first / speed, 0
-    yield Phase(row, until)
+    yield LifePhase(row, until)
     while True:
         number += 1
         chance = random.Random(f"{seed}/{cluster.session_cluster_id}/{number}")
@@ -141,7 +143,7 @@ def live_cluster(
         row = _entered(row, state, until)
         shortest, longest = _DURATIONS[state]
         until += chance.uniform(shortest, longest) / (4 if flaky else 1) / speed
-        yield Phase(row, until)
+        yield LifePhase(row, until)
 
 
 _DURATIONS: Final = {
@@ -164,7 +166,7 @@ def _next_state(state: str, chance: random.Random, *, flaky: bool) -> str:
     return "Running" if state == "Starting" else "Stopping"
 
 
-def _entered(row: Cluster, state: str, moment: float) -> Cluster:
+def _entered(row: SimulatedCluster, state: str, moment: float) -> SimulatedCluster:
     code, message = "", ""
     if state == "Error":
         code, message = "DriverOutOfMemory", "The driver ran out of memory;\nsee the log."

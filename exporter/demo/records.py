@@ -35,24 +35,24 @@ _SERVED_FIGURES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class SimulatedUsage:
     """What a Livy session has used, exactly: nano-CU-hours, vcore-seconds, MB-seconds."""
 
     nano_cu_hours: int = 0
     vcore_seconds: int = 0
     mb_seconds: int = 0
 
-    def __add__(self, other: "Usage") -> "Usage":
+    def __add__(self, other: "SimulatedUsage") -> "SimulatedUsage":
         """Add figure by figure."""
-        return Usage(
+        return SimulatedUsage(
             self.nano_cu_hours + other.nano_cu_hours,
             self.vcore_seconds + other.vcore_seconds,
             self.mb_seconds + other.mb_seconds,
         )
 
-    def highest(self, other: "Usage") -> "Usage":
+    def highest(self, other: "SimulatedUsage") -> "SimulatedUsage":
         """Take the higher one of each figure."""
-        return Usage(
+        return SimulatedUsage(
             max(self.nano_cu_hours, other.nano_cu_hours),
             max(self.vcore_seconds, other.vcore_seconds),
             max(self.mb_seconds, other.mb_seconds),
@@ -90,7 +90,7 @@ def _overlaid(fields: dict[str, object], raw: Raw) -> str:
 
 
 @dataclass(frozen=True)
-class Workspace:
+class SimulatedWorkspace:
     """A workspace."""
 
     workspace_id: str
@@ -135,7 +135,7 @@ class Workspace:
 
 
 @dataclass(frozen=True)
-class Gateway:
+class SimulatedGateway:
     """A Livy gateway ("Livy compute")."""
 
     workspace_id: str
@@ -179,7 +179,7 @@ class Gateway:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class SimulatedCluster:
     """A session cluster."""
 
     workspace_id: str
@@ -251,7 +251,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Session:
+class SimulatedSession:
     """A Livy session, alive or a row of history."""
 
     workspace_id: str
@@ -264,7 +264,7 @@ class Session:
     proxy_user: str | None = "demo"
     """None: `sparkConf` names no user."""
     end_time_ms: int | None = None
-    usage: Usage = Usage()
+    usage: SimulatedUsage = SimulatedUsage()
     info: str = "null"
     """The vendor's sample holds this word, as text."""
     spark_conf: str | None = None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from exporter.demo.records import GatewayKey, Session, SessionKey, Usage
+from exporter.demo.records import GatewayKey, SessionKey, SimulatedSession, SimulatedUsage
 from exporter.demo.world import World
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -15,11 +15,11 @@ _Key = TypeVar("_Key", bound=Hashable)
 class Truth:
     """The world at one moment, added up; rows that are hidden or made to lie count as held."""
 
-    by_workspace: Mapping[str, Usage]
-    by_gateway: Mapping[GatewayKey, Usage]
-    by_queue: Mapping[tuple[str, str, str], Usage]
+    by_workspace: Mapping[str, SimulatedUsage]
+    by_gateway: Mapping[GatewayKey, SimulatedUsage]
+    by_queue: Mapping[tuple[str, str, str], SimulatedUsage]
     """Key: workspace, gateway, queue."""
-    by_proxy_user: Mapping[tuple[str, str, str | None], Usage]
+    by_proxy_user: Mapping[tuple[str, str, str | None], SimulatedUsage]
     """Key: workspace, gateway, proxy user (None = none named)."""
     clusters: Mapping[tuple[str, str, str, str], int]
     """Key: workspace, kind, queue, state as served."""
@@ -52,13 +52,13 @@ class Delivered:
 
     def __init__(self) -> None:
         """Start with nothing said."""
-        self.highest: dict[SessionKey, Usage] = {}
+        self.highest: dict[SessionKey, SimulatedUsage] = {}
         """Per figure the highest value."""
-        self.latest: dict[SessionKey, Usage] = {}
-        self.sessions: dict[SessionKey, Session] = {}
+        self.latest: dict[SessionKey, SimulatedUsage] = {}
+        self.sessions: dict[SessionKey, SimulatedSession] = {}
         """The row as last delivered."""
 
-    def record(self, sessions: Iterable[Session]) -> None:
+    def record(self, sessions: Iterable[SimulatedSession]) -> None:
         """Note a page."""
         for session in sessions:
             key = session.key
@@ -68,34 +68,34 @@ class Delivered:
                 self.latest[key] = session.usage
                 self.sessions[key] = session
 
-    def by_gateway(self) -> Mapping[GatewayKey, Usage]:
+    def by_gateway(self) -> Mapping[GatewayKey, SimulatedUsage]:
         """Add up the highest figures by gateway."""
         return _sums(self._rows(), lambda s: GatewayKey(s.workspace_id, s.compute_id))
 
-    def by_queue(self) -> Mapping[tuple[str, str, str], Usage]:
+    def by_queue(self) -> Mapping[tuple[str, str, str], SimulatedUsage]:
         """Add up the highest figures by workspace, gateway and queue."""
         return _sums(self._rows(), _queue)
 
-    def by_proxy_user(self) -> Mapping[tuple[str, str, str | None], Usage]:
+    def by_proxy_user(self) -> Mapping[tuple[str, str, str | None], SimulatedUsage]:
         """Add up the highest figures by workspace, gateway and proxy user."""
         return _sums(self._rows(), _proxy_user)
 
-    def _rows(self) -> Iterable[tuple[Session, Usage]]:
+    def _rows(self) -> Iterable[tuple[SimulatedSession, SimulatedUsage]]:
         return ((self.sessions[key], usage) for key, usage in self.highest.items())
 
 
-def _queue(session: Session) -> tuple[str, str, str]:
+def _queue(session: SimulatedSession) -> tuple[str, str, str]:
     return (session.workspace_id, session.compute_id, session.queue)
 
 
-def _proxy_user(session: Session) -> tuple[str, str, str | None]:
+def _proxy_user(session: SimulatedSession) -> tuple[str, str, str | None]:
     return (session.workspace_id, session.compute_id, session.proxy_user)
 
 
 def _sums(
-    rows: Iterable[tuple[Session, Usage]], key: Callable[[Session], _Key]
-) -> Mapping[_Key, Usage]:
-    sums: defaultdict[_Key, Usage] = defaultdict(Usage)
+    rows: Iterable[tuple[SimulatedSession, SimulatedUsage]], key: Callable[[SimulatedSession], _Key]
+) -> Mapping[_Key, SimulatedUsage]:
+    sums: defaultdict[_Key, SimulatedUsage] = defaultdict(SimulatedUsage)
     for session, usage in rows:
         sums[key(session)] += usage
     return dict(sums)

@@ -1,27 +1,26 @@
 """From a snapshot to the bytes of `/metrics`.
 
-text_format   the lines of samples and headers
-layout        where each line stands, and how the page is cut into chunks
+formats       the two formats: which one a client gets, and how their lines are written
+layout        where each line is on the page, and how the page is cut into chunks
 gzip_chunks   chunks that are compressed one by one and together are one gzip member
-renderer      what has to be written again when a snapshot follows another
-board         when it is rendered
-negotiation   which format a client gets
+renderer      the page of a snapshot; only what has changed since the last one is written again
+board         renders each snapshot soon after it is published
 responses     the page and the exporter's own metrics, as a response
 """
 
 from exporter.exposition.board import RenderedBoard
-from exporter.exposition.negotiation import Form, PageFormat, negotiated
-from exporter.exposition.renderer import Page, Renderer
-from exporter.exposition.responses import Answer, Answers, OwnMetrics, filtered
+from exporter.exposition.formats import Form, PageFormat, negotiated
+from exporter.exposition.renderer import RenderedPage, Renderer
+from exporter.exposition.responses import OwnMetrics, PageResponse, PageResponses, filtered
 
 __all__ = [
-    "Answer",
-    "Answers",
     "Form",
     "OwnMetrics",
-    "Page",
     "PageFormat",
+    "PageResponse",
+    "PageResponses",
     "RenderedBoard",
+    "RenderedPage",
     "Renderer",
     "filtered",
     "negotiated",

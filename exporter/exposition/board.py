@@ -2,7 +2,7 @@
 
 import asyncio
 
-from exporter.exposition.renderer import Page, Renderer, Rendering
+from exporter.exposition.renderer import RenderedPage, Renderer, Rendering
 from exporter.snapshot import Board, Snapshot
 
 
@@ -25,7 +25,7 @@ class RenderedBoard(Board):
         self._is_scheduled = False
 
     @property
-    def page(self) -> Page:
+    def page(self) -> RenderedPage:
         """The page that is ready: of the current snapshot, or of one shortly before."""
         return self._page
 

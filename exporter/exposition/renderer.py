@@ -7,10 +7,14 @@ from typing import Any
 
 from exporter import catalog
 from exporter.catalog import CATALOG, Metric
+from exporter.exposition.formats import (
+    PageFormat,
+    line_writer,
+    openmetrics_header,
+    text_header,
+)
 from exporter.exposition.gzip_chunks import ChunkSequence
 from exporter.exposition.layout import Cells, Header, Layout, PageChunk, Timeslice
-from exporter.exposition.negotiation import PageFormat
-from exporter.exposition.text_format import line_writer, openmetrics_header, text_header
 from exporter.snapshot import Samples, SampleSet, Snapshot, TargetView, groups_of
 
 _BLOCK = 256
@@ -21,7 +25,7 @@ _UNITS_OF_A_LOOK = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RenderedPage:
     """The rendered snapshot, without the exporter's own live metrics and without end marks.
 
     Sample lines exist once: both formats, compressed or not, are made of the same pieces.
@@ -36,7 +40,7 @@ class Page:
         return self.text if form is PageFormat.TEXT else self.openmetrics
 
 
-Rendering = Generator[None, None, Page]
+Rendering = Generator[None, None, RenderedPage]
 """A page that is being made; each `next` does about a millisecond of work."""
 
 
@@ -84,14 +88,14 @@ class Renderer:
         self._layout: Layout | None = None
         self._chunks: Sequence[PageChunk] = ()
 
-    def render(self, snapshot: Snapshot) -> Page:
+    def render(self, snapshot: Snapshot) -> RenderedPage:
         """Render `snapshot` at once."""
         rendering = self.steps(snapshot)
         while True:
             try:
                 next(rendering)
             except StopIteration as end:
-                page: Page = end.value
+                page: RenderedPage = end.value
                 return page
 
     def steps(self, snapshot: Snapshot) -> Rendering:
@@ -115,7 +119,7 @@ class Renderer:
             layout = Layout(self._headers, len(columns), self._chunk_bytes)
             yield from layout.fill(columns, self._chunks, time)
         self._parts, self._layout, self._chunks = parts, layout, layout.chunks
-        return Page(
+        return RenderedPage(
             snapshot,
             ChunkSequence.of(chunk.text for chunk in layout.chunks),
             ChunkSequence.of(chunk.openmetrics for chunk in layout.chunks),

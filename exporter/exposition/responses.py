@@ -10,9 +10,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from exporter.exposition.board import RenderedBoard
+from exporter.exposition.formats import Form, PageFormat
 from exporter.exposition.gzip_chunks import Chunk, ChunkSequence, gzip_member
-from exporter.exposition.negotiation import Form, PageFormat
-from exporter.exposition.renderer import Page, Renderer
+from exporter.exposition.renderer import RenderedPage, Renderer
 from exporter.snapshot import Snapshot
 
 _PART_BYTES = 1 << 16
@@ -59,10 +59,10 @@ class OwnMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PageResponse:
     """A whole page in one form: `parts`, which together have `size` bytes."""
 
-    page: Page
+    page: RenderedPage
     own: OwnPart
     form: Form
     size: int
@@ -73,7 +73,7 @@ class Answer:
         return b"".join(self.parts)
 
 
-class Answers:
+class PageResponses:
     """Answers scrapes from what is ready."""
 
     def __init__(
@@ -91,9 +91,9 @@ class Answers:
         self._blank = Renderer().render(Snapshot())
         self._board = board
         self._own = own
-        self._last: dict[Form, Answer] = {}
+        self._last: dict[Form, PageResponse] = {}
 
-    def answer(self, form: Form) -> Answer:
+    def answer(self, form: Form) -> PageResponse:
         """Return the page of now; the same answer as long as the page is the same."""
         page, own = self._board.page, self._own.current
         if page.snapshot.counters and not self._may_show():
@@ -109,7 +109,7 @@ class Answers:
         self._own.refresh()
 
 
-def filtered(answer: Answer, names: Collection[str]) -> Iterator[bytes]:
+def filtered(answer: PageResponse, names: Collection[str]) -> Iterator[bytes]:
     """Return the lines of an uncompressed page whose samples bear one of `names`, part by part.
 
     As in prometheus-client, it is the name in the line that counts, `x_total` or `x_bucket`; and
@@ -149,12 +149,12 @@ def encoded(registry: CollectorRegistry, form: PageFormat) -> bytes:
     return page
 
 
-def _joined(page: Page, own: OwnPart, form: Form) -> Answer:
+def _joined(page: RenderedPage, own: OwnPart, form: Form) -> PageResponse:
     sequences = page.sequence(form.format), own[form.format]
     if form.is_gzipped:
         body = gzip_member(sequences)
-        return Answer(page, own, form, len(body), (body,))
-    return Answer(page, own, form, sum(part.size for part in sequences), _Plain(sequences))
+        return PageResponse(page, own, form, len(body), (body,))
+    return PageResponse(page, own, form, sum(part.size for part in sequences), _Plain(sequences))
 
 
 def _is_same_family(before: bytes, line: bytes) -> bool:

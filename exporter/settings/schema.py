@@ -46,13 +46,13 @@ Targets = Annotated[
 ]
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """Settings that share a prefix."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ConfigFile(Group):
+class ConfigFileSettings(SettingsGroup):
     """Where settings come from."""
 
     file: Annotated[FilePath | None, Unset("none")] = Field(
@@ -60,13 +60,13 @@ class ConfigFile(Group):
     )
 
 
-class SessionClustersSettings(Group):
+class SessionClustersSettings(SettingsGroup):
     """How session clusters are polled."""
 
     enabled: bool = Field(default=True, description="poll session clusters")
 
 
-class LivySettings(Group):
+class LivySettings(SettingsGroup):
     """How Livy sessions are polled."""
 
     enabled: bool = Field(default=True, description="poll Livy sessions")
@@ -79,7 +79,7 @@ class LivySettings(Group):
     )
 
 
-class ApiSettings(Group):
+class ApiSettings(SettingsGroup):
     """How the API is called."""
 
     endpoint: Annotated[Endpoint | None, Unset("by region")] = Field(
@@ -107,7 +107,7 @@ class ApiSettings(Group):
     )
 
 
-class PollSettings(Group):
+class PollSettings(SettingsGroup):
     """When targets are polled."""
 
     interval: Interval = Field(30.0, description="how often each target is polled")
@@ -119,7 +119,7 @@ class PollSettings(Group):
     )
 
 
-class DiscoverySettings(Group):
+class DiscoverySettings(SettingsGroup):
     """How workspaces and gateways are found."""
 
     interval: Interval = Field(
@@ -133,7 +133,7 @@ class DiscoverySettings(Group):
     )
 
 
-class SessionsSettings(Group):
+class SessionsSettings(SettingsGroup):
     """Which sessions have series of their own."""
 
     ended_retention: Duration = Field(
@@ -149,7 +149,7 @@ class SessionsSettings(Group):
     )
 
 
-class UsageSettings(Group):
+class UsageSettings(SettingsGroup):
     """How usage is split up."""
 
     by_proxy_user: bool = Field(default=True, description="export the `livy_proxy_user_*` counters")
@@ -165,7 +165,7 @@ with catch_warnings():
     # pydantic warns of a field that hides its deprecated method `schema`, which nothing calls.
     filterwarnings("ignore", message='Field name "schema"')
 
-    class LedgerSettings(Group):
+    class LedgerSettings(SettingsGroup):
         """Where the counters are kept: in a file, or in PostgreSQL."""
 
         path: FilePath = Field(
@@ -197,7 +197,7 @@ with catch_warnings():
             return not {"path", "url"}.isdisjoint(self.model_fields_set)
 
 
-class LeaseSettings(Group):
+class LeaseSettings(SettingsGroup):
     """How replicas that share a ledger in PostgreSQL take turns."""
 
     duration: Duration = Field(
@@ -208,7 +208,7 @@ class LeaseSettings(Group):
     )
 
 
-class WebConfig(Group):
+class WebConfigSettings(SettingsGroup):
     """What the exporter-toolkit calls its web configuration."""
 
     file: Annotated[FilePath | None, Unset("none")] = Field(
@@ -217,14 +217,14 @@ class WebConfig(Group):
     )
 
 
-class WebSettings(Group):
+class WebSettings(SettingsGroup):
     """How the page is served."""
 
     listen_address: ListenAddress = Field(
         "127.0.0.1:9825",
         description="address to listen on; `:9825` is all interfaces, as in the container image",
     )
-    config: WebConfig = WebConfig()
+    config: WebConfigSettings = WebConfigSettings()
     telemetry_path: UrlPath = Field("/metrics", description="path of the metrics")
     health_auth: bool = Field(
         default=False, description="require a password for the health endpoints, too"
@@ -236,7 +236,7 @@ class WebSettings(Group):
         return listen.parse(self.listen_address)
 
 
-class LogSettings(Group):
+class LogSettings(SettingsGroup):
     """The log on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -247,7 +247,7 @@ class LogSettings(Group):
     ] = Field(None, description="format of the log on stderr: `logfmt`, `json` or `console`")
 
 
-class DemoSettings(Group):
+class DemoSettings(SettingsGroup):
     """The simulated cloud."""
 
     speed: Number = Field(
@@ -279,7 +279,7 @@ class Settings(BaseSettings):
         description="list of `{region_id, workspace_id, livy_compute_ids, role_arn, account}`, as "
         "YAML or JSON, for several regions or accounts",
     )
-    config: ConfigFile = ConfigFile()
+    config: ConfigFileSettings = ConfigFileSettings()
     session_clusters: SessionClustersSettings = SessionClustersSettings()
     livy: LivySettings = LivySettings()
     api: ApiSettings = ApiSettings()

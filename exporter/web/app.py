@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from exporter.exposition import Answer, Form
+from exporter.exposition import Form, PageResponse
 from exporter.web.access import AccessMiddleware, WebConfig
 from exporter.web.http import SlicedAnswers
 from exporter.web.metrics import MetricsEndpoint, OnScrape
@@ -23,7 +23,7 @@ Sentences = Callable[[], Sequence[str]]
 
 def build_app(
     *,
-    answer: Callable[[Form], Answer],
+    answer: Callable[[Form], PageResponse],
     on_scrape: OnScrape,
     unhealthy: Sentences,
     unready: Sentences,

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from exporter.exposition import Answer, Form, Page, filtered, negotiated
+from exporter.exposition import Form, PageResponse, RenderedPage, filtered, negotiated
 from exporter.web.asgi import is_gone
 
 _MAX_ACCEPT: Final = 1024
@@ -15,7 +15,7 @@ _MAX_ACCEPT: Final = 1024
 _MAX_FIELDS: Final = 100
 """Fields of a query; with more, the query is ignored."""
 
-OnScrape = Callable[[Page, bool], None]
+OnScrape = Callable[[RenderedPage, bool], None]
 
 
 class MetricsEndpoint:
@@ -26,7 +26,7 @@ class MetricsEndpoint:
     scrape; nor is a `GET` that asks for some names only, with `?name[]=`.
     """
 
-    def __init__(self, answer: Callable[[Form], Answer], on_scrape: OnScrape) -> None:
+    def __init__(self, answer: Callable[[Form], PageResponse], on_scrape: OnScrape) -> None:
         """Call `on_scrape` with a page that was fully sent, and whether Prometheus asked for it."""
         self._answer = answer
         self._on_scrape = on_scrape
@@ -71,7 +71,7 @@ class MetricsEndpoint:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _filtered(
-        self, answer: Answer, names: frozenset[str], receive: Receive
+        self, answer: PageResponse, names: frozenset[str], receive: Receive
     ) -> AsyncIterator[bytes]:
         parts = filtered(answer, names)
         while not is_gone(receive):

@@ -25,15 +25,15 @@ from exporter.demo import (
     SENTINELS,
     Behaviour,
     Cloud,
-    Cluster,
-    Gateway,
     HistoryOrder,
     LastToken,
     PastEnd,
-    Session,
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedWorkspace,
     TokenStyle,
     TotalCount,
-    Workspace,
     World,
     faults,
     serve,
@@ -72,12 +72,14 @@ class Bench:
 
     def __post_init__(self) -> None:
         world = World(order=self.order)
-        world.put_workspace(Workspace(WORKSPACE))
-        world.put_gateway(Gateway(WORKSPACE, GATEWAY))
+        world.put_workspace(SimulatedWorkspace(WORKSPACE))
+        world.put_gateway(SimulatedGateway(WORKSPACE, GATEWAY))
         for number in range(self.clusters):
-            world.put_cluster(Cluster(WORKSPACE, f"sc-{number:04}"))
+            world.put_cluster(SimulatedCluster(WORKSPACE, f"sc-{number:04}"))
         for number in range(self.sessions):
-            world.put_session(Session(WORKSPACE, GATEWAY, f"livy-{number:04}", 10**12 + number))
+            world.put_session(
+                SimulatedSession(WORKSPACE, GATEWAY, f"livy-{number:04}", 10**12 + number)
+            )
         self.world = world
         self.cloud = Cloud(
             world,

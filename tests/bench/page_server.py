@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from exporter import logs
 from exporter.app.life import tune_gc
-from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
+from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedBoard
 from exporter.web import Server, StatusView, bind, build_app
 from tests.bench.pages import ManySessions
 from tests.support.long_gateway import exporter, poll
@@ -33,7 +33,7 @@ async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
     tune_gc()  # as the daemon does when it starts
     sessions = ManySessions()
     board = RenderedBoard(sessions.picture())
-    answers = Answers(board, OwnMetrics(_registry()))
+    answers = PageResponses(board, OwnMetrics(_registry()))
     with bind("127.0.0.1", 0) as listener:
         async with _serving(kind, board, answers, listener):
             work = (
@@ -64,7 +64,7 @@ async def _scans(endpoint: str, rate: int) -> None:
 
 @contextlib.asynccontextmanager
 async def _serving(
-    kind: str, board: RenderedBoard, answers: Answers, listener: socket.socket
+    kind: str, board: RenderedBoard, answers: PageResponses, listener: socket.socket
 ) -> AsyncIterator[None]:
     if kind == "bare":
         page = answers.answer(Form(PageFormat.TEXT, is_gzipped=True)).read()
@@ -99,7 +99,7 @@ def _registry() -> CollectorRegistry:
     return registry
 
 
-def _ours(answers: Answers) -> ASGIApp:
+def _ours(answers: PageResponses) -> ASGIApp:
     return build_app(
         answer=answers.answer,
         unhealthy=list,

@@ -12,7 +12,7 @@ import pytest
 from exporter.catalog import CATALOG
 from exporter.cli import entry
 from exporter.cli.commands import program
-from exporter.cli.program import PROGRAM, Group, dispatch
+from exporter.cli.program import PROGRAM, CommandGroup, dispatch
 from exporter.errors import LedgerError, UsageError
 from exporter.settings import Loaded
 from exporter.settings.registry import all_settings
@@ -24,10 +24,10 @@ Capture = pytest.CaptureFixture[str]
 IN_REGION = "--region-id=cn-a"
 
 
-def calling(*, error: BaseException | None = None) -> tuple[Group, list[tuple[str, object]]]:
+def calling(*, error: BaseException | None = None) -> tuple[CommandGroup, list[tuple[str, object]]]:
     """Make a program of two commands that note how they are called."""
     calls: list[tuple[str, object]] = []
-    made = Group("test", default="first")
+    made = CommandGroup("test", default="first")
 
     @made.command(uses=(), example="first")
     def first(loaded: Loaded) -> int:

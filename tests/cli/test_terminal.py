@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, Gateway, faults, serve
+from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, SimulatedGateway, faults, serve
 from exporter.demo.faults import Delay
 from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, search_path
@@ -138,7 +138,7 @@ def long_cloud(*gateways: str) -> Cloud:
     """Make a cloud with long histories, each page of which takes a while."""
     world = empty_world()
     for compute_id in (GATEWAY, *gateways):
-        world.put_gateway(Gateway(WORKSPACE, compute_id))
+        world.put_gateway(SimulatedGateway(WORKSPACE, compute_id))
         for row in range(ROWS):
             world.put_session(session(f"livy-{row}", 1, age=row, compute_id=compute_id))
     cloud = Cloud(world, clock=time.time, access_keys={DEMO_KEY_ID: DEMO_KEY_SECRET})

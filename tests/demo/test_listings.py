@@ -16,17 +16,17 @@ from exporter.demo import (
     Call,
     Cloud,
     Encoding,
-    Gateway,
     HistoryOrder,
     LastToken,
     PastEnd,
-    Session,
     SessionKey,
-    Table,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedUsage,
+    SimulatedWorkspace,
+    TableName,
     TokenStyle,
     TotalCount,
-    Usage,
-    Workspace,
     World,
 )
 from tests.support.cloud_client import (
@@ -167,7 +167,7 @@ def test_the_world_may_change_between_pages() -> None:
 
     def create(call: Call) -> None:
         if call.page == 2:
-            cloud.world.put_session(Session("w-1", "lc-1", "livy-new", 10**6))
+            cloud.world.put_session(SimulatedSession("w-1", "lc-1", "livy-new", 10**6))
 
     cloud.before_page = create
     first, second = ids(page(cloud, 1)), ids(page(cloud, 2))
@@ -193,15 +193,15 @@ def test_a_token_that_remembers_its_row_does_not_drift() -> None:
 def test_a_listing_may_be_falsely_empty_or_short() -> None:
     """With success, for as long as it is told."""
     cloud = small_cloud(sessions=5, clusters=5)
-    cloud.world.hide(Table.SESSIONS)
-    cloud.world.hide(Table.CLUSTERS, "w-1", keep=2)
+    cloud.world.hide(TableName.SESSIONS)
+    cloud.world.hide(TableName.CLUSTERS, "w-1", keep=2)
     assert page(cloud, 1).json()["totalCount"] == 0
     assert len(get(cloud, CLUSTERS).json()["sessionClusters"]) == 2
-    cloud.world.hide(Table.GATEWAYS)
-    cloud.world.hide(Table.WORKSPACES)
+    cloud.world.hide(TableName.GATEWAYS)
+    cloud.world.hide(TableName.WORKSPACES)
     assert get(cloud, GATEWAYS).json()["data"] == {"livyComputes": []}
     assert get(cloud, WORKSPACES).json()["workspaces"] == []
-    cloud.world.show(Table.SESSIONS)
+    cloud.world.show(TableName.SESSIONS)
     assert len(ids(page(cloud, 1))) == 5
 
 
@@ -215,7 +215,7 @@ def test_gateways_come_in_an_envelope() -> None:
 def test_workspaces_are_those_of_the_region() -> None:
     """One service answers for several regions, each with its own workspaces."""
     cloud = small_cloud()
-    cloud.world.put_workspace(Workspace("w-far", region_id="eu-central-1"))
+    cloud.world.put_workspace(SimulatedWorkspace("w-far", region_id="eu-central-1"))
     assert [r["workspaceId"] for r in get(cloud, WORKSPACES).json()["workspaces"]] == ["w-1"]
     far = get(cloud, WORKSPACES, "regionId=eu-central-1").json()
     assert [row["workspaceId"] for row in far["workspaces"]] == ["w-far"]
@@ -269,7 +269,7 @@ def test_secrets_are_served_where_the_real_service_has_them() -> None:
 @given(nano=st.integers(0, 2**63))
 def test_cu_hours_are_exact(nano: int) -> None:
     """Read as a decimal, the number is the nano-CU-hours over 10^9, without loss."""
-    text = Session("w", "lc", "s", 0, usage=Usage(nano, 0, 0)).text
+    text = SimulatedSession("w", "lc", "s", 0, usage=SimulatedUsage(nano, 0, 0)).text
     assert json.loads(text, parse_float=Decimal)["cuHours"] * 10**9 == nano
 
 
@@ -306,7 +306,7 @@ def test_a_row_can_lie() -> None:
 def test_text_can_be_encoded_in_every_way(encoding: Encoding, expected: bytes) -> None:
     """Lone surrogates become escapes, or bytes that no strict decoder takes."""
     cloud = small_cloud(behaviour=Behaviour(encoding=encoding))
-    cloud.world.put_gateway(Gateway("w-1", "lc-1", name="空\ud800"))
+    cloud.world.put_gateway(SimulatedGateway("w-1", "lc-1", name="空\ud800"))
     assert b'"name":' + expected in get(cloud, GATEWAYS).body
 
 
@@ -338,15 +338,15 @@ def test_requests_side_by_side_are_all_answered() -> None:
 def test_the_order_of_a_list_is_kept_when_rows_come_and_go(order: HistoryOrder) -> None:
     """Rows that stay never change places, and every order serves every row."""
     world = World(order=order, seed=3)
-    world.put_workspace(Workspace("w-1"))
-    world.put_gateway(Gateway("w-1", "lc-1"))
+    world.put_workspace(SimulatedWorkspace("w-1"))
+    world.put_gateway(SimulatedGateway("w-1", "lc-1"))
     for n in range(60):
-        world.put_session(Session("w-1", "lc-1", f"livy-{n}", n))
+        world.put_session(SimulatedSession("w-1", "lc-1", f"livy-{n}", n))
     before = [row.session_id for row in world.history("w-1", "lc-1")]
     dropped = {row.session_id for row in world.trim_oldest("w-1", "lc-1", 10)}
     dropped |= {row.session_id for row in world.trim_before("w-1", "lc-1", 20)}
     assert dropped == {f"livy-{n}" for n in range(20)}
-    world.put_session(Session("w-1", "lc-1", "livy-30", 99))
+    world.put_session(SimulatedSession("w-1", "lc-1", "livy-30", 99))
     after = [row for row in world.history("w-1", "lc-1") if row.create_time_ms != 99]
     assert [row.session_id for row in after] == [i for i in before if i not in dropped]
     assert len(world.history("w-1", "lc-1")) == 41

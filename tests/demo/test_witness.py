@@ -2,11 +2,11 @@ import pytest
 
 from exporter.demo import (
     NANO,
-    Cluster,
     GatewayKey,
-    Session,
     SessionKey,
-    Usage,
+    SimulatedCluster,
+    SimulatedSession,
+    SimulatedUsage,
     World,
     faults,
     survey,
@@ -22,18 +22,18 @@ def test_the_truth_is_the_sum_of_the_rows() -> None:
     """By workspace, gateway, queue and user; states are counted as they are served."""
     world = small_world()
     for n, (queue, user) in enumerate([("a", "u"), ("a", None), ("b", "u")]):
-        usage = Usage(n * NANO, 10 * n, 100 * n)
+        usage = SimulatedUsage(n * NANO, 10 * n, 100 * n)
         world.put_session(
-            Session("w-1", "lc-1", f"s-{n}", n, queue=queue, proxy_user=user, usage=usage)
+            SimulatedSession("w-1", "lc-1", f"s-{n}", n, queue=queue, proxy_user=user, usage=usage)
         )
-    world.put_cluster(Cluster("w-1", "sc-1", state="Error"))
+    world.put_cluster(SimulatedCluster("w-1", "sc-1", state="Error"))
     truth = survey(world)
-    total = Usage(3 * NANO, 30, 300)
+    total = SimulatedUsage(3 * NANO, 30, 300)
     assert truth.by_workspace == {"w-1": total}
     assert truth.by_gateway == {GatewayKey("w-1", "lc-1"): total}
-    assert truth.by_queue["w-1", "lc-1", "a"] == Usage(NANO, 10, 100)
-    assert truth.by_proxy_user["w-1", "lc-1", "u"] == Usage(2 * NANO, 20, 200)
-    assert truth.by_proxy_user["w-1", "lc-1", None] == Usage(NANO, 10, 100)
+    assert truth.by_queue["w-1", "lc-1", "a"] == SimulatedUsage(NANO, 10, 100)
+    assert truth.by_proxy_user["w-1", "lc-1", "u"] == SimulatedUsage(2 * NANO, 20, 200)
+    assert truth.by_proxy_user["w-1", "lc-1", None] == SimulatedUsage(NANO, 10, 100)
     assert truth.clusters == {("w-1", "SQL", "root_queue", "Error"): 1}
     assert truth.sessions["w-1", "lc-1", "a", "running"] == 2
 
@@ -52,22 +52,24 @@ def test_what_was_delivered_equals_the_truth_after_a_whole_scan() -> None:
 def test_the_highest_of_each_figure_is_kept_beside_the_latest() -> None:
     """A revision down changes the latest only; a session that is gone is remembered."""
     cloud = small_cloud(sessions=10)
-    for usage in (Usage(9, 1, 5), Usage(3, 4, 5)):
+    for usage in (SimulatedUsage(9, 1, 5), SimulatedUsage(3, 4, 5)):
         cloud.world.revise(KEY, usage)
         get(cloud, SESSIONS)
     cloud.world.remove_session(KEY)
     get(cloud, SESSIONS)
-    assert cloud.delivered.highest[KEY] == Usage(9, 4, 5)
-    assert cloud.delivered.latest[KEY] == Usage(3, 4, 5)
+    assert cloud.delivered.highest[KEY] == SimulatedUsage(9, 4, 5)
+    assert cloud.delivered.latest[KEY] == SimulatedUsage(3, 4, 5)
 
 
 def test_an_id_that_comes_back_later_is_another_session() -> None:
     """Both count."""
     cloud = small_cloud(sessions=10)
-    cloud.world.put_session(Session("w-1", "lc-1", "livy-7", 5000, usage=Usage(1, 1, 1)))
+    cloud.world.put_session(
+        SimulatedSession("w-1", "lc-1", "livy-7", 5000, usage=SimulatedUsage(1, 1, 1))
+    )
     get(cloud, SESSIONS)
-    assert cloud.delivered.highest[KEY] == Usage(7, 7, 7)
-    assert cloud.delivered.highest[KEY._replace(create_time_ms=5000)] == Usage(1, 1, 1)
+    assert cloud.delivered.highest[KEY] == SimulatedUsage(7, 7, 7)
+    assert cloud.delivered.highest[KEY._replace(create_time_ms=5000)] == SimulatedUsage(1, 1, 1)
 
 
 @pytest.mark.parametrize(

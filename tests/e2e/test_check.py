@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.demo import DEMO_KEY_SECRET, Cloud, Gateway, Session, faults, serve
+from exporter.demo import DEMO_KEY_SECRET, Cloud, SimulatedGateway, SimulatedSession, faults, serve
 from exporter.demo.faults import Canned, Hang
 from exporter.settings.registry import all_settings
 from tests.support.exporters import ANY_PORT, cloud_of
@@ -276,8 +276,10 @@ ODD = "a\x1b[2J\rb\nerror: forged\x85d\u2028e\u202ef"
 async def test_names_move_no_cursor(tmp_path: Path, command: str) -> None:
     """Ids, queues and messages from outside are printed as escapes."""
     world = empty_world()
-    world.put_gateway(Gateway(WORKSPACE, f"lc{ODD}"))
-    world.put_session(Session(WORKSPACE, f"lc{ODD}", "s", 1, queue=f"q{ODD}", usage=used(1)))
+    world.put_gateway(SimulatedGateway(WORKSPACE, f"lc{ODD}"))
+    world.put_session(
+        SimulatedSession(WORKSPACE, f"lc{ODD}", "s", 1, queue=f"q{ODD}", usage=used(1))
+    )
     cloud = cloud_of(world)
     refusal = {"code": "Odd", "message": f"No {ODD}.", "success": False}
     cloud.faults.add(Canned(json.dumps(refusal).encode()), action="ListSessionClusters")

@@ -7,7 +7,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.app.plan import plan
-from exporter.demo import Cluster, Gateway, Session, Table, Workspace, World
+from exporter.demo import (
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedWorkspace,
+    TableName,
+    World,
+)
 from exporter.demo.faults import CLOCK, INTERNAL_ERROR, envelope_code
 from exporter.errors import SettingsError
 from exporter.settings import Settings
@@ -67,8 +74,8 @@ async def test_a_workspace_that_appears_is_polled_within_one_discovery() -> None
     world = discovered_world()
     async with harness(world) as h:
         await h.discover_and_poll()
-        world.put_workspace(Workspace("w-2"))
-        world.put_cluster(Cluster("w-2", "sc-9"))
+        world.put_workspace(SimulatedWorkspace("w-2"))
+        world.put_cluster(SimulatedCluster("w-2", "sc-9"))
         await h.discover_and_poll()
         page = await h.page()
     assert page.has("session_cluster_state", workspace_id="w-2", session_cluster_id="sc-9")
@@ -79,8 +86,8 @@ async def test_a_gateway_that_appears_counts_from_zero(tmp_path: Path) -> None:
     world = discovered_world()
     async with Harness(world, targets=WHOLE_REGION, ledger=tmp_path / "l.db", birth_hold=90.0) as h:
         await h.discover_and_poll()
-        world.put_gateway(Gateway(WORKSPACE, "lc-2", queue="q"))
-        row = Session(WORKSPACE, "lc-2", "livy-z", START_MS, queue="q", usage=used(5))
+        world.put_gateway(SimulatedGateway(WORKSPACE, "lc-2", queue="q"))
+        row = SimulatedSession(WORKSPACE, "lc-2", "livy-z", START_MS, queue="q", usage=used(5))
         world.put_session(row)
         await h.discover_and_poll()
         before = (await h.page()).value("livy_cu_hours_total", livy_compute_id="lc-2")
@@ -94,7 +101,7 @@ async def test_a_gateway_that_appears_while_we_were_down_counts_from_zero(tmp_pa
     world = discovered_world()
     async with harness(world, tmp_path / "l.db") as h:
         await h.discover_and_poll()
-        world.put_gateway(Gateway(WORKSPACE, "lc-2", queue="q"))
+        world.put_gateway(SimulatedGateway(WORKSPACE, "lc-2", queue="q"))
         await h.restart()
         await h.exporter.targets.discover_all()
         page = await h.page()
@@ -112,7 +119,7 @@ async def test_totals_are_there_before_anything_is_found_again(tmp_path: Path) -
 async def test_a_workspace_that_is_gone_loses_its_gauges_and_keeps_its_counters() -> None:
     """What is gone from a successful discovery is not polled; what it used stays."""
     world = discovered_world()
-    world.put_workspace(Workspace("w-2"))
+    world.put_workspace(SimulatedWorkspace("w-2"))
     async with harness(world) as h:
         await h.discover_and_poll()
         world.remove_workspace(WORKSPACE)
@@ -128,11 +135,11 @@ async def test_a_workspace_that_is_gone_loses_its_gauges_and_keeps_its_counters(
     assert page.value("livy_gateway_info", workspace_id=WORKSPACE) == 1
 
 
-@pytest.mark.parametrize("table", [Table.WORKSPACES, Table.GATEWAYS])
-async def test_an_empty_answer_is_believed_the_second_time(table: Table) -> None:
+@pytest.mark.parametrize("table", [TableName.WORKSPACES, TableName.GATEWAYS])
+async def test_an_empty_answer_is_believed_the_second_time(table: TableName) -> None:
     """A successful discovery that finds nothing where there was something needs a second one."""
     world = discovered_world()
-    scope = "" if table is Table.WORKSPACES else WORKSPACE
+    scope = "" if table is TableName.WORKSPACES else WORKSPACE
     async with harness(world) as h:
         await h.discover_and_poll()
         world.hide(table, scope)
@@ -193,7 +200,7 @@ async def test_patterns_choose_workspaces(
     """Shell patterns on id or name say which of the discovered workspaces are polled."""
     world = World()
     for workspace_id, name in (("w-1", "prod"), ("w-2", "team-a"), ("w-3", "team-b")):
-        world.put_workspace(Workspace(workspace_id, name=name))
+        world.put_workspace(SimulatedWorkspace(workspace_id, name=name))
     async with harness(world, discovery={"include": include, "exclude": exclude}) as h:
         await h.exporter.targets.discover_all()
         targets = {target.workspace_id for target in h.exporter.targets.jobs}
@@ -219,8 +226,8 @@ async def test_what_two_accounts_find_is_polled_once() -> None:
 async def test_a_workspace_that_is_named_and_found_is_polled_as_named() -> None:
     """An entry for one workspace beside one for the whole region limits its gateways."""
     world = discovered_world()
-    world.put_gateway(Gateway(WORKSPACE, "lc-other"))
-    world.put_workspace(Workspace("w-2"))
+    world.put_gateway(SimulatedGateway(WORKSPACE, "lc-other"))
+    world.put_workspace(SimulatedWorkspace("w-2"))
     named = {"region_id": REGION, "workspace_id": WORKSPACE, "livy_compute_ids": [GATEWAY]}
     async with harness(world, targets=[{"region_id": REGION, "account": "b"}, named]) as h:
         await h.discover_and_poll()
@@ -257,7 +264,7 @@ async def test_an_empty_account_is_ready() -> None:
 async def test_a_region_that_cannot_be_discovered_is_not_ready() -> None:
     """A region in which nothing could be listed so far is named, while another one works."""
     world = discovered_world()
-    world.put_workspace(Workspace("w-2", region_id="cn-beijing"))
+    world.put_workspace(SimulatedWorkspace("w-2", region_id="cn-beijing"))
     both = [{"region_id": REGION, "workspace_id": WORKSPACE}, {"region_id": "cn-beijing"}]
     async with harness(world, targets=both) as h:
         h.cloud.faults.add(INTERNAL_ERROR, action="ListWorkspaces")
@@ -275,7 +282,7 @@ async def test_new_gateway_is_polled_only_after_the_ledger_knows_that_it_is_new(
     path, aside = tmp_path / "ledger.db", tmp_path / "aside.db"
     async with Harness(discovered_world(), targets=WHOLE_REGION, ledger=path) as h:
         await h.discover_and_poll()
-        h.world.put_gateway(Gateway(WORKSPACE, "lc-new"))
+        h.world.put_gateway(SimulatedGateway(WORKSPACE, "lc-new"))
         path.rename(aside)
         await h.discover_and_poll()
         assert not h.peek().has("exporter_target_up", livy_compute_id="lc-new")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.demo import Call, Gateway, Workspace, World
+from exporter.demo import Call, SimulatedGateway, SimulatedWorkspace, World
 from exporter.demo.faults import INTERNAL_ERROR
 from tests.support.harness import Harness
 from tests.support.worlds import (
@@ -57,11 +57,11 @@ async def test_what_is_discovered_is_one_line_and_each_change_another() -> None:
             fault = h.cloud.faults.add(INTERNAL_ERROR, action="ListWorkspaces")
             await discover(h)
             h.cloud.faults.remove(fault)
-            world.put_workspace(Workspace("w-2"))
-            world.put_gateway(Gateway("w-2", "lc-2"))
+            world.put_workspace(SimulatedWorkspace("w-2"))
+            world.put_gateway(SimulatedGateway("w-2", "lc-2"))
             await discover(h)
             world.remove_gateway(WORKSPACE, GATEWAY)
-            world.put_gateway(Gateway(WORKSPACE, "lc-3"))
+            world.put_gateway(SimulatedGateway(WORKSPACE, "lc-3"))
             await discover(h)
     first, second, third = events(logs, "discovered")
     assert first == {"event": "discovered", "workspaces": 1, "gateways": 1}
@@ -91,7 +91,7 @@ async def test_many_new_gateways_are_no_long_line() -> None:
         async with Harness(world, targets=WHOLE_REGION) as h:
             await discover(h)
             for number in range(25):
-                world.put_gateway(Gateway(WORKSPACE, f"lc-new-{number:02}"))
+                world.put_gateway(SimulatedGateway(WORKSPACE, f"lc-new-{number:02}"))
             await discover(h)
     added = events(logs, "discovered")[-1]["added"]
     assert added.endswith("gateway w-1/lc-new-09 and 15 more")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from exporter.catalog import CATALOG
-from exporter.demo import Cluster, Gateway, Workspace, World, faults
+from exporter.demo import SimulatedCluster, SimulatedGateway, SimulatedWorkspace, World, faults
 from exporter.demo.faults import Canned
 from tests.support.golden_files import FOLDER, assert_golden, stable
 from tests.support.harness import Harness
@@ -50,8 +50,8 @@ OBJECTIONS = {
 def vendors_world() -> World:
     """Make a world for the ids of the vendor's samples."""
     world = World()
-    world.put_workspace(Workspace("w-1234abcd"))
-    world.put_gateway(Gateway("w-1234abcd", "lc-xxxxxx"))
+    world.put_workspace(SimulatedWorkspace("w-1234abcd"))
+    world.put_gateway(SimulatedGateway("w-1234abcd", "lc-xxxxxx"))
     return world
 
 
@@ -117,7 +117,9 @@ async def test_golden_odd_characters() -> None:
     for number, name in enumerate(ODD):
         fields = {"name": name, "queue": name, "proxy_user": name}
         world.put_session(session(f"livy-{number} {name[:9]}", number, age=number, **fields))
-        world.put_cluster(Cluster(WORKSPACE, f"sc-{number}", name=name, queue=name, user_name=name))
+        world.put_cluster(
+            SimulatedCluster(WORKSPACE, f"sc-{number}", name=name, queue=name, user_name=name)
+        )
     async with Harness(world) as h:
         await h.poll()
         assert_golden("odd_characters.prom", stable((await h.page()).text))
@@ -128,9 +130,9 @@ async def test_golden_unknown_states() -> None:
     world = empty_world()
     states = ("RUNNING", "Not_Started", "not started", "Frozen", "", "dead")
     for number, state in enumerate(states):
-        world.put_cluster(Cluster(WORKSPACE, f"sc-{number}", state=state))
+        world.put_cluster(SimulatedCluster(WORKSPACE, f"sc-{number}", state=state))
         world.put_session(session(f"livy-{number}", 1, state=state))
-    world.put_cluster(Cluster(WORKSPACE, "sc-null", raw={"state": None}))
+    world.put_cluster(SimulatedCluster(WORKSPACE, "sc-null", raw={"state": None}))
     world.put_session(session("livy-null", 1, raw={"state": 7}))
     async with Harness(world) as h:
         await h.poll()

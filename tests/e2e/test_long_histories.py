@@ -4,7 +4,13 @@ import asyncio
 
 import pytest
 
-from exporter.demo import Cluster, Gateway, Session, Workspace, World
+from exporter.demo import (
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedWorkspace,
+    World,
+)
 from exporter.model import Source
 from tests.support.simulation import LiveHarness, simulated
 from tests.support.worlds import START_MS, WORKSPACE
@@ -16,14 +22,16 @@ INTERVAL = 30.0
 def long_world(rows: int) -> World:
     """Make a world with three long histories, and one session cluster."""
     world = World()
-    world.put_workspace(Workspace(WORKSPACE))
-    world.put_cluster(Cluster(WORKSPACE, "sc-1"))
+    world.put_workspace(SimulatedWorkspace(WORKSPACE))
+    world.put_cluster(SimulatedCluster(WORKSPACE, "sc-1"))
     for number in range(GATEWAYS):
         compute_id = f"lc-{number}"
-        world.put_gateway(Gateway(WORKSPACE, compute_id))
+        world.put_gateway(SimulatedGateway(WORKSPACE, compute_id))
         for row in range(rows):
             created = START_MS - 86_400_000 - 60_000 * (rows - row)
-            ended = Session(WORKSPACE, compute_id, f"livy-{row}", created, state="terminated")
+            ended = SimulatedSession(
+                WORKSPACE, compute_id, f"livy-{row}", created, state="terminated"
+            )
             world.put_session(ended)
     return world
 

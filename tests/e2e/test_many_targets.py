@@ -14,9 +14,9 @@ from exporter.demo import (
     DEMO_KEY_ID,
     DEMO_KEY_SECRET,
     Cloud,
-    Cluster,
-    Gateway,
-    Workspace,
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedWorkspace,
     World,
     faults,
     serve,
@@ -41,10 +41,10 @@ def world_of_many() -> World:
     for number in range(20):
         region = SILENT if number < 2 else REFUSED if number < 4 else GOOD
         workspace_id = f"w-{number}"
-        world.put_workspace(Workspace(workspace_id, region_id=region))
-        world.put_cluster(Cluster(workspace_id, f"sc-{number}"))
+        world.put_workspace(SimulatedWorkspace(workspace_id, region_id=region))
+        world.put_cluster(SimulatedCluster(workspace_id, f"sc-{number}"))
         for gateway in range(2):
-            world.put_gateway(Gateway(workspace_id, f"lc-{number}-{gateway}"))
+            world.put_gateway(SimulatedGateway(workspace_id, f"lc-{number}-{gateway}"))
     return world
 
 

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from exporter import catalog
-from exporter.demo import Gateway, Session, Table, Workspace, World
+from exporter.demo import SimulatedGateway, SimulatedSession, SimulatedWorkspace, TableName, World
 from exporter.ledger import Key
 from tests.support.harness import Harness
 from tests.support.ledger_builders import MEMORY_DISK
@@ -59,7 +59,7 @@ class Counted:
     ends: Counter[str] = field(default_factory=Counter)
     listed: set[str] = field(default_factory=set)
 
-    def read(self, rows: list[Session], empty_at: float | None) -> None:
+    def read(self, rows: list[SimulatedSession], empty_at: float | None) -> None:
         """Take up a complete listing that is believed; one before was empty at `empty_at`."""
         for row in rows:
             cu = row.usage.nano_cu_hours
@@ -89,7 +89,7 @@ class OddAnswers(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="odd-", dir=MEMORY_DISK))
         self.runner = asyncio.Runner()
         self.world = World()
-        self.world.put_workspace(Workspace(WORKSPACE))
+        self.world.put_workspace(SimulatedWorkspace(WORKSPACE))
         self.harness = DirectHarness(
             self.world, targets=WHOLE_REGION, ledger=self.folder / "l.db", birth_hold=90.0
         )
@@ -125,7 +125,7 @@ class OddAnswers(RuleBasedStateMachine):
         """Let there be a gateway."""
         if not self.world.has_gateway(WORKSPACE, name):
             created = int(self.harness.clock.now() - age) * 1000
-            self.world.put_gateway(Gateway(WORKSPACE, name, create_time_ms=created))
+            self.world.put_gateway(SimulatedGateway(WORKSPACE, name, create_time_ms=created))
 
     @rule(at=st.integers(0, 2))
     def start(self, at: int) -> None:
@@ -137,7 +137,7 @@ class OddAnswers(RuleBasedStateMachine):
         """List a session that was created so many seconds ago."""
         self.number += 1
         created = int(self.harness.clock.now() - age) * 1000
-        row = Session(WORKSPACE, name, f"s{self.number}", created, usage=used(self.number))
+        row = SimulatedSession(WORKSPACE, name, f"s{self.number}", created, usage=used(self.number))
         self.world.put_session(replace(row, queue="q"))
 
     @rule(at=st.integers(0, 9), state=st.sampled_from(["error", "error", "terminated"]))
@@ -147,13 +147,13 @@ class OddAnswers(RuleBasedStateMachine):
         if rows:
             self.world.change_session(rows[at % len(rows)].key, state=state)
 
-    def is_hidden(self, table: Table) -> bool:
+    def is_hidden(self, table: TableName) -> bool:
         """Tell whether nothing of a kind is listed."""
         return self.world.visible(table) is not None
 
-    def rows(self, name: str) -> list[Session]:
+    def rows(self, name: str) -> list[SimulatedSession]:
         """Give what the service lists of a gateway."""
-        if not self.world.has_gateway(WORKSPACE, name) or self.is_hidden(Table.SESSIONS):
+        if not self.world.has_gateway(WORKSPACE, name) or self.is_hidden(TableName.SESSIONS):
             return []
         return [*self.world.history(WORKSPACE, name)]
 
@@ -166,11 +166,13 @@ class OddAnswers(RuleBasedStateMachine):
         self.forget()
 
     @rule(
-        hidden=st.sets(st.sampled_from([Table.WORKSPACES, Table.GATEWAYS, Table.SESSIONS])),
+        hidden=st.sets(
+            st.sampled_from([TableName.WORKSPACES, TableName.GATEWAYS, TableName.SESSIONS])
+        ),
         discovers=st.booleans(),
         times=st.integers(1, 2),
     )
-    def look(self, hidden: set[Table], discovers: bool, times: int) -> None:  # noqa: FBT001
+    def look(self, hidden: set[TableName], discovers: bool, times: int) -> None:  # noqa: FBT001
         """Discover and poll while some kinds of lists are empty."""
         for table in hidden:
             self.world.hide(table)
@@ -185,7 +187,7 @@ class OddAnswers(RuleBasedStateMachine):
         """Read all lists."""
         self.harness.clock.advance(5)
         self.runner.run(self.harness.discover())
-        workspaces = 0 if self.is_hidden(Table.WORKSPACES) else 1
+        workspaces = 0 if self.is_hidden(TableName.WORKSPACES) else 1
         if self.believe(REGION_LIST, workspaces) != "refused":
             self.known[REGION_LIST] = workspaces
             if workspaces and not self.has_workspace:  # it is polled as it was found before
@@ -199,7 +201,7 @@ class OddAnswers(RuleBasedStateMachine):
 
     def discover_gateways(self) -> None:
         """Take up the list of gateways, as far as it is believed."""
-        is_hidden = self.is_hidden(Table.GATEWAYS)
+        is_hidden = self.is_hidden(TableName.GATEWAYS)
         rows = [] if is_hidden else self.world.gateways(WORKSPACE)
         names = {row.compute_id for row in rows}
         verdict = self.believe(GATEWAY_LIST, len(rows))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import Cluster, Gateway, Session, Table, World
+from exporter.demo import SimulatedCluster, SimulatedGateway, SimulatedSession, TableName, World
 from exporter.ledger import forget_gateway
 from tests.support.harness import Harness, ManualClock
 from tests.support.pages import Page
@@ -42,10 +42,10 @@ async def test_a_session_that_fails_after_a_false_empty_answer_is_counted(tmp_pa
     async with Harness(world, ledger=tmp_path / "l.db") as h:
         await h.poll()
         await h.restart()
-        world.hide(Table.SESSIONS)
+        world.hide(TableName.SESSIONS)
         await h.poll()
         doubted = await h.page()
-        world.show(Table.SESSIONS)
+        world.show(TableName.SESSIONS)
         world.put_session(session("livy-0", 1, state="error"))
         await h.poll()
         page = await h.page()
@@ -61,11 +61,11 @@ async def test_a_session_that_vanished_comes_back_and_fails(tmp_path: Path) -> N
     put_open_sessions(world, 2)
     async with Harness(world, ledger=tmp_path / "l.db") as h:
         await h.poll()
-        world.hide(Table.SESSIONS)
+        world.hide(TableName.SESSIONS)
         await h.poll()
         await h.poll()
         concluded = ended(await h.page())
-        world.show(Table.SESSIONS)
+        world.show(TableName.SESSIONS)
         await h.poll()
         await h.restart()
         world.put_session(session("livy-0", 1, state="error"))
@@ -81,11 +81,11 @@ async def test_a_session_that_vanished_comes_back_and_fails(tmp_path: Path) -> N
 async def test_clusters_do_not_vanish_by_one_empty_answer_after_a_restart(tmp_path: Path) -> None:
     """A session cluster in error is not gone because the first answer after a restart is empty."""
     world = empty_world()
-    world.put_cluster(Cluster(WORKSPACE, "sc-1", state="Error"))
+    world.put_cluster(SimulatedCluster(WORKSPACE, "sc-1", state="Error"))
     async with Harness(world, ledger=tmp_path / "l.db") as h:
         await h.poll()
         await h.restart()
-        world.hide(Table.CLUSTERS)
+        world.hide(TableName.CLUSTERS)
         await h.poll()
         doubted = await h.page()
         await h.poll()
@@ -94,12 +94,12 @@ async def test_clusters_do_not_vanish_by_one_empty_answer_after_a_restart(tmp_pa
     assert believed.value("exporter_target_up", source="session_clusters") == 1
 
 
-@pytest.mark.parametrize("table", [Table.WORKSPACES, Table.GATEWAYS])
+@pytest.mark.parametrize("table", [TableName.WORKSPACES, TableName.GATEWAYS])
 async def test_discovery_after_a_restart_believes_nothing_at_once(
-    table: Table, tmp_path: Path
+    table: TableName, tmp_path: Path
 ) -> None:
     """What was found before the restart is known: an empty list needs a second one."""
-    scope = "" if table is Table.WORKSPACES else WORKSPACE
+    scope = "" if table is TableName.WORKSPACES else WORKSPACE
     async with Harness(discovered_world(), targets=WHOLE_REGION, ledger=tmp_path / "l.db") as h:
         await h.discover()
         await h.poll()
@@ -135,10 +135,10 @@ async def test_a_workspace_that_comes_back_is_judged_by_what_it_listed(tmp_path:
         for _ in range(2):
             await h.discover()
         world.put_workspace(row)
-        world.put_gateway(Gateway(WORKSPACE, GATEWAY))
+        world.put_gateway(SimulatedGateway(WORKSPACE, GATEWAY))
         await h.discover()
-        world.hide(Table.CLUSTERS)
-        world.hide(Table.SESSIONS)
+        world.hide(TableName.CLUSTERS)
+        world.hide(TableName.SESSIONS)
         await h.poll()
         page = await h.page()
     assert page.value("exporter_target_up", source="session_clusters") == 0
@@ -159,13 +159,13 @@ async def test_a_first_list_of_gateways_that_is_empty_makes_no_history_an_increa
 ) -> None:
     """A gateway is new if it was created after the empty list, or if that was said twice."""
     world = discovered_world()
-    world.put_gateway(Gateway(WORKSPACE, "lc-new", create_time_ms=START_MS + 3_600_000))
-    world.put_session(Session(WORKSPACE, "lc-new", "livy-n", START_MS, usage=used(5)))
+    world.put_gateway(SimulatedGateway(WORKSPACE, "lc-new", create_time_ms=START_MS + 3_600_000))
+    world.put_session(SimulatedSession(WORKSPACE, "lc-new", "livy-n", START_MS, usage=used(5)))
     async with Harness(world, targets=WHOLE_REGION, ledger=tmp_path / "l.db", birth_hold=90.0) as h:
-        world.hide(Table.GATEWAYS, WORKSPACE)
+        world.hide(TableName.GATEWAYS, WORKSPACE)
         for _ in range(empty):
             await h.discover()
-        world.show(Table.GATEWAYS, WORKSPACE)
+        world.show(TableName.GATEWAYS, WORKSPACE)
         await h.discover()
         await h.poll()
         before = await h.page()
@@ -181,9 +181,9 @@ async def test_a_first_listing_of_sessions_that_is_empty_makes_no_history_an_inc
     """The sessions that were there before the empty answer are the starting value."""
     world = busy_world()
     async with Harness(world, ledger=tmp_path / "l.db", birth_hold=90.0) as h:
-        world.hide(Table.SESSIONS)
+        world.hide(TableName.SESSIONS)
         await h.poll()
-        world.show(Table.SESSIONS)
+        world.show(TableName.SESSIONS)
         world.put_session(session("livy-new", 2, age=-30, queue="dev"))
         await h.tick(60)
         await h.poll()
@@ -199,11 +199,13 @@ async def test_a_first_listing_of_clusters_that_is_empty_makes_no_entries(tmp_pa
     """Nobody saw how clusters that were there before came into their states."""
     world = busy_world()
     async with Harness(world, ledger=tmp_path / "l.db") as h:
-        world.hide(Table.CLUSTERS)
+        world.hide(TableName.CLUSTERS)
         await h.poll()
-        world.show(Table.CLUSTERS)
+        world.show(TableName.CLUSTERS)
         new = START_MS + 30_000
-        world.put_cluster(Cluster(WORKSPACE, "new", kind="SQL", queue="dev", create_time_ms=new))
+        world.put_cluster(
+            SimulatedCluster(WORKSPACE, "new", kind="SQL", queue="dev", create_time_ms=new)
+        )
         await h.poll()
         page = await h.page()
     entries = page.values(
@@ -220,8 +222,8 @@ async def test_forgetting_one_gateway_changes_nothing_for_its_siblings(tmp_path:
         await h.poll()
         await h.stop()
         assert forget_gateway(tmp_path / "l.db", GATEWAY, ManualClock()) == [(WORKSPACE, GATEWAY)]
-        world.put_gateway(Gateway(WORKSPACE, "lc-2"))
-        world.put_session(Session(WORKSPACE, "lc-2", "livy-z", START_MS, usage=used(5)))
+        world.put_gateway(SimulatedGateway(WORKSPACE, "lc-2"))
+        world.put_session(SimulatedSession(WORKSPACE, "lc-2", "livy-z", START_MS, usage=used(5)))
         h.start()
         await h.discover()
         await h.poll()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.demo import Call, Cluster, Session, Table, World, faults
+from exporter.demo import Call, SimulatedCluster, SimulatedSession, TableName, World, faults
 from tests.support.harness import Harness
 from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, empty_world, key, session, used
 
@@ -53,7 +53,7 @@ async def test_every_failure_has_its_reason(effect: faults.Effect, reason: str) 
     world = empty_world()
     for number in range(3):
         world.put_session(session(f"livy-{number}", 1))
-        world.put_cluster(Cluster(WORKSPACE, f"sc-{number}"))
+        world.put_cluster(SimulatedCluster(WORKSPACE, f"sc-{number}"))
     async with Harness(world, api=api) as h:
         h.cloud.faults.add(effect, action=action)
         await h.poll(source)
@@ -110,12 +110,12 @@ async def test_what_vanishes_from_a_complete_listing_is_gone_at_once() -> None:
 @pytest.mark.parametrize(
     ("table", "source", "gauge"),
     [
-        (Table.CLUSTERS, "session_clusters", "session_clusters"),
-        (Table.SESSIONS, "livy_sessions", "livy_sessions"),
+        (TableName.CLUSTERS, "session_clusters", "session_clusters"),
+        (TableName.SESSIONS, "livy_sessions", "livy_sessions"),
     ],
 )
 async def test_nothing_where_there_was_something_is_believed_the_second_time(
-    table: Table, source: str, gauge: str
+    table: TableName, source: str, gauge: str
 ) -> None:
     """One empty listing after a full one is a failure; two are the truth."""
     async with Harness(busy_world()) as h:
@@ -282,7 +282,9 @@ async def test_of_two_sessions_with_one_id_the_newest_has_series() -> None:
 async def test_accounts_with_the_same_ids_do_not_mix() -> None:
     """A gateway's name counts within its workspace only."""
     world = busy_world()
-    world.put_session(Session("w-2", "lc-2", "livy-b", 5, queue="root_queue", usage=used(8)))
+    world.put_session(
+        SimulatedSession("w-2", "lc-2", "livy-b", 5, queue="root_queue", usage=used(8))
+    )
     async with Harness(world) as h:
         await h.poll()
         page = await h.page()

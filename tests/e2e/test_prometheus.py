@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, NANO, Cloud, Fleet, Session, Usage, World
+from exporter.demo import (
+    DEMO_KEY_ID,
+    DEMO_KEY_SECRET,
+    NANO,
+    Cloud,
+    Fleet,
+    SimulatedSession,
+    SimulatedUsage,
+    World,
+)
 from exporter.demo import serve as serve_cloud
 from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, free_port, start
@@ -81,7 +90,7 @@ async def test_prometheus_ends_up_with_the_truth(
     assert code == 0
 
 
-def born_with_usage(world: World) -> Session:
+def born_with_usage(world: World) -> SimulatedSession:
     """Make a session of a new queue and user, with usage from the first moment it is listed."""
     newest = next(iter(world.sessions()))
     return replace(
@@ -127,7 +136,10 @@ _SPELLING = {"NotStarted": "not_started"}
 
 
 async def assert_usage(
-    scraper: Prometheus, cloud: Cloud, queues: Mapping[Any, Usage], users: Mapping[Any, Usage]
+    scraper: Prometheus,
+    cloud: Cloud,
+    queues: Mapping[Any, SimulatedUsage],
+    users: Mapping[Any, SimulatedUsage],
 ) -> None:
     """Compare totals, and the increases since the first listing, with what was delivered."""
     for kind, label, delivered, at_first in (
@@ -146,14 +158,16 @@ async def assert_usage(
             )
 
 
-_FIGURES: Mapping[str, Callable[[Usage], float]] = {
+_FIGURES: Mapping[str, Callable[[SimulatedUsage], float]] = {
     "cu_hours": lambda usage: usage.nano_cu_hours / NANO,
     "vcore_seconds": lambda usage: usage.vcore_seconds,
     "mb_seconds": lambda usage: usage.mb_seconds,
 }
 
 
-def _figures(usages: Mapping[Any, Usage], figure: Callable[[Usage], float]) -> dict[Any, float]:
+def _figures(
+    usages: Mapping[Any, SimulatedUsage], figure: Callable[[SimulatedUsage], float]
+) -> dict[Any, float]:
     return {_labels(key): figure(usage) for key, usage in usages.items()}
 
 

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from exporter.demo import Session, World
+from exporter.demo import SimulatedSession, World
 from exporter.web import Server, bind
 from tests.support.harness import PROMETHEUS, Harness
 from tests.support.worlds import empty_world, key, session, used
@@ -83,7 +83,7 @@ async def test_a_scrape_that_is_cut_off_starts_no_hold() -> None:
     """A scraper that hangs up before it has the page has not seen the series."""
     world = one_session()
     for number in range(200):
-        world.put_session(Session("w-1", "lc-1", f"livy-{number}", number + 1))
+        world.put_session(SimulatedSession("w-1", "lc-1", f"livy-{number}", number + 1))
     async with Harness(world, birth_hold=HOLD) as h:
         await h.poll()
         with bind("127.0.0.1", 0) as listener:

@@ -24,10 +24,10 @@ from exporter.demo import (
     DEMO_KEY_SECRET,
     SENTINELS,
     Cloud,
-    Cluster,
     Fault,
-    Gateway,
-    Session,
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedSession,
     World,
     faults,
     serve,
@@ -125,7 +125,7 @@ def leaky_world() -> World:
         for text in FREE_TEXTS
     )
     for number, lie in enumerate(cluster_lies):
-        world.put_cluster(Cluster(WORKSPACE, f"sc-lie-{number}", raw=lie))
+        world.put_cluster(SimulatedCluster(WORKSPACE, f"sc-lie-{number}", raw=lie))
     return world
 
 
@@ -143,8 +143,8 @@ async def test_nothing_that_the_process_says_or_writes_holds_a_secret(
     """Pages, logs at debug level and the ledger's files hold none, whatever goes wrong."""
     world = leaky_world()
     for number in range(4):  # more targets: more faults are met in a second
-        world.put_gateway(Gateway(WORKSPACE, f"lc-more-{number}"))
-        world.put_session(Session(WORKSPACE, f"lc-more-{number}", "livy-a", 1))
+        world.put_gateway(SimulatedGateway(WORKSPACE, f"lc-more-{number}"))
+        world.put_session(SimulatedSession(WORKSPACE, f"lc-more-{number}", "livy-a", 1))
     keys = {DEMO_KEY_ID: DEMO_KEY_SECRET}
     cloud = Cloud(world, clock=time.time, access_keys=keys)
     async with serve(cloud.app) as endpoint:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from exporter.catalog import CATALOG
-from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard, filtered
+from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedBoard, filtered
 from exporter.exposition.responses import encoded
 from exporter.snapshot import Snapshot
 from tests.exposition.pictures import pictures
@@ -26,7 +26,7 @@ def own_registry() -> CollectorRegistry:
 
 def part_of(snapshot: Snapshot, form: PageFormat, *names: str) -> str:
     """Give the page of a picture, and of metrics of our own, cut down to some names."""
-    answers = Answers(RenderedBoard(snapshot), OwnMetrics(own_registry()))
+    answers = PageResponses(RenderedBoard(snapshot), OwnMetrics(own_registry()))
     answer = answers.answer(Form(form, is_gzipped=False))
     return b"".join(filtered(answer, names)).decode()
 
@@ -61,7 +61,7 @@ def test_a_filtered_page_has_the_named_samples_and_no_others(
     snapshot: Snapshot, names: set[str], form: PageFormat
 ) -> None:
     """Whatever characters the labels contain."""
-    answers = Answers(RenderedBoard(snapshot), OwnMetrics(CollectorRegistry()))
+    answers = PageResponses(RenderedBoard(snapshot), OwnMetrics(CollectorRegistry()))
     whole = answers.answer(Form(form, is_gzipped=False))
     lines = whole.read().decode().split("\n")
     samples = [line for line in lines if line.split("{")[0].split(" ")[0] in names]

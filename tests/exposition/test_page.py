@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families as lenient
 
 from exporter.catalog import CATALOG
 from exporter.errors import Reason
-from exporter.exposition import Answers, Form, OwnMetrics, PageFormat, RenderedBoard
+from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedBoard
 from exporter.model import Source, Target
 from exporter.snapshot import Failure, Sample, Snapshot, TargetView
 
@@ -26,7 +26,7 @@ def whole(
     picture: Snapshot, form: PageFormat = PageFormat.TEXT, own: CollectorRegistry | None = None
 ) -> str:
     """Give the page of a picture, with what is live."""
-    answers = Answers(RenderedBoard(picture), OwnMetrics(own or CollectorRegistry()))
+    answers = PageResponses(RenderedBoard(picture), OwnMetrics(own or CollectorRegistry()))
     return answers.answer(Form(form, is_gzipped=False)).read().decode()
 
 
@@ -74,7 +74,7 @@ def test_the_exporters_own_metrics_are_those_of_the_last_refresh() -> None:
     registry = CollectorRegistry()
     gauge = Gauge("live", "Live.", registry=registry)
     own = OwnMetrics(registry)
-    answers = Answers(RenderedBoard(EVERYTHING), own)
+    answers = PageResponses(RenderedBoard(EVERYTHING), own)
     forms = [Form(form, is_gzipped=False) for form in PageFormat]
     for value in (1, 2):
         gauge.set(value)

@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from exporter.catalog import Metric
 from exporter.exposition import (
-    Answers,
     Form,
     OwnMetrics,
     PageFormat,
+    PageResponses,
     RenderedBoard,
     Renderer,
-    text_format,
+    formats,
 )
 from exporter.exposition.responses import encoded
 from exporter.model import Source, Target
@@ -62,7 +62,7 @@ def sole_member(body: bytes) -> bytes:
 def test_every_form_of_a_page_equals_that_of_prometheus_client(picture: Snapshot) -> None:
     """Both formats, compressed or not."""
     registry = own_metrics()
-    answers = Answers(RenderedBoard(picture), OwnMetrics(registry))
+    answers = PageResponses(RenderedBoard(picture), OwnMetrics(registry))
     for form in FORMS:
         answer = answers.answer(form)
         body = answer.read()
@@ -146,5 +146,5 @@ def test_helps_are_escaped(text: str, is_counter: bool) -> None:  # noqa: FBT001
         Metric("x_total", "counter", (), text) if is_counter else Metric("x", "gauge", (), text)
     )
     family = registry_of(lambda: [family_of(metric)])
-    assert text_format.text_header(metric) == encoded(family, PageFormat.TEXT)
-    assert text_format.openmetrics_header(metric) + END == encoded(family, PageFormat.OPENMETRICS)
+    assert formats.text_header(metric) == encoded(family, PageFormat.TEXT)
+    assert formats.openmetrics_header(metric) + END == encoded(family, PageFormat.OPENMETRICS)

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from exporter.catalog import PREFIX
-from exporter.demo import Call, Cluster, World
+from exporter.demo import Call, SimulatedCluster, World
 from exporter.demo.faults import Alter, Canned, Page
 from tests.support.harness import Harness
 from tests.support.pages import Page as Samples
@@ -112,7 +112,7 @@ async def test_lone_surrogate_in_an_answer_that_names_utf_8_costs_no_row() -> No
 def world_with_names(name: str) -> World:
     """Make a world in which a name stands wherever one can."""
     world = busy_world()
-    world.put_cluster(Cluster(WORKSPACE, f"sc{name}", name=name, queue=name))
+    world.put_cluster(SimulatedCluster(WORKSPACE, f"sc{name}", name=name, queue=name))
     world.put_session(session(f"livy{name}", queue=name, proxy_user=name, name=name))
     return world
 

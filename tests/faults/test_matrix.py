@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.samples import Sample
 
 from exporter.catalog import PREFIX
-from exporter.demo import Cluster, World
+from exporter.demo import SimulatedCluster, World
 from tests.faults.kinds import (
     ACTIONS,
     CLUSTERS,
@@ -182,7 +182,7 @@ def long_world() -> World:
     world = busy_world()
     for number in range(120):
         world.put_session(session(f"livy-long-{number}", 1.0, age=100 + number, queue="long"))
-        world.put_cluster(Cluster(WORKSPACE, f"sc-long-{number}", queue="long"))
+        world.put_cluster(SimulatedCluster(WORKSPACE, f"sc-long-{number}", queue="long"))
     return world
 
 

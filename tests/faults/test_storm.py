@@ -6,7 +6,15 @@ from collections import Counter
 
 import pytest
 
-from exporter.demo import Cluster, Gateway, Session, Usage, Workspace, World, survey
+from exporter.demo import (
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedUsage,
+    SimulatedWorkspace,
+    World,
+    survey,
+)
 from tests.faults.kinds import ACTIONS, LATER_KINDS, MAX_BYTES
 from tests.support.pages import Page
 from tests.support.simulation import LiveHarness, simulated
@@ -21,10 +29,10 @@ def small_world() -> World:
     """Make two workspaces with a gateway each."""
     world = World()
     for name in ("a", "b"):
-        world.put_workspace(Workspace(f"w-{name}"))
-        world.put_gateway(Gateway(f"w-{name}", f"lc-{name}"))
+        world.put_workspace(SimulatedWorkspace(f"w-{name}"))
+        world.put_gateway(SimulatedGateway(f"w-{name}", f"lc-{name}"))
         for number in range(3):
-            world.put_cluster(Cluster(f"w-{name}", f"sc-{name}{number}", queue="dev"))
+            world.put_cluster(SimulatedCluster(f"w-{name}", f"sc-{name}{number}", queue="dev"))
     return world
 
 
@@ -40,7 +48,7 @@ class Life:
         """Let a minute pass."""
         for session in self._world.sessions():
             if session.state == "running":
-                more = Usage(*(self._chance.randrange(10**9) for _ in range(3)))
+                more = SimulatedUsage(*(self._chance.randrange(10**9) for _ in range(3)))
                 state = self._chance.choices(("running", "terminated", "error"), (8, 1, 1))[0]
                 usage = session.usage + more
                 self._world.change_session(session.key, usage=usage, state=state)
@@ -54,7 +62,7 @@ class Life:
     def _begin(self, workspace_id: str, compute_id: str, now: float) -> None:
         self._number += 1
         self._world.put_session(
-            Session(
+            SimulatedSession(
                 workspace_id,
                 compute_id,
                 f"livy-{self._number}",

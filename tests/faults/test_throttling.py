@@ -10,9 +10,9 @@ from exporter.api import Client, Credential, NullMeter, RateLimiter, StaticCrede
 from exporter.demo import (
     DEMO_KEY_ID,
     DEMO_KEY_SECRET,
-    Gateway,
-    Session,
-    Workspace,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedWorkspace,
     World,
     faults,
 )
@@ -45,13 +45,13 @@ def fleet(pages: int = 3) -> World:
     world = World()
     for number in range(TARGETS):
         workspace_id, compute_id = f"w-{number}", f"lc-{number}"
-        world.put_workspace(Workspace(workspace_id))
-        world.put_gateway(Gateway(workspace_id, compute_id))
+        world.put_workspace(SimulatedWorkspace(workspace_id))
+        world.put_gateway(SimulatedGateway(workspace_id, compute_id))
         for row in range(100 * pages - 50):
             created = int(START - row * 60) * 1000
             row_id = f"livy-{row}"
             world.put_session(
-                Session(workspace_id, compute_id, row_id, created, state="terminated")
+                SimulatedSession(workspace_id, compute_id, row_id, created, state="terminated")
             )
     return world
 
@@ -171,7 +171,7 @@ def test_a_long_scan_delays_no_other_target() -> None:
         for row in range(5_000):
             created = int(START - row * 60) * 1000
             row_id = f"old-{row}"
-            world.put_session(Session("w-0", "lc-0", row_id, created, state="terminated"))
+            world.put_session(SimulatedSession("w-0", "lc-0", row_id, created, state="terminated"))
         async with LiveHarness(world) as h:
             await h.live(21, interval=7)
             for target, durations in h.durations.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import Cloud, HistoryOrder, Table
+from exporter.demo import Cloud, HistoryOrder, TableName
 from tests.support.killed_exporter import Life, Scene, scene, true_totals
 from tests.support.pages import Page
 
@@ -70,7 +70,7 @@ async def _be_false_for_a_while(made: Scene) -> None:
     """List few sessions or none, with HTTP 200, while the exporter polls; then all again."""
     async with made.life() as process:
         await made.polls_all(process)
-        made.cloud.world.hide(Table.SESSIONS, keep=made.chance.choice((0, 0, 7)))
+        made.cloud.world.hide(TableName.SESSIONS, keep=made.chance.choice((0, 0, 7)))
         await asyncio.sleep(made.chance.uniform(0, 1.5))
-        made.cloud.world.show(Table.SESSIONS)
+        made.cloud.world.show(TableName.SESSIONS)
         await made.polls_all(process)

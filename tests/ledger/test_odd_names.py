@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import Cluster, Gateway
+from exporter.demo import SimulatedCluster, SimulatedGateway
 from tests.support.harness import Harness
 from tests.support.ledger_stores import both_stores, for_harness
 from tests.support.pages import Page
@@ -38,7 +38,7 @@ async def test_odd_names_are_counted_as_they_are_on_the_page(tmp_path: Path) -> 
     world = empty_world()
     for number, name in enumerate(ODD, 1):
         world.put_session(session(f"livy {name}", number, queue=name, proxy_user=name))
-        world.put_cluster(Cluster(WORKSPACE, f"sc {name}", queue=name))
+        world.put_cluster(SimulatedCluster(WORKSPACE, f"sc {name}", queue=name))
     async with Harness(world, ledger=for_harness(tmp_path / "ledger.db"), sessions={}) as harness:
         await harness.poll()
         expected = {name: float(number) for number, name in enumerate(ODD.values(), 1)}
@@ -56,7 +56,7 @@ async def test_odd_ids_of_gateways_are_counted_as_they_are_on_the_page(tmp_path:
     world = empty_world()
     names = [name for name in ODD if name.isprintable()]
     for name in names:
-        world.put_gateway(Gateway(WORKSPACE, name))
+        world.put_gateway(SimulatedGateway(WORKSPACE, name))
     targets = [{"region_id": "cn-hangzhou", "workspace_id": WORKSPACE}]
     async with Harness(
         world, ledger=for_harness(tmp_path / "ledger.db"), targets=targets

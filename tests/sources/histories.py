@@ -27,10 +27,10 @@ from exporter.demo import (
     DEMO_KEY_SECRET,
     Behaviour,
     Cloud,
-    Gateway,
     HistoryOrder,
-    Session,
-    Workspace,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedWorkspace,
     World,
 )
 from exporter.ledger import Ledger
@@ -128,9 +128,9 @@ _COUNTED: tuple[Metric, ...] = (
 
 
 @lru_cache(10_000)
-def _row(number: int, created: int, *, is_open: bool) -> Session:
+def _row(number: int, created: int, *, is_open: bool) -> SimulatedSession:
     """Return a row; the same ones again save half of the time that it takes to make a history."""
-    row = Session(
+    row = SimulatedSession(
         WORKSPACE,
         GATEWAY,
         f"livy-{number:06}",
@@ -161,8 +161,8 @@ class Long:
         """Row n is older than row n + 1; `is_open` tells which of them still run."""
         self.clock = ManualClock()
         self.world = World(order=order)
-        self.world.put_workspace(Workspace(WORKSPACE))
-        self.world.put_gateway(Gateway(WORKSPACE, GATEWAY))
+        self.world.put_workspace(SimulatedWorkspace(WORKSPACE))
+        self.world.put_gateway(SimulatedGateway(WORKSPACE, GATEWAY))
         self.number = 0
         for number in range(rows):
             self.create(age=86400.0 + 60 * (rows - number), is_open=is_open(number))
@@ -211,14 +211,14 @@ class Long:
     def turn(self, order: HistoryOrder) -> None:
         """List the sessions in another order."""
         turned = World(order=order)
-        turned.put_workspace(Workspace(WORKSPACE))
-        turned.put_gateway(Gateway(WORKSPACE, GATEWAY))
+        turned.put_workspace(SimulatedWorkspace(WORKSPACE))
+        turned.put_gateway(SimulatedGateway(WORKSPACE, GATEWAY))
         for row in self.rows:
             turned.put_session(row)
         self.cloud.world = self.world = turned
 
     @property
-    def rows(self) -> list[Session]:
+    def rows(self) -> list[SimulatedSession]:
         """Give the rows in order of listing."""
         return [*self.world.history(WORKSPACE, GATEWAY)]
 
@@ -255,12 +255,12 @@ class Long:
         self.world.put_session(_row(self.number, created, is_open=is_open))
         self.number += 1
 
-    def open_rows(self) -> list[Session]:
+    def open_rows(self) -> list[SimulatedSession]:
         """Give the sessions that run, from old to new."""
         rows = [row for row in self.rows if row.state not in ENDED]
         return sorted(rows, key=lambda row: row.create_time_ms)
 
-    def settling_rows(self) -> list[Session]:
+    def settling_rows(self) -> list[SimulatedSession]:
         """Give the sessions that ended so lately that their figures may still be revised."""
         since = (self.clock.now() - 1700) * 1000
         return [row for row in self.rows if row.end_time_ms and row.end_time_ms > since]

@@ -3,7 +3,7 @@
 import pytest
 
 from exporter import catalog
-from exporter.demo import Behaviour, HistoryOrder, Table, TotalCount
+from exporter.demo import Behaviour, HistoryOrder, TableName, TotalCount
 from exporter.demo.calls import Call
 from exporter.demo.faults import FORBIDDEN
 from exporter.errors import IncompleteError, PermissionDeniedError
@@ -26,10 +26,10 @@ async def test_each_empty_listing_of_a_long_history_is_believed_only_when_it_is_
     long = Long(HistoryOrder.NEWEST_FIRST, 1000, is_open=lambda number: number > 990)
     await polled(long)
     for _ in range(3):
-        long.world.hide(Table.SESSIONS)
+        long.world.hide(TableName.SESSIONS)
         with pytest.raises(IncompleteError):
             await polled(long)
-        long.world.show(Table.SESSIONS)
+        long.world.show(TableName.SESSIONS)
         for _ in range(3):
             long.clock.advance(30)
             found, _, _ = await polled(long)
@@ -45,7 +45,7 @@ async def test_a_listing_that_is_empty_from_the_middle_on_is_believed_only_when_
 
     def hide_behind_the_first_page(call: Call) -> None:
         if call.page == 2:
-            long.world.hide(Table.SESSIONS)
+            long.world.hide(TableName.SESSIONS)
 
     long.cloud.before_page = hide_behind_the_first_page
     with pytest.raises(IncompleteError):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.demo import Behaviour, HistoryOrder, Table, TotalCount
+from exporter.demo import Behaviour, HistoryOrder, TableName, TotalCount
 from exporter.demo.calls import Call
 from exporter.errors import IncompleteError, PollError
 from exporter.ledger import Ledger
@@ -275,10 +275,10 @@ async def test_the_first_empty_listing_after_a_warm_start_is_not_believed(tmp_pa
     long = await started(tmp_path, HistoryOrder.NEWEST_FIRST)
     long.restart(tmp_path / "ledger.db")
     totals = long.totals()
-    long.world.hide(Table.SESSIONS)
+    long.world.hide(TableName.SESSIONS)
     with pytest.raises(IncompleteError):
         await polled(long)
-    long.world.show(Table.SESSIONS)
+    long.world.show(TableName.SESSIONS)
     long.clock.advance(30)
     found, _, _ = await polled(long)
     assert found == long.expected(Model(), long.listing())

@@ -10,7 +10,16 @@ from typing import Any
 
 from starlette.types import Message, Scope
 
-from exporter.demo import Behaviour, Cloud, Cluster, Gateway, Session, Usage, Workspace, World
+from exporter.demo import (
+    Behaviour,
+    Cloud,
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedUsage,
+    SimulatedWorkspace,
+    World,
+)
 from exporter.demo.signature import ALGORITHM, Request, canonical_request, sign
 
 NOW = 1_780_000_000.0
@@ -64,12 +73,14 @@ class Reply:
 def small_world(sessions: int = 0, clusters: int = 0) -> World:
     """Build one workspace with one gateway; session number n has used n of everything."""
     world = World()
-    world.put_workspace(Workspace("w-1"))
-    world.put_gateway(Gateway("w-1", "lc-1"))
+    world.put_workspace(SimulatedWorkspace("w-1"))
+    world.put_gateway(SimulatedGateway("w-1", "lc-1"))
     for n in range(sessions):
-        world.put_session(Session("w-1", "lc-1", f"livy-{n}", n, usage=Usage(n, n, n)))
+        world.put_session(
+            SimulatedSession("w-1", "lc-1", f"livy-{n}", n, usage=SimulatedUsage(n, n, n))
+        )
     for n in range(clusters):
-        world.put_cluster(Cluster("w-1", f"sc-{n:04}", create_time_ms=n))
+        world.put_cluster(SimulatedCluster("w-1", f"sc-{n:04}", create_time_ms=n))
     return world
 
 

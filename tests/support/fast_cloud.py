@@ -9,7 +9,7 @@ import asyncio
 import re
 import sys
 
-from exporter.demo import Session, Usage
+from exporter.demo import SimulatedSession, SimulatedUsage
 
 PAGE_SIZE = 100
 COMING = 1000
@@ -62,8 +62,8 @@ class _Answers(asyncio.Protocol):
         self._transport.write(self._history.page(int(found[1]) if found else 1))
 
 
-def _session(number: int, *, is_open: bool) -> Session:
-    return Session(
+def _session(number: int, *, is_open: bool) -> SimulatedSession:
+    return SimulatedSession(
         "w-1",
         "lc-1",
         f"livy-{number:08x}",
@@ -73,7 +73,7 @@ def _session(number: int, *, is_open: bool) -> Session:
         proxy_user=f"user{number % 40}",
         state="running" if is_open else "terminated",
         end_time_ms=None if is_open else 1_700_000_100_000 + number * 1000,
-        usage=Usage(number * 10**9, number * 3600, number * 3600 * 4096),
+        usage=SimulatedUsage(number * 10**9, number * 3600, number * 3600 * 4096),
     )
 
 

@@ -9,7 +9,7 @@ import asyncio
 import re
 import sys
 
-from exporter.demo import Session, Usage
+from exporter.demo import SimulatedSession, SimulatedUsage
 
 SESSIONS = 100
 LIVE = 10
@@ -47,7 +47,7 @@ class _Gateway:
         is_live = place < LIVE
         used = self._asked if is_live else place
         created = 1_700_000_000_000 + (SESSIONS - place) * 1000
-        return Session(
+        return SimulatedSession(
             workspace_id(self._number),
             livy_compute_id(self._number),
             f"livy-{self._number:05d}-{SESSIONS - place:04d}",
@@ -57,7 +57,7 @@ class _Gateway:
             proxy_user=f"user{place % 5}",
             state="running" if is_live else "terminated",
             end_time_ms=None if is_live else created + 60_000,
-            usage=Usage(used * 10**9, used * 3600, used * 3600 * 4096),
+            usage=SimulatedUsage(used * 10**9, used * 3600, used * 3600 * 4096),
         ).text.encode()
 
 

@@ -19,11 +19,11 @@ from exporter.demo import (
     Cloud,
     Fleet,
     HistoryOrder,
-    Session,
+    SimulatedSession,
     World,
     serve,
 )
-from exporter.demo import Usage as Used
+from exporter.demo import SimulatedUsage as Used
 from tests.support.harness import NO_TLS, PROMETHEUS, targets_of
 from tests.support.pages import Page
 from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
@@ -158,7 +158,7 @@ class Scene:
         self.born += 1
         gateway = self.chance.choice(self.cloud.world.gateways())
         seconds = self.chance.randint(1, 10_000)
-        row = Session(
+        row = SimulatedSession(
             *gateway.key,
             f"unseen-{self.born}",
             int(time.time() * 1000),

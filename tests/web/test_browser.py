@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.demo import Cluster, Fleet, Gateway, Workspace, World, faults, serve
+from exporter.demo import (
+    Fleet,
+    SimulatedCluster,
+    SimulatedGateway,
+    SimulatedWorkspace,
+    World,
+    faults,
+    serve,
+)
 from exporter.web.status.view import StatusView
 from tests.support.harness import START, Harness, ManualClock
 from tests.support.worlds import busy_world, empty_world, session
@@ -98,11 +106,13 @@ async def hostile_view() -> StatusView:
     world = empty_world()
     for number, text in enumerate(HOSTILE):
         workspace = f"w-{number}"
-        world.put_workspace(Workspace(workspace, name=text, region_id="cn-hangzhou"))
-        world.put_gateway(Gateway(workspace, f"lc-{number}", name=text, queue=text, status=text))
+        world.put_workspace(SimulatedWorkspace(workspace, name=text, region_id="cn-hangzhou"))
+        world.put_gateway(
+            SimulatedGateway(workspace, f"lc-{number}", name=text, queue=text, status=text)
+        )
         for state in ("Error", text):
             world.put_cluster(
-                Cluster(
+                SimulatedCluster(
                     workspace,
                     f"sc-{number}-{state}"[:200],
                     name=text,

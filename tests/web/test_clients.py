@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter.web import ReloadingWebConfig
-from exporter.web.http.connections import SECONDS, Connections, Phase
+from exporter.web.http.connections import SECONDS, ConnectionPhase, Connections
 from exporter.web.http.protocol import MAX_HEAD_BYTES, MAX_HEADERS
 from tests.support.budgets import examples
 from tests.support.harness import Harness
@@ -215,7 +215,7 @@ async def test_invalid_bytes_after_a_request_do_not_affect_its_response() -> Non
 
 async def test_slow_request_head_is_disconnected() -> None:
     """Neither silence nor an occasional byte keeps the connection open."""
-    connections = Connections(seconds={**SECONDS, Phase.HEAD: 0.5})
+    connections = Connections(seconds={**SECONDS, ConnectionPhase.HEAD: 0.5})
     async with served(connections=connections) as address, idle(address, 5):
         reader, writer = await asyncio.open_connection(address.host, address.port)
         start = time.monotonic()
@@ -233,7 +233,7 @@ async def test_slow_request_head_is_disconnected() -> None:
 
 async def test_idle_connection_is_closed() -> None:
     """It is kept alive until a timeout."""
-    connections = Connections(seconds={**SECONDS, Phase.IDLE: 0.5})
+    connections = Connections(seconds={**SECONDS, ConnectionPhase.IDLE: 0.5})
     async with served(connections=connections) as address:
         assert statuses(await exchange(address, GET)) == [200]
         await eventually(partial(_is_empty, connections), seconds=10)
@@ -261,7 +261,7 @@ def large(size: int = LARGE) -> Starlette:
 
 async def test_client_that_does_not_read_is_disconnected() -> None:
     """After a timeout."""
-    connections = Connections(seconds={**SECONDS, Phase.ANSWER: 0.5})
+    connections = Connections(seconds={**SECONDS, ConnectionPhase.ANSWER: 0.5})
     async with served(site=large(), connections=connections) as address:
         reader, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
         writer.write(GET)

@@ -8,8 +8,8 @@ from exporter.web.http.connections import (
     MAX_CONNECTIONS,
     SECONDS,
     Connection,
+    ConnectionPhase,
     Connections,
-    Phase,
     max_connections,
     peer_of,
 )
@@ -45,7 +45,7 @@ def test_connection_without_progress_for_longest_is_dropped() -> None:
     door = Door(3)
     old, answered, _ = door.enter("old"), door.enter("answered"), door.enter("silent")
     door.clock.now += 1
-    door.connections.begin(answered, Phase.ANSWER)
+    door.connections.begin(answered, ConnectionPhase.ANSWER)
     door.connections.progress(old)
     door.enter("new")
     assert door.dropped == ["answered"]
@@ -75,8 +75,8 @@ def test_closed_connection_frees_its_place() -> None:
     assert door.dropped == []
 
 
-@pytest.mark.parametrize("phase", list(Phase))
-def test_every_phase_has_a_timeout(phase: Phase) -> None:
+@pytest.mark.parametrize("phase", list(ConnectionPhase))
+def test_every_phase_has_a_timeout(phase: ConnectionPhase) -> None:
     """An occasional byte does not extend it."""
     door = Door(9)
     slow = door.enter("slow")

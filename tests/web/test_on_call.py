@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import Cluster, World, faults
+from exporter.demo import SimulatedCluster, World, faults
 from tests.support.harness import Harness
 from tests.support.worlds import GATEWAY, WHOLE_REGION, WORKSPACE, empty_world, key, session
 from tests.web.on_call import failed_sessions, no_credential, refused, without_ledger
@@ -248,7 +248,9 @@ async def test_long_tables_are_folded() -> None:
     """Also those of session clusters in error, so that the sections below stay in reach."""
     world = empty_world()
     for number in range(30):
-        world.put_cluster(Cluster(WORKSPACE, f"sc-{number}", state="Error", reason_code="OOM"))
+        world.put_cluster(
+            SimulatedCluster(WORKSPACE, f"sc-{number}", state="Error", reason_code="OOM")
+        )
     async with Harness(world) as h:
         await h.poll()
         html = (await h.get("/")).text

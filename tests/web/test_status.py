@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message
 
-from exporter.demo import Behaviour, Cluster, faults
+from exporter.demo import Behaviour, SimulatedCluster, faults
 from exporter.web.status import page
 from exporter.web.status.routes import REFRESH_SECONDS
 from tests.support.harness import START, Harness
@@ -249,7 +249,7 @@ async def test_session_cluster_in_error_shows_the_reason() -> None:
     """Its age, code, message and the link to its Spark UI."""
     world = busy_world()
     world.put_cluster(
-        Cluster(
+        SimulatedCluster(
             WORKSPACE,
             "sc-9",
             state="Error",

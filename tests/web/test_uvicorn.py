@@ -16,7 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from exporter.web.http.tls import TlsProtocol
+from exporter.web.http.server import TlsProtocol
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,10 +17,10 @@ time that they take, and pipelines without end. So these of its internals are us
 - `shutdown`, which closes a connection after the answer under way.
 - `ServerState`: `connections`, `tasks` and `default_headers`.
 
-TLS (`tls`) is `asyncio.sslproto.SSLProtocol`, which `create_server(ssl=...)` uses too, but there
-before a connection is known here, with one context for good, and with 256 KiB of buffer for each.
-Its constructor and its `max_size` are used. The context is chosen when a connection comes, so
-certificates, authorities and versions change without a restart.
+TLS (`TlsProtocol`) is `asyncio.sslproto.SSLProtocol`, of which the constructor and `max_size` are
+used. `create_server(ssl=...)` uses it too, but before a connection is known here, with one context
+for good, and with a buffer of 256 KiB for each connection. Here the context is chosen when a
+connection comes, so that certificates, authorities and versions change without a restart.
 
 `tests/web/test_uvicorn.py` fails when one of them changes.
 """

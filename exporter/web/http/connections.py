@@ -27,7 +27,7 @@ MAX_CONNECTIONS: Final = 128
 """Prometheus needs a handful; each may hold some 100 KiB of memory, and of the kernel's."""
 
 
-class Phase(Enum):
+class ConnectionPhase(Enum):
     """What a connection waits for."""
 
     HEAD = auto()
@@ -38,7 +38,11 @@ class Phase(Enum):
     """The first byte of the next request."""
 
 
-SECONDS: Final[Mapping[Phase, float]] = {Phase.HEAD: 10.0, Phase.ANSWER: 60.0, Phase.IDLE: 75.0}
+SECONDS: Final[Mapping[ConnectionPhase, float]] = {
+    ConnectionPhase.HEAD: 10.0,
+    ConnectionPhase.ANSWER: 60.0,
+    ConnectionPhase.IDLE: 75.0,
+}
 """How long each phase may last. Prometheus reconnects where its interval is longer."""
 
 
@@ -65,7 +69,7 @@ class Connection:
 
     peer: str
     abort: Callable[[], None]
-    phase: Phase
+    phase: ConnectionPhase
     since: float
     progress_at: float
 
@@ -76,7 +80,7 @@ class Connections:
     def __init__(
         self,
         most: int | None = None,
-        seconds: Mapping[Phase, float] = SECONDS,
+        seconds: Mapping[ConnectionPhase, float] = SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = most or max_connections()
@@ -91,7 +95,7 @@ class Connections:
     def enter(self, peer: str, abort: Callable[[], None]) -> Connection:
         """Register a new connection; drop another one where there are too many."""
         now = self._now()
-        connection = Connection(peer, abort, Phase.HEAD, now, now)
+        connection = Connection(peer, abort, ConnectionPhase.HEAD, now, now)
         self._open.add(connection)
         self._all_gone.clear()
         if len(self._open) > self._most:
@@ -108,7 +112,7 @@ class Connections:
         """Note that the client has done something."""
         connection.progress_at = self._now()
 
-    def begin(self, connection: Connection, phase: Phase) -> None:
+    def begin(self, connection: Connection, phase: ConnectionPhase) -> None:
         """Note that a connection waits for something else from now on."""
         connection.phase, connection.since = phase, self._now()
 

@@ -14,7 +14,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from exporter.web.http.connections import Connection, Connections, Phase
+from exporter.web.http.connections import Connection, ConnectionPhase, Connections
 from exporter.web.http.slices import SLICE
 
 _log = structlog.get_logger(__name__)
@@ -71,8 +71,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._is_last or self.transport.is_closing():
             return
         self._unparsed += data
-        if self._connection.phase is Phase.IDLE:
-            self._connections.begin(self._connection, Phase.HEAD)
+        if self._connection.phase is ConnectionPhase.IDLE:
+            self._connections.begin(self._connection, ConnectionPhase.HEAD)
         self._parse()
         if len(self._unparsed) <= MAX_HEAD_BYTES or self.transport.is_closing():
             return
@@ -93,7 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._is_answering = True
         self._connections.progress(self._connection)
-        self._connections.begin(self._connection, Phase.ANSWER)
+        self._connections.begin(self._connection, ConnectionPhase.ANSWER)
         names = {name for name, _ in self.headers}
         if self.parser.should_upgrade() or names & _BODY_HEADERS:
             # A body or another protocol follows; no scraper sends one.
@@ -109,7 +109,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_answering = False
         if self.transport.is_closing():
             return
-        self._connections.begin(self._connection, Phase.HEAD if self._unparsed else Phase.IDLE)
+        self._connections.begin(
+            self._connection, ConnectionPhase.HEAD if self._unparsed else ConnectionPhase.IDLE
+        )
         self._parse()
 
     def _parse(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -16,9 +17,8 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from exporter.errors import AddressInUseError
-from exporter.web.http.connections import SECONDS, Connection, Connections, Phase, peer_of
+from exporter.web.http.connections import SECONDS, Connection, ConnectionPhase, Connections, peer_of
 from exporter.web.http.protocol import HttpProtocol
-from exporter.web.http.tls import TlsProtocol
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +41,12 @@ _COMPLAINT_SECONDS: Final = 60.0
 _HANDSHAKE_SECONDS: Final = 5
 
 TlsSource = Callable[[], ssl.SSLContext | None]
+
+
+class TlsProtocol(SSLProtocol):
+    """asyncio's protocol, with a small buffer: its own takes 256 KiB for each connection."""
+
+    max_size = 16 * 1024  # a record of TLS
 
 
 class Server:
@@ -157,7 +163,7 @@ async def _connect(client: socket.socket, http: HttpProtocol, tls: ssl.SSLContex
         *(loop, http, tls, is_agreed),
         server_side=True,
         ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-        ssl_shutdown_timeout=SECONDS[Phase.ANSWER],
+        ssl_shutdown_timeout=SECONDS[ConnectionPhase.ANSWER],
     )
     transport, _ = await loop.connect_accepted_socket(lambda: secured, client)
     await is_agreed

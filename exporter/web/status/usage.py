@@ -10,7 +10,7 @@ from exporter.ledger import Key, LedgerState
 from exporter.model import NANO, Ownership
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder, Tally
-from exporter.web.status.view import Bucket, Coverage, History, Ledger, Usage, UsageRow
+from exporter.web.status.view import Bucket, Coverage, HistoryView, LedgerView, UsageRow, UsageView
 
 TOP: Final = 10
 
@@ -20,7 +20,7 @@ _Sums = dict[_Owner, tuple[int, int]]
 """What each has burned since the start, and in total, in nano-CU-hours."""
 
 
-def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Coverage) -> Usage:
+def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Coverage) -> UsageView:
     """Return the totals, and who has used most since the start.
 
     `coverage` is that of the Livy sessions: where none was read, nothing is known to be 0.
@@ -36,7 +36,7 @@ def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Covera
     over = sum(each.actual for key, each in counters if _is(key, catalog.LIVY_OVERCOUNTED))
     since_start = sum(since for since, _ in queues.values())
     is_unread = coverage == "no_poll_yet" and not since_start
-    return Usage(
+    return UsageView(
         cu_hours_since_start=None if is_unread else since_start / NANO,
         cu_hours=_cu_hours(queues) if queues or not is_unread else None,
         held_back=held / NANO,
@@ -48,9 +48,9 @@ def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Covera
     )
 
 
-def ledger(state: LedgerState, ownership: Ownership | None) -> Ledger:
+def ledger(state: LedgerState, ownership: Ownership | None) -> LedgerView:
     """Give the facts of the ledger, and who owns it where that may be another replica."""
-    facts = Ledger(state.created_at, state.sessions, state.size_bytes, state.held_series)
+    facts = LedgerView(state.created_at, state.sessions, state.size_bytes, state.held_series)
     if ownership is None:
         return facts
     return replace(
@@ -61,14 +61,14 @@ def ledger(state: LedgerState, ownership: Ownership | None) -> Ledger:
     )
 
 
-def history(recorder: Recorder, *, monotonic: float, now: float, buckets: int) -> History:
+def history(recorder: Recorder, *, monotonic: float, now: float, buckets: int) -> HistoryView:
     """Give the near past without gaps: a bucket in which nothing happened is empty."""
     tallies = {each.number: each for each in recorder.tallies}
     width = recorder.width
     last, first = int(monotonic // width), int(recorder.started_monotonic // width)
     numbers = range(max(first, last - buckets + 1), last + 1)
     began = now - monotonic
-    return History(
+    return HistoryView(
         width, tuple(_bucket(tallies, number, began + number * width) for number in numbers)
     )
 

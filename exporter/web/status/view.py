@@ -221,7 +221,7 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class UsageView:
     """CU-hours of Livy sessions that the ledger holds, those held back included.
 
     `held_back` is counted, but not yet shown to Prometheus; `overcounted` is what estimates were
@@ -239,7 +239,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class LedgerView:
     """What is counted. A held series does not show its increases to Prometheus yet.
 
     `standing` is what this replica is (owner, expired, standby), where several share a ledger;
@@ -295,7 +295,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryView:
     """The near past, oldest first, in buckets of `width` seconds; kept in memory only."""
 
     width: float
@@ -317,9 +317,9 @@ class StatusView:
     targets: tuple[TargetStatus, ...]
     clusters: Clusters
     sessions: Sessions
-    usage: Usage
-    history: History
+    usage: UsageView
+    history: HistoryView
     calls: tuple[Calls, ...]
     polls: tuple[Polls, ...]
     discoveries: tuple[DiscoveryStatus, ...]
-    ledger: Ledger
+    ledger: LedgerView

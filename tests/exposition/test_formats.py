@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.exposition import Form, PageFormat, negotiated
-from exporter.exposition.negotiation import accepts_gzip
+from exporter.exposition.formats import accepts_gzip
 
 TEXT, STRICT = PageFormat.TEXT, PageFormat.OPENMETRICS
 OPENMETRICS = "application/openmetrics-text"
