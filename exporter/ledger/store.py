@@ -129,7 +129,7 @@ class Store:
                 raise LedgerError(
                     "the ledger was another replica's in the meantime",
                     advice="nothing to do: everything is read again",
-                    kind=LedgerFailure.LOST,
+                    kind=LedgerFailure.LOCKED,  # by now it is ours, and what was loaded holds
                     is_passing=True,
                 )
             begun_at = self.clock.monotonic()

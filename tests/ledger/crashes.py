@@ -225,7 +225,8 @@ class MortalConnection(BoundedConnection):
     In a pipeline each statement is sent for itself, and all are answered at its end.
     """
 
-    fuse: ServerFuse
+    fuse: ServerFuse | None = None
+    """`None` while the connection is being opened."""
 
     def execute(
         self,
@@ -235,16 +236,17 @@ class MortalConnection(BoundedConnection):
     ) -> psycopg.Cursor[Any]:
         """Execute a statement, unless the process dies."""
         cursor = super().execute(query, params, **options)
-        if query == "COMMIT":
+        if self.fuse and query == "COMMIT":
             self.fuse.note_commit()
         return cursor
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for what the server does, unless the process dies."""
-        if self.fuse.is_blown:
+        if self.fuse and self.fuse.is_blown:
             # What a process does at its end reaches nobody any more.
             self.pgconn.finish()
             raise psycopg.OperationalError("the process has ended")
         result = super().wait(gen, interval, timeout)
-        self.fuse.burn()
+        if self.fuse:
+            self.fuse.burn()
         return result

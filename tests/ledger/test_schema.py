@@ -116,7 +116,8 @@ def test_processes_that_start_at_once_make_the_tables_once(
     opened_here: list[Ledger] = []
     with ThreadPoolExecutor(4) as threads:
         results = [thread.result() for thread in [threads.submit(start) for _ in range(4)]]
-    assert sorted(results) == ["locked", "locked", "locked", "open"]
+    assert results.count("open") == 1
+    assert {*results} <= {"open", "locked", "timeout"}  # the last of two that look at once
     for ledger in opened_here:
         listed(ledger, record("a", 5))
         ledger.close()

@@ -19,7 +19,7 @@ from exporter.errors import LedgerError
 from exporter.ledger import Ledger
 from tests.support.harness import Harness, ManualClock
 from tests.support.ledger_builders import listed, opened, record, shown, values
-from tests.support.ledger_stores import both_stores
+from tests.support.ledger_stores import Store, both_stores, servers
 from tests.support.ledger_trouble import (
     assert_same_after_restart,
     assert_trouble,
@@ -205,3 +205,28 @@ async def test_gauges_are_updated_while_the_disk_hangs(
         await wait_for_answer(harness.exporter.ledger)
         await assert_well(harness, 3.0)
         await assert_same_after_restart(harness)
+
+
+@servers
+def test_ledger_that_another_process_has_taken_over_is_not_written(
+    tmp_path: Path, store: Store
+) -> None:
+    """This process forgets what it knew, and waits; then it goes on from what the other counted."""
+    clock, path = ManualClock(), tmp_path / "ledger.db"
+    first = opened(path, clock)
+    listed(first, record("a", 5))
+    store.free(path)
+    second = opened(path, clock)
+    listed(second, record("a", 8))
+    with pytest.raises(LedgerError) as caught:
+        listed(first, record("a", 100))
+    assert (caught.value.kind, caught.value.is_passing) == ("lost", True)
+    assert first.state.created_at is None
+    assert first.state.counters == {}
+    assert values(second) == {"q": 8}
+    second.close()
+    clock.advance(5)
+    with pytest.raises(LedgerError, match="in the meantime"):
+        listed(first, record("a", 9))  # it was read while the ledger was not ours
+    listed(first, record("a", 9))
+    assert values(first) == {"q": 9}

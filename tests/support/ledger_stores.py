@@ -45,6 +45,7 @@ _EMPTY = """DO $$ DECLARE name text; BEGIN
     UPDATE {schema}.ledger SET created_at = {start}, knows_prometheus = 0;
     UPDATE {schema}.lease SET holder = NULL, beat = beat + 1;
     END $$"""
+_FREE = "UPDATE {schema}.lease SET holder = NULL, beat = beat + 1"
 
 
 class Schemas:
@@ -92,6 +93,10 @@ class Store:
         self._ledgers.append(ledger)
         return ledger
 
+    def free(self, path: Path) -> None:
+        """Let another process own a ledger, although one does."""
+        raise NotImplementedError
+
     def another(self) -> "Store":
         """Return a store of the same kind, without any ledger."""
         return Store()
@@ -133,6 +138,10 @@ class PostgresStore(Store):
         schema = self.at(path).schema
         revision: int = postgres.shared().execute(f"SELECT revision FROM {schema}.shard")[0][0]
         return revision
+
+    def free(self, path: Path) -> None:
+        """Let another process own a ledger, although one does."""
+        postgres.shared().execute(_FREE.format(schema=self.at(path).schema))
 
     def another(self) -> "PostgresStore":
         """Return a store on the same server, without any ledger."""
