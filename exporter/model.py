@@ -242,8 +242,8 @@ class Ownership:
 
     `holder` is `""` where nobody does, or it is not known; `since` is when this process first saw
     that it does (seconds since 1970). The last look at the lease was finished at `looked_at`, and
-    the last that succeeded at `seen_at` (seconds of the boot-time clock); the database
-    `is_reachable` where those are the same one.
+    the last that succeeded at `seen_at` (seconds of the boot-time clock); `failure` says why the
+    last look failed, and what to do, and is `""` where it succeeded.
     """
 
     standing: Standing
@@ -251,7 +251,7 @@ class Ownership:
     since: float | None
     looked_at: float
     seen_at: float
-    is_reachable: bool
+    failure: str
     acquisitions: int
     losses: Mapping[Loss, int]
     rewinds: int

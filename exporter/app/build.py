@@ -248,6 +248,7 @@ def _ledger(
     try:
         ledger.start_thread()
     except RuntimeError as error:
+        ledger.close()
         raise ThreadLimitError from error
     return ledger
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -116,7 +117,7 @@ async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> N
 
 async def _live(exporter: Exporter, announce: Callable[[str], None] = lambda _: None) -> None:
     notifier = Notifier.from_environment(os.environ)
-    with progress.watching(exporter.board, sys.stderr):
+    with closing(exporter.ledger), progress.watching(exporter.board, sys.stderr):
         await run_until_signalled(exporter, notifier, announce)
 
 
@@ -139,11 +140,11 @@ async def _once(settings: Settings) -> OncePage:
             ledger=ledger_location(settings) if settings.ledger.is_given else None,
             birth_hold=0.0,
         )
-        with progress.watching(exporter.board, sys.stderr):
-            await poll_all(exporter)
-        exporter.answers.catch_up()
-        answer = exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
-        exporter.ledger.close()
+        with closing(exporter.ledger):
+            with progress.watching(exporter.board, sys.stderr):
+                await poll_all(exporter)
+            exporter.answers.catch_up()
+            answer = exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
     snapshot = answer.page.snapshot
     ups = [view.up for view in snapshot.targets.values()]
     ups += [view.up for view in snapshot.discoveries.values()]

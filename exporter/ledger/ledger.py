@@ -120,7 +120,7 @@ class Ledger:
         """Whether the last use of the database succeeded; of a standby, its look at the lease."""
         ownership = self.ownership()
         if ownership is not None and ownership.standing is Standing.STANDBY:
-            return ownership.is_reachable
+            return not ownership.failure
         return self._store.is_up
 
     def on_commit(self, call: Callable[[float], None]) -> None:

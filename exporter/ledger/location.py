@@ -64,13 +64,15 @@ def open_for_command(location: Path | Postgres, clock: Clock) -> Database:
     its lease on PostgreSQL: this waits until it is renewed, or ends.
     """
     database = open_database(location, clock)
+    looks = 1 if isinstance(location, Path) else int(2 * location.lease_duration / _LOOK_SECONDS)
     try:
         while True:
             try:
                 with database.translated():
                     database.ready()
             except LedgerError as error:
-                if error.kind is not LedgerFailure.LOCKED or not error.is_passing:
+                looks -= 1
+                if error.kind is not LedgerFailure.LOCKED or not error.is_passing or looks <= 0:
                     raise
                 time.sleep(_LOOK_SECONDS)
             else:

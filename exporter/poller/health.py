@@ -48,7 +48,8 @@ def problems_of_lease(ownership: Ownership | None, duration: float, at: float) -
     """
     if ownership is None or at - ownership.seen_at <= duration:
         return []
-    return ["the lease of the ledger could not be read for longer than lease.duration"]
+    problem = "the lease of the ledger could not be read for longer than lease.duration"
+    return [": ".join(filter(None, (problem, ownership.failure)))]
 
 
 def summary(snapshot: Snapshot, ownership: Ownership | None) -> str:

@@ -24,13 +24,14 @@ from tests.support.ledger_trouble import (
     assert_trouble,
     assert_well,
     fill,
+    total,
 )
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import HOST, SUPERUSER, Cluster, Database
 from tests.support.processes import eventually, free_port
 from tests.support.server_folders import give_away, wait_until
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
-from tests.support.worlds import empty_world, key, session, used
+from tests.support.worlds import WORKSPACE, empty_world, key, session, used
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
 
@@ -434,4 +435,48 @@ async def test_one_connection_behind_pgbouncer_is_enough(cluster: Cluster, world
             for cu_hours in (2.0, 3.0):
                 world.revise(key("livy-a"), used(cu_hours))
                 await assert_well(harness, cu_hours)
+            await assert_same_after_restart(harness)
+
+
+AT_START: Final[dict[str, tuple[Trouble, str]]] = {
+    "refused": (refused, "check ledger.url with its user"),
+    "packets are dropped": (hanging(), "the database does not answer"),
+    "connection limit of the role": (LATER["connection limit of the role"][0], "no room for us"),
+    "read-only": (LATER["read-only"][0], "default_transaction_read_only"),
+}
+
+
+@pytest.mark.parametrize(("trouble", "words"), AT_START.values(), ids=AT_START)
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "known"])
+async def test_trouble_at_the_start_is_waited_for(
+    cluster: Cluster, world: World, trouble: Trouble, words: str, *, is_new: bool
+) -> None:
+    """The process serves and says what is wrong; the first totals that it shows are right."""
+    with tcp_proxy(cluster.port) as proxy:
+        scene = Scene(cluster, cluster.database(), proxy)
+        location = located(scene.database.at(proxy.port), 10.0)
+        if not is_new:
+            async with exporter(world, location) as before:
+                await assert_well(before, 1.0)
+        world.revise(key("livy-a"), used(2.0))
+        async with AsyncExitStack() as life:
+            with ExitStack() as stack:
+                trouble(scene, stack)
+                harness = await life.enter_async_context(exporter(world, location))
+                await harness.tick(0.1)
+                page = harness.peek()
+                assert not any("livy" in name for name in page.names())
+                assert page.value("exporter_ledger_up") == 0
+                ready = await harness.get("/-/ready")
+                assert (ready.status_code, words in ready.text) == (503, True), ready.text
+
+            async def is_counted() -> bool:
+                await harness.tick(0.1)
+                await harness.poll()
+                return harness.peek().has("livy_cu_hours_total", workspace_id=WORKSPACE)
+
+            await eventually(is_counted)
+            assert total(harness) == 2.0
+            world.revise(key("livy-a"), used(3.0))
+            await assert_well(harness, 3.0)
             await assert_same_after_restart(harness)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import psycopg
+import structlog
 
 import exporter
 from exporter.clock import Clock
@@ -20,6 +21,11 @@ from exporter.ledger.postgres.lease import Sight, Tenure, Watch, trust
 from exporter.ledger.postgres.schema import prepare, renew_copy
 from exporter.ledger.postgres.statements import TIMELINE, Statements
 from exporter.model import Loss, Ownership, Standing
+
+_log = structlog.get_logger(__name__)
+
+FAILED = "lease_unreadable"
+RECOVERED = "lease_readable"
 
 _LOOK = f"SELECT epoch, holder, beat, timeline, {TIMELINE} FROM main.lease"  # noqa: S608 - constants
 _RENEW = f"""UPDATE main.lease SET beat = beat + 1, timeline = {TIMELINE}
@@ -138,7 +144,7 @@ class LeaseKeeper:
             self._since if self._holder else None,
             self._looked_at,
             self._seen_at,
-            self._error is None,
+            self._error.with_advice if self._error else "",
             self._terms,
             dict(self._losses),
             self._rewinds,
@@ -157,8 +163,14 @@ class LeaseKeeper:
         try:
             with translated(self._name):
                 self._tend(sent)
+            if self._error is not None:
+                _log.info(RECOVERED, ledger=self._name)
             self._error, self._seen_at = None, sent
         except LedgerError as error:
+            is_news = self._error is None or self._error.kind is not error.kind
+            (_log.warning if is_news else _log.debug)(
+                FAILED, ledger=self._name, error=str(error), advice=error.advice
+            )
             self._error = error
             self._disconnect()
         self._looked_at = self._clock.boottime()
