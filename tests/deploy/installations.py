@@ -155,6 +155,7 @@ MATRIX: Mapping[str, Values] = {
     "network policy with peers": POLICY,
     "no disk": {**KEY, "persistence": {"enabled": False}},
     "postgres": POSTGRES,
+    "replicas": {**POSTGRES, "replicaCount": 3, "serviceMonitor": {"enabled": True}},
     "postgres of one line": {**RRSA, "postgres": {"url": "postgresql://emr@db/emr"}},
     "demo beside postgres": {**DEMO, "postgres": POSTGRES["postgres"]},
     "a claim": {**KEY, "persistence": {"existingClaim": "ledger"}},

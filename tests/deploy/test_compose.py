@@ -37,12 +37,21 @@ FOLDER = ROOT / "deploy" / "compose"
 COMPOSE: Mapping[str, Any] = yaml.safe_load((FOLDER / "compose.yml").read_text(encoding="utf-8"))
 SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
 ENV = FOLDER / ".env.example"
-PORTS = {"exporter": 9825, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
+PORTS = {
+    "exporter": "9825:9825",
+    "exporter-2": "9826:9825",
+    "prometheus": "9090:9090",
+    "alertmanager": "9093:9093",
+    "grafana": "3000:3000",
+}
+"""By service: the port on this machine, and that inside."""
+
+EXPORTERS = ("exporter", "exporter-2")
 
 
 def mounts(service: str) -> Iterator[tuple[Path, str]]:
     """Give what a service mounts of this repository, and where it sees it."""
-    for volume in SERVICES[service]["volumes"]:
+    for volume in SERVICES[service].get("volumes", []):
         source, target, *_ = volume.split(":")
         if source.startswith("."):
             yield (FOLDER / source).resolve(), target
@@ -76,14 +85,14 @@ def test_it_is_a_compose_file() -> None:
 def test_each_service_is_pinned_hardened_and_for_this_machine_only(service: str) -> None:
     """No tag that moves, nothing to write but volumes, no rights, no port to the outside."""
     described = SERVICES[service]
-    if service == "exporter":
+    if service in EXPORTERS:
         assert (FOLDER / described["build"] / "Dockerfile").resolve() == ROOT / "Dockerfile"
     else:
         assert re.search(r":v?\d+(\.\d+)+$", described["image"])
     assert described["read_only"] is True
     assert described["cap_drop"] == ["ALL"]
     assert described["security_opt"] == ["no-new-privileges:true"]
-    ports = [f"127.0.0.1:{PORTS[service]}:{PORTS[service]}"] if service in PORTS else []
+    ports = [f"127.0.0.1:{PORTS[service]}"] if service in PORTS else []
     assert described.get("ports", []) == ports
 
 
@@ -91,7 +100,7 @@ def test_each_service_is_pinned_hardened_and_for_this_machine_only(service: str)
 def test_what_is_mounted_exists(service: str) -> None:
     """Each file is there and cannot be changed from inside; each volume is declared."""
     assert [str(source) for source, _ in mounts(service) if not source.exists()] == []
-    volumes = [each.split(":") for each in SERVICES[service]["volumes"]]
+    volumes = [each.split(":") for each in SERVICES[service].get("volumes", [])]
     assert {each[2] for each in volumes if each[0].startswith(".")} <= {"ro"}
     assert {each[0] for each in volumes if not each[0].startswith(".")} <= set(COMPOSE["volumes"])
 
@@ -106,18 +115,45 @@ def test_the_example_env_is_accepted_by_the_exporter() -> None:
     assert load("serve", [], variables).settings.region_id == "cn-hangzhou"
 
 
-def test_the_profile_postgres_has_the_database_of_the_example_env() -> None:
-    """The URL, uncommented, leads to that service, and both have one password."""
+def test_the_profiles_have_the_database_of_the_example_env() -> None:
+    """The URL, uncommented, leads to that service, and all have one password."""
     text = re.sub(r"^#(?=[A-Z_]+=)", "", ENV.read_text(encoding="utf-8"), flags=re.MULTILINE)
     variables = environment_file(text)
     url = urlsplit(str(load("serve", [], variables).settings.ledger.url))
     described = SERVICES[str(url.hostname)]
-    assert described["profiles"] == ["postgres"]
-    assert [name for name, each in SERVICES.items() if "profiles" in each] == ["postgres"]
+    profiles = {name: each["profiles"] for name, each in SERVICES.items() if "profiles" in each}
+    assert profiles == {"postgres": ["postgres", "ha"], "exporter-2": ["ha"]}
+    assert described == SERVICES["postgres"]
     given = described["environment"]
     assert (url.username, url.path) == (given["POSTGRES_USER"], f"/{given['POSTGRES_DB']}")
     assert given["POSTGRES_PASSWORD"] == "${PGPASSWORD:-}"
     assert "PGPASSWORD" in variables
+
+
+def test_the_profile_ha_has_two_exporters_of_one_kind() -> None:
+    """The same image, settings and limits; nothing of the second one is on a disk."""
+    first, second = (dict(SERVICES[name]) for name in EXPORTERS)
+    for of_one in ("ports", "command", "volumes", "profiles"):
+        first.pop(of_one, None), second.pop(of_one, None)
+    assert first == second
+    assert "volumes" not in SERVICES["exporter-2"]
+    assert SERVICES["exporter-2"]["command"] == [
+        environment_file(ENV.read_text(encoding="utf-8"))["EXPORTER_COMMAND"]
+    ]
+
+
+def test_prometheus_scrapes_each_exporter_and_nothing_else() -> None:
+    """It asks for a name that exporters have in common, and takes each address that it gets."""
+    [scraped] = read("deploy/compose/prometheus.yml")["scrape_configs"]
+    [asked] = scraped["dns_sd_configs"]
+    aliases = {
+        name: each["networks"]["default"]["aliases"]
+        for name, each in SERVICES.items()
+        if "networks" in each
+    }
+    assert aliases == dict.fromkeys(EXPORTERS, asked["names"])
+    assert {PORTS[name].partition(":")[2] for name in EXPORTERS} == {str(asked["port"])}
+    assert not set(asked["names"]) & set(SERVICES)
 
 
 def test_the_readme_starts_what_is_here() -> None:
@@ -142,8 +178,10 @@ def test_prometheus_differs_from_the_shipped_example_in_addresses_only() -> None
     """Who moves from Compose to a Prometheus of their own finds the same there."""
     ours, shipped = read("deploy/compose/prometheus.yml"), read("deploy/prometheus/prometheus.yml")
     ours["rule_files"] = [Path(name).name for name in ours["rule_files"]]
-    text = json.dumps(ours).replace("exporter:9825", "127.0.0.1:9825")
-    assert json.loads(text.replace("alertmanager:9093", "127.0.0.1:9093")) == shipped
+    [scraped], [example] = ours["scrape_configs"], shipped["scrape_configs"]
+    del scraped["dns_sd_configs"], example["static_configs"]
+    text = json.dumps(ours).replace("alertmanager:9093", "127.0.0.1:9093")
+    assert json.loads(text) == shipped
 
 
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:
@@ -203,7 +241,15 @@ async def test_the_exporter_runs_with_the_options_of_its_service() -> None:
 async def test_all_services_run_together(tmp_path: Path, real_tool: Callable[[str], Path]) -> None:
     """Prometheus scrapes the exporter, has loaded every rule, and has found Alertmanager."""
     exporter, alertmanager = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    addresses = {"exporter:9825": exporter, "alertmanager:9093": alertmanager, " 30s": " 1s"}
+    # No name server is run here: the exporter is a static target.
+    asked = (
+        "dns_sd_configs:\n      - {names: [exporters], type: A, port: 9825, refresh_interval: 15s}"
+    )
+    addresses = {
+        asked: f'static_configs:\n      - targets: ["{exporter}"]',
+        "alertmanager:9093": alertmanager,
+        " 30s": " 1s",
+    }
     binary = find_alertmanager() or real_tool("alertmanager")
     demo = [*EXPORTER, "demo", f"--web.listen-address={exporter}"]
     async with (

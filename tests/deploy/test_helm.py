@@ -155,6 +155,10 @@ EVERYTHING: Values = {
 
 REFUSED: Mapping[str, tuple[Values, str]] = {
     "two replicas": ({**KEY, "replicaCount": 2}, "replicaCount is 2, and can be 1 or 0"),
+    "two demos beside a database": (
+        {**DEMO, "postgres": POSTGRES["postgres"], "replicaCount": 2},
+        "For replicas keep the ledger in PostgreSQL (postgres.url)",
+    ),
     "no credential": ({"config": {"region_id": "cn-hangzhou"}}, "no credential: set"),
     "two credentials": (
         {**KEY, "credentials": {"existingSecret": "k", "rrsaRoleName": "r"}},
@@ -345,22 +349,26 @@ def test_chart_and_package_have_one_version() -> None:
     assert chart["name"] == PROGRAM
 
 
+IN_POSTGRES = ("postgres", "replicas")
+
+
 @pytest.mark.real
-@pytest.mark.parametrize("name", ["demo", "rrsa", "access key", "tls", "no disk", "postgres"])
+@pytest.mark.parametrize("name", ["demo", "rrsa", "access key", "tls", "no disk", *IN_POSTGRES])
 def test_the_notes_say_what_to_do_next(helm: Helm, name: str) -> None:
     """With commands that exist, and what is special about this installation."""
     notes = helm.notes(MATRIX[name])
     typed = re.findall(rf"-- {PROGRAM} (\w+) (--\S+)", notes)
     assert [(command, flag) for command, flag in typed if command not in NAMES] == []
     kinds = set(re.findall(r"(?:exec|port-forward) (\w+)/", notes))
-    assert kinds == {"deployment" if name == "postgres" else "statefulset"}
+    assert kinds == {"deployment" if name in IN_POSTGRES else "statefulset"}
     assert ("kubectl -n default exec" in notes) == (name != "demo")
     subject = f"system:serviceaccount:default:r-{PROGRAM}"
     assert (subject in notes) == (name == "rrsa")
     assert ("https://127.0.0.1:9825/" in notes) == (name == "tls")
     assert ("WARNING" in notes) == (name == "no disk")
-    assert (f"data-r-{PROGRAM}-0" in notes) == (name not in {"demo", "no disk", "postgres"})
-    assert ("pg_dump" in notes) == (name == "postgres")
+    assert (f"data-r-{PROGRAM}-0" in notes) == (name not in {"demo", "no disk", *IN_POSTGRES})
+    assert ("pg_dump" in notes) == (name in IN_POSTGRES)
+    assert ("Of the 3 pods one polls" in notes) == (name == "replicas")
 
 
 NAMES = COMMANDS.keys()

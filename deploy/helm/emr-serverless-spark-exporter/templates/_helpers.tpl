@@ -88,6 +88,11 @@ annotations:
 {{- if and .Values.postgres.url (not .Values.demo) }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether there are several pods, one of which polls. */}}
+{{- define "exporter.isReplicated" -}}
+{{- if and (include "exporter.isInPostgres" .) (gt (int .Values.replicaCount) 1) }}true{{ end -}}
+{{- end -}}
+
 {{/* What kubectl calls the object that keeps the pod. */}}
 {{- define "exporter.workload" -}}
 {{ if include "exporter.isInPostgres" . }}deployment{{ else }}statefulset{{ end }}/{{ include "exporter.fullname" . }}

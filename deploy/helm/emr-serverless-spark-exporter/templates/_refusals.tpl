@@ -8,8 +8,8 @@
 {{- fail (printf "%s is %q: give lower-case letters, digits and dashes, with a letter or digit at both ends." $value $name) -}}
 {{- end -}}
 {{- end -}}
-{{- if gt (int .Values.replicaCount) 1 -}}
-{{- fail (printf "replicaCount is %d, and can be 1 or 0: the ledger has one writer, and two exporters would count every CU-hour twice. For availability install the chart a second time under another name." (int .Values.replicaCount)) -}}
+{{- if and (gt (int .Values.replicaCount) 1) (not (include "exporter.isReplicated" .)) -}}
+{{- fail (printf "replicaCount is %d, and can be 1 or 0: a ledger on a disk has one writer, and two exporters would count every CU-hour twice. For replicas keep the ledger in PostgreSQL (postgres.url), or install the chart a second time under another name." (int .Values.replicaCount)) -}}
 {{- end -}}
 {{- $ways := list -}}
 {{- if $credentials.rrsaRoleName }}{{ $ways = append $ways "credentials.rrsaRoleName" }}{{ end -}}
