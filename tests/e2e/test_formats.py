@@ -7,6 +7,8 @@ import pytest
 
 from exporter.catalog import CATALOG
 from exporter.demo import faults
+from exporter.ledger import Postgres
+from tests.support import postgres
 from tests.support.harness import Harness, ManualClock
 from tests.support.pages import Page
 from tests.support.worlds import GATEWAY, busy_world, empty_world, session
@@ -145,6 +147,13 @@ async def test_healthy_until_polling_stops() -> None:
     assert stuck.text == "no poll has made progress for 121 s\n"
 
 
+OF_REPLICAS = {
+    "exporter_lease_acquisitions_total",
+    "exporter_lease_holder",
+    "exporter_lease_losses_total",
+    "exporter_lease_settings_differ",
+    "exporter_ledger_rewinds_total",
+}
 NOT_YET = {
     "exporter_discovery_error_info",
     "exporter_discovery_last_success_timestamp_seconds",
@@ -169,4 +178,15 @@ async def test_every_metric_of_the_catalog_can_be_seen(tmp_path: Path) -> None:
         names = failing | (await h.page()).names()
     expected = {metric.name for metric in CATALOG if metric.kind != "histogram"}
     seen = {f"emr_serverless_spark_{name}" for name in names}
-    assert expected - seen == {f"emr_serverless_spark_{name}" for name in NOT_YET}
+    assert expected - seen == {f"emr_serverless_spark_{name}" for name in NOT_YET | OF_REPLICAS}
+
+
+@pytest.mark.real
+async def test_the_metrics_of_replicas_can_be_seen_with_a_ledger_in_postgresql() -> None:
+    """And only there: a file has one process."""
+    database = postgres.shared().schema()
+    ledger = Postgres(database.url, database.schema)
+    async with Harness(busy_world(), ledger=ledger) as h:
+        await h.poll()
+        names = (await h.page()).names()
+    assert names >= OF_REPLICAS
