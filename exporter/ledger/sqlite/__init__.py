@@ -2,11 +2,13 @@
 
 database    opening, checking, migrating, reading and writing the file
 schema      the tables, and the steps from older ones to them
+errors      what the errors of SQLite mean, and what to do
 integrity   whether the values in a file are such as an exporter writes
 lock        one writing process for each file
 """
 
-from exporter.ledger.sqlite.database import SqliteDatabase, reading, require, translated
+from exporter.ledger.sqlite.database import SqliteDatabase, reading, require
+from exporter.ledger.sqlite.errors import translated
 from exporter.ledger.sqlite.lock import Lock
 from exporter.ledger.sqlite.schema import APPLICATION_ID, mark_copy
 
