@@ -30,10 +30,13 @@ class ScanTracker:
         """Return the number of sessions that the scan has seen."""
         return len(self._seen) + len(self._added)
 
-    def begin(self, table: SessionTable) -> None:
-        """Note, at the first batch, whether any session is known."""
+    def begin(self, table: SessionTable, *, has_contact: bool) -> None:
+        """Note, at the first batch, whether any session is known.
+
+        Of a gateway with a contact some nearly always are, and to ask costs a round trip.
+        """
         if self._began_empty is None:
-            self._began_empty = table.is_empty()
+            self._began_empty = not has_contact and table.is_empty()
 
     def may_know(self, session_id: str) -> bool:
         """Whether there may be a row of an id; the first row of an id has serial 0."""
@@ -120,7 +123,7 @@ def rows_changed_by(
     records: Sequence[LivySession], table: SessionTable, tracker: ScanTracker, at: float | None
 ) -> Iterator[RowChange]:
     """Yield what a batch of records changes; `at` is the time of events, if they are any."""
-    tracker.begin(table)
+    tracker.begin(table, has_contact=at is not None)
     groups = _grouped(records)
     glances = table.glances([*filter(tracker.may_know, groups)])
     other: dict[str, list[LivySession]] = {}

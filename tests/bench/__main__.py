@@ -14,6 +14,7 @@ from tests.bench import (
     many_targets,
     memory,
     polls,
+    postgres_ledger,
     restart,
     scan,
     scrape,
@@ -31,6 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
     "scrape": scrape.rows,
     "crowds": crowds.rows,
     "ledger": ledger_apply.rows,
+    "postgres": postgres_ledger.rows,
     "sizes": sizes.rows,
     "many_targets": many_targets.rows,
 }

@@ -22,6 +22,7 @@ from exporter.api import (
 )
 from exporter.app.build import Exporter, build
 from exporter.clock import SystemClock
+from exporter.ledger import Postgres
 from exporter.settings import Settings
 from tests.support.harness import NO_TLS
 
@@ -50,11 +51,16 @@ def fast_cloud(open_rows: int = 0, among: int = 0, *, pages: int = PAGES) -> Ite
 
 @contextlib.asynccontextmanager
 async def exporter(
-    endpoint: str, *, full_walk_interval: str = "6h", rate: int = 1000
+    endpoint: str,
+    *,
+    full_walk_interval: str = "6h",
+    rate: int = 1000,
+    ledger: Postgres | None = None,
 ) -> AsyncIterator[Exporter]:
-    """Build an exporter with a ledger on this machine's disk that polls the gateway alone.
+    """Build an exporter that polls the gateway alone.
 
-    `rate` is its budget, in requests a second.
+    Its ledger is on this machine's disk where it is not in PostgreSQL; `rate` is its budget, in
+    requests a second.
     """
     settings = Settings.model_validate(
         {
@@ -73,7 +79,7 @@ async def exporter(
                 clock=SystemClock(),
                 http=http,
                 credentials=lambda _role_arn: CREDENTIALS,
-                ledger=Path(folder) / "ledger.db",
+                ledger=ledger or Path(folder) / "ledger.db",
                 birth_hold=90,
             )
             yield built

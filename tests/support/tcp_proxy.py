@@ -24,6 +24,9 @@ class TcpProxy:
         self.port: int = listener.getsockname()[1]
         self.connections = 0
         """The number of connections so far."""
+        self.round_trips = 0
+        """How often a client said something after it was answered, or for the first time."""
+        self._unanswered: set[socket.socket] = set()
         self._listener = listener
         self._upstream = ("127.0.0.1", upstream_port)
         self.delay = 0.0
@@ -109,6 +112,11 @@ class TcpProxy:
             may_pass.wait()
             if may_pass is self._to_server and self._last_answered and self._last_answered in data:
                 self._to_client.clear()
+            if data and may_pass is self._to_server and source not in self._unanswered:
+                self._unanswered.add(source)
+                self.round_trips += 1
+            elif may_pass is self._to_client:
+                self._unanswered.discard(sink)
             with suppress(OSError):  # the other side has ended
                 sink.sendall(data) if data else sink.shutdown(socket.SHUT_WR)
 

@@ -185,9 +185,11 @@ class Driver:
         if run.error is not None:
             return
         since = self._clock.now() - self._retention
+        # By id, since a row may be read twice in one scan.
+        failed = {record.session_id: record for record in records if record.state == "error"}
 
         def work() -> tuple[Mapping[str, str], Mapping[str, str]]:
-            before = self._ledger.ended_since(self._gateway, since)
+            before = self._ledger.ended_since(self._gateway, since) if failed else {}
             write()
             return before, self._ledger.ended_since(self._gateway, since)
 
@@ -197,8 +199,6 @@ class Driver:
             run.error = error
             return
         self.recently_ended = frozenset(after)
-        # By id, since a row may be read twice in one scan.
-        failed = {record.session_id: record for record in records if record.state == "error"}
         for session_id, record in failed.items():
             if after.get(session_id) == "error":
                 self._failed.note(self._target, record, self._clock.now())
