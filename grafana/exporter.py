@@ -21,6 +21,7 @@ from grafana.parts import (
     with_names,
     with_workspace_name,
 )
+from grafana.replicas import high_availability
 
 E = f"{P}exporter_"
 EVERY_TARGET = "source, workspace_id, livy_compute_id"
@@ -297,7 +298,7 @@ def exporter() -> dict[str, Any]:
     return board(
         "emr-serverless-spark-exporter",
         "EMR Serverless Spark / Exporter",
-        "The exporter itself: targets, freshness, API budget, ledger, process.",
+        "The exporter itself: targets, freshness, API budget, ledger, replicas, process.",
         {
             "Now": (
                 number(
@@ -345,6 +346,7 @@ def exporter() -> dict[str, Any]:
             "Targets": _targets(),
             "API": _api(),
             "Ledger": _ledger(),
+            "High availability": high_availability(),
             "Process": _process(),
         },
         since="now-6h",

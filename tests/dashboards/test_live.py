@@ -50,6 +50,7 @@ EXPECTED_EMPTY = {
     f"{P}exporter_discovery_error_info": "only while a discovery fails",
     "ALERTS": "nothing fires while an alert has not fired",
     f"{P}exporter_target_error_info": "only while a poll fails",
+    f"instance:{P}exporter_lease_holder:since_timestamp": "only with ledger.url",
     **{
         f"{P}exporter_{name}": "only with ledger.url"
         for name in (

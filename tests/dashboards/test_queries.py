@@ -23,7 +23,7 @@ from tests.dashboards.promql import (
     substituted,
     template_queries,
 )
-from tests.support.promtool import PREFIX, Case, run_case, run_test
+from tests.support.promtool import PREFIX, Case, chosen_groups, run_case, run_test
 from tests.support.rule_series import CU, GATEWAY, QUEUE, at, ledger
 
 
@@ -172,6 +172,35 @@ def test_the_top_consumers_outlive_a_replaced_pod(
         values={(90, expression): 60},
     )
     assert run_case(real_tool("promtool"), tmp_path, case, ()) == ""
+
+
+@pytest.mark.real
+def test_the_replicas_are_shown_with_the_owner_of_the_ledger(
+    tmp_path: Path, real_tool: Callable[[str], Path]
+) -> None:
+    """Since when it owns; one without a ledger that is shared is not among them."""
+    (panel,) = (each for each in panels(BOARDS["exporter.json"]) if each["title"] == "Replicas")
+    owns, since, usable = (substituted(target["expr"]) for target in panel["targets"])
+    series = {
+        at("exporter_ledger_up", instance="file"): "1@60",
+        at("exporter_ledger_up"): "1@60",
+        at("exporter_ledger_up", instance="b"): "0@60",
+        at("exporter_lease_holder"): "0@20 1@40",
+        at("exporter_lease_holder", instance="b"): "1@20 0@40",
+    }
+    case = Case(
+        "the owner changes after 20 minutes",
+        series,
+        values={
+            (30, owns): 1,
+            (15, since): 15 * 60,
+            (30, since): 10 * 60,
+            (30, f"count({usable})"): 2,
+            (30, usable): 1,
+        },
+    )
+    chosen = chosen_groups([], [since])
+    assert run_test(real_tool("promtool"), tmp_path, 30, chosen, case.as_test()) == ""
 
 
 def test_every_dashboard_is_in_the_time_zone_of_the_days_that_are_recorded() -> None:
