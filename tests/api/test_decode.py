@@ -207,10 +207,11 @@ def test_one_bad_record_costs_only_itself(fields: str) -> None:
 
 def test_records_that_are_no_objects_are_rows() -> None:
     """Equal unreadable records on one page stay apart, because each of them is a row."""
-    page = decode_livy_sessions(sessions(None, None, 3, {"sessionId": "s", "state": "running"}))
+    page = decode_livy_sessions(sessions(None, {"sessionId": "s", "state": "running"}, None, 3))
 
     assert len(page.records) == 1
     assert len(set(page.malformed)) == 3
+    assert page.malformed_at == (0, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -300,6 +301,23 @@ def test_states_are_matched_leniently(value: object, state: str, known: bool) ->
     found = cluster(state=value)
 
     assert (found.state, found.state_known) == (state, known)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "release_version"),
+    [
+        ({"kind": "notebook", "releaseVersion": "esr-4"}, "NOTEBOOK", "esr-4"),
+        ({"kind": "Ray", "displayReleaseVersion": "esr-4 (Spark)"}, "Ray", "esr-4 (Spark)"),
+        ({"releaseVersion": "esr-4", "displayReleaseVersion": "esr-4 (Spark)"}, "", "esr-4"),
+    ],
+)
+def test_kind_and_version_of_a_cluster(
+    fields: dict[str, object], kind: str, release_version: str
+) -> None:
+    """A documented kind is in upper case, any other as it is; the version is a short one if any."""
+    found = cluster(**fields)
+
+    assert (found.kind, found.release_version) == (kind, release_version)
 
 
 @pytest.mark.parametrize(
@@ -467,6 +485,9 @@ def test_a_byte_order_mark_is_no_harm() -> None:
         (b'{"code":" 200 ","success":true}', Envelope("200")),
         (b'{"code":"null"}', Envelope("null")),
         (b'{"Code":"X","Message":"no","RequestId":"r"}', Envelope("X", "no", "r", False)),
+        (b'{"code":"200","Code":"X"}', Envelope("X", "", "", False)),
+        (b'{"code":"X","Code":"Y"}', Envelope("X", "", "", False)),
+        (b'{"code":"X","message":"\xff\xe9"}', Envelope("X", "\ufffd\ufffd", "", False)),
         (b'{"code":"InternalError","success":true}', Envelope("InternalError", "", "", False)),
         (b'{"code":500}', Envelope("500", "", "", False)),
         (b'{"success":false}', Envelope(is_success=False)),

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -257,6 +257,74 @@ def test_more_rows_that_come_in_than_go_hide_none(came: int) -> None:
     assert set(shelf.rows) <= set(ids(listing))
 
 
+def splice(start: int, stop: int | None, *rows: int) -> Callable[[Shelf], None]:
+    """Return a change that puts `rows` in the place of others."""
+
+    def change(shelf: Shelf) -> None:
+        shelf.rows[start:stop] = rows
+
+    return change
+
+
+def unchanged(_shelf: Shelf) -> None:
+    """Leave a listing as it is."""
+
+
+TRIM, GROW = partial(splice, 0), splice(0, 0, 90, 91)
+
+
+@pytest.mark.parametrize(
+    ("rows", "past_end", "changes", "requests"),
+    [
+        pytest.param(
+            7, "error", [unchanged, unchanged, TRIM(3)], [1, 2, 3, 4, 3, 2], id="refused twice"
+        ),
+        pytest.param(5, "error", [unchanged, TRIM(1)], [1, 2, 3, 2], id="refused, none counted"),
+        pytest.param(
+            4,
+            "empty",
+            [unchanged, splice(2, None), splice(1, 1, 70, 71, 72)],
+            [1, 2, 3, 2, 1],
+            id="new rows across pages",
+        ),
+        pytest.param(3, "empty", [GROW], [1, 2, 3, 1], id="known rows on a page are no end"),
+        pytest.param(
+            4,
+            "empty",
+            [unchanged, TRIM(1), GROW],
+            [1, 2, 3, 2, 1],
+            id="nothing more where the count is reached",
+        ),
+        pytest.param(
+            4, "empty", [unchanged, splice(2, 4)], [1, 2, 3, 2], id="a page that is empty by now"
+        ),
+        pytest.param(
+            3, "empty", [splice(2, 3), splice(9, 9, 90, 91)], [1, 2, 1, 1, 2], id="new last rows"
+        ),
+        pytest.param(
+            2,
+            "error",
+            [splice(1, 1, 80), splice(0, 0, 90, 91, 92, 93), splice(0, 0, 94, 95, 96)],
+            [1, 2, 1, 1, 2, 1, 2, 3, 4, 5, 6],
+            id="new first rows, then everything",
+        ),
+    ],
+)
+def test_pages_are_read_again_where_rows_may_have_moved(
+    rows: int,
+    past_end: PastEnd,
+    changes: list[Callable[[Shelf], None]],
+    requests: list[int],
+) -> None:
+    """These pages and no others; all rows that stay are found."""
+    shelf = Shelf(list(range(rows)), 2, past_end=past_end, after_read=Steps(changes))
+
+    listing = ask_pages(shelf.fetch, 2)
+
+    assert set(shelf.rows) <= set(ids(listing))
+    assert shelf.requests == requests
+
+
 def test_steady_trimming_is_no_error() -> None:
     """A history that loses its oldest row at every request is still listed completely."""
 
@@ -354,6 +422,28 @@ def test_fewer_rows_than_counted_is_an_error() -> None:
     assert requests == [1] * (1 + MAX_PASSES)
 
 
+@pytest.mark.parametrize(
+    ("rows", "changes", "requests"),
+    [
+        (5, [], [1, 2, 3, *([1, 3] * MAX_PASSES)]),
+        (3, [unchanged, splice(3, 3, 90, 91)], [1, 2, *(1, 2, 3, 4), *(1, 3), *(1, 3)]),
+    ],
+)
+def test_missing_rows_are_looked_for_at_both_ends(
+    rows: int, changes: list[Callable[[Shelf], None]], requests: list[int]
+) -> None:
+    """A count that stays too high does not make each poll read all pages again."""
+    shelf = Shelf(list(range(rows)), 2, after_read=Steps(changes))
+
+    async def fetch(number: int) -> Page[Row]:
+        return replace(await shelf.fetch(number), total_count=9)
+
+    with pytest.raises(IncompleteError, match="counts 9 rows, but its 3 pages hold 5 "):
+        ask_pages(fetch, 2)
+
+    assert shelf.requests == requests
+
+
 def test_a_server_that_ignores_the_number_is_given_up() -> None:
     """Full pages that bring nothing new end the scan after a while."""
     requests: list[int] = []
@@ -388,6 +478,28 @@ def test_a_wrong_low_count_costs_nothing() -> None:
         return pages.get(number, Page(total_count=2))
 
     assert len(ask_pages(fetch, 2)) == 8
+
+
+@pytest.mark.parametrize(
+    ("page", "status", "is_end"), [(3, 400, True), (3, 404, True), (3, 500, False), (1, 404, False)]
+)
+def test_which_refusals_are_the_end(page: int, status: int, is_end: bool) -> None:  # noqa: FBT001
+    """Those of a page that is not there, as page 1 always is, also when it is read again."""
+    read: list[int] = []
+
+    async def fetch(number: int) -> Page[Row]:
+        read.append(number)
+        if number == 3 or read.count(number) > 1:
+            raise ServerError("refused", status=status if number == page else 404)
+        return Page(
+            records=((2 * number, 1), (2 * number + 1, 1)), total_count=9 if page == 1 else 4
+        )
+
+    if is_end:
+        assert len(ask_pages(fetch, 2)) == 4
+    else:
+        with pytest.raises(ServerError, match="refused"):
+            ask_pages(fetch, 2)
 
 
 def test_a_refused_page_without_a_count_is_an_error() -> None:
@@ -519,6 +631,32 @@ def test_tokens_without_end_are_an_error() -> None:
 
     with pytest.raises(PagingError, match="does not end: 7 pages with 7 rows"):
         ask_tokens(fetch, max_pages=7)
+
+
+@pytest.mark.parametrize("counts_each_page", [True, False])
+def test_the_last_token_may_lead_to_itself_where_the_count_is_exceeded(
+    counts_each_page: bool,  # noqa: FBT001 (given by name)
+) -> None:
+    """A count of the page, not of all rows, does not tell the end; the repeated token does."""
+
+    async def fetch(token: str) -> Page[Row]:
+        number = len(token)
+        return Page(
+            records=((number, 1),),
+            total_count=1 if number == 1 or (counts_each_page and number) else None,
+            next_token="x" * min(number + 1, 3),
+        )
+
+    assert ids(ask_tokens(fetch)) == [0, 1, 2, 3]
+
+
+def test_the_last_page_that_is_allowed_may_be_the_end() -> None:
+    """The cap is on pages that are read, not on those that would follow."""
+
+    async def fetch(token: str) -> Page[Row]:
+        return Page(records=((len(token), 1),), next_token="" if len(token) == 2 else token + "x")
+
+    assert ids(ask_tokens(fetch, max_pages=3)) == [0, 1, 2]
 
 
 def test_a_count_below_the_rows_ends_no_token_scan() -> None:

@@ -97,6 +97,17 @@ async def test_a_named_charset_is_obeyed(charset: str) -> None:
     assert page.value("livy_cu_hours_total", queue=GBK_NAME) == 1
 
 
+@pytest.mark.parametrize("encoding", ["identity", "Identity, identity"])
+async def test_an_answer_that_names_its_plain_encoding_is_read(encoding: str) -> None:
+    """Some proxies say that an answer is not encoded."""
+    answer = Canned(b'{"totalCount":0}', headers=(("Content-Encoding", encoding),))
+    async with Harness(empty_world()) as h:
+        h.cloud.faults.add(answer, action="ListSessionClusters")
+        await h.poll("session_clusters")
+        page = h.peek()
+    assert page.value("exporter_target_up", source="session_clusters") == 1
+
+
 async def test_lone_surrogate_in_an_answer_that_names_utf_8_costs_no_row() -> None:
     """Java writes such bytes for half a character; the record is read like any other."""
     row = b'{"sessionId":"s","state":"running","queue":"q","name":"\xed\xa0\x80","cuHours":1}'
@@ -138,6 +149,10 @@ async def test_names_do_not_break_lines(character: str) -> None:
         (Canned(gzip.compress(b"{}"), headers=(("Content-Encoding", "gzip"),)), "encoding 'gzip'"),
         (Canned(b"x", headers=(("Content-Encoding", "br"),)), "encoding 'br'"),
         (Canned(b"x", 502, headers=(("Content-Encoding", "zstd"),)), "encoding 'zstd'"),
+        *(
+            (Canned(mark * 500_001), "the answer holds more than 500000 values")
+            for mark in (b",", b"[", b"{")
+        ),
         (Canned(b"", 304), "HTTP 304"),
         (Canned(b"", 204), "HTTP 204"),
         (Canned(b"{}", 206), "HTTP 206"),
