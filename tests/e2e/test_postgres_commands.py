@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -114,6 +115,46 @@ async def test_an_imported_ledger_goes_on(tmp_path: Path, database: Database) ->
         said = await refusal([*EXPORTER, *command], tmp_path / "i")
         assert "there is a ledger in " in said
         assert "choose another ledger.schema" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_an_interrupted_import_leaves_nothing(
+    tmp_path: Path, database: Database, number: signal.Signals
+) -> None:
+    """Neither a row nor, where the process could say so, the lease; it is begun again."""
+    file = f"--ledger.path={tmp_path / 'ledger.db'}"
+    command = ["ledger", "import", f"--from={tmp_path / 'ledger.db'}", *flags(database)]
+    Ledger(Postgres(database.url, database.schema), clock=SystemClock()).close()
+    async with serve(cloud_of(busy_world()).app) as endpoint:
+        await counted(busy_world(), endpoint, tmp_path / "o", file)
+    server = postgres.shared()
+    with psycopg.connect(superuser_url(database)) as other:
+        other.execute(f"LOCK TABLE {database.schema}.counter".encode())
+        async with start([*EXPORTER, *command], tmp_path / "i") as process:
+            await eventually(partial(is_waiting, database), pause=0.01)
+            process.running.send_signal(number)
+            await process.running.wait()
+    schema = database.schema
+    assert server.execute(f"SELECT count(*) FROM {schema}.session", database.name) == [(0,)]
+    [(holder,)] = server.execute(f"SELECT holder FROM {schema}.lease", database.name)
+    assert (holder is None) == (number is signal.SIGTERM)
+    code, process = await run([*EXPORTER, *command], tmp_path / "i")
+    assert code == 0, process.output.decode()
+
+
+async def is_waiting(database: Database) -> bool:
+    """Whether the exporter waits for a lock."""
+    found = await asyncio.to_thread(
+        postgres.shared().execute,
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        f" AND usename = '{database.role}'",
+    )
+    return bool(found)
+
+
+def superuser_url(database: Database) -> str:
+    """Return the URL for an administrator of a database."""
+    return f"postgresql://{SUPERUSER}@{HOST}:{database.port}/{database.name}"
 
 
 async def test_forget_waits_for_the_lease_of_a_killed_daemon_only(
@@ -263,21 +304,12 @@ async def test_a_daemon_resigns_also_while_a_commit_hangs(
 ) -> None:
     """Within the time in which it promises to end; what was not counted is counted by the next."""
     world = busy_world()
-    superuser = f"postgresql://{SUPERUSER}@{HOST}:{database.port}/{database.name}"
     async with serve(cloud_of(world).app) as endpoint:
         async with daemon(world, endpoint, tmp_path / "d", *flags(database)) as (process, _):
-            with psycopg.connect(superuser) as other:
+            with psycopg.connect(superuser_url(database)) as other:
                 other.execute(f"LOCK TABLE {database.schema}.counter".encode())
                 world.revise(key("livy-a"), used(9.0))
-                waits = (
-                    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                    f" AND usename = '{database.role}'"
-                )
-
-                async def is_waiting() -> bool:
-                    return bool(await asyncio.to_thread(postgres.shared().execute, waits))
-
-                await eventually(is_waiting, pause=0.01)
+                await eventually(partial(is_waiting, database), pause=0.01)
                 code, seconds = await process.end()
                 assert (code, seconds < STOP_SECONDS) == (0, True)
                 lease = f"SELECT holder FROM {database.schema}.lease"

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ import pytest
 
 from exporter.demo import World
 from exporter.ledger import Postgres
-from exporter.ledger.postgres.connection import BoundedConnection
+from exporter.ledger.postgres.connection import BoundedConnection, connect
 from tests.support import postgres
 from tests.support.harness import Harness
 from tests.support.ledger_trouble import (
@@ -305,6 +306,15 @@ async def test_a_connection_that_ended_while_it_was_idle_is_replaced(
         end(scene)
         await assert_well(harness, 2.0)
         await assert_same_after_restart(harness)
+
+
+def test_an_idle_connection_is_kept_alive(cluster: Cluster) -> None:
+    """For firewalls that drop what is silent for minutes, without telling anybody."""
+    with closing(connect(cluster.schema().url)) as connection:
+        with socket.socket(fileno=os.dup(connection.fileno())) as own:
+            assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+        assert connection.is_alive()
 
 
 async def test_a_commit_whose_answer_is_lost_is_counted_once(

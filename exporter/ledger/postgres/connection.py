@@ -14,6 +14,8 @@ from exporter.errors import LedgerError, LedgerFailure
 T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5
+KEEPALIVE_SECONDS: Final = 30
+"""Without traffic, until the kernel sends some: firewalls drop what is silent for long."""
 WAIT_SECONDS: Final = 8.0
 """For an answer; after it the connection is closed. The server gives a statement up earlier."""
 
@@ -62,6 +64,7 @@ def connect(url: str, factory: type[BoundedConnection] = BoundedConnection) -> B
     defaults: Mapping[str, str | int | None] = {
         "application_name": "emr-serverless-spark-exporter",
         "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": KEEPALIVE_SECONDS,
     }
     connection = factory.connect(
         make_conninfo("", **{**defaults, **parameters, "client_encoding": "utf8"}),
