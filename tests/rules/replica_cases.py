@@ -2,7 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tests.rules.cases import DOWN, FAILED, IN_ERROR, LEDGER, STALE, STUCK, UNREACHABLE
+from tests.rules.cases import (
+    BUDGET,
+    DOWN,
+    FAILED,
+    IN_ERROR,
+    LEDGER,
+    QUEUE_OF_W,
+    STALE,
+    STUCK,
+    UNREACHABLE,
+    budget,
+)
 from tests.rules.replicas import Cluster, Life, Place, Story
 from tests.support.promtool import Case, rules
 from tests.support.rule_series import at, ledger
@@ -210,6 +221,15 @@ def single_alerts() -> Iterator[Case]:
         Story(away(40, 80), 90, clusters=(healed, deleted, broken)).series(),
         {49: [IN_ERROR] * 2, 51: [IN_ERROR], 61: [], 64: [], 67: [IN_ERROR], 85: [IN_ERROR]},
         only=IN_ERROR,
+    )
+    yield Case(
+        "a budget is exceeded, and stays so while the database is away",
+        {
+            **Story(away(40, 80), 120).series(),
+            **budget("1000@120", "queue", "day", QUEUE_OF_W),
+        },
+        {10: [], **{minute: [BUDGET] for minute in range(24, 120)}},
+        only=BUDGET,
     )
     owner = {at("exporter_lease_holder"): "1@60", **ledger("1000@60")}
     yield Case(
