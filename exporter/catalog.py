@@ -72,13 +72,13 @@ SESSION_CLUSTER_AUTO_START = _metric(
     "session_cluster_auto_start_enabled",
     "gauge",
     _CLUSTER,
-    f"Whether the session cluster starts by itself when it is used. {_POLLED}",
+    f"1 if the session cluster starts by itself when it is used, else 0. {_POLLED}",
 )
 SESSION_CLUSTER_AUTO_STOP = _metric(
     "session_cluster_auto_stop_enabled",
     "gauge",
     _CLUSTER,
-    f"Whether the session cluster stops by itself when it is idle. {_POLLED}",
+    f"1 if the session cluster stops by itself when it is idle, else 0. {_POLLED}",
 )
 SESSION_CLUSTER_IDLE_TIMEOUT = _metric(
     "session_cluster_auto_stop_idle_timeout_seconds",
@@ -90,7 +90,7 @@ SESSION_CLUSTER_PUBLIC_ENDPOINT = _metric(
     "session_cluster_public_endpoint_enabled",
     "gauge",
     _CLUSTER,
-    f"Whether the session cluster can be reached from the internet. {_POLLED}",
+    f"1 if the session cluster can be reached from the internet, else 0. {_POLLED}",
 )
 SESSION_CLUSTER_ERROR_INFO = _metric(
     "session_cluster_error_info",
@@ -108,7 +108,7 @@ SESSION_CLUSTER_STATE_ENTRIES = _metric(
     "session_cluster_state_entries_total",
     "counter",
     "workspace_id kind queue state",
-    f"Entries of session clusters into a state, by comparing polls. {_POLLED}",
+    f"Times that session clusters entered a state, by comparing consecutive polls. {_POLLED}",
 )
 LIVY_SESSIONS = _metric(
     "livy_sessions",
@@ -145,7 +145,7 @@ LIVY_SESSION_CU_HOURS = _metric(
     "livy_session_cu_hours",
     "gauge",
     _SESSION,
-    f"CU-hours of a live or recently ended Livy session, as the service estimates. {_POLLED}",
+    f"CU-hours of a live or recently ended Livy session, as estimated by the service. {_POLLED}",
 )
 LIVY_SESSION_VCORE_SECONDS = _metric(
     "livy_session_vcore_seconds",
@@ -163,19 +163,20 @@ LIVY_CU_HOURS = _metric(
     "livy_cu_hours_total",
     "counter",
     f"{_GATEWAY} queue",
-    f"CU-hours of Livy sessions, each counted once and over restarts. {_POLLED}",
+    f"CU-hours of Livy sessions; each session is counted once, across restarts of the exporter. "
+    f"{_POLLED}",
 )
 LIVY_VCORE_SECONDS = _metric(
     "livy_vcore_seconds_total",
     "counter",
     f"{_GATEWAY} queue",
-    f"Vcore-seconds of Livy sessions, each counted once and over restarts. {_POLLED}",
+    f"Vcore-seconds of Livy sessions, counted like livy_cu_hours_total. {_POLLED}",
 )
 LIVY_MB_SECONDS = _metric(
     "livy_mb_seconds_total",
     "counter",
     f"{_GATEWAY} queue",
-    "MB-seconds of Livy sessions, in the service's MB, each counted once and over restarts. "
+    "MB-seconds of Livy sessions, in the service's MB, counted like livy_cu_hours_total. "
     f"{_POLLED}",
 )
 LIVY_PROXY_USER_CU_HOURS = _metric(
@@ -200,46 +201,46 @@ LIVY_OVERCOUNTED = _metric(
     "livy_cu_hours_overcounted",
     "gauge",
     f"{_GATEWAY} queue",
-    "CU-hours that the service took back by revising estimates down; the net is the total minus "
+    "CU-hours by which the service later revised its estimates down; net usage is the total minus "
     f"this. {_POLLED}",
 )
 LIVY_SESSIONS_STARTED = _metric(
     "livy_sessions_started_total",
     "counter",
     f"{_GATEWAY} queue",
-    f"Livy sessions that were seen for the first time. {_POLLED}",
+    f"Livy sessions seen for the first time. {_POLLED}",
 )
 LIVY_SESSIONS_ENDED = _metric(
     "livy_sessions_ended_total",
     "counter",
     f"{_GATEWAY} queue state",
-    "Livy sessions that ended, by how; unknown means that the session vanished while it was "
-    "open, or ended in a state that is not documented. One that is listed again and fails is "
-    f"counted as error too. {_POLLED}",
+    "Livy sessions that ended, by final state; unknown: the session disappeared from the list "
+    "while it was open, or ended in an undocumented state. A session that is listed again and "
+    f"fails is then counted as error too. {_POLLED}",
 )
 WORKSPACE_INFO = _metric(
     "workspace_info",
     "gauge",
     "workspace_id workspace_name region_id account",
-    "A polled workspace; always 1. The name is the id where it is not known.",
+    "A polled workspace; always 1. workspace_name is the id if the name is unknown.",
 )
 LIVY_GATEWAY_INFO = _metric(
     "livy_gateway_info",
     "gauge",
     f"{_GATEWAY} name queue status",
-    "A polled Livy gateway; always 1. The name is the id where it is not known.",
+    "A polled Livy gateway; always 1. name is the id if the name is unknown.",
 )
 BUILD_INFO = _metric(
     "exporter_build_info",
     "gauge",
     "version revision python_version",
-    "What is running; always 1.",
+    "Versions of the running exporter and its Python; always 1.",
 )
 TARGET_UP = _metric(
     "exporter_target_up",
     "gauge",
     _TARGET,
-    "Whether the last finished poll of the target succeeded completely.",
+    "1 if the last finished poll of the target succeeded completely, else 0.",
 )
 TARGET_ERROR_INFO = _metric(
     "exporter_target_error_info",
@@ -257,7 +258,7 @@ TARGET_STALE_AFTER = _metric(
     "exporter_target_stale_after_seconds",
     "gauge",
     _TARGET,
-    "Age of the last good poll at which the target's gauges are withdrawn.",
+    "Age of the last successful poll at which the target's gauges are withdrawn.",
 )
 TARGET_POLL_DURATION = _metric(
     "exporter_target_last_poll_duration_seconds",
@@ -275,8 +276,8 @@ DISCOVERY_UP = _metric(
     "exporter_discovery_up",
     "gauge",
     "account region_id workspace_id",
-    "Whether the last discovery succeeded: of workspaces (empty workspace_id), or of the gateways "
-    "of a workspace. Refreshed every discovery.interval.",
+    "1 if the last discovery succeeded, else 0; of workspaces (workspace_id is empty), or of the "
+    "gateways of a workspace. Refreshed every discovery.interval.",
 )
 DISCOVERY_ERROR_INFO = _metric(
     "exporter_discovery_error_info",
@@ -304,8 +305,8 @@ POLLS_LATE = _metric(
     "exporter_polls_late_total",
     "counter",
     "source",
-    "Polls that began a tenth of poll.interval, and more than a second, after they were due: the"
-    " process has too little CPU.",
+    "Polls that began late, by more than a second and a tenth of poll.interval: the process has "
+    "too little CPU.",
 )
 API_REQUESTS = _metric(
     "exporter_api_requests_total",
@@ -329,13 +330,13 @@ API_DURATION = _metric(
     "exporter_api_request_duration_seconds",
     "histogram",
     "action",
-    "Time from sending an HTTP request to the last byte of its answer.",
+    "Time from sending an HTTP request to the last byte of its response.",
 )
 API_RATE_LIMIT = _metric(
     "exporter_api_request_rate_limit",
     "gauge",
     "account region_id",
-    "Requests per second that the exporter allows itself at present; it falls under throttling.",
+    "Current limit on requests per second; it is lowered when the service throttles.",
 )
 WALK_PAGES = _metric(
     "exporter_livy_walk_pages",
@@ -353,37 +354,38 @@ HISTORY_TRUNCATED = _metric(
     "exporter_livy_history_truncated",
     "gauge",
     _GATEWAY,
-    f"Whether the service does not let us read a Livy history to its end. {_POLLED}",
+    f"1 if the service stops returning pages before the end of a Livy history. {_POLLED}",
 )
 MALFORMED_RECORDS = _metric(
     "exporter_malformed_records_total",
     "counter",
     "source",
-    "Readings of records that could not be understood and were left out.",
+    "Malformed records that were left out; a record counts each time it is read.",
 )
 MALFORMED_RECORD_IDS = _metric(
     "exporter_malformed_record_ids",
     "gauge",
     "source",
-    "Different records that could not be understood since the exporter started.",
+    "Distinct malformed records since the exporter started.",
 )
 UNKNOWN_STATES = _metric(
     "exporter_unknown_states_total",
     "counter",
     "source",
-    "Readings of records in a state outside the documented vocabulary.",
+    "Records in an undocumented state; a record counts each time it is read.",
 )
 USAGE_REVISIONS = _metric(
     "exporter_usage_revisions_total",
     "counter",
     _GATEWAY,
-    "Readings in which the CU-hours of a Livy session were lower than before.",
+    "Times that the CU-hours of a Livy session were lower than when last read.",
 )
 SESSIONS_READMITTED = _metric(
     "exporter_sessions_readmitted_total",
     "counter",
     _GATEWAY,
-    "Livy sessions that came back after the ledger had forgotten them; they add nothing.",
+    "Livy sessions that were listed again after the ledger had forgotten them; they add nothing "
+    "to the totals.",
 )
 SESSIONS_WITHOUT_SERIES = _metric(
     "exporter_sessions_without_series",
@@ -396,48 +398,53 @@ LEDGER_CREATED = _metric(
     "exporter_ledger_created_timestamp_seconds",
     "gauge",
     "",
-    "When the ledger was created; a change means that counters started anew.",
+    "When the ledger was created; a change means that the counters were reset.",
 )
 LEDGER_SESSIONS = _metric(
     "exporter_ledger_sessions", "gauge", "", "Livy sessions that the ledger remembers."
 )
-LEDGER_SIZE = _metric("exporter_ledger_size_bytes", "gauge", "", "Size of the ledger's file.")
+LEDGER_SIZE = _metric(
+    "exporter_ledger_size_bytes",
+    "gauge",
+    "",
+    "Size of the ledger: of its file, or of its tables in PostgreSQL.",
+)
 LEDGER_HELD_SERIES = _metric(
     "exporter_ledger_held_series",
     "gauge",
     "",
-    "Counter series that do not show their increases yet; see ledger.birth-hold.",
+    "Counter series that do not show increases yet; see ledger.birth-hold.",
 )
 LEDGER_FAILURES = _metric(
     "exporter_ledger_failures_total",
     "counter",
     "reason",
-    "Attempts to write the ledger that failed; the usage is counted when writing works again.",
+    "Failed attempts to write the ledger; the usage is counted once writing succeeds again.",
 )
 
 LEDGER_UP = _metric(
     "exporter_ledger_up",
     "gauge",
     "",
-    "Whether the last use of the ledger succeeded.",
+    "1 if the last use of the ledger succeeded, else 0.",
 )
 LEDGER_COMMIT_DURATION = _metric(
     "exporter_ledger_commit_duration_seconds",
     "histogram",
     "",
-    "How long writing to the ledger took, for each transaction that succeeded.",
+    "Duration of successful transactions of the ledger.",
 )
 LEDGER_REWINDS = _metric(
     "exporter_ledger_rewinds_total",
     "counter",
     "",
-    "Times that this replica took a ledger over whose server may have lost commits.",
+    "Times that this replica took over a ledger whose database server may have lost commits.",
 )
 LEASE_HOLDER = _metric(
     "exporter_lease_holder",
     "gauge",
     "",
-    "Whether this replica owns the ledger, and polls; with ledger.url.",
+    "1 if this replica owns the ledger and polls, else 0; only with ledger.url.",
 )
 LEASE_ACQUISITIONS = _metric(
     "exporter_lease_acquisitions_total",
@@ -449,20 +456,20 @@ LEASE_LOSSES = _metric(
     "exporter_lease_losses_total",
     "counter",
     "reason",
-    "Times that this replica ceased to be the owner of the ledger.",
+    "Times that this replica lost the ownership of the ledger.",
 )
 LEASE_SETTINGS_DIFFER = _metric(
     "exporter_lease_settings_differ",
     "gauge",
     "",
-    "Whether another replica polls or counts by other settings.",
+    "1 if another replica polls or counts with different settings, else 0.",
 )
 
 WEB_CONFIG_RELOADED = _metric(
     "exporter_web_config_last_reload_successful",
     "gauge",
     "",
-    "Whether the file of --web.config.file was good when it was last read.",
+    "1 if the file of --web.config.file was valid when it was last read, else 0.",
 )
 
 CATALOG: tuple[Metric, ...] = tuple(

@@ -29,7 +29,8 @@ def refuse_encoding(action: str, response: httpx.Response) -> None:
         raise MalformedError(
             f"{action}: the answer has the content encoding {_shown(encoding)}, though none was"
             " asked for",
-            advice="Check what stands between here and the service: a proxy compresses answers.",
+            advice="A proxy between the exporter and the API compresses responses: turn that off "
+            "for the API.",
             status=response.status_code,
         )
 
@@ -43,7 +44,7 @@ async def read_body(action: str, response: httpx.Response, limit: int) -> bytes:
         if body.tell() > limit:
             raise TooLargeError(
                 f"{action}: the answer is larger than {limit} bytes",
-                advice="Raise api.max-response-bytes if the answer is meant to be so large.",
+                advice="Raise api.max-response-bytes if responses of this size are expected.",
                 status=response.status_code,
             )
     return _in_utf8(action, response, body.getvalue())

@@ -19,8 +19,8 @@ ADVICE: Final = (
     "or use a profile of the Alibaba Cloud CLI, or an ECS RAM role."
 )
 ROLE_ADVICE: Final = (
-    "Allow sts:AssumeRole on {role_arn} to the credential that is found, name that identity in "
-    "the role's trust policy, and let STS be reached. Where there is no credential: "
+    "Grant sts:AssumeRole on {role_arn} to the credential in use, add its identity to the role's "
+    "trust policy, and check that STS can be reached. If there is no credential: "
 )
 
 _CODE: Final = re.compile(r"\"?\bCode\"?\s*[:=]\s*\"?([A-Za-z][A-Za-z.]{2,63})\b")

@@ -221,5 +221,5 @@ def _attempt(load: Load, advice: str) -> Credential | CredentialError:
 def _nothing_newer() -> CredentialError:
     return CredentialError(
         "The service refuses the credential, and there is no newer one",
-        advice="Renew it; a temporary one expires. " + ADVICE,
+        advice="Renew it; temporary credentials expire. " + ADVICE,
     )

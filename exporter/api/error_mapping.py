@@ -142,7 +142,7 @@ def from_transport_error(
             f"inside a VPC set api.network to vpc. {doubt}".rstrip(),
         )
     return ServerError(
-        f"{action}: the request could not be made or followed ({type(error).__name__})",
+        f"{action}: the request could not be sent ({type(error).__name__})",
         advice="Check api.endpoint, and the ids of workspace and gateway.",
     )
 
@@ -212,15 +212,15 @@ def _advise_on_status(answer: ErrorResponse) -> str:
     status = answer.true_status
     if "location" in answer.headers and httpx.codes.is_redirect(status):
         return (
-            "A redirect is not followed, because a signed request is never sent elsewhere. "
-            "Check api.endpoint: it must be the API itself, not a login page or a gateway."
+            "Redirects are not followed, so that a signed request reaches nobody else. Check "
+            "api.endpoint: it must be the API itself, not a login page or a gateway."
         )
     if httpx.codes.is_informational(status) or httpx.codes.is_redirect(status):
-        return "The API never answers so. Check api.endpoint, and the proxies on the way to it."
+        return "The API never returns this status. Check api.endpoint, and any proxy on the way."
     if answer.code.lower() == _NONCE_USED:
-        return "Check that nothing between here and the service sends requests twice."
+        return "Check that no proxy between the exporter and the API sends requests twice."
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return "A proxy asks for a password: give it in HTTPS_PROXY."
+        return "The proxy requires a password: set it in HTTPS_PROXY."
     if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
         return "Check the ids of workspace and gateway, and that they are in this region."
     return ""
@@ -243,9 +243,9 @@ def _said(answer: ErrorResponse) -> str:
 def _skew(headers: Mapping[str, str], now: float) -> str:
     theirs = _date(headers.get("date"))
     if theirs is None:
-        return "this clock is too far from the service's"
+        return "this machine's clock is too far from the service's"
     direction = "behind" if now < theirs else "ahead of"
-    return f"this clock is {abs(now - theirs):.0f} s {direction} the service"
+    return f"this machine's clock is {abs(now - theirs):.0f} s {direction} the service's"
 
 
 def _describe(error: Exception) -> str:

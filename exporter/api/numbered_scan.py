@@ -142,8 +142,8 @@ class NumberedScan(PageSteps[ReadRows | None]):
             raise IncompleteError(
                 f"The service counts {self.count} rows, but its {self._last} pages hold "
                 f"{self._found} ({self.pages} readings)",
-                advice="The next poll tries again; if it stays, the service does not show all of "
-                "it.",
+                advice="The next poll tries again. If this persists, the service does not list "
+                "everything that it counts.",
             )
 
     def _go_up(self) -> _Steps[None]:
@@ -236,7 +236,7 @@ class NumberedScan(PageSteps[ReadRows | None]):
             at += 1
 
 
-ADVICE: Final = "Nothing of this listing is used. If this stays, report it to the service."
+ADVICE: Final = "Nothing of this listing is used. If this persists, report it to the service."
 
 
 def endless(pages: int, rows: int, count: int | None, max_rows: int = MAX_ROWS) -> PagingError:

@@ -141,10 +141,10 @@ class _Queue:
         wait = len(self._waiting) / self._rate()
         if wait > self._max_wait:
             raise ThrottledError(
-                f"{len(self._waiting)} requests are queued: {wait:.0f} s at the present"
-                f" rate of {self._rate():.2g} a second",
-                advice="Raise api.max-requests-per-second or poll.interval. Where the service has"
-                " refused calls, the rate recovers by itself.",
+                f"{len(self._waiting)} requests are queued: {wait:.0f} s at the current rate of "
+                f"{self._rate():.2g} a second",
+                advice="Raise api.max-requests-per-second or poll.interval. After throttling, the "
+                "rate recovers by itself.",
             )
 
     async def _pace(self) -> None:

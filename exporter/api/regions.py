@@ -15,4 +15,4 @@ def doubt_about(region_id: str) -> str:
     if region_id in _KNOWN:
         return ""
     nearest = get_close_matches(region_id, _KNOWN, n=1, cutoff=0.0)[0]
-    return f"Or is {region_id} no region? Did you mean {nearest}?"
+    return f"If {region_id} is misspelt: did you mean {nearest}?"

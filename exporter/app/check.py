@@ -26,10 +26,10 @@ DEADLINE: Final = 8.0
 CALL_SECONDS: Final = 4.0
 """For one call or one credential, which is not repeated: it must not take the others' time."""
 
-NO_TIME: Final = f"timeout: not answered within the {DEADLINE:g} s that a check may take"
+NO_TIME: Final = f"timeout: no answer within the {DEADLINE:g} s that a check may take"
 NOTHING_FOUND: Final = (
-    "nothing to poll was found: check region-id, discovery.include and discovery.exclude, and that"
-    " the credential is one of the account that has the workspaces."
+    "nothing to poll was found: check region-id, discovery.include and discovery.exclude, and "
+    "that the credential belongs to the account that owns the workspaces."
 )
 NO_CREDENTIAL: Final = f"no credential within {CALL_SECONDS:g} s"
 
@@ -95,9 +95,9 @@ def _listen_address(settings: Settings) -> Finding:
         bind(address.host, address.port).close()
     except AddressInUseError as error:
         is_running = is_exporter(str(address))
-        said = "in use by an exporter that is running" if is_running else str(error)
+        said = "in use by a running exporter" if is_running else str(error)
     else:
-        is_running, said = True, "can be listened on"
+        is_running, said = True, "free"
     return Finding(str(address), "web.listen-address", is_running, said)
 
 
@@ -166,7 +166,7 @@ class _Inquiry:
                     found = await self._clients.credentials(*place).get()
             except TimeoutError:
                 raise TimedOutError(NO_CREDENTIAL) from None
-            life = "temporary" if found.security_token else "lasting"
+            life = "temporary" if found.security_token else "long-lived"
             return f"{masked(found.access_key_id)}, {life}, from {found.provider or 'unknown'}"
 
         if not await self._note(place, _place_name(*place), "credential", ask):
@@ -177,7 +177,7 @@ class _Inquiry:
             before = set(self._planned.inventory.targets())
             await discover(scope, self._clients.client(scope), self._planned.inventory)
             found = len(set(self._planned.inventory.targets()) - before)
-            return f"{found} more to poll"
+            return f"{found} {'target' if found == 1 else 'targets'} found"
 
         await self._note_call(scope, scope.workspace_id, ask)
         await self._ask_new()

@@ -20,7 +20,7 @@ import structlog
 from exporter.app.no_proxy import NoProxy
 from exporter.errors import SettingsError
 
-NO_PROXY_NOT_UNDERSTOOD: Final = "no_proxy_entry_not_understood"
+NO_PROXY_ENTRY_IGNORED: Final = "no_proxy_entry_ignored"
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ def open_http() -> httpx.AsyncClient:
     """
     proxy, trusted, no_proxy = _proxy(), _trusted(), _no_proxy()
     for entry in no_proxy.unknown:
-        _log.warning(NO_PROXY_NOT_UNDERSTOOD, entry=entry)
+        _log.warning(NO_PROXY_ENTRY_IGNORED, entry=entry)
     direct = httpx.AsyncHTTPTransport(verify=trusted, limits=_LIMITS)
     mounts = {}
     if proxy is not None:
@@ -144,6 +144,6 @@ def _useless_bundle(file: str | None, error: OSError) -> str:
             f"SSL_CERT_FILE={file}: {why}; name a file with certificates in PEM form, or unset it"
         )
     return (
-        f"the certificates of the package certifi cannot be read: {why}; install it again,"
-        " or name a file with certificates in SSL_CERT_FILE"
+        f"the certificates of the package certifi cannot be read: {why}; reinstall it, or name a "
+        f"file with certificates in SSL_CERT_FILE"
     )

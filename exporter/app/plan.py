@@ -35,7 +35,7 @@ def plan(settings: Settings) -> Plan:
     sources = frozenset(_sources(settings))
     if not sources:
         raise SettingsError(
-            "there is nothing to poll: leave session-clusters.enabled or livy.enabled on"
+            "there is nothing to poll: set session-clusters.enabled or livy.enabled to true"
         )
     patterns = settings.discovery
     wanted = Wanted(sources, by_patterns(patterns.include, patterns.exclude))
@@ -86,8 +86,8 @@ def _shards(
         shard = Shard(_endpoint(settings, where[1]), entry.role_arn or "")
         if shards.setdefault(where, shard) != shard:
             raise SettingsError(
-                f"targets: account {where[0] or '(unnamed)'} in region {where[1]} is reached"
-                " through different roles; name an account for each"
+                f"targets: account {where[0] or '(unnamed)'} in region {where[1]} is reached "
+                f"through different roles; set a different account for each role"
             )
     return shards
 

@@ -65,7 +65,7 @@ async def _of_gateway(
     # The ledger first: whatever the service reports after that is an advance.
     record = await asyncio.to_thread(read_gateway, ledger_location(settings), key)
     if not record.has_contact:
-        remark = "not counted yet: no complete listing of it has been committed"
+        remark = "not counted yet: no complete listing has been committed"
         return Reconciliation(target, remark=remark)
     client = clients.client(target)
     try:

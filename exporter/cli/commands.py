@@ -93,9 +93,11 @@ def once(loaded: Loaded, output: str | None) -> int:
     uses=(*_TARGETS, "api", "web.config", "web.listen-address", *_LEDGER, "log"),
     example="check --region-id=cn-hangzhou",
 )
-@click.option("--verbose", is_flag=True, help="print every setting, also those left at default")
+@click.option(
+    "--verbose", is_flag=True, help="print every setting, also those with their default value"
+)
 def check(loaded: Loaded, *, verbose: bool) -> int:
-    """Try what a start needs, the credential and each API call; exit 1 if any fails."""
+    """Check the credential, each API call and what else a start needs; exit 1 if anything fails."""
     from exporter import app
 
     _log(loaded)
@@ -134,7 +136,7 @@ def ledger() -> None:
 )
 @click.argument("path", metavar="PATH")
 def backup(loaded: Loaded, path: str) -> int:
-    """Write a consistent copy of the ledger to PATH, also beside a running daemon."""
+    """Write a consistent copy of the ledger to PATH; the daemon may be running."""
     from exporter.ledger import back_up
 
     with interrupting():
@@ -147,10 +149,11 @@ def backup(loaded: Loaded, path: str) -> int:
     "import",
     uses=("config", *_LEDGER),
     needs_region=False,
-    example="ledger import --from /data/emr-exporter.db --ledger.url=postgresql://exporter@db/ledger",
+    example="ledger import --from /data/emr-exporter.db "
+    "--ledger.url=postgresql://exporter@db/ledger",
 )
 @click.option(
-    "--from", "source", metavar="FILE", required=True, help="the ledger in a file of SQLite"
+    "--from", "source", metavar="FILE", required=True, help="SQLite file of the ledger to import"
 )
 def import_(loaded: Loaded, source: str) -> int:
     """Copy a ledger from FILE into an empty schema of PostgreSQL; stop the daemon first."""
@@ -173,7 +176,7 @@ def import_(loaded: Loaded, source: str) -> int:
 )
 @click.option("--livy-compute-id", metavar="ID", required=True, help="the gateway to forget")
 def forget(loaded: Loaded, livy_compute_id: str) -> int:
-    """End the counters of a Livy gateway that is gone; stop the daemon first."""
+    """Remove a deleted Livy gateway and its counters from the ledger; stop the daemon first."""
     from exporter.clock import SystemClock
     from exporter.ledger import forget_gateway
 
@@ -182,7 +185,7 @@ def forget(loaded: Loaded, livy_compute_id: str) -> int:
     for workspace_id, _ in forgotten:
         print(printable(f"forgot gateway {livy_compute_id} of workspace {workspace_id}"))
     if not forgotten:
-        print(printable(f"the ledger knows no gateway {livy_compute_id}"))
+        print(printable(f"the ledger has no gateway {livy_compute_id}"))
     return 0 if forgotten else 1
 
 

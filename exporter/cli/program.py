@@ -141,7 +141,7 @@ class Command(click.Command):
         if owner and name not in _options(self):
             return f"{name}: only the command {owner[0]} takes it; remove it"
         advice = suggest(name, _options(self))
-        return f"{name}: unknown flag; {advice or 'see --help for those there are'}"
+        return f"{name}: unknown flag; {advice or 'see --help for all flags'}"
 
 
 class CommandGroup(click.Group):
@@ -235,7 +235,7 @@ def _line(error: click.UsageError, program: CommandGroup) -> str:
         case click.NoSuchCommand(
             command_name=name, ctx=click.Context(command=CommandGroup() as group)
         ):
-            advice = suggest(name, group.commands) or f"there are {', '.join(group.commands)}"
+            advice = suggest(name, group.commands) or f"use {', '.join(group.commands)}"
             return f"{printable(name)}: unknown command; {advice}"
         case click.BadOptionUsage(option_name=name) if name not in SWITCHES:
             return f"{name}: give a value, such as {name}={_options(program)[name][1]}"

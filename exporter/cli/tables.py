@@ -86,7 +86,7 @@ def invitation(access: "DemoAccess", telemetry_path: str) -> str:
     """Write where to look at the demo, and how to try the other commands on it."""
     program = invocation()
     return f"""\
-The simulated cloud runs. Open {access.url}/ (metrics: {access.url}{telemetry_path})
+The simulated cloud is running. Open {access.url}/ (metrics: {access.url}{telemetry_path})
 To try other commands on it, in another terminal:
   export ALIBABA_CLOUD_ACCESS_KEY_ID={access.access_key_id}
   export ALIBABA_CLOUD_ACCESS_KEY_SECRET={access.access_key_secret}

@@ -54,7 +54,7 @@ async def run_guarded(
         return None, Failure(Reason.TIMEOUT, message, "see poll.timeout")
     except Exception:  # noqa: BLE001 - the boundary: a bug must not end the daemon
         _log.exception(CRASHED, target=name)
-        message = "a bug of the exporter; the log has the details"
+        message = "a bug in the exporter; the log has the traceback"
         return None, Failure(Reason.INTERNAL, message, "please report it")
 
 

@@ -33,7 +33,8 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
     places = {(each.account, each.region_id) for each in snapshot.targets}
     places |= {(each.account, each.region_id) for each in snapshot.discoveries}
     problems += [
-        f"no good poll yet in region {region_id}" + (f" of account {account}" if account else "")
+        f"no successful poll yet in region {region_id}"
+        + (f" of account {account}" if account else "")
         for account, region_id in sorted(places)
         if not _is_served(snapshot, account, region_id)
     ]

@@ -23,8 +23,8 @@ TOLERATED_SHARE: Final = 0.1
 WINDOW_SECONDS: Final = 300.0
 
 _ADVICE: Final = (
-    "the process has too little CPU for its targets: give it more, lengthen poll.interval, or"
-    " divide the targets between installations"
+    "the process has too little CPU for its targets: give it more CPU, raise poll.interval, or "
+    "divide the targets between installations"
 )
 
 

@@ -41,17 +41,17 @@ def _exclusive(settings: Settings, written: _Name) -> Iterator[str]:
         ("livy_compute_ids", settings.livy_compute_ids),
     ):
         if ids:
-            yield f"{written(key)}: not together with {written('targets')}; name it there"
+            yield f"{written(key)}: cannot be combined with {written('targets')}; set it there"
 
 
 def _ledger(ledger: LedgerSettings, written: _Name) -> Iterator[str]:
     url = written("ledger", "url")
     if not ledger.url:
         if ledger.schema != LedgerSettings().schema:
-            yield f"{written('ledger', 'schema')}: only together with {url}"
+            yield f"{written('ledger', 'schema')}: has no effect without {url}; remove it"
         return
     if "path" in ledger.model_fields_set:
-        yield f"{url}: not together with {written('ledger', 'path')}; remove one of them"
+        yield f"{url}: cannot be combined with {written('ledger', 'path')}; remove one of them"
     if find_spec("psycopg") is None:
         yield f"{url}: PostgreSQL needs psycopg: pip install '{_DISTRIBUTION}[postgres]'"
 
@@ -64,7 +64,7 @@ def _gateways(settings: Settings, written: _Name) -> Iterator[str]:
         )
     for index, target in enumerate(settings.targets):
         if target.livy_compute_ids and not target.workspace_id:
-            yield f"{written('targets', index, 'livy_compute_ids')}: name their workspace_id too"
+            yield f"{written('targets', index, 'livy_compute_ids')}: set workspace_id too"
 
 
 def _duplicates(settings: Settings, written: _Name) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _duplicates(settings: Settings, written: _Name) -> Iterator[str]:
     named = Counter(_polled_by(target) for target in settings.effective_targets())
     for name, times in named.items():
         if times > 1:
-            yield f"{written('targets')}: {name} is named {times} times; name it once"
+            yield f"{written('targets')}: {name} is listed {times} times; list it once"
 
 
 def _polled_by(target: TargetSettings) -> str:
@@ -85,7 +85,7 @@ def _regions(settings: Settings, written: _Name) -> Iterator[str]:
         return
     if not settings.targets:
         region = all_settings()["region_id",]
-        yield f"region-id: no region is set; give {region.flag}=cn-hangzhou or {region.variable}"
+        yield f"region-id: no region is set; set {region.flag}=cn-hangzhou or {region.variable}"
     for index, target in enumerate(settings.targets):
         if not target.region_id:
-            yield f"{written('targets', index)}: give it a region_id, or set --region-id for all"
+            yield f"{written('targets', index)}: set region_id, or --region-id for all targets"

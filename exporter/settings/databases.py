@@ -65,8 +65,8 @@ def parse_schema(name: str) -> str:
     """Check the name of a schema and return it. Raises `ValueError` that says what to give."""
     if not _SCHEMA.fullmatch(name):
         raise ValueError(
-            "give a name of up to 63 lower-case letters, digits and _, which begins with no digit"
-            " and not with pg_"
+            "give a name of up to 63 lower-case letters, digits and _ that does not begin with a "
+            "digit or pg_"
         )
     return name
 

@@ -30,7 +30,7 @@ _NULL, _MERGE, _TEXT, _LIST, _MAPPING = (
 )
 _ADVICE = {
     "found character '\\t'": "a tab; indent with spaces",
-    "expected <block end>": "not indented as the lines above",
+    "expected <block end>": "not indented like the lines above",
     "found undefined alias": "undefined alias; put a text that begins with * in quotes",
     "found undefined tag": "undefined tag; put a text that begins with ! in quotes",
 }
@@ -149,7 +149,7 @@ class _Loader(yaml.SafeLoader):
         keys = set()
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                _refuse(key_node, "a key is one text")
+                _refuse(key_node, "a key must be a single text")
             if key_node.value in keys:
                 _refuse(
                     key_node, f"the key {printable(key_node.value)} is given twice; give it once"

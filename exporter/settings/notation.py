@@ -68,7 +68,7 @@ def _check_listen_address(text: str) -> str:
 def _check_telemetry_path(path: str) -> str:
     if not _URL_PATH.fullmatch(path) or path.startswith(("/-/", "/api/")):
         raise ValueError(
-            "give a path such as /metrics, without a query; /, /-/ and /api/ are taken"
+            "give a path such as /metrics, without a query; /, /-/ and /api/ are reserved"
         )
     return path
 
@@ -82,7 +82,7 @@ def _check_file_path(path: object) -> object:
 def _check_unique(items: tuple[str, ...]) -> tuple[str, ...]:
     twice = sorted(item for item, times in Counter(items).items() if times > 1)
     if twice:
-        raise ValueError(f"{', '.join(twice)} is named twice; name it once")
+        raise ValueError(f"{', '.join(twice)} is listed twice; list it once")
     return items
 
 

@@ -56,7 +56,7 @@ class ConfigFileSettings(SettingsGroup):
     """Where settings come from."""
 
     file: Annotated[FilePath | None, Unset("none")] = Field(
-        None, description="YAML file with settings, in snake_case"
+        None, description="YAML file with settings; its keys are in snake_case"
     )
 
 
@@ -71,11 +71,12 @@ class LivySettings(SettingsGroup):
 
     enabled: bool = Field(default=True, description="poll Livy sessions")
     full_walk_interval: Interval = Field(
-        6 * 3600.0, description="how often a complete Livy history is read again"
+        6 * 3600.0, description="how often the complete history of a Livy gateway is read again"
     )
     settle_after: Duration = Field(
         1800.0,
-        description="how long an ended session is read again, as its figures may still be revised",
+        description="how long after its end a session is still read, because its figures may be "
+        "revised",
     )
 
 
@@ -84,14 +85,15 @@ class ApiSettings(SettingsGroup):
 
     endpoint: Annotated[Endpoint | None, Unset("by region")] = Field(
         None,
-        description="URL of the API, which may contain `{region}`; plain `http` is allowed to "
+        description="URL of the API, which may contain `{region}`; plain `http` is allowed for "
         "loopback only",
     )
     network: Literal["public", "vpc"] = Field(
-        "public", description="network of the API's usual URL: `public` or `vpc`"
+        "public", description="network of the API if `api.endpoint` is not set: `public` or `vpc`"
     )
     timeout: Duration = Field(
-        10.0, description="time limit of an API request; connecting may take 5 s of it"
+        10.0,
+        description="time limit of one attempt of an API request, of which connecting may take 5 s",
     )
     max_attempts: WholeNumber = Field(
         4, ge=1, le=20, description="attempts per API request, including the first"
@@ -111,11 +113,13 @@ class PollSettings(SettingsGroup):
     """When targets are polled."""
 
     interval: Interval = Field(30.0, description="how often each target is polled")
-    timeout: Interval = Field(60.0, description="a poll fails when no page arrived for this long")
+    timeout: Interval = Field(
+        60.0, description="a poll fails if no page of its listing arrives for this long"
+    )
     stale_after: Interval = Field(
         300.0,
         description="the gauges of a target are withdrawn when its last successful poll is older "
-        "than this, 3 poll intervals and twice the duration of its last poll",
+        "than the longest of this, 3 poll intervals, and twice the duration of its last poll",
     )
 
 
@@ -126,10 +130,14 @@ class DiscoverySettings(SettingsGroup):
         600.0, description="how often workspaces and gateways are discovered"
     )
     include: Texts = Field(
-        (), description="patterns on workspace id or name; only workspaces that match are polled"
+        (),
+        description="shell patterns for ids or names of workspaces; only workspaces that "
+        "match are polled",
     )
     exclude: Texts = Field(
-        (), description="patterns on workspace id or name; workspaces that match are not polled"
+        (),
+        description="shell patterns for ids or names of workspaces; workspaces that match are "
+        "not polled",
     )
 
 
@@ -138,14 +146,14 @@ class SessionsSettings(SettingsGroup):
 
     ended_retention: Duration = Field(
         900.0,
-        description="how long an ended Livy session keeps series of its own after the poll that "
-        "first saw it ended",
+        description="how long a Livy session keeps series of its own after the poll that first "
+        "saw it ended",
     )
     max_series_sessions: WholeNumber = Field(
         5000,
         ge=0,
-        description="how many Livy sessions have series of their own: failed ones first, then the "
-        "newest live ones, then ended ones; session clusters are not limited",
+        description="maximum number of Livy sessions with series of their own; failed ones come "
+        "first, then the newest live ones, then ended ones; session clusters are not limited",
     )
 
 
@@ -156,8 +164,8 @@ class UsageSettings(SettingsGroup):
     max_proxy_users: WholeNumber = Field(
         200,
         ge=0,
-        description="how many proxy users per gateway have counters of their own, the first seen "
-        "first; all others share `_other`",
+        description="maximum number of proxy users per gateway with counters of their own, in the "
+        "order in which they are first seen; all others are counted as `_other`",
     )
 
 
@@ -174,9 +182,9 @@ with catch_warnings():
         )
         url: Annotated[DatabaseUrl | None, Unset("none")] = Field(
             None,
-            description="URL of a PostgreSQL database that keeps the counters instead of a file, "
-            "such as `postgresql://user@host/database?sslmode=verify-full`; without a password, "
-            "which `PGPASSWORD`, the file of `PGPASSFILE` or a service file gives",
+            description="URL of a PostgreSQL database that holds the counters instead of a file, "
+            "such as `postgresql://user@host/database?sslmode=verify-full`; put the password "
+            "in `PGPASSWORD`, the file of `PGPASSFILE` or a service file",
         )
         schema: SchemaName = Field(  # type: ignore[assignment]  # pydantic's method of this name
             "emr_exporter",
@@ -184,8 +192,8 @@ with catch_warnings():
         )
         birth_hold: Duration = Field(
             90.0,
-            description="how long a new series shows its first value before it increases; longer "
-            "than the longest scrape interval",
+            description="how long a new counter series keeps its first value before it shows "
+            "increases; must be longer than the longest scrape interval",
         )
         forget_after: Duration = Field(
             400 * 86400.0, description="how long a session that is no longer listed is remembered"
@@ -203,8 +211,8 @@ class LeaseSettings(SettingsGroup):
     duration: Duration = Field(
         30.0,
         ge=10,
-        description="how long another replica waits before it takes over from one that is gone, "
-        "with `ledger.url`; the same for all of them",
+        description="with `ledger.url`: how long a standby replica waits before it takes over "
+        "from an owner that is gone; must be the same for all replicas",
     )
 
 
@@ -213,7 +221,8 @@ class WebConfigSettings(SettingsGroup):
 
     file: Annotated[FilePath | None, Unset("none")] = Field(
         None,
-        description="web configuration file of Prometheus' exporters: TLS, passwords, headers",
+        description="web configuration file of the Prometheus exporter-toolkit: TLS, passwords, "
+        "headers",
     )
 
 
@@ -227,7 +236,7 @@ class WebSettings(SettingsGroup):
     config: WebConfigSettings = WebConfigSettings()
     telemetry_path: UrlPath = Field("/metrics", description="path of the metrics")
     health_auth: bool = Field(
-        default=False, description="require a password for the health endpoints, too"
+        default=False, description="require a password for the health endpoints too"
     )
 
     @property
@@ -254,7 +263,7 @@ class DemoSettings(SettingsGroup):
         60.0,
         gt=0,
         le=100_000,
-        description="how many times faster than in reality sessions live and use CU-hours",
+        description="how many times faster than in reality simulated sessions run and use CU-hours",
     )
 
 

@@ -63,7 +63,8 @@ class DisappearanceGuard:
         if before:
             raise IncompleteError(
                 f"the service lists nothing where it listed {before} before",
-                advice="nothing to do: it is believed when the next poll says the same",
+                advice="nothing to do: the empty list is accepted if the next poll returns it "
+                "again",
             )
         return False
 

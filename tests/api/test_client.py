@@ -305,7 +305,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
     error = fail(service, ServerError)
 
     assert [request.url.host for request in service.asked] == ["spark.example"]
-    assert "redirect" in error.advice
+    assert "Redirects are not followed" in error.advice
 
 
 @pytest.mark.parametrize("workspace_id", ["", ".", ".."])

@@ -234,7 +234,7 @@ def test_a_role_that_cannot_be_assumed_is_named() -> None:
     with pytest.raises(CredentialError) as caught:
         run(Library([OSError()]), use, role)
 
-    assert caught.value.advice.startswith(f"Allow sts:AssumeRole on {role}")
+    assert caught.value.advice.startswith(f"Grant sts:AssumeRole on {role}")
 
 
 def test_static_credentials() -> None:

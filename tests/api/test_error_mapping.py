@@ -112,7 +112,7 @@ def test_a_permission_names_the_ram_action() -> None:
 
 @pytest.mark.parametrize(
     ("offset", "said"),
-    [(932, "932 s behind the service"), (-40, "40 s ahead of the service")],
+    [(932, "932 s behind the service's"), (-40, "40 s ahead of the service's")],
 )
 def test_a_clock_error_says_the_difference(offset: float, said: str) -> None:
     """The size and direction of the difference come from the `Date` header."""
@@ -120,7 +120,7 @@ def test_a_clock_error_says_the_difference(offset: float, said: str) -> None:
 
     error = judge(400, b'{"Code": "InvalidTimeStamp.Expired"}', headers, now=NOW - offset)
 
-    assert f"this clock is {said}" in str(error)
+    assert f"this machine's clock is {said}" in str(error)
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Nov 2023 22:13:20 GMT"])
@@ -267,7 +267,11 @@ def test_failed_connection_is_described_without_secrets(text: str, said: str) ->
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(407, "give it in HTTPS_PROXY"), (304, "The API never answers so"), (100, "The API never")],
+    [
+        (407, "set it in HTTPS_PROXY"),
+        (304, "The API never returns this status"),
+        (100, "The API never"),
+    ],
 )
 def test_status_that_the_api_never_sends_names_the_proxy(status: int, advice: str) -> None:
     """Something on the way to the API has answered."""

@@ -72,7 +72,7 @@ def test_commands_and_flags_may_come_in_any_order(
     ("argv", "lines"),
     [
         (["frist"], ["frist: unknown command; did you mean first?"]),
-        (["xyz"], ["xyz: unknown command; there are first, second"]),
+        (["xyz"], ["xyz: unknown command; use first, second"]),
         (["first", "now"], ["now: first takes no such argument; remove it"]),
         (["second"], ["second: give FILE, such as emr-serverless-spark-exporter second FILE"]),
         (["second", "y", "--flie=x"], ["--flie: unknown flag; did you mean --file?"]),
@@ -85,8 +85,8 @@ def test_commands_and_flags_may_come_in_any_order(
         (
             ["--nope=1", "-x", "first", "--api.max-attempts=x"],
             [
-                "--nope: unknown flag; see --help for those there are",
-                "-x: unknown flag; see --help for those there are",
+                "--nope: unknown flag; see --help for all flags",
+                "-x: unknown flag; see --help for all flags",
                 "EMR_EXPORTER_NOPE: unknown variable; unset it",
                 "--api.max-attempts=x: give a whole number",
             ],

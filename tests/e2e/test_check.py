@@ -19,7 +19,7 @@ from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, ru
 from tests.support.web_server import ALICE, write_certificate, write_config
 from tests.support.worlds import WORKSPACE, busy_world, empty_world, used
 
-LISTENS = "ok 127.0.0.1:0 web.listen-address can be listened on"
+LISTENS = "ok 127.0.0.1:0 web.listen-address free"
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -50,10 +50,10 @@ async def test_all_is_well(tmp_path: Path) -> None:
     cloud = cloud_of(empty_world())
     code, findings, output = await check(cloud, tmp_path, "--region-id=cn-hangzhou")
     assert findings[0].startswith("ok cn-hangzhou credential ")
-    assert findings[0].endswith(", lasting, from default/env")
+    assert findings[0].endswith(", long-lived, from default/env")
     assert findings[1:] == [
-        "ok cn-hangzhou ListWorkspaces 1 more to poll",
-        "ok cn-hangzhou/w-1 ListLivyCompute 1 more to poll",
+        "ok cn-hangzhou ListWorkspaces 1 target found",
+        "ok cn-hangzhou/w-1 ListLivyCompute 1 target found",
         "ok cn-hangzhou/w-1 ListSessionClusters 0 session clusters",
         "ok cn-hangzhou/w-1/lc-1 ListLivyComputeSessions 0 Livy sessions",
     ]
@@ -141,7 +141,7 @@ async def test_nothing_to_poll_is_not_well(tmp_path: Path) -> None:
     code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzou")
     assert code == 1
     assert findings[-1].startswith("FAILED cn-hangzou discovery nothing to poll was found: check ")
-    assert findings[-1].endswith("Did you mean cn-hangzhou?")
+    assert findings[-1].endswith("did you mean cn-hangzhou?")
     code, findings, _ = await check(
         cloud, tmp_path, "--region-id=cn-hangzhou", "--discovery.include=prod-*"
     )
@@ -227,7 +227,7 @@ async def test_an_exporter_that_runs_may_hold_the_address(tmp_path: Path, access
         address = (await process.url()).partition("://")[2]
         flags = ("--region-id=cn-hangzhou", f"--web.listen-address={address}")
         code, findings, _ = await check(cloud_of(empty_world()), tmp_path, *flags)
-    row = f"ok {address} web.listen-address in use by an exporter that is running"
+    row = f"ok {address} web.listen-address in use by a running exporter"
     assert (code, findings[0]) == (0, row)
 
 
@@ -265,7 +265,7 @@ async def test_a_misspelt_region_is_doubted(tmp_path: Path) -> None:
         code, process = await run(command, tmp_path, environment)
         assert code == 1
         failures[region] = process.output.decode()
-    assert "Or is cn-hangzou no region? Did you mean cn-hangzhou?" in failures["cn-hangzou"]
+    assert "If cn-hangzou is misspelt: did you mean cn-hangzhou?" in failures["cn-hangzou"]
     assert "no region" not in failures["cn-hangzhou"]
 
 

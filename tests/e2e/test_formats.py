@@ -118,7 +118,7 @@ async def test_ready_after_the_first_good_poll() -> None:
         await h.poll("session_clusters")
         after = await h.get("/-/ready")
     assert (before.status_code, after.status_code) == (503, 200)
-    assert before.text == "no good poll yet in region cn-hangzhou\n"
+    assert before.text == "no successful poll yet in region cn-hangzhou\n"
 
 
 async def test_a_refused_credential_is_not_ready() -> None:

@@ -156,7 +156,7 @@ async def test_a_gateway_that_is_gone_is_forgotten(tmp_path: Path) -> None:
         assert (code, said) == (0, f"forgot gateway {GATEWAY} of workspace w-1\n")
         code, process = await run(forget, tmp_path)
         said = process.stdout.read_text()
-        assert (code, said) == (1, f"the ledger knows no gateway {GATEWAY}\n")
+        assert (code, said) == (1, f"the ledger has no gateway {GATEWAY}\n")
         command = serve_command(world, endpoint, "reconcile", flag)
         code, process = await run(command, tmp_path, CREDENTIAL)
     output = process.stdout.read_text()

@@ -35,15 +35,15 @@ def test_targets_cannot_be_combined_with_ids() -> None:
     """What to poll is given either by `targets` or by ids."""
     argv = ("--workspace-ids=w-2", "--livy-compute-ids=lc-1")
     assert problems(targets({"workspace_id": "w-1"}), *argv) == [
-        "--workspace-ids: not together with --targets; name it there",
-        "--livy-compute-ids: not together with --targets; name it there",
+        "--workspace-ids: cannot be combined with --targets; set it there",
+        "--livy-compute-ids: cannot be combined with --targets; set it there",
     ]
 
 
 def test_a_workspace_listed_twice_is_refused() -> None:
     """Two accounts that poll the same workspace would count it twice."""
     twice = targets({"workspace_id": "w-1"}, {"workspace_id": "w-1", "account": "other"})
-    assert problems(twice) == ["--targets: w-1 is named 2 times; name it once"]
+    assert problems(twice) == ["--targets: w-1 is listed 2 times; list it once"]
 
 
 def test_a_region_listed_twice_for_an_account_is_refused() -> None:
@@ -52,17 +52,17 @@ def test_a_region_listed_twice_for_an_account_is_refused() -> None:
     both = targets({"region_id": "cn-a"}, {"region_id": "cn-a"} | role)
     assert len(load("serve", [both], {}).settings.targets) == 2
     assert problems(targets({}, {"region_id": "cn-hangzhou"})) == [
-        "--targets: region cn-hangzhou is named 2 times; name it once"
+        "--targets: region cn-hangzhou is listed 2 times; list it once"
     ]
     assert problems(targets(role, role)) == [
-        "--targets: region cn-hangzhou of account 7 is named 2 times; name it once"
+        "--targets: region cn-hangzhou of account 7 is listed 2 times; list it once"
     ]
 
 
 def test_a_target_with_gateways_needs_a_workspace() -> None:
     """Gateways belong to a workspace."""
     assert problems(targets({"livy_compute_ids": ["lc-1"]})) == [
-        "--targets[0].livy_compute_ids: name their workspace_id too"
+        "--targets[0].livy_compute_ids: set workspace_id too"
     ]
 
 
@@ -70,7 +70,7 @@ def test_a_target_without_any_region_is_refused() -> None:
     """The region may be its own or that of the settings."""
     entries = targets({"workspace_id": "w-1", "region_id": "cn-a"}, {"workspace_id": "w-2"})
     assert problems(entries, region="") == [
-        "--targets[1]: give it a region_id, or set --region-id for all"
+        "--targets[1]: set region_id, or --region-id for all targets"
     ]
 
 

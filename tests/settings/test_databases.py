@@ -128,21 +128,23 @@ def test_another_name_of_a_schema_is_refused(name: str) -> None:
     """With what to give."""
     (problem,) = problems(f"--ledger.url={URL}", f"--ledger.schema={name}")
     assert problem.endswith(
-        ": give a name of up to 63 lower-case letters, digits and _, which begins with no digit and"
-        " not with pg_"
+        ": give a name of up to 63 lower-case letters, digits and _ that does not begin with a "
+        "digit or pg_"
     )
 
 
 def test_the_ledger_is_in_one_place() -> None:
     """A file and a database exclude each other, and a schema is of a database."""
     assert problems(f"--ledger.url={URL}", "--ledger.path=ledger.db") == [
-        "--ledger.url: not together with --ledger.path; remove one of them"
+        "--ledger.url: cannot be combined with --ledger.path; remove one of them"
     ]
     environ = {"EMR_EXPORTER_LEDGER__PATH": "ledger.db"}
     assert problems(f"--ledger.url={URL}", environ=environ) == [
-        "--ledger.url: not together with EMR_EXPORTER_LEDGER__PATH; remove one of them"
+        "--ledger.url: cannot be combined with EMR_EXPORTER_LEDGER__PATH; remove one of them"
     ]
-    assert problems("--ledger.schema=emr") == ["--ledger.schema: only together with ledger.url"]
+    assert problems("--ledger.schema=emr") == [
+        "--ledger.schema: has no effect without ledger.url; remove it"
+    ]
 
 
 def test_without_psycopg_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,8 +179,8 @@ def test_an_unprintable_key_is_quoted(file: Path, content: str, name: str) -> No
         (b"log:\n  level: a\x00b", ", line 2: invalid YAML: special characters are not allowed"),
         (b"# " + b"x" * 2**20, ": larger than 1 MiB; name a smaller file with --config.file"),
         ("poll:\n\tinterval: 1m\n", ", line 2: invalid YAML: a tab; indent with spaces"),
-        ("poll:\n  interval: 1m\n timeout: 3s", ", line 3: invalid YAML: not indented as the"),
-        ("? [a]\n: b\n", ", line 1: a key is one text"),
+        ("poll:\n  interval: 1m\n timeout: 3s", ", line 3: invalid YAML: not indented like the"),
+        ("? [a]\n: b\n", ", line 1: a key must be a single text"),
         (
             "a: {<<: b}",
             ", line 1: invalid YAML: expected a mapping or list of mappings for merging",

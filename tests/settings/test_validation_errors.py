@@ -29,7 +29,7 @@ def in_file(tmp_path: Path, content: str) -> tuple[Path, list[str]]:
 def test_a_missing_region_is_reported() -> None:
     """The message names both ways to give one."""
     assert problems(environ={}) == [
-        "region-id: no region is set; give --region-id=cn-hangzhou or EMR_EXPORTER_REGION_ID"
+        "region-id: no region is set; set --region-id=cn-hangzhou or EMR_EXPORTER_REGION_ID"
     ]
 
 
@@ -40,8 +40,8 @@ def test_a_missing_region_is_reported() -> None:
         ("--api.max_attempts=3", "unknown flag; did you mean --api.max-attempts?"),
         ("--max-attempts=3", "unknown flag; did you mean --api.max-attempts?"),
         ("--region=cn-hangzhou", "unknown flag; did you mean --region-id?"),
-        ("--zzz=1", "unknown flag; see --help for those there are"),
-        ("--api={}", "unknown flag; see --help for those there are"),
+        ("--zzz=1", "unknown flag; see --help for all flags"),
+        ("--api={}", "unknown flag; see --help for all flags"),
     ],
 )
 def test_an_unknown_flag_suggests_the_nearest(flag: str, line: str) -> None:
@@ -203,7 +203,7 @@ def test_a_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
         ("--region-id=hangzhou/x", "give a region such as cn-hangzhou"),
         ("--region-id=", "give a region such as cn-hangzhou"),
         ("--workspace-ids=w-1,../x", "give an id of letters, digits, - _ ."),
-        ("--workspace-ids=w-1,w-1", "w-1 is named twice; name it once"),
+        ("--workspace-ids=w-1,w-1", "w-1 is listed twice; list it once"),
     ],
 )
 def test_an_invalid_value_is_quoted_with_what_to_give(flag: str, advice: str) -> None:

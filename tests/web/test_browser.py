@@ -184,7 +184,7 @@ async def test_markup_in_names_is_shown_as_text(browser: "Browser") -> None:
     """It runs no script, adds no link and does not reverse the text around it."""
     async with shown(browser, await hostile_view(), "hostile") as visited:
         page = visited.page
-        assert await page.title() == "Needs a look · EMR Serverless Spark exporter"
+        assert await page.title() == "Problems · EMR Serverless Spark exporter"
         assert await page.locator("script, img, iframe, [onerror], [onclick]").count() == 0
         assert await page.get_by_text(MARKUP, exact=True).count() > 0
         assert await page.get_by_text("{{ 7*7 }}{% raw %}", exact=True).count() > 0
@@ -242,8 +242,8 @@ async def test_page_refreshes_itself_except_at_an_anchor(browser: "Browser") -> 
             h.clock.advance(3600)
             await visited.page.locator("header b", has_text="1 h").wait_for(timeout=30_000)
             assert visited.page.url.endswith("/?refresh=5")
-            assert not await visited.page.get_by_text("May stand still").is_visible()
+            assert not await visited.page.get_by_text("May not refresh at this link").is_visible()
             await visited.page.locator("dt a").first.click()
-            assert await visited.page.get_by_text("May stand still").is_visible()
+            assert await visited.page.get_by_text("May not refresh at this link").is_visible()
             assert not await visited.page.get_by_text("Pause").is_visible()
             assert visited.complaints == []

@@ -45,7 +45,7 @@ async def test_progress_of_a_first_scan_is_shown() -> None:
         assert f"{HELD - 1} of {PAGES} pages read" in html
         assert f'<progress max="{PAGES}" value="{HELD - 1}"' in html
 
-        assert "Not known at present: those of 2 gateways." in html
+        assert "Currently unknown: those of 2 gateways." in html
 
         (other,) = (job for job in h.exporter.jobs if job.source.target.livy_compute_id == "lc-2")
         await h.exporter.polling.poll(other.source, other.requests)

@@ -217,7 +217,7 @@ async def test_failing_target_shows_the_reason_and_what_to_do() -> None:
         # Nothing is listed, and that is not the same as that there is nothing.
         assert (view.sessions.live, view.sessions.gateways_unknown) == ((), 2)
         html = (await h.get("/")).text
-        assert "Not known at present: those of 2 gateways." in html
+        assert "Currently unknown: those of 2 gateways." in html
         assert "no session." not in html
 
         h.cloud.faults.clear()
@@ -315,7 +315,7 @@ async def test_verdict_is_ok_despite_a_few_failed_sessions() -> None:
             world.change_session(key(f"livy-{number}"), state="terminated")
         await h.poll()
         view, html = await view_of(h), (await h.get("/")).text
-    said = f"{well}, 1 of 4 Livy sessions that ended lately failed"
+    said = f"{well}, 1 of 4 Livy sessions that ended recently failed"
     assert (view.verdict.level, view.verdict.summary) == ("ok", said)
     assert '<dd class="care">1<small> of 4 ended</small>' in html
 

@@ -84,7 +84,7 @@ def test_empty_tls_section_means_plain_http_and_an_incomplete_one_is_refused(fol
     """An operator who configures TLS gets it, or an error that names what is missing."""
     assert taken(folder, {"tls_server_config": {}}).tls is None
     said = refused(folder, {"tls_server_config": {"cert_file": ""}})
-    assert said == "tls_server_config: cert_file is missing; give it"
+    assert said == "tls_server_config: cert_file is missing; set it"
 
 
 @pytest.mark.parametrize(
@@ -133,19 +133,19 @@ def test_header_sent_by_default_is_not_sent_twice(tmp_path: Path) -> None:
 MUTUAL = {"client_auth_type": "RequireAndVerifyClientCert"}
 
 BAD_TLS: list[tuple[dict[str, Any], str]] = [
-    ({"cert_file": ""}, "cert_file is missing; give it"),
-    ({"key_file": None}, "key_file is missing; give it"),
+    ({"cert_file": ""}, "cert_file is missing; set it"),
+    ({"key_file": None}, "key_file is missing; set it"),
     ({"cert_file": "none.crt"}, "cert_file none.crt: No such file or directory"),
     ({"cert_file": "fifo"}, "cert_file fifo: not a regular file"),
     ({"key_file": "folder"}, "key_file folder: not a regular file"),
     ({"key_file": "huge.key"}, "key_file huge.key: larger than 1 MiB"),
-    ({"key_file": "ca.crt"}, "certificate or key is not in PEM, or damaged"),
-    ({"key_file": "other.key"}, "the key is not that of the certificate"),
-    ({"key_file": "locked.key"}, "the key is encrypted; give one without a passphrase"),
+    ({"key_file": "ca.crt"}, "certificate or key is not valid PEM"),
+    ({"key_file": "other.key"}, "the key does not belong to the certificate"),
+    ({"key_file": "locked.key"}, "the key is encrypted; use a key without a passphrase"),
     ({"min_version": "TLS13", "max_version": "TLS12"}, "min_version is above max_version"),
-    (MUTUAL, "client_ca_file is missing; give it"),
+    (MUTUAL, "client_ca_file is missing; set it"),
     ({**MUTUAL, "client_ca_file": "fifo"}, "client_ca_file fifo: not a regular file"),
-    ({**MUTUAL, "client_ca_file": "server.key"}, "client_ca_file holds no certificates in PEM"),
+    ({**MUTUAL, "client_ca_file": "server.key"}, "client_ca_file contains no PEM certificates"),
     (
         {"client_ca_file": "ca.crt"},
         (
@@ -184,8 +184,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (
         {"basic_auth_excluded_paths": ["/-/healthy"]},
         (
-            "basic_auth_excluded_paths: this key is of an unpublished toolkit; the health endpoints"
-            " ask for no password unless web.health-auth is set"
+            "basic_auth_excluded_paths: no released exporter-toolkit has this key; the health "
+            "endpoints require no password unless web.health-auth is set"
         ),
     ),
     (
@@ -210,19 +210,19 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (
         {"tls_server_config": {"cipher_suites": ["TLS_AES_128_GCM_SHA256"]}},
         (
-            "tls_server_config.cipher_suites: the suites cannot be chosen (all that are offered"
-            " have AEAD); remove it"
+            "tls_server_config.cipher_suites: cipher suites cannot be configured (all that are "
+            "offered use AEAD); remove it"
         ),
     ),
     (
         {"tls_server_config": {"curve_preferences": ["X25519"]}},
-        "tls_server_config.curve_preferences: the curves cannot be chosen; remove it",
+        "tls_server_config.curve_preferences: curves cannot be configured; remove it",
     ),
     (
         {"tls_server_config": {"client_allowed_sans": ["prometheus"]}},
         (
-            "tls_server_config.client_allowed_sans: names are not checked; sign the clients that"
-            " may get in with an authority of their own, and name it with client_ca_file"
+            "tls_server_config.client_allowed_sans: client names are not checked; sign the "
+            "certificates of allowed clients with a CA of their own, and set client_ca_file to it"
         ),
     ),
     (

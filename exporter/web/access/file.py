@@ -84,14 +84,15 @@ _NOT_HERE = {
     **dict.fromkeys(
         ("cert", "key", "client_ca"), "PEM in this file is not supported; name a file with {}_file"
     ),
-    "cipher_suites": "the suites cannot be chosen (all that are offered have AEAD); remove it",
-    "curve_preferences": "the curves cannot be chosen; remove it",
+    "cipher_suites": "cipher suites cannot be configured (all that are offered use AEAD); remove "
+    "it",
+    "curve_preferences": "curves cannot be configured; remove it",
     "client_allowed_sans": (
-        "names are not checked; sign the clients that may get in with an authority of their own,"
-        " and name it with client_ca_file"
+        "client names are not checked; sign the certificates of allowed clients with a CA of "
+        "their own, and set client_ca_file to it"
     ),
     "basic_auth_excluded_paths": (
-        "this key is of an unpublished toolkit; the health endpoints ask for no password"
-        " unless web.health-auth is set"
+        "no released exporter-toolkit has this key; the health endpoints require no password "
+        "unless web.health-auth is set"
     ),
 }

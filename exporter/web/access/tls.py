@@ -30,7 +30,7 @@ def server_context(section: TlsSection, folder: Path, consulted: set[Path]) -> s
 
     def find(key: str, name: str) -> Path:
         if not name:
-            raise TlsProblem(f"{key} is missing; give it")
+            raise TlsProblem(f"{key} is missing; set it")
         path = folder / name
         consulted.add(path)
         try:
@@ -67,15 +67,15 @@ def _check(path: Path) -> None:
 
 def _set_certificate(context: ssl.SSLContext, section: TlsSection, find: Find) -> None:
     def refuse_to_ask() -> bytes:
-        raise TlsProblem("the key is encrypted; give one without a passphrase")
+        raise TlsProblem("the key is encrypted; use a key without a passphrase")
 
     chain, key = find("cert_file", section.cert_file), find("key_file", section.key_file)
     try:
         context.load_cert_chain(chain, key, refuse_to_ask)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise TlsProblem("the key is not that of the certificate") from None
-        raise TlsProblem("certificate or key is not in PEM, or damaged") from None
+            raise TlsProblem("the key does not belong to the certificate") from None
+        raise TlsProblem("certificate or key is not valid PEM") from None
 
 
 def _set_client_auth(context: ssl.SSLContext, section: TlsSection, find: Find) -> None:
@@ -90,6 +90,6 @@ def _set_client_auth(context: ssl.SSLContext, section: TlsSection, find: Find) -
     try:
         context.load_verify_locations(find("client_ca_file", section.client_ca_file))
     except ssl.SSLError:
-        raise TlsProblem("client_ca_file holds no certificates in PEM") from None
+        raise TlsProblem("client_ca_file contains no PEM certificates") from None
     is_required = kind == "RequireAndVerifyClientCert"
     context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL

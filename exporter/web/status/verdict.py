@@ -29,7 +29,7 @@ _LEAST_ENDED: Final = 4
 
 As in the alert EmrSparkLivyFailureRatioHigh, so that page and alert agree.
 """
-_RESTART: Final = "Restart the exporter; its counters go on where they were."
+_RESTART: Final = "Restart the exporter; its counters continue where they were."
 
 _MOST_QUEUES: Final = 3
 """So many queues are named."""
@@ -101,7 +101,7 @@ def _all_well(targets: int, clusters: Clusters, sessions: Sessions) -> str:
     failed = sum(each.failed for each in sessions.ends)
     if failed:
         ended = sum(each.ended for each in sessions.ends)
-        return f"{said}, {failed} of {_counted(ended, 'Livy session')} that ended lately failed"
+        return f"{said}, {failed} of {_counted(ended, 'Livy session')} that ended recently failed"
     return f"All is well: {said}"
 
 
@@ -129,8 +129,8 @@ def _discovery_problems(
         yield Problem(
             "Nothing is polled: no workspace was found",
             "discovery",
-            advice="Check region-id, discovery.include and discovery.exclude, and that the account"
-            " of the credential is the one that has the workspaces.",
+            advice="Check region-id, discovery.include and discovery.exclude, and that the "
+            "credential belongs to the account that owns the workspaces.",
         )
 
 
@@ -181,7 +181,8 @@ def _cluster_problems(clusters: Clusters) -> Iterator[Problem]:
         yield Problem(
             f"{_counted(errors, 'session cluster')} in error",
             "clusters",
-            advice="Read the reason of each, mend it, and start the cluster again in the console.",
+            advice="Fix the reason that is shown for each cluster, then start it again in the "
+            "console.",
             since=min((each.since for each in clusters.in_error if each.since), default=None),
         )
 
@@ -194,16 +195,16 @@ def _session_problems(sessions: Sessions) -> Iterator[Problem]:
     ]
     for queue in failing[:_MOST_QUEUES]:
         yield Problem(
-            f"{queue.failed} of {queue.ended} Livy sessions that ended lately in"
+            f"{queue.failed} of {queue.ended} Livy sessions that ended recently in"
             f" {queue.queue or 'no queue'} ({queue.gateway_name}) failed",
             "failed",
-            advice="Compare their messages: first a common cause (quota, storage, network,"
-            " permission), then the jobs.",
+            advice="Compare their messages: look for a common cause first (quota, storage, "
+            "network, permission), then at each job.",
             since=min(_failures_of(queue, sessions), default=None),
         )
     if len(failing) > _MOST_QUEUES:
         more = _counted(len(failing) - _MOST_QUEUES, "more queue")
-        yield Problem(f"Likewise in {more}", "failed")
+        yield Problem(f"The same in {more}", "failed")
 
 
 def _failures_of(queue: QueueEnds, sessions: Sessions) -> Iterator[float]:
@@ -220,9 +221,9 @@ def _throttling_problems(calls: Sequence[Calls]) -> Iterator[Problem]:
         if each.rate_limit <= each.configured_rate * _SLOWED_SHARE:
             yield Problem(
                 f"The API throttles in {each.region_id}: {each.rate_limit:.1f} of"
-                f" {each.configured_rate:g} requests a second are sent",
+                f" {each.configured_rate:g} requests per second are sent",
                 "api",
-                advice="If it stays, raise poll.interval or ask for a higher quota.",
+                advice="If this persists, raise poll.interval or ask for a higher quota.",
             )
 
 
