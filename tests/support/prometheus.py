@@ -46,7 +46,11 @@ class Prometheus:
 
     async def increases(self, metric: str, *by: str) -> Series:
         """Add up, for every series, the differences between the samples that were scraped."""
-        found = await self.query(f"{PREFIX}{metric}[10m]")
+        return await self.recorded_increases(PREFIX + metric, *by)
+
+    async def recorded_increases(self, name: str, *by: str) -> Series:
+        """Add up the differences between the samples of a series with its whole name."""
+        found = await self.query(f"{name}[10m]")
         return {
             tuple(series["metric"].get(label, "") for label in by): _increase(series["values"])
             for series in found

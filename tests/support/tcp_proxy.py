@@ -8,7 +8,7 @@ with tcp_proxy(cluster.port) as proxy:
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 _MAX_BYTES = 2**16
@@ -31,9 +31,12 @@ class TcpProxy:
         self._upstream = ("127.0.0.1", upstream_port)
         self.delay = 0.0
         """Seconds by which everything is passed on later, in each direction."""
+        self.held = 0
+        """How many connections have something that is not passed on to the server."""
         self._to_server, self._to_client = threading.Event(), threading.Event()
         self._is_refusing = False
         self._last_answered = b""
+        self._held: Sequence[bytes] = ()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.resume()
@@ -49,6 +52,10 @@ class TcpProxy:
         """Pass on the next bytes of a client that hold `request`, and then no answer."""
         self._last_answered = request
 
+    def hang_at(self, *requests: bytes) -> None:
+        """Pass nothing on to the server once these have come in turn, and not the last of them."""
+        self._held = requests
+
     def cut(self) -> None:
         """Close all connections; what hangs is lost."""
         for connection in self._sockets:
@@ -63,7 +70,7 @@ class TcpProxy:
     def resume(self) -> None:
         """Pass everything on again, what hangs first."""
         self._is_refusing = False
-        self._last_answered = b""
+        self._last_answered, self._held, self.held = b"", (), 0
         self._to_server.set()
         self._to_client.set()
 
@@ -109,6 +116,11 @@ class TcpProxy:
             except OSError:
                 data = b""
             time.sleep(self.delay)
+            if may_pass is self._to_server and self._held and self._held[0] in data:
+                self._held = self._held[1:]
+                if not self._held:
+                    may_pass.clear()
+            self.held += may_pass is self._to_server and not may_pass.is_set()
             may_pass.wait()
             if may_pass is self._to_server and self._last_answered and self._last_answered in data:
                 self._to_client.clear()
