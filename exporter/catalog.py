@@ -24,7 +24,7 @@ class Metric:
 
     @property
     def family(self) -> str:
-        """Give the OpenMetrics family name: without `_total`."""
+        """The OpenMetrics family name: without `_total`."""
         return self.name.removesuffix("_total") if self.kind == "counter" else self.name
 
 

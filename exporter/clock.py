@@ -11,13 +11,13 @@ class Clock(Protocol):
     """What code needs of time. Both readings are in seconds."""
 
     def now(self) -> float:
-        """Give wall-clock time: seconds since 1970-01-01 UTC. It may step back and forth."""
+        """Return wall-clock time: seconds since 1970-01-01 UTC. It may step back and forth."""
 
     def monotonic(self) -> float:
-        """Give seconds since some start, which never step: for ages and deadlines."""
+        """Return seconds since some start, which never step: for ages and deadlines."""
 
     def boottime(self) -> float:
-        """Give seconds since some start, which go on while the machine sleeps: for leases."""
+        """Return seconds since some start, which go on while the machine sleeps: for leases."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds` of monotonic time."""
@@ -27,15 +27,15 @@ class SystemClock:
     """The machine's own clocks."""
 
     def now(self) -> float:
-        """Give seconds since 1970-01-01 UTC."""
+        """Return seconds since 1970-01-01 UTC."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Give seconds since an unspecified start."""
+        """Return seconds since an unspecified start."""
         return time.monotonic()
 
     def boottime(self) -> float:
-        """Give seconds since the machine was started, or of `monotonic` where that is not told."""
+        """Return seconds since the machine was started, or `monotonic` where that is unknown."""
         return time.clock_gettime(_BOOTTIME)
 
     async def sleep(self, seconds: float) -> None:

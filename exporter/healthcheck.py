@@ -43,7 +43,7 @@ def main(address: str) -> int:
 
 
 def is_exporter(address: str) -> bool:
-    """Tell whether an exporter answers on `address` and is healthy, as far as it tells."""
+    """Whether an exporter answers on `address` and is healthy, as far as it tells."""
     try:
         is_healthy, said = _ask(*_parted(address))
     except (OSError, HTTPException, ValueError):
@@ -52,14 +52,14 @@ def is_exporter(address: str) -> bool:
 
 
 def _parted(address: str) -> tuple[str, int]:
-    """Give the host and port to connect to. Raises `ValueError` where there is no port."""
+    """Return the host and port to connect to. Raises `ValueError` where there is no port."""
     host, _, port = address.strip().rpartition(":")
     host = host.strip("[]")
     return _ALL_INTERFACES.get(host, host), int(port)
 
 
 def _ask(host: str, port: int) -> tuple[bool, str]:
-    """Give whether the exporter is healthy, and what it said."""
+    """Return whether the exporter is healthy, and what it said."""
     try:
         return _verdict(HTTPConnection(host, port, timeout=SECONDS))
     except (ConnectionResetError, BrokenPipeError, HTTPException):

@@ -85,7 +85,7 @@ def _plain(value: object) -> object:
 
 
 def _shared() -> list[Processor]:
-    """Give what is done to our own events and to those of libraries alike."""
+    """Return what is done to our own events and to those of libraries alike."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

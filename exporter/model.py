@@ -90,7 +90,7 @@ class Target(NamedTuple):
         return Action.LIST_LIVY_COMPUTE_SESSIONS
 
     def __str__(self) -> str:
-        """Give the name used in logs and error texts."""
+        """Return the name used in logs and error texts."""
         return "/".join(filter(None, (self.source, self.workspace_id, self.livy_compute_id)))
 
 
@@ -110,7 +110,7 @@ class Scope(NamedTuple):
         return Action.LIST_LIVY_COMPUTE if self.workspace_id else Action.LIST_WORKSPACES
 
     def __str__(self) -> str:
-        """Give the name used in logs and error texts."""
+        """Return the name used in logs and error texts."""
         return "/".join(
             filter(None, ("discovery", self.account, self.region_id, self.workspace_id))
         )

@@ -31,7 +31,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def handle_from_start(*, is_daemon: bool) -> None:
-    """End at once on what ends a process, and ignore what is only meant for other programs.
+    """End at once on the signals that end a process; ignore those meant for other programs.
 
     The exit code is 0 for a daemon, which ends by a signal only. SIGHUP ends what runs on a
     terminal, which is gone then; elsewhere it asks to read files again, which needs no signal.
@@ -57,7 +57,7 @@ def _interrupt() -> None:
 
 @contextmanager
 def handled_by(handler: Handler) -> Iterator[None]:
-    """Give `handler` what would end the process while the block runs."""
+    """Let `handler` have the signals that would end the process, while the block runs."""
     numbers = (*_ENDING, signal.SIGHUP)
     before = {each: signal.getsignal(each) for each in numbers}
     taken = [each for each in numbers if before[each] != signal.SIG_IGN]

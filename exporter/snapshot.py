@@ -1,6 +1,6 @@
-"""The immutable picture that is published: what the page says, as values.
+"""The immutable snapshot of everything that the page shows.
 
-A new picture replaces the old one by one reference swap, so whoever reads the board sees one
+A new snapshot replaces the old one by one reference swap, so whoever reads the board sees one
 moment, whole: the gauges of a target and the totals that belong to them change together.
 """
 
@@ -35,7 +35,7 @@ Samples = Mapping[Metric, tuple[Sample, ...]]
 class GroupedSamples(Mapping[Metric, tuple[Sample, ...]]):
     """Samples in groups that change together, such as those of one session.
 
-    A group that has not changed is best the very same object in the next picture: whoever
+    A group that has not changed should be the same object in the next snapshot: whoever
     made something of it then finds it again.
     """
 
@@ -56,7 +56,7 @@ class GroupedSamples(Mapping[Metric, tuple[Sample, ...]]):
         return {metric: tuple(samples) for metric, samples in found.items()}
 
     def __getitem__(self, metric: Metric) -> tuple[Sample, ...]:
-        """Give the samples of a family in the order of the groups."""
+        """Return the samples of a family in the order of the groups."""
         return self._merged[metric]
 
     def __iter__(self) -> Iterator[Metric]:
@@ -68,12 +68,12 @@ class GroupedSamples(Mapping[Metric, tuple[Sample, ...]]):
         return len(self._merged)
 
     def __bool__(self) -> bool:
-        """Tell whether there is a sample, without looking at all of them."""
+        """Whether there is a sample, without looking at all of them."""
         return any(self.groups)
 
 
 def groups_of(samples: Samples) -> tuple[Samples, ...]:
-    """Give the groups of `samples`; those that came without are one."""
+    """Return the groups of `samples`; those that came without are one."""
     return samples.groups if isinstance(samples, GroupedSamples) else (samples,)
 
 
@@ -96,7 +96,7 @@ class SampleSet:
             self.add(metric, (*labels, each), float(each == state))
 
     def freeze(self) -> Samples:
-        """Give what was gathered."""
+        """Return what was gathered."""
         return MappingProxyType({metric: tuple(some) for metric, some in self._samples.items()})
 
 
@@ -200,32 +200,32 @@ class Snapshot:
         return replace(self, targets=MappingProxyType(targets))
 
     def without_targets(self, gone: Collection[Target]) -> "Snapshot":
-        """Give a picture that does not know `gone`; what was counted of them stays."""
+        """Return a snapshot without the targets `gone`; their counters stay."""
         targets = {target: view for target, view in self.targets.items() if target not in gone}
         return replace(self, targets=MappingProxyType(targets))
 
     def with_counters(self, counters: Samples) -> "Snapshot":
-        """Give a picture with other totals."""
+        """Return a snapshot with other totals."""
         return replace(self, counters=counters)
 
     def with_infos(self, infos: Samples) -> "Snapshot":
-        """Give a picture that knows other things of the targets."""
+        """Return a snapshot with other info samples."""
         return replace(self, infos=infos)
 
     def with_discoveries(self, views: Mapping[Scope, DiscoveryView]) -> "Snapshot":
-        """Give a picture of other discoveries."""
+        """Return a snapshot with other discoveries."""
         return replace(self, discoveries=MappingProxyType(dict(views)))
 
     def with_discovery(self, scope: Scope, view: DiscoveryView) -> "Snapshot":
-        """Give a picture in which `view` is the one of `scope`, which is known already."""
+        """Return a snapshot in which `view` replaces that of the known `scope`."""
         views = self.discoveries.copy()
         views[scope] = view
         return replace(self, discoveries=MappingProxyType(views))
 
     def without_stale_gauges(self, monotonic: float) -> "Snapshot":
-        """Give a picture without the gauges of targets that are stale at `monotonic`.
+        """Return a snapshot without the gauges of targets that are stale at `monotonic`.
 
-        The very same picture comes back where none is.
+        Return the same snapshot if there are none.
         """
         stale = [view for view in self.targets.values() if view.gauges and view.is_stale(monotonic)]
         if not stale:
@@ -234,7 +234,7 @@ class Snapshot:
 
 
 class Board:
-    """Holds the current picture. Publish from one thread; read from any."""
+    """Holds the current snapshot. Publish from one thread; read from any."""
 
     def __init__(self, first: Snapshot) -> None:
         self._current = first
@@ -242,16 +242,16 @@ class Board:
 
     @property
     def current(self) -> Snapshot:
-        """Give the picture that was published last."""
+        """The snapshot that was published last."""
         return self._current
 
     def publish(self, snapshot: Snapshot) -> None:
-        """Replace the picture by `snapshot`, under the next version, if it says anything new."""
+        """Replace the snapshot by `snapshot`, under the next version, if it differs."""
         if snapshot is not self._current:
             self._current = replace(snapshot, version=self._current.version + 1)
             for watch in self._watchers:
                 watch(self._current)
 
     def watch(self, watcher: Callable[[Snapshot], None]) -> None:
-        """Call `watcher` with every picture from now on, on the thread that publishes."""
+        """Call `watcher` with every snapshot from now on, on the thread that publishes."""
         self._watchers.append(watcher)

@@ -89,7 +89,7 @@ class Telemetry:
             self._failures.labels(*where, reason)
 
     def build_info(self, *, version: str, revision: str, python_version: str) -> None:
-        """Say what is running."""
+        """Set the metric of the build."""
         info = self._gauge(catalog.BUILD_INFO)
         info.labels(version, revision, python_version).set(1)
 
@@ -149,7 +149,7 @@ class Telemetry:
         self._web_config.set(is_good)
 
     def api_meter(self, account: str, region_id: str) -> "ApiMeter":
-        """Give the counters of the calls of one account and region."""
+        """Return the counters of the calls of one account and region."""
         return ApiMeter(
             account, region_id, self._requests, self._failures, self._retries, self._seconds
         )

@@ -35,7 +35,7 @@ ENDED = "queue_state:emr_serverless_spark_livy_sessions_ended:increase1h"
 
 
 def _cluster_names(*more: str) -> str:
-    """Give the attributes of the session clusters that are chosen, one series for each."""
+    """Return the attributes of the session clusters that are chosen, one series for each."""
     labels = ", ".join((CLUSTER, "name", "kind", "queue", "user_name", *more))
     info = f"max by ({labels}) ({P}session_cluster_info{{{CLUSTERS}}})"
     return f"topk by ({CLUSTER}) (1, {info})"
@@ -47,7 +47,7 @@ def _session_names() -> str:
 
 
 def _ages(states: str) -> str:
-    """Give the seconds that session clusters have been in their states."""
+    """Return the seconds that session clusters have been in their states."""
     state = f"max by ({CLUSTER}, state) ({P}session_cluster_state{{{WORKSPACE}{states}}}) == 1"
     since = f"max by ({CLUSTER}) ({P}session_cluster_state_since_timestamp_seconds)"
     age = f"({state}) * on ({CLUSTER}) group_left () (time() - {since})"
@@ -70,7 +70,7 @@ def _errors() -> str:
 
 
 def _failed_sessions() -> str:
-    """Give the 50 sessions that failed last in the time shown, and how long ago."""
+    """Return the 50 sessions that failed last in the time shown, and how long ago."""
     failed = f'livy_session_state{{{WORKSPACE},state="error"}}'
     state = f"max by ({SESSION}) (last_over_time({P}{failed}[$__range])) == 1"
     end = f"max by ({SESSION}) (last_over_time({P}livy_session_end_timestamp_seconds[$__range]))"
@@ -91,7 +91,7 @@ OURS = f'alertname=~"EmrSpark.+",{WORKSPACE[:-1]}|",queue=~"$queue|"'
 
 
 def _alerts() -> str:
-    """Give the seconds for which alerts have been firing or about to."""
+    """Return the seconds for which alerts have been firing or about to."""
     firing = f'max by ({ALERT}) (ALERTS{{{OURS},alertstate="firing"}})'
     age = f"(time() - max by ({ALERT}) (ALERTS_FOR_STATE{{{OURS}}})) and on ({ALERT}) {firing}"
     named = f"{with_workspace_name(f'({age})')} or on ({ALERT}) ({age})"
@@ -99,7 +99,7 @@ def _alerts() -> str:
 
 
 def _failing_targets() -> str:
-    """Give the seconds since the last success of what fails, -1 where there was none."""
+    """Return the seconds since the last success of what fails, -1 where there was none."""
     target = "source, workspace_id, livy_compute_id"
     reasons = f"max by ({target}, reason) ({P}exporter_target_error_info{{{TARGET}}})"
     success = f"max by ({target}) ({P}exporter_target_last_success_timestamp_seconds)"

@@ -71,26 +71,26 @@ def total(by: str, expr: str) -> str:
 
 
 def burned(metric: str, by: str, window: str = "$__rate_interval") -> str:
-    """Give the increase per second of a counter of Livy usage, by labels."""
+    """Return the increase per second of a counter of Livy usage, by labels."""
     return f"sum by ({by}) ({once(f'rate({metric}[{window}])')})"
 
 
 def with_gateway_name(expr: str) -> str:
-    """Give series that have a gateway its name."""
+    """Add the name of the gateway to series."""
     info = f"max by (workspace_id, livy_compute_id, name) ({P}livy_gateway_info)"
     one = f"topk by (workspace_id, livy_compute_id) (1, {info})"
     return f"{expr} * on (workspace_id, livy_compute_id) group_left (name) {one}"
 
 
 def with_workspace_name(expr: str) -> str:
-    """Give series that have a workspace its name."""
+    """Add the name of the workspace to series."""
     info = f"max by (workspace_id, workspace_name) ({P}workspace_info)"
     one = f"topk by (workspace_id) (1, {info})"
     return f"{expr} * on (workspace_id) group_left (workspace_name) {one}"
 
 
 def with_names(expr: str, by: str) -> str:
-    """Give series the names of the workspace and of the gateway that they have, if any.
+    """Add the names of workspace and gateway to series that have them.
 
     `by` are their labels, `workspace_id` and `livy_compute_id` among them.
     """
@@ -104,7 +104,7 @@ def filled(expr: str, label: str, text: str = "(none)") -> str:
 
 
 def or_none(expr: str, label: str, text: str = "none") -> str:
-    """Say that there is none, where there is none."""
+    """Show a text where there is no data."""
     return f'{expr} or label_replace(vector(0), "{label}", "{text}", "", "") unless on () ({expr})'
 
 
@@ -245,7 +245,7 @@ class Figure:
     """What stands for certain values."""
 
     def properties(self) -> list[models.DynamicConfigValue]:
-        """Give the overrides of the column."""
+        """Return the overrides of the column."""
         shown: dict[str, object] = {"displayName": self.heading, "unit": self.unit}
         if self.decimals is not None:
             shown["decimals"] = self.decimals
@@ -303,6 +303,6 @@ def rows(  # noqa: PLR0913  the same
 
 
 def note(title: str, text: str, height: int = 4) -> Placed:
-    """Say something in Markdown."""
+    """Return a panel with a text in Markdown."""
     mode = text_models.TextMode.MARKDOWN
     return Placed(text_panel.Panel().title(title).mode(mode).content(text), 24, height)

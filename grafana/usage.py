@@ -93,7 +93,7 @@ def _numbers() -> tuple[Placed, ...]:
 
 
 def _by_period(recorded: str, filters: str, by: str) -> Mapping[str, str]:
-    """Give the expression of each period, by the heading of its column."""
+    """Return the expression of each period, by the heading of its column."""
     return {
         heading: f"sum by ({by}) ({recorded}:{period}{{{filters}}})"
         for period, heading in PERIODS.items()
@@ -279,7 +279,7 @@ def _sessions() -> str:
 
 
 def _window(metric: str, filters: str, by: str) -> str:
-    """Give what counters rose by in the time that is shown, over replaced pods too.
+    """Return what counters rose by in the time that is shown, over replaced pods too.
 
     `metric` is recorded: by ledger, which outlives the address at which it was scraped.
     """

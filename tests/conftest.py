@@ -188,5 +188,5 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def real_tool() -> Callable[[str], Path]:
-    """Give the path of a system tool: `real_tool("promtool")`; mark such a test `real`."""
+    """Provide the path of a system tool: `real_tool("promtool")`; mark such a test `real`."""
     return find_tool

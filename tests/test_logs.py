@@ -31,7 +31,7 @@ def _restored() -> Iterator[None]:
 
 
 def logged(log_format: str | None, *, level: str = "info", **fields: object) -> str:
-    """Give what one event looks like, without its time."""
+    """Return what one event looks like, without its time."""
     stream = io.StringIO()
     logs.configure(level, log_format, stream)
     structlog.get_logger("exporter.poller").info("poll_done", **fields)

@@ -45,7 +45,7 @@ class UnusableError(Exception):
 
 
 def describe(error: Exception) -> str:
-    """Say why a provider failed."""
+    """Return why a provider failed."""
     if isinstance(error, (UnusableError, ExporterError)):
         return str(error)
     if isinstance(error, httpx.HTTPError):

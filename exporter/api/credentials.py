@@ -32,10 +32,10 @@ class CredentialSource(Protocol):
     """What the client needs of credentials. Both methods raise `CredentialError`."""
 
     async def get(self) -> Credential:
-        """Give the credential to sign with."""
+        """Return the credential to sign with."""
 
     async def refresh(self, rejected: Credential) -> Credential:
-        """Give another credential than the one that the service has just refused."""
+        """Return another credential than the one that the service has just refused."""
 
 
 class StaticCredentials:
@@ -45,7 +45,7 @@ class StaticCredentials:
         self._credential = credential
 
     async def get(self) -> Credential:
-        """Give the credential."""
+        """Return the credential."""
         return self._credential
 
     async def refresh(self, rejected: Credential) -> Credential:
@@ -118,7 +118,7 @@ class VendorCredentials:
         self._flight: asyncio.Future[Credential] | None = None
 
     async def get(self) -> Credential:
-        """Give the credential, asking the library at most once a minute."""
+        """Return the credential, asking the library at most once a minute."""
         if self._good is not None and self._clock.monotonic() - self._asked_at < _FRESH_SECONDS:
             return self._good
         try:

@@ -195,7 +195,7 @@ def _kind(answer: ErrorResponse) -> type[ApiError]:
 
 
 def _explain(answer: ErrorResponse, kind: type[ApiError], now: float) -> tuple[str, str]:
-    """Say what happened, and what to do."""
+    """Return what happened, and what to do."""
     said = f"{answer.action}: {_said(answer)}"
     if kind is PermissionDeniedError:
         return f"{said}; {RAM_PRODUCT}:{answer.action} is not allowed", (
@@ -249,7 +249,7 @@ def _skew(headers: Mapping[str, str], now: float) -> str:
 
 
 def _describe(error: Exception) -> str:
-    """Say why a connection failed. None of these texts holds what was sent."""
+    """Return why a connection failed. None of these texts holds what was sent."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__

@@ -128,7 +128,7 @@ class Signer(httpx.Auth):
 
 
 def canonical_request(request: httpx.Request) -> tuple[str, str]:
-    """Give the names of the signed headers, and the text that is signed.
+    """Return the names of the signed headers, and the text that is signed.
 
     Path and query are those that go over the wire, byte for byte.
     """

@@ -129,7 +129,7 @@ class _Inquiry:
         self._asked: set[Scope | Target] = set()
 
     def findings(self) -> Iterator[Finding]:
-        """Give what has been found out so far."""
+        """Yield what has been found out so far."""
         yield from self._findings.values()
 
     async def ask_all(self) -> None:
@@ -148,7 +148,7 @@ class _Inquiry:
         await asyncio.gather(*map(self._ask_scope, scopes), *map(self._ask_target, targets))
 
     def _note_emptiness(self, place: tuple[str, str]) -> None:
-        """Tell where all calls went well and there is nothing to poll: no daemon would say more."""
+        """Add a finding where all calls succeed and there is nothing to poll."""
         inventory, (account, region_id) = self._planned.inventory, place
         is_empty = not any((each.account, each.region_id) == place for each in inventory.targets())
         asked = [scope for scope in self._asked if (scope.account, scope.region_id) == place]
@@ -224,7 +224,7 @@ _SHOWN_LENGTH: Final = 12
 
 
 def masked(key_id: str) -> str:
-    """Give enough of a key's id to tell it from others."""
+    """Return enough of a key's id to tell it from others."""
     return f"{key_id[:4]}…{key_id[-4:]}" if len(key_id) > _SHOWN_LENGTH else "…"
 
 

@@ -16,7 +16,7 @@ _NAME: Final = "ledger.db"
 
 @contextmanager
 def demo_ledger() -> Iterator[Path]:
-    """Give a path for the ledger, and remove its folder after the block."""
+    """Provide a path for the ledger, and remove its folder after the block."""
     _remove_left_behind(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
         yield Path(folder) / _NAME

@@ -1,10 +1,9 @@
 """The life of the daemon on one page: what starts in which order, and what stops how fast.
 
-HTTP starts first and stops last: totals of old are on the page before the first poll, and a
-scrape is answered until the end. Everything that is waited for has a bound; together they
-stay below the 8 s in which the process promises to end. Should something hang all the same (a
-thread, a disk, whoever reads the log), the process is ended from outside of it: each total that
-was ever shown is on the disk by then.
+HTTP starts first and stops last: the totals of the ledger are on the page before the first poll,
+and a scrape is answered until the end. Every wait has a timeout; together they stay below the 8 s
+in which the process promises to end. If something hangs all the same (a thread, a disk, the reader
+of the log), an alarm signal ends the process: every published total is on the disk by then.
 """
 
 import asyncio
@@ -111,7 +110,7 @@ def tune_gc() -> None:
 
 @asynccontextmanager
 async def _signals() -> AsyncIterator[asyncio.Event]:
-    """Give an event that the signals which end the process set while the block runs.
+    """Provide an event that is set by the signals which end the process.
 
     The handlers are Python's own, not those of the event loop: they run also while the loop is
     stuck in a system call, and the time in which the process has to end begins there.
@@ -128,7 +127,7 @@ async def _signals() -> AsyncIterator[asyncio.Event]:
 
 
 def watchdog(exporter: Exporter, notifier: Notifier) -> AbstractContextManager[None]:
-    """Tell systemd how it goes while the block runs; the watchdog only while all is well."""
+    """Send systemd the status while the block runs, and keep-alives while all is well."""
 
     def tell() -> None:
         notifier.status(exporter.summary())
@@ -164,7 +163,7 @@ def _stepwise(steps: Iterator[None]) -> None:
 
 
 def _reachable(host: str) -> str:
-    """Give the name under which this machine reaches a server that listens on `host`."""
+    """Return the name under which this machine reaches a server that listens on `host`."""
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
         return "localhost"
     return f"[{host}]" if ":" in host else host

@@ -1,6 +1,6 @@
-"""What systemd is told, by the protocol of `sd_notify(3)`: a datagram of lines `NAME=value`.
+"""Notifications to systemd by the protocol of `sd_notify(3)`: datagrams of lines `NAME=value`.
 
-Run by anything else, nobody listens and nothing is sent.
+Without systemd, nothing is sent.
 """
 
 import os
@@ -18,7 +18,7 @@ _MICROSECONDS = 1_000_000
 
 
 class Notifier:
-    """Tells whoever started the process how it does. What cannot be sent is logged at debug."""
+    """Reports the state of the process to systemd; what cannot be sent is logged at debug."""
 
     def __init__(self, address: str = "", watchdog_seconds: float = 0.0) -> None:
         """Send to the socket at `address`: a path, or a name after `@`; empty to send nothing."""
@@ -36,22 +36,22 @@ class Notifier:
         return cls(environ.get("NOTIFY_SOCKET", ""), seconds if is_for_us else 0.0)
 
     def ready(self) -> None:
-        """Say that the start is over."""
+        """Report that the start is complete."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
+        """Report that the process is stopping."""
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Say in a line what goes on, for `systemctl status`; the same is not said twice."""
+        """Send a status line for `systemctl status`, unless it is the same as the last one."""
         line = " ".join(text.split())
         if line != self._last_status:
             self._last_status = line
             self._send(f"STATUS={line}")
 
     def alive(self) -> None:
-        """Keep the watchdog quiet."""
+        """Send a keep-alive to the watchdog."""
         if self.watchdog_seconds:
             self._send("WATCHDOG=1")
 

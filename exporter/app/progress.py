@@ -105,7 +105,7 @@ def _names(scans: Scans) -> str:
 
 
 def _is_writable(stream: TextIO) -> bool:
-    """Tell whether the terminal takes something now; Ctrl-S stops it, and nothing else."""
+    """Whether the terminal takes something now; Ctrl-S stops it, and nothing else."""
     try:
         return bool(select.select([], [stream], [], 0)[1])
     except (OSError, ValueError):

@@ -230,7 +230,7 @@ def dispatch(program: CommandGroup, argv: Sequence[str], environ: Mapping[str, s
 
 
 def _line(error: click.UsageError, program: CommandGroup) -> str:
-    """Say in one line what to give."""
+    """Return the error and what to do, in one line."""
     match error:
         case click.NoSuchCommand(
             command_name=name, ctx=click.Context(command=CommandGroup() as group)

@@ -84,7 +84,7 @@ def page_size(query: Mapping[str, str], name: str) -> int:
 
 
 def describe(path: str, query: Mapping[str, str], time: float) -> Call:
-    """Say what a request asks for; refuse a page that cannot be."""
+    """Return what a request asks for; refuse a page that cannot exist."""
     action, ids = route(path)
     workspace_id, compute_id = (*ids, "", "")[:2]
     token = query.get("nextToken")

@@ -148,7 +148,7 @@ class Fault:
     probability: float = 1.0
 
     def matches(self, call: Call) -> bool:
-        """Tell whether the call is one that this fault is about."""
+        """Whether the call is one that this fault is about."""
         asked = (self.action, self.workspace_id, self.compute_id, self.page)
         given = (call.action, call.workspace_id, call.compute_id, call.page)
         return all(want in {None, have} for want, have in zip(asked, given, strict=True))

@@ -55,16 +55,16 @@ class SimulatedHistory:
         return row
 
     def rows(self, start: int, stop: int) -> list[SimulatedSession]:
-        """Give the rows of a range of places."""
+        """Return the rows of a range of places."""
         return [self._rows[key] for _, key in self._ranks[start:stop]]
 
     def oldest(self, count: int) -> list[SessionKey]:
-        """Give the keys of the oldest rows by create time."""
+        """Return the keys of the oldest rows by create time."""
         by_age = sorted(self._rows, key=lambda key: (key.create_time_ms, key.session_id))
         return list(islice(by_age, count))
 
     def older_than(self, create_time_ms: int) -> list[SessionKey]:
-        """Give the keys of the rows created before a time."""
+        """Return the keys of the rows created before a time."""
         return [key for key in self._rows if key.create_time_ms < create_time_ms]
 
     def _rank(self, key: SessionKey) -> _Rank:

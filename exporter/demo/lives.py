@@ -58,7 +58,7 @@ class SessionLife:
     speed: float
 
     def at(self, now: float) -> SimulatedSession:
-        """Give the row as the service holds it at a time."""
+        """Return the row as the service holds it at a time."""
         state, ended, info = self._state(now)
         end_time = round(self.gone * 1000) if ended else None
         return replace(

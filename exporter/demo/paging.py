@@ -129,7 +129,7 @@ def token_page(
 
 
 def numbered_page(total: int, page: int, size: int, behaviour: Behaviour) -> tuple[int, int]:
-    """Give the first place and the one after the last of a page from 1."""
+    """Return the first place and the one after the last of a page from 1."""
     depth = behaviour.reachable_rows
     reachable = total if depth is None else min(total, depth)
     start = (page - 1) * size

@@ -106,7 +106,7 @@ class SimulatedWorkspace:
         return (self.create_time_ms, self.workspace_id)
 
     def as_json(self) -> dict[str, object]:
-        """Give the vendor's fields."""
+        """Return the vendor's fields."""
         return {
             "workspaceId": self.workspace_id,
             "workspaceName": self.name,
@@ -158,7 +158,7 @@ class SimulatedGateway:
         return (self.create_time_ms, self.compute_id)
 
     def as_json(self) -> dict[str, object]:
-        """Give the vendor's fields."""
+        """Return the vendor's fields."""
         host = f"emr-spark-livy-gateway-{self.compute_id}"
         return {
             "computeId": self.compute_id,
@@ -207,7 +207,7 @@ class SimulatedCluster:
         return (self.create_time_ms, self.session_cluster_id)
 
     def as_json(self) -> dict[str, object]:
-        """Give the vendor's fields, the secret-bearing ones among them."""
+        """Return the vendor's fields, the secret-bearing ones among them."""
         return {
             "workspaceId": self.workspace_id,
             "sessionClusterId": self.session_cluster_id,
@@ -278,13 +278,13 @@ class SimulatedSession:
 
     @property
     def shows_figures(self) -> bool:
-        """Tell whether the row is served with the identity and usage held here."""
+        """Whether the row is served with the identity and usage held here."""
         return self.raw is None or (
             not isinstance(self.raw, str) and _SERVED_FIGURES.isdisjoint(self.raw)
         )
 
     def as_json(self) -> dict[str, object]:
-        """Give the vendor's fields; `cuHours` is exactly the nano-CU-hours over 10^9."""
+        """Return the vendor's fields; `cuHours` is exactly the nano-CU-hours over 10^9."""
         return {
             "name": self.name,
             "computeId": self.compute_id,

@@ -44,23 +44,23 @@ class World:
     # What is there
 
     def workspaces(self) -> list[SimulatedWorkspace]:
-        """Give all workspaces in the order of listing."""
+        """Return all workspaces in the order of listing."""
         return sorted(self._workspaces.values(), key=lambda row: row.sort_key)
 
     def gateways(self, workspace_id: str | None = None) -> list[SimulatedGateway]:
-        """Give the gateways of a workspace, or of all."""
+        """Return the gateways of a workspace, or of all."""
         return _listed(self._gateways.values(), workspace_id)
 
     def clusters(self, workspace_id: str | None = None) -> list[SimulatedCluster]:
-        """Give the session clusters of a workspace, or of all."""
+        """Return the session clusters of a workspace, or of all."""
         return _listed(self._clusters.values(), workspace_id)
 
     def history(self, workspace_id: str, compute_id: str) -> SimulatedHistory:
-        """Give the Livy list of a gateway; `KeyError` without such a gateway."""
+        """Return the Livy list of a gateway; `KeyError` without such a gateway."""
         return self._histories[GatewayKey(workspace_id, compute_id)]
 
     def sessions(self) -> list[SimulatedSession]:
-        """Give every Livy session of every gateway."""
+        """Return every Livy session of every gateway."""
         return [row for history in self._histories.values() for row in history]
 
     def session(self, key: SessionKey) -> SimulatedSession:
@@ -75,7 +75,7 @@ class World:
         return self._workspaces.get(workspace_id)
 
     def has_gateway(self, workspace_id: str, compute_id: str) -> bool:
-        """Tell whether there is such a gateway."""
+        """Whether there is such a gateway."""
         return GatewayKey(workspace_id, compute_id) in self._gateways
 
     def cluster(self, workspace_id: str, session_cluster_id: str) -> SimulatedCluster:
@@ -134,7 +134,7 @@ class World:
         return row
 
     def revise(self, key: SessionKey, usage: SimulatedUsage) -> SimulatedSession:
-        """Give a Livy session other figures, higher or lower."""
+        """Replace the figures of a Livy session by higher or lower ones."""
         return self.change_session(key, usage=usage)
 
     def remove_session(self, key: SessionKey) -> SimulatedSession:
@@ -166,7 +166,7 @@ class World:
         del self._hidden[table, workspace_id, compute_id]
 
     def visible(self, table: TableName, workspace_id: str = "", compute_id: str = "") -> int | None:
-        """Give the number of rows that may be listed; None = all."""
+        """Return the number of rows that may be listed; None = all."""
         scopes = {(workspace_id, compute_id), (workspace_id, ""), ("", "")}
         limits = [self._hidden[table, *s] for s in scopes if (table, *s) in self._hidden]
         return min(limits, default=None)

@@ -50,7 +50,7 @@ def negotiated(accept: str, accept_encoding: str) -> Form:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Tell whether an `Accept-Encoding` header allows gzip, by name or as anything."""
+    """Whether an `Accept-Encoding` header allows gzip, by name or as anything."""
     return _quality_of(list(_ranges(accept_encoding)), _Name("gzip"), _Name("*")) > 0
 
 
@@ -65,7 +65,7 @@ class _Range(NamedTuple):
 
 
 def _quality_of(ranges: Sequence[_Range], *names: _Name) -> float:
-    """Give the quality of the first of `names` that is there, in its version or in any; or 0."""
+    """Return the quality of the first of `names` that is there, in its version or in any; or 0."""
     for name in names:
         known = {name, _Name(name.text)}
         found = [each.quality for each in ranges if each.name in known]
@@ -91,12 +91,12 @@ def _quality(text: str) -> float:
 
 
 def text_header(metric: Metric) -> bytes:
-    """Give what stands before the samples of a family in the text format."""
+    """Return what stands before the samples of a family in the text format."""
     return _header(metric.name, metric, _escaped_line(metric.help))
 
 
 def openmetrics_header(metric: Metric) -> bytes:
-    """Give what stands before the samples of a family in OpenMetrics."""
+    """Return what stands before the samples of a family in OpenMetrics."""
     return _header(metric.family, metric, _escaped(metric.help))
 
 

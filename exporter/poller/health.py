@@ -1,4 +1,4 @@
-"""Whether the process does its work, read off the published picture: pure functions."""
+"""Health and readiness of the process, from the published snapshot: pure functions."""
 
 from exporter.errors import Reason
 from exporter.model import Ownership, Standing
@@ -9,7 +9,7 @@ from exporter.snapshot import Snapshot
 def problems_of_health(
     snapshot: Snapshot, timing: Timing, *, discovery_interval: float, silence: float
 ) -> list[str]:
-    """Say why the process should be restarted; empty while polls go on, failing or not.
+    """Return why the process should be restarted; empty while polls go on, failing or not.
 
     `silence` is the time in seconds since anything arrived or finished. Work may start an
     interval (and its jitter) late and then wait `poll.timeout` for a sign of life; when not
@@ -22,7 +22,7 @@ def problems_of_health(
 
 
 def problems_of_readiness(snapshot: Snapshot) -> list[str]:
-    """Say what keeps the exporter from doing its work; empty where it does it."""
+    """Return what keeps the exporter from being ready; empty when it is."""
     named = [(str(target), view.failure) for target, view in snapshot.targets.items()]
     named += [(str(scope), view.failure) for scope, view in snapshot.discoveries.items()]
     problems = [
@@ -42,7 +42,7 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
 
 
 def problems_of_lease(ownership: Ownership | None, duration: float, at: float) -> list[str]:
-    """Say what keeps a replica from taking over (seconds of the boot-time clock).
+    """Return what keeps a replica from taking over (seconds of the boot-time clock).
 
     It may well be the owner, or a standby: a standby that was not ready would stop a rolling
     update for ever.
@@ -54,7 +54,7 @@ def problems_of_lease(ownership: Ownership | None, duration: float, at: float) -
 
 
 def summary(snapshot: Snapshot, ownership: Ownership | None) -> str:
-    """Say in a line how the targets are."""
+    """Return the state of the targets in one line."""
     if ownership is not None and ownership.standing is Standing.STANDBY:
         return f"standby: {ownership.holder or 'nobody'} owns the ledger"
     if not snapshot.targets:
@@ -69,7 +69,7 @@ def summary(snapshot: Snapshot, ownership: Ownership | None) -> str:
 
 
 def _is_served(snapshot: Snapshot, account: str, region_id: str) -> bool:
-    """Tell whether a poll has succeeded in a region, or discovery found nothing to poll there."""
+    """Whether a poll has succeeded in a region, or discovery found nothing to poll there."""
     polled = [
         view.last_success_at is not None
         for target, view in snapshot.targets.items()

@@ -54,7 +54,7 @@ class _EveryInterval(IntervalTrigger):  # type: ignore[misc]  # the library has 
     def get_next_fire_time(
         self, previous_fire_time: datetime | None, now: datetime
     ) -> datetime | None:
-        """Give the time one interval from now."""
+        """Return the time one interval from now."""
         fire_time: datetime | None = super().get_next_fire_time(previous_fire_time and now, now)
         return fire_time
 

@@ -51,7 +51,7 @@ def advice(
     names: Sequence[str],
     write: Callable[[Any], str] = "{:g}".format,
 ) -> str:
-    """Say what to give for the key `name`, where `names` are known; `write` writes a bound."""
+    """Return what to give for the key `name`, where `names` are known; `write` writes a bound."""
     kind = details["type"]
     if kind == "extra_forbidden":
         dotted_key = name.replace("-", "_")

@@ -30,15 +30,15 @@ class FakeClock:
     slept: list[float] = field(default_factory=list)
 
     def now(self) -> float:
-        """Give the wall-clock time that was set."""
+        """Return the wall-clock time that was set."""
         return self.wall
 
     def boottime(self) -> float:
-        """Give the same: this machine never sleeps."""
+        """Return the same: this machine never sleeps."""
         return self.monotonic()
 
     def monotonic(self) -> float:
-        """Give the sum of what was slept."""
+        """Return the sum of what was slept."""
         return sum(self.slept)
 
     async def sleep(self, seconds: float) -> None:
@@ -116,7 +116,7 @@ class Bench:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        """Give the client while its connections are open."""
+        """Provide the client while its connections are open."""
         transport = httpx.MockTransport(self.service)
         async with httpx.AsyncClient(transport=transport, follow_redirects=True) as http:
             yield Client(

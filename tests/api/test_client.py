@@ -259,7 +259,7 @@ class Renewable:
         self.refused: list[Credential] = []
 
     async def get(self) -> Credential:
-        """Give a credential that tells how many were refused."""
+        """Return a credential that tells how many were refused."""
         return Credential("LTAIsentinel", "sentinel", f"sentinel-token-{len(self.refused)}")
 
     async def refresh(self, rejected: Credential) -> Credential:

@@ -84,7 +84,7 @@ def put(path: Path, content: str | bytes) -> None:
 
 
 def profile(**fields: object) -> str:
-    """Give a configuration of the CLI with one profile."""
+    """Return a configuration of the CLI with one profile."""
     return json.dumps({"current": "p", "profiles": [{"name": "p", **fields}]})
 
 

@@ -25,7 +25,7 @@ DECODERS = [decode_session_clusters, decode_livy_sessions, decode_workspaces, de
 
 
 def sessions(*records: object, **others: object) -> bytes:
-    """Give the bytes of a page."""
+    """Return the bytes of a page."""
     return json.dumps({"sessions": records, **others}).encode()
 
 
@@ -43,7 +43,7 @@ def cluster(**fields: object) -> SessionCluster:
 
 
 def raw_session(fields: str) -> bytes:
-    """Give the bytes of one session, for what `json.dumps` cannot say."""
+    """Return the bytes of one session, for what `json.dumps` cannot say."""
     return b'{"sessions":[{"sessionId":"s","state":"running",' + fields.encode() + b"}]}"
 
 
@@ -536,7 +536,7 @@ ANSWERS = st.builds(
 
 
 def is_clean(page: Page[object]) -> bool:
-    """Tell whether a page holds valid text only."""
+    """Whether a page holds valid text only."""
     repr(page).encode()  # raises on a lone surrogate
     return all(isinstance(name, str) for name in page.malformed)
 

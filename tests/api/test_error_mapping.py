@@ -207,7 +207,7 @@ def test_the_wait_that_is_asked_for(headers: dict[str, str], seconds: float | No
 
 
 def every_httpx_error() -> Iterator[type[Exception]]:
-    """Give every exception that httpx exports, and thereby all that it documents."""
+    """Yield every exception that httpx exports, and thereby all that it documents."""
     for name in httpx.__all__:
         found = getattr(httpx, name)
         if isinstance(found, type) and issubclass(found, Exception):

@@ -18,12 +18,12 @@ Row = tuple[int, int]
 
 
 def identify(row: Row) -> int:
-    """Give a row's identity."""
+    """Return a row's identity."""
     return row[0]
 
 
 def ids(listing: tuple[Row, ...]) -> list[int]:
-    """Give the identities of a listing."""
+    """Return the identities of a listing."""
     return [row[0] for row in listing]
 
 
@@ -64,7 +64,7 @@ class Shelf:
     requests: list[int] = field(default_factory=list)
 
     async def fetch(self, number: int) -> Page[Row]:
-        """Give a page as the listing is now."""
+        """Return a page as the listing is now."""
         self.requests.append(number)
         last = max(1, -(-len(self.rows) // self.size))
         if number > last:

@@ -22,7 +22,7 @@ def run(use: Callable[[RateLimiter], Awaitable[None]], rate: float = 10.0, **lim
 
 
 def now() -> float:
-    """Give the simulated time."""
+    """Return the simulated time."""
     return asyncio.get_running_loop().time()
 
 

@@ -19,12 +19,12 @@ DOCUMENTED = FIXTURES["documentation_vector"]
 
 
 def timestamp(date: str) -> float:
-    """Give seconds since 1970."""
+    """Return seconds since 1970."""
     return datetime.fromisoformat(date).timestamp()
 
 
 def segments(vector: dict[str, Any]) -> list[str]:
-    """Give the path of a vector's action."""
+    """Return the path of a vector's action."""
     ids = vector["path_params"]
     if vector["action"] == "ListSessionClusters":
         return ["api", "v1", "workspaces", ids["workspaceId"], "sessionClusters"]

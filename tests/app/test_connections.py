@@ -46,7 +46,7 @@ async def listener(lines: list[str], headers: Sequence[tuple[str, str]] = ()) ->
 
 
 def first_line(monkeypatch: pytest.MonkeyPatch, url: str, **variables: str) -> str:
-    """Give the first line that arrives where `{port}` in `url` and the variables leads to."""
+    """Return the first line that arrives where `{port}` in `url` and the variables leads to."""
     lines: list[str] = []
 
     async def ask() -> None:

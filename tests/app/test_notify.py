@@ -133,7 +133,7 @@ async def test_a_blocked_log_pipe_does_not_delay_shutdown(tmp_path: Path) -> Non
 
 
 async def is_open(port: int) -> bool:
-    """Tell whether somebody listens."""
+    """Whether somebody listens."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

@@ -43,7 +43,7 @@ def nginx(page: bytes) -> Iterator[int]:
 
 
 def is_installed() -> bool:
-    """Tell whether nginx and wrk are there (Debian: nginx-light and wrk)."""
+    """Whether nginx and wrk are there (Debian: nginx-light and wrk)."""
     return bool(shutil.which("wrk") and _path())
 
 

@@ -27,7 +27,7 @@ class ManySessions:
             self._sessions[n] = self._session(n)
 
     def picture(self) -> Snapshot:
-        """Give the picture of now, as a poll makes it."""
+        """Return the picture of now, as a poll makes it."""
         gauges = samples(GATEWAY, self._sessions, (), len(self._sessions), self._kept)
         return Snapshot().with_targets(TargetView(_TARGET, 300, up=True, gauges=gauges))
 

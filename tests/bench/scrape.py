@@ -93,7 +93,7 @@ def _server(*arguments: str) -> Iterator[int]:
 
 
 def _scrape(port: int) -> tuple[bytes, float]:
-    """Give the page and the seconds it took."""
+    """Return the page and the seconds it took."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     begin = time.perf_counter()
     connection.request("GET", "/metrics", headers=_HEADERS)

@@ -30,7 +30,7 @@ def rows() -> Iterator[Row]:
 
 
 async def _needs(sessions: int, live: int) -> tuple[float, float, float, float]:
-    """Give megabytes of memory at the peak, of the ledger, of the page, and requests in a poll."""
+    """Return MB of memory at the peak, of the ledger, of the page, and requests in a poll."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder, _cloud(sessions, live) as cloud:
         assert cloud.stdout is not None
@@ -64,7 +64,7 @@ def _cloud(sessions: int, live: int) -> subprocess.Popen[bytes]:
 
 
 def _peak_of(pid: int) -> int:
-    """Give the most bytes of memory that a process has held (VmHWM)."""
+    """Return the most bytes of memory that a process has held (VmHWM)."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024

@@ -65,7 +65,7 @@ class Screen:
             self.foot, self._at = "", 0
 
     def bars(self) -> list[tuple[int, int]]:
-        """Give each bar that was drawn: its length of 30, and the pages that it told."""
+        """Return each bar that was drawn: its length of 30, and the pages that it told."""
         found = filter(None, map(_BAR.match, self.feet))
         return list(dict.fromkeys((each[1].count("#"), int(each[2])) for each in found))
 
@@ -101,7 +101,7 @@ class OnTerminal:
         await eventually(is_shown, pause=0.02)
 
     async def wait(self) -> int:
-        """Give the exit code, once all that was written is on the screen."""
+        """Return the exit code, once all that was written is on the screen."""
         code = await asyncio.wait_for(self.process.wait(), 30)
         await asyncio.wait_for(self._is_read.wait(), 30)
         return code

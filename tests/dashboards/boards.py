@@ -22,5 +22,5 @@ def is_of_the_past_or_a_budget(expression: str) -> bool:
 
 
 def panels(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the panels of a dashboard that ask for something."""
+    """Return the panels of a dashboard that ask for something."""
     return (panel for panel in document["panels"] if panel["type"] not in {"row", "text"})

@@ -60,7 +60,7 @@ VALUES = {
 
 
 def drawable(document: dict[str, Any], first: float, last: float) -> str:
-    """Give a dashboard of a time that is over, without variables to choose or to type."""
+    """Return a dashboard of a time that is over, without variables to choose or to type."""
     shown_time = {"from": _moment(first), "to": _moment(last)}
     shown = {**document, "time": shown_time, "templating": {"list": []}}
     text = json.dumps(shown).replace("$__range", f"{last - first:.0f}s")

@@ -79,7 +79,7 @@ class Labels:
         return self._of(_parsed(expression))
 
     def of_metric(self, name: str) -> frozenset[str]:
-        """Give the labels of a metric, or of what a rule records."""
+        """Return the labels of a metric, or of what a rule records."""
         if name not in self._known:
             if name not in self._records:
                 raise QueryError(f"no metric {name}")
@@ -161,13 +161,13 @@ def _demand(wanted: set[str] | frozenset[str], labels: frozenset[str], node: obj
 
 
 def _without(expression: str, name: str) -> str:
-    """Give the part of a rule that does not go on from its own last value."""
+    """Return the part of a rule that does not go on from its own last value."""
     head, found, _ = expression.partition("\nor\n")
     return head if found and name in expression else expression
 
 
 def selectors(node: Any) -> Iterator[Any]:  # noqa: ANN401
-    """Give every selector of a parsed expression."""
+    """Yield every selector of a parsed expression."""
     if isinstance(node, promql.VectorSelector):
         yield node
     for name in ("lhs", "rhs", "expr", "vector_selector"):
@@ -179,14 +179,14 @@ def selectors(node: Any) -> Iterator[Any]:  # noqa: ANN401
 
 
 def named_labels(template: str) -> set[str]:
-    """Give the labels that a legend or an annotation speaks of."""
+    """Return the labels that a legend or an annotation speaks of."""
     in_legend = re.findall(r"{{ *(\w+) *}}", template)
     in_annotation = re.findall(r"\$labels\.(\w+)", template)
     return {*in_legend, *in_annotation} - {"end", "else"}
 
 
 def template_queries(annotation: str) -> list[str]:
-    """Give the queries inside an annotation, with something where it puts labels."""
+    """Return the queries inside an annotation, with something where it puts labels."""
     found = re.findall(r'printf "((?:[^"\\]|\\.)*)"', annotation)
     return [
         each.replace('\\"', '"').replace("%q", '"x"').replace("%v", "1")

@@ -44,7 +44,7 @@ class Pager:
         return Response()
 
     def statuses(self) -> list[str]:
-        """Give what became of the alert, repetitions left out."""
+        """Return what became of the alert, repetitions left out."""
         found: list[str] = []
         for alert in self.told:
             labels = alert["labels"]

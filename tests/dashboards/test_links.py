@@ -18,7 +18,7 @@ _STATES = re.compile(r'livy_session_state\{[^}]*\bstate=~?"([^"]+)"')
 
 
 def listed(metrics: Page, field: str, query: str) -> set[str]:
-    """Give the ids that a table lists: of clusters in error, or of sessions in its states."""
+    """Return the ids that a table lists: of clusters in error, or of sessions in its states."""
     if field == "session_cluster_id":
         return {labels[0] for labels in metrics.values("session_cluster_error_info", field)}
     states = _STATES.search(query)
@@ -31,7 +31,7 @@ def listed(metrics: Page, field: str, query: str) -> set[str]:
 
 
 def links() -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Give every link of a table's cell: where it stands, its panel, and its URL."""
+    """Yield every link of a table's cell: where it stands, its panel, and its URL."""
     for name, document in BOARDS.items():
         for panel in panels(document):
             for override in panel["fieldConfig"]["overrides"]:

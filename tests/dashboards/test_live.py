@@ -65,7 +65,7 @@ EXPECTED_EMPTY = {
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Give each query of the panels, and what the rules record, and where it stands."""
+    """Yield each query of the panels, and what the rules record, and where it stands."""
     for name, document in BOARDS.items():
         for panel in panels(document):
             for target in panel["targets"]:
@@ -78,7 +78,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def metrics_of_alerts() -> Iterator[tuple[str, str]]:
-    """Give the metrics that alerts ask for; an alert itself is empty while all is well."""
+    """Yield the metrics that alerts ask for; an alert itself is empty while all is well."""
     for name, rule in ALERTS.items():
         for selector in selectors(promql.parse(rule["expr"])):
             if selector.name not in EXPECTED_EMPTY:

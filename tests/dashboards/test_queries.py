@@ -42,7 +42,7 @@ def problems(catalog: tuple[Metric, ...] = CATALOG) -> list[str]:
 
 
 def queries() -> Iterator[tuple[str, str, set[str]]]:
-    """Give every query, where it stands, and the labels that texts beside it speak of."""
+    """Yield every query, where it stands, and the labels that texts beside it speak of."""
     for name, rule in RECORDS.items():
         yield name, rule["expr"], set()
     for name, rule in ALERTS.items():

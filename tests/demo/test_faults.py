@@ -8,7 +8,7 @@ from tests.support.cloud_client import CLUSTERS, GATEWAYS, REGION, SESSIONS, Rep
 
 
 def struck_by(effect: Effect, path: str = SESSIONS) -> Reply:
-    """Give the answer of a cloud with one fault."""
+    """Return the answer of a cloud with one fault."""
     cloud = small_cloud(sessions=30, clusters=30)
     cloud.faults.add(effect)
     return get(cloud, path)

@@ -18,7 +18,7 @@ def living(seed: int = 0, speed: float = 60.0) -> tuple[World, Fleet]:
 
 
 def rows(world: World) -> list[object]:
-    """Give everything in a world."""
+    """Return everything in a world."""
     return [*world.workspaces(), *world.gateways(), *world.clusters(), *world.sessions()]
 
 

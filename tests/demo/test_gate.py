@@ -21,7 +21,7 @@ from tests.support.cloud_client import (
 
 
 def refusal(request: Request) -> tuple[int, str | None]:
-    """Give the status and the code with which a new cloud refuses a request."""
+    """Return the status and the code with which a new cloud refuses a request."""
     reply = ask(small_cloud(), request)
     return reply.status, reply.code
 

@@ -50,7 +50,7 @@ def page(cloud: Cloud, number: int, size: int = 100) -> Reply:
 
 
 def ids(reply: Reply) -> list[str]:
-    """Give the ids of the Livy sessions on a page."""
+    """Return the ids of the Livy sessions on a page."""
     return [row["sessionId"] for row in reply.json()["sessions"]]
 
 

@@ -10,5 +10,5 @@ from tests.support.charts import Helm
 
 @pytest.fixture(scope="session")
 def helm(real_tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Give the real helm."""
+    """Provide the real helm."""
     return Helm(real_tool("helm"), tmp_path_factory.mktemp("helm"))

@@ -29,7 +29,7 @@ its name and a hash behind it."""
 
 
 def versions() -> tuple[str, str]:
-    """Give the oldest and the newest version of Kubernetes that the schemas know."""
+    """Return the oldest and the newest version of Kubernetes that the schemas know."""
     from kubernetes_validate import utils  # noqa: PLC0415  as below
 
     return utils.major_minor(utils.all_versions()[0]), utils.major_minor(utils.latest_version())
@@ -86,7 +86,7 @@ def _look_at(manifest: Manifest) -> Iterator[str]:
 
 @cache
 def _custom_schemas() -> Mapping[tuple[str, str], Any]:
-    """Give the schemas of the operator's resources by version and kind."""
+    """Return the schemas of the operator's resources by version and kind."""
     found = {}
     for path in sorted(CRDS.glob("*.yaml")):
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]

@@ -50,7 +50,7 @@ EXPORTERS = ("exporter", "exporter-2")
 
 
 def mounts(service: str) -> Iterator[tuple[Path, str]]:
-    """Give what a service mounts of this repository, and where it sees it."""
+    """Yield what a service mounts of this repository, and where it sees it."""
     for volume in SERVICES[service].get("volumes", []):
         source, target, *_ = volume.split(":")
         if source.startswith("."):

@@ -33,7 +33,7 @@ def test_the_scrape_finds_the_page(helm: Helm) -> None:
 
 
 def endpoint_of(manifests: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give what the operator scrapes."""
+    """Return what the operator scrapes."""
     (endpoint,) = find(manifests, "ServiceMonitor")["spec"]["endpoints"]
     return dict(endpoint)
 
@@ -42,7 +42,7 @@ RULES = ("recording", "budgets", "alerts")
 
 
 def rules_of(manifests: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give the specification of each PrometheusRule by the last word of its name."""
+    """Return the specification of each PrometheusRule by the last word of its name."""
     return {
         each["metadata"]["name"].rpartition("-")[2]: each["spec"]
         for each in manifests

@@ -24,7 +24,7 @@ from tests.support.processes import STOP_SECONDS
 
 
 def pods(manifests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Give the specification of each pod: the exporter's and that of `helm test`."""
+    """Yield the specification of each pod: the exporter's and that of `helm test`."""
     for each in manifests:
         if each["kind"] in {"StatefulSet", "Deployment"}:
             yield each["spec"]["template"]["spec"]
@@ -154,7 +154,7 @@ def test_the_network_policy_lets_out_what_is_needed(helm: Helm) -> None:
 
 
 def out_of(policy: Mapping[str, Any]) -> set[tuple[str | None, int, str]]:
-    """Give each block of addresses, port and protocol that a policy lets out; `None` is any."""
+    """Return each block of addresses, port and protocol that a policy lets out; `None` is any."""
     return {
         (peer and peer["ipBlock"]["cidr"], port["port"], port["protocol"])
         for rule in policy["egress"]
@@ -215,7 +215,7 @@ def test_probes_use_the_protocol_of_the_exporter(
 
 
 def dockerfile_check() -> list[str]:
-    """Give the health check of the image."""
+    """Return the health check of the image."""
     (line,) = (
         each.strip() for each in dockerfile() if "exporter.healthcheck" in each and "CMD" in each
     )

@@ -167,7 +167,7 @@ def test_the_documentation_runs_it_so_and_says_how_large_it_is(image: str) -> No
 
 
 def size_of(image: str) -> int:
-    """Give the bytes of an image, unpacked."""
+    """Return the bytes of an image, unpacked."""
     return int(containers.podman("image", "inspect", "--format={{.Size}}", image).stdout)
 
 
@@ -253,7 +253,7 @@ async def exporter(
 
 
 async def answers(url: str) -> bool:
-    """Tell whether anybody serves there."""
+    """Whether anybody serves there."""
     try:
         async with httpx.AsyncClient(verify=NO_TLS) as http:
             return (await http.get(f"{url}/-/healthy")).is_success

@@ -140,6 +140,6 @@ async def test_the_demo_runs_from_there(installed: Path, tmp_path: Path) -> None
 
 
 async def has_sessions(http: httpx.AsyncClient) -> bool:
-    """Tell whether live sessions are on the page."""
+    """Whether live sessions are on the page."""
     page = Page.from_text((await http.get("/metrics")).text)
     return sum(page.values("livy_sessions", state="running").values()) > 0

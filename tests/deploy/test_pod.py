@@ -37,7 +37,7 @@ PASSWORD = "of the database"
 
 
 def digestible(manifests: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:
-    """Give what podman can run of an installation: the pod, its settings and its disk, if any.
+    """Return what podman can run of an installation: the pod, its settings and its disk, if any.
 
     What keeps the pod is unrolled as its controller would. What the kubelet does is left out:
     probes, which podman would hand to a curl in the image; the disk belongs to the image's user
@@ -92,7 +92,7 @@ def played(path: Path, release: str) -> Iterator[None]:
 
 
 def values_for(world: World, endpoint: str, release: str) -> dict[str, Any]:
-    """Give what an operator would set, for the image of the tests and a simulated cloud."""
+    """Return what an operator would set, for the image of the tests and a simulated cloud."""
     repository, _, tag = containers.build().rpartition(":")
     return {
         "fullnameOverride": release,
@@ -155,7 +155,7 @@ async def test_the_pod_of_the_chart_runs(
 
 
 def helm_test(manifests: list[dict[str, Any]], address: str) -> list[str]:
-    """Give the command of `helm test`, for another address."""
+    """Return the command of `helm test`, for another address."""
     (made,) = find(manifests, "Pod")["spec"]["containers"]
     script, _host, _port, *rest = made["args"]
     return [*made["command"], script, *address.split(":"), *rest]
@@ -176,7 +176,7 @@ def stop(name: str) -> tuple[int, bool]:
 
 
 def inspect(name: str, template: str) -> str:
-    """Give what podman knows of a container."""
+    """Return what podman knows of a container."""
     return containers.podman("inspect", f"--format={template}", name).stdout.strip()
 
 
@@ -196,7 +196,7 @@ async def looked_at(address: str, made: Mapping[str, Any], targets: int) -> Page
 
 
 async def answers(http: httpx.AsyncClient, path: str) -> bool:
-    """Tell whether a probe would be content."""
+    """Whether a probe would be content."""
     try:
         return (await http.get(path)).status_code == 200
     except httpx.TransportError:

@@ -32,12 +32,12 @@ def policy(name: str) -> dict[str, Any]:
 
 
 def allowed(name: str) -> set[str]:
-    """Give the actions that a policy allows."""
+    """Return the actions that a policy allows."""
     return set(policy(name)["Action"])
 
 
 async def called(world: World, **settings: Any) -> set[str]:  # noqa: ANN401  as Harness takes them
-    """Give the RAM actions of the calls that the exporter made to read a world once."""
+    """Return the RAM actions of the calls that the exporter made to read a world once."""
     async with Harness(world, **settings) as h:
         await h.discover()
         await h.poll()

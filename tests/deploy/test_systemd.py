@@ -49,7 +49,7 @@ def text(name: str) -> str:
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """Give the unit with a program that exists on this machine; systemd wants to see it."""
+    """Provide the unit with a program that exists on this machine; systemd wants to see it."""
     program = tmp_path / "program"
     program.touch(mode=stat.S_IRWXU)
     copy = tmp_path / UNIT.name
@@ -185,7 +185,7 @@ async def test_the_check_of_the_readme_has_the_settings_and_the_key(tmp_path: Pa
 
 
 def members(real_tool: Callable[[str], Path], group: str) -> set[str]:
-    """Give the system calls of a group of systemd's, those of the groups in it too."""
+    """Return the system calls of a group of systemd's, those of the groups in it too."""
     lines = analyze(real_tool, "syscall-filter", "--no-pager", group).splitlines()[1:]
     names = {line.strip() for line in lines if line.strip() and not line.strip().startswith("#")}
     groups = {name for name in names if name.startswith("@")}

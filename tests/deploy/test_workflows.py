@@ -38,19 +38,19 @@ RIGHTS = {
 
 
 def jobs() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give every job by name."""
+    """Yield every job by name."""
     for workflow in WORKFLOWS.values():
         yield from workflow["jobs"].items()
 
 
 def steps() -> Iterator[Mapping[str, Any]]:
-    """Give every step of every job."""
+    """Yield every step of every job."""
     for _, job in jobs():
         yield from job.get("steps", ())
 
 
 def scripts() -> list[str]:
-    """Give every script that a step runs."""
+    """Return every script that a step runs."""
     return [step["run"] for step in steps() if "run" in step]
 
 
@@ -196,7 +196,7 @@ def test_the_released_chart_runs_the_released_image(
 
 
 def script_of(job: str, name: str) -> str:
-    """Give what a step of the release runs."""
+    """Return what a step of the release runs."""
     (step,) = (
         each for each in WORKFLOWS["release"]["jobs"][job]["steps"] if each.get("name") == name
     )

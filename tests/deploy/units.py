@@ -15,7 +15,7 @@ PROGRAM = "/opt/emr-exporter/bin/emr-serverless-spark-exporter"
 
 
 def directives(text: str) -> dict[str, list[str]]:
-    """Give the values of each directive, in their order; sections have no names in common here."""
+    """Return the values of each directive, in order; sections share no names here."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         name, is_directive, value = line.partition("=")
@@ -25,13 +25,13 @@ def directives(text: str) -> dict[str, list[str]]:
 
 
 def environment_file(text: str) -> dict[str, str]:
-    """Give the variables of an environment file."""
+    """Return the variables of an environment file."""
     lines = (line for line in text.splitlines() if line and not line.startswith("#"))
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def environment(given: Mapping[str, list[str]], folder: Path) -> dict[str, str]:
-    """Give what the unit itself sets, with its folders below `folder`."""
+    """Return what the unit itself sets, with its folders below `folder`."""
     variables = {}
     for each in given["Environment"]:
         name, _, value = each.partition("=")
@@ -47,7 +47,7 @@ def working_directory(given: Mapping[str, list[str]], folder: Path) -> Path:
 
 
 def command(given: Mapping[str, list[str]]) -> list[str]:
-    """Give the words of the command line."""
+    """Return the words of the command line."""
     (line,) = given["ExecStart"]
     return shlex.split(line)
 

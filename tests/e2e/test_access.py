@@ -117,7 +117,7 @@ async def test_connections_beyond_the_file_limit_are_one_log_line(tmp_path: Path
 
 
 async def shows(http: httpx.AsyncClient, line: str) -> bool:
-    """Tell whether a line stands on the page."""
+    """Whether a line stands on the page."""
     return line in (await http.get("/metrics")).text.splitlines()
 
 

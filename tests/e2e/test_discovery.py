@@ -42,7 +42,7 @@ def harness(
 
 
 def discovery_up(page_labels: dict[tuple[str, ...], float]) -> dict[str, float]:
-    """Give the verdicts by workspace id."""
+    """Return the verdicts by workspace id."""
     return {labels[0]: value for labels, value in page_labels.items()}
 
 

@@ -36,7 +36,7 @@ async def test_both_formats_say_the_same() -> None:
 
 
 def our_samples(page: Page) -> set[tuple[str, str, float]]:
-    """Give the samples that do not change from one scrape to the next."""
+    """Return the samples that do not change from one scrape to the next."""
     return {
         (sample.name, str(sorted(sample.labels.items())), sample.value)
         for sample in page.samples

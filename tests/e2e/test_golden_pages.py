@@ -169,7 +169,7 @@ def test_promtool_objects_to_units_only(path: Path, real_tool: Callable[[str], P
 
 
 def completed(seed: Path) -> bytes:
-    """Give a sample answer as a listing of one record that says so."""
+    """Return a sample answer as a listing of one record that says so."""
     answer = json.loads(seed.read_bytes())
     answer.pop("nextToken", None)
     return json.dumps({**answer, "totalCount": 1}).encode()

@@ -64,13 +64,13 @@ def settings_for(endpoint: str) -> Settings:
 
 
 def credential_of(role_arn: str) -> StaticCredentials:
-    """Give the demo's credential, or one that was revoked."""
+    """Return the demo's credential, or one that was revoked."""
     secret = "revoked" if role_arn else DEMO_KEY_SECRET
     return StaticCredentials(Credential(DEMO_KEY_ID, secret, "", "test"))
 
 
 def lateness(cloud: Cloud) -> Mapping[str, float]:
-    """Give by how much the worst gap between two polls of a target exceeded the interval."""
+    """Return by how much the worst gap between two polls of a target exceeded the interval."""
     times: defaultdict[str, list[float]] = defaultdict(list)
     for call in cloud.calls:
         if call.action in {"ListSessionClusters", "ListLivyComputeSessions"} and call.page == 1:

@@ -148,11 +148,11 @@ class OddAnswers(RuleBasedStateMachine):
             self.world.change_session(rows[at % len(rows)].key, state=state)
 
     def is_hidden(self, table: TableName) -> bool:
-        """Tell whether nothing of a kind is listed."""
+        """Whether nothing of a kind is listed."""
         return self.world.visible(table) is not None
 
     def rows(self, name: str) -> list[SimulatedSession]:
-        """Give what the service lists of a gateway."""
+        """Return what the service lists of a gateway."""
         if not self.world.has_gateway(WORKSPACE, name) or self.is_hidden(TableName.SESSIONS):
             return []
         return [*self.world.history(WORKSPACE, name)]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 def ended(page: Page) -> dict[str, float]:
-    """Give the ended sessions of the first gateway by state, those that there are."""
+    """Return the ended sessions of the first gateway by state, those that there are."""
     found = page.values("livy_sessions_ended_total", "state", workspace_id=WORKSPACE)
     return {labels[0]: value for labels, value in found.items() if value}
 
@@ -147,7 +147,7 @@ async def test_a_workspace_that_comes_back_is_judged_by_what_it_listed(tmp_path:
 
 
 def increase(before: Page, after: Page, **labels: str) -> float:
-    """Give the increase of the CU-hours between two pages, as Prometheus would see it."""
+    """Return the increase of the CU-hours between two pages, as Prometheus would see it."""
     first = before.values("livy_cu_hours_total", "queue", **labels)
     last = after.values("livy_cu_hours_total", "queue", **labels)
     return sum(value - first.get(queue, value) for queue, value in last.items())

@@ -20,7 +20,7 @@ def go_in_circles(page: faults.Page, call: Call) -> None:
 
 
 def target(source: str) -> dict[str, str]:
-    """Give the labels of a target of the first workspace."""
+    """Return the labels of a target of the first workspace."""
     return {"source": source, "workspace_id": WORKSPACE}
 
 

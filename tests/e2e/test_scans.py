@@ -28,7 +28,7 @@ def world_with(
 
 
 def row(age: int) -> SessionKey:
-    """Give the key of a session that `world_with` made."""
+    """Return the key of a session that `world_with` made."""
     return key(f"livy-{age}", age=86_400 + 60 * age)
 
 

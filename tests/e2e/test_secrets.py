@@ -182,19 +182,19 @@ async def test_nothing_that_the_process_says_or_writes_holds_a_secret(
 
 
 async def has_struck(cloud: Cloud, fault: Fault) -> bool:
-    """Tell whether a fault has met a call."""
+    """Whether a fault has met a call."""
     return cloud.faults.struck(fault) > 0
 
 
 async def has_polled(http: httpx.AsyncClient, count: int) -> bool:
-    """Tell whether so many targets were polled successfully."""
+    """Whether so many targets were polled successfully."""
     page = (await http.get("/metrics")).text
     ups = [line for line in page.splitlines() if "exporter_target_up{" in line]
     return sum(line.endswith(" 1.0") for line in ups) >= count
 
 
 def contents(folder: Path) -> list[tuple[str, bytes]]:
-    """Give name and content of all files in a folder, and below it."""
+    """Return name and content of all files in a folder, and below it."""
     return [(path.name, path.read_bytes()) for path in folder.rglob("*") if path.is_file()]
 
 

@@ -32,7 +32,7 @@ def faketime() -> Path:
 
 
 def resident_mib(process: Process) -> float:
-    """Give the memory of a process."""
+    """Return the memory of a process."""
     pages = int(Path(f"/proc/{process.running.pid}/statm").read_text().split()[1])
     return pages * 4096 / (1 << 20)
 

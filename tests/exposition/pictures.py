@@ -45,14 +45,14 @@ values = st.one_of(
 
 
 def samples_of(metric: Metric) -> st.SearchStrategy[tuple[Sample, ...]]:
-    """Give samples that a family could have."""
+    """Return samples that a family could have."""
     labels = st.tuples(*(label_texts for _ in metric.labels))
     return st.lists(st.builds(Sample, labels, values), max_size=4).map(tuple)
 
 
 @st.composite
 def groups(draw: st.DrawFn) -> Samples:
-    """Give a group of samples of some families."""
+    """Return a group of samples of some families."""
     metrics = draw(st.lists(st.sampled_from(METRICS), unique=True, max_size=4))
     return {metric: draw(samples_of(metric)) for metric in metrics}
 
@@ -71,7 +71,7 @@ targets = st.builds(
 
 @st.composite
 def views(draw: st.DrawFn) -> TargetView:
-    """Give how the polls of some target go."""
+    """Return how the polls of some target go."""
     maybe: Any = st.one_of(st.none(), values)
     return TargetView(
         draw(targets),
@@ -86,6 +86,6 @@ def views(draw: st.DrawFn) -> TargetView:
 
 @st.composite
 def pictures(draw: st.DrawFn) -> Snapshot:
-    """Give a picture."""
+    """Return a picture."""
     found = {view.target: view for view in draw(st.lists(views(), max_size=3))}
     return Snapshot(targets=MappingProxyType(found), counters=draw(samples), infos=draw(samples))

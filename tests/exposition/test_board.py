@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 def group(number: int, value: float) -> Samples:
-    """Give the series of one of many sessions."""
+    """Return the series of one of many sessions."""
     labels = ("w", "lc", f"livy-{number}")
     return {
         catalog.LIVY_SESSION_CU_HOURS: (Sample(labels, value),),
@@ -24,7 +24,7 @@ def group(number: int, value: float) -> Samples:
 
 
 def picture(sessions: int, value: float = 1.0) -> Snapshot:
-    """Give a picture of so many sessions."""
+    """Return a picture of so many sessions."""
     return Snapshot(infos=GroupedSamples(group(n, value) for n in range(sessions)))
 
 

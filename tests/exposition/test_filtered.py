@@ -25,7 +25,7 @@ def own_registry() -> CollectorRegistry:
 
 
 def part_of(snapshot: Snapshot, form: PageFormat, *names: str) -> str:
-    """Give the page of a picture, and of metrics of our own, cut down to some names."""
+    """Return the page of a picture, and of metrics of our own, cut down to some names."""
     answers = PageResponses(RenderedBoard(snapshot), OwnMetrics(own_registry()))
     answer = answers.answer(Form(form, is_gzipped=False))
     return b"".join(filtered(answer, names)).decode()

@@ -25,7 +25,7 @@ EVERYTHING = Snapshot(
 def whole(
     picture: Snapshot, form: PageFormat = PageFormat.TEXT, own: CollectorRegistry | None = None
 ) -> str:
-    """Give the page of a picture, with what is live."""
+    """Return the page of a picture, with what is live."""
     answers = PageResponses(RenderedBoard(picture), OwnMetrics(own or CollectorRegistry()))
     return answers.answer(Form(form, is_gzipped=False)).read().decode()
 

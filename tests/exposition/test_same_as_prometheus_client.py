@@ -44,7 +44,7 @@ def own_metrics() -> CollectorRegistry:
 
 
 def expected(picture: Snapshot, registry: CollectorRegistry, form: PageFormat) -> bytes:
-    """Give the page as prometheus-client has it."""
+    """Return the page as prometheus-client has it."""
     return reference_page(picture, form) + encoded(registry, form)
 
 

@@ -26,7 +26,7 @@ LIBRARY_MARGIN = 15 * 60
 
 
 def connect_to(url: list[str]) -> Callable[[str], Callable[[], Credential]]:
-    """Give what makes a fresh client of the vendor's library, for the service at `url[0]`."""
+    """Return what makes a fresh client of the vendor's library, for the service at `url[0]`."""
 
     def connect(_role_arn: str) -> Callable[[], Credential]:
         from alibabacloud_credentials.client import Client  # noqa: PLC0415  0.3 s

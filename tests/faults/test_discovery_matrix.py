@@ -20,7 +20,7 @@ CELLS = [
 
 
 def verdicts(page: Page) -> dict[str, float]:
-    """Give how the discoveries went, by workspace id (empty: that of workspaces)."""
+    """Return how the discoveries went, by workspace id (empty: that of workspaces)."""
     up = page.values("exporter_discovery_up", "workspace_id")
     return {workspace_id: value for (workspace_id,), value in up.items()}
 

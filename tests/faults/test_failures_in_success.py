@@ -36,7 +36,7 @@ def emptied(**fields: object) -> Alter:
 
 
 def series(page: Samples, name: str) -> dict[frozenset[tuple[str, str]], float]:
-    """Give the value of every series of a metric."""
+    """Return the value of every series of a metric."""
     return {
         frozenset(sample.labels.items()): sample.value
         for sample in page.samples

@@ -72,7 +72,7 @@ async def go_through(h: Harness, polls: int) -> None:
 
 
 async def measured(polls: int) -> tuple[Held, Held]:
-    """Give what is held after a first round of faults, and so many polls later."""
+    """Return what is held after a first round of faults, and so many polls later."""
     async with Harness(busy_world(), api=SETTINGS) as h:
         await go_through(h, 2 * len(LATER_KINDS))
         before = Held.now()

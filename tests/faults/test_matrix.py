@@ -28,7 +28,7 @@ OTHER = "w-2"
 
 
 def cells(kinds: Mapping[str, Kind]) -> list[object]:
-    """Give each kind of fault with each source that it can strike."""
+    """Return each kind of fault with each source that it can strike."""
     return [
         pytest.param(kind, source, id=f"{name}-{source}")
         for name, kind in kinds.items()
@@ -37,7 +37,7 @@ def cells(kinds: Mapping[str, Kind]) -> list[object]:
 
 
 def told(page: Page, source: str, workspace_id: str) -> dict[tuple[str, frozenset[object]], float]:
-    """Give what a page says of the sessions of one source and workspace, counters aside.
+    """Return what a page says of the sessions of one source and workspace, counters aside.
 
     Since when a state is observed is left out: that is the moment of a poll by design.
     """
@@ -60,7 +60,7 @@ def _is_told(sample: Sample, source: str, workspace_id: str) -> bool:
 
 
 def counters(page: Page, workspace_id: str) -> dict[tuple[str, frozenset[object]], float]:
-    """Give the counters of a workspace's sessions."""
+    """Return the counters of a workspace's sessions."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for sample in page.samples
@@ -71,7 +71,7 @@ def counters(page: Page, workspace_id: str) -> dict[tuple[str, frozenset[object]
 
 
 def cu_hours(page: Page) -> dict[tuple[str, ...], float]:
-    """Give the CU-hours counted of the struck gateway, by queue."""
+    """Return the CU-hours counted of the struck gateway, by queue."""
     return page.values("livy_cu_hours_total", "queue", livy_compute_id=GATEWAY)
 
 
@@ -101,7 +101,7 @@ def go_on(world: World) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed() -> Sequence[Page]:
-    """Give the pages of an exporter that meets no fault: at the first poll, and at the second."""
+    """Provide the pages of an exporter without a fault, after the first and the second poll."""
 
     async def read() -> list[Page]:
         async with Harness(busy_world(), api=SETTINGS) as h:

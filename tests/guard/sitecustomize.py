@@ -25,7 +25,7 @@ class NotLoopbackError(OSError):
 
 
 def is_loopback(host: object) -> bool:
-    """Tell whether a host, a name or an address in text, is this machine and nothing else."""
+    """Whether a host, a name or an address in text, is this machine and nothing else."""
     name = host.decode() if isinstance(host, bytes | bytearray) else str(host)
     if name == "localhost":
         return True
@@ -38,7 +38,7 @@ def is_loopback(host: object) -> bool:
 
 
 def leaves_machine(event: str, args: tuple[Any, ...]) -> bool:
-    """Tell whether an audit event is a socket call to anywhere but loopback."""
+    """Whether an audit event is a socket call to anywhere but loopback."""
     if event in SOCKET_EVENTS:
         sock, address = args
         if address is None or sock.family == socket.AF_UNIX:

@@ -57,7 +57,7 @@ class Bench:
         return self.board.current.targets[TARGET]
 
     def failures(self, reason: str) -> float | None:
-        """Give how many polls are counted as failed for a reason."""
+        """Return how many polls are counted as failed for a reason."""
         return self.registry.get_sample_value(
             catalog.POLL_FAILURES.name, {"source": "session_clusters", "reason": reason}
         )

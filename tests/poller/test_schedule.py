@@ -24,13 +24,13 @@ class Wall(SystemClock):
         self.step = 0.0
 
     def now(self) -> float:
-        """Give seconds since 1970-01-01 UTC, as set."""
+        """Return seconds since 1970-01-01 UTC, as set."""
         return super().now() + self.step
 
 
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
-    """Give the clock by which APScheduler goes, too."""
+    """Provide the clock by which APScheduler goes, too."""
     clock = Wall()
 
     class Now(datetime):

@@ -326,7 +326,7 @@ def livy(metric: str, values: str, more: str = "", instance: str = "a") -> dict[
 
 
 def livy_up(values: str, instance: str = "a") -> dict[str, str]:
-    """Say whether polls of the gateway succeed."""
+    """Whether polls of the gateway succeed."""
     return up(values, instance, "livy_sessions")
 
 

@@ -123,7 +123,7 @@ class Story:
                 yield second, name, durable
 
     def series(self, *, is_whole: bool = True) -> Mapping[str, str]:
-        """Give what Prometheus stores, of totals only where it is not `is_whole`."""
+        """Return what Prometheus stores, of totals only where it is not `is_whole`."""
         values: Values = {}
         for second, name, durable in self.shown():
             if second in self.seconds:

@@ -10,7 +10,7 @@ from tests.support.command_line import load
 
 
 def problems(*argv: str, region: str = "cn-hangzhou") -> list[str]:
-    """Give what is said to be wrong."""
+    """Return what is said to be wrong."""
     with pytest.raises(SettingsError) as caught:
         load("serve", argv, {"EMR_EXPORTER_REGION_ID": region})
     return list(caught.value.problems)

@@ -12,7 +12,7 @@ REGION = {"EMR_EXPORTER_REGION_ID": "cn-hangzhou"}
 
 
 def problems(argv: Sequence[str] = (), environ: Mapping[str, str] = REGION) -> list[str]:
-    """Give what is said to be wrong, each in one line."""
+    """Return what is said to be wrong, each in one line."""
     with pytest.raises(SettingsError) as caught:
         load("serve", argv, environ)
     assert all(problem.isprintable() for problem in caught.value.problems)
@@ -20,7 +20,7 @@ def problems(argv: Sequence[str] = (), environ: Mapping[str, str] = REGION) -> l
 
 
 def in_file(tmp_path: Path, content: str) -> tuple[Path, list[str]]:
-    """Give what is said to be wrong with a file."""
+    """Return what is said to be wrong with a file."""
     file = tmp_path / "exporter.yml"
     file.write_text(content)
     return file, problems([f"--config.file={file}"])

@@ -67,7 +67,7 @@ class Model:
     has_contact: bool = False
 
     def read(self, listing: list[LivySession], now: float) -> "Model":
-        """Give the model after one more reading."""
+        """Return the model after one more reading."""
         after = Model({key: replace(each) for key, each in self.seen.items()}, self.has_contact)
         for session in listing:
             after._read(session, now)
@@ -88,7 +88,7 @@ class Model:
             known.ended, known.ended_at = session.state, now if self.has_contact else None
 
     def totals(self) -> dict[tuple[str, tuple[str, ...]], int]:
-        """Give what the counters must be."""
+        """Return what the counters must be."""
         found: Counter[tuple[str, tuple[str, ...]]] = Counter()
         for known in self.seen.values():
             labels = (*KEY, known.session.queue)
@@ -101,7 +101,7 @@ class Model:
         return {key: value for key, value in found.items() if value}
 
     def recently_ended(self, now: float) -> set[str]:
-        """Give the ids that still have series."""
+        """Return the ids that still have series."""
         return {
             known.session.session_id
             for known in self.seen.values()
@@ -110,7 +110,7 @@ class Model:
 
 
 def flat(found: Samples) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Give samples in a shape that can be compared."""
+    """Return samples in a shape that can be compared."""
     return {
         (metric.name, sample.labels): sample.value
         for metric, some in found.items()
@@ -178,7 +178,7 @@ class Long:
         self.source = self.reader(timing)
 
     def reader(self, timing: ScanTiming) -> LivySessions:
-        """Give a source that knows nothing yet."""
+        """Return a source that knows nothing yet."""
         http = httpx.AsyncClient(transport=httpx.ASGITransport(self.cloud.app))
         client = Client(
             http,
@@ -219,7 +219,7 @@ class Long:
 
     @property
     def rows(self) -> list[SimulatedSession]:
-        """Give the rows in order of listing."""
+        """The rows in order of listing."""
         return [*self.world.history(WORKSPACE, GATEWAY)]
 
     @property
@@ -228,12 +228,12 @@ class Long:
         return len(self.cloud.calls)
 
     def listing(self) -> list[LivySession]:
-        """Give what a reading of everything at this instant would show."""
+        """Return what a reading of everything at this instant would show."""
         texts = ",".join(row.text for row in self.rows)
         return [*decode_livy_sessions(f'{{"sessions":[{texts}]}}'.encode()).records]
 
     def totals(self) -> dict[tuple[str, tuple[str, ...]], int]:
-        """Give what the ledger has counted."""
+        """Return what the ledger has counted."""
         return {
             (key.metric.name, key.labels): amount.actual
             for key, amount in self.ledger.state.counters.items()
@@ -243,7 +243,7 @@ class Long:
     def expected(
         self, model: Model, listing: list[LivySession]
     ) -> dict[tuple[str, tuple[str, ...]], float]:
-        """Give the gauges that a full scan would have published."""
+        """Return the gauges that a full scan would have published."""
         recent = model.recently_ended(self.clock.now())
         return flat(samples(KEY, listing, recent, 5000))
 
@@ -256,12 +256,12 @@ class Long:
         self.number += 1
 
     def open_rows(self) -> list[SimulatedSession]:
-        """Give the sessions that run, from old to new."""
+        """Return the sessions that run, from old to new."""
         rows = [row for row in self.rows if row.state not in ENDED]
         return sorted(rows, key=lambda row: row.create_time_ms)
 
     def settling_rows(self) -> list[SimulatedSession]:
-        """Give the sessions that ended so lately that their figures may still be revised."""
+        """Return the sessions that ended so lately that their figures may still be revised."""
         since = (self.clock.now() - 1700) * 1000
         return [row for row in self.rows if row.end_time_ms and row.end_time_ms > since]
 

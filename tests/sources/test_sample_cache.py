@@ -10,7 +10,7 @@ GATEWAY = ("w", "lc")
 
 
 def session(number: int, used: int = 0) -> LivySession:
-    """Give a session, equal to others made of the same."""
+    """Return a session, equal to others made of the same."""
     return LivySession(f"livy-{number}", "running", created_ms=number, usage=Usage(used))
 
 

@@ -24,23 +24,23 @@ GATEWAY = ("w", "lc")
 
 
 def sole(samples: Samples, metric: Metric) -> Sample:
-    """Give the only sample of a metric."""
+    """Return the only sample of a metric."""
     (sample,) = samples[metric]
     return sample
 
 
 def clusters(*found: SessionCluster, since: dict[str, float] | None = None) -> Samples:
-    """Give the gauges of session clusters."""
+    """Return the gauges of session clusters."""
     return session_clusters.samples("w", found, since or {})
 
 
 def sessions(*found: LivySession, ended: frozenset[str] = frozenset(), most: int = 5000) -> Samples:
-    """Give the gauges of Livy sessions."""
+    """Return the gauges of Livy sessions."""
     return livy_sessions.samples(GATEWAY, found, ended, most)
 
 
 def with_series(samples: Samples) -> list[str]:
-    """Give the ids of the sessions that have series of their own."""
+    """Return the ids of the sessions that have series of their own."""
     return [sample.labels[2] for sample in samples.get(catalog.LIVY_SESSION_INFO, ())]
 
 
@@ -224,7 +224,7 @@ def _told(listed: int) -> Callable[[], Awaitable[int]]:
 
 
 def verdicts(guard: DisappearanceGuard, counts: list[int]) -> tuple[list[int], list[int]]:
-    """Give the numbers of the listings that are refused, and of those that are unconfirmed."""
+    """Return the numbers of the listings that are refused, and of those that are unconfirmed."""
 
     async def judge() -> tuple[list[int], list[int]]:
         refused, unconfirmed = [], []

@@ -163,7 +163,7 @@ def change(path: Path, statement: str) -> None:
 
 
 def remembered(path: Path) -> list[Any]:
-    """Give all that a ledger knows of sessions, with times in whole seconds.
+    """Return all that a ledger knows of sessions, with times in whole seconds.
 
     Which of a scan's pages shows a session may cost a few milliseconds more or less.
     """
@@ -223,7 +223,7 @@ def test_warm_start_equals_cold_start(story: Story) -> None:
 
 
 async def started(tmp_path: Path, order: HistoryOrder, rows: int = 990) -> Long:
-    """Give a history whose order a former process has recorded."""
+    """Return a history whose order a former process has recorded."""
     long = Long(order, rows, is_open=lambda n: n > rows - 9, path=tmp_path / "ledger.db")
     await polled(long)
     return long

@@ -61,7 +61,7 @@ class Helm:
         release: str = RELEASE,
         namespace: str = "default",
     ) -> list[dict[str, Any]]:
-        """Give the manifests that an installation with `values` makes."""
+        """Return the manifests that an installation with `values` makes."""
         asked = (chart, release, namespace, json.dumps(values))
         if asked not in self._rendered:  # many tests look at the same ones
             done = self._template(values, chart, release, namespace)
@@ -71,14 +71,14 @@ class Helm:
         return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
 
     def notes(self, values: Values) -> str:
-        """Give what helm prints after an installation with `values`."""
+        """Return what helm prints after an installation with `values`."""
         words = ("install", RELEASE, CHART, "--dry-run=client")
         done = self.run(*words, "--values", self._written(values))
         assert done.returncode == 0, done.stderr
         return done.stdout.partition("\nNOTES:\n")[2]
 
     def refusal(self, values: Values) -> str:
-        """Give why an installation with `values` is refused."""
+        """Return why an installation with `values` is refused."""
         done = self._template(values, CHART, RELEASE, "default")
         assert done.returncode != 0, done.stdout
         return done.stderr
@@ -96,25 +96,25 @@ class Helm:
 
 
 def find(manifests: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
-    """Give the only manifest of a kind."""
+    """Return the only manifest of a kind."""
     (found,) = (each for each in manifests if each["kind"] == kind)
     return dict(found)
 
 
 def exporter_pod(manifests: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give the template of the exporter's pod."""
+    """Return the template of the exporter's pod."""
     template: dict[str, Any] = workload(manifests)["spec"]["template"]
     return template
 
 
 def workload(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Give the object that keeps the exporter's pod."""
+    """Return the object that keeps the exporter's pod."""
     (found,) = (each for each in manifests if each["kind"] in {"StatefulSet", "Deployment"})
     return dict(found)
 
 
 def container(manifests: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give the exporter's container."""
+    """Return the exporter's container."""
     (only,) = exporter_pod(manifests)["spec"]["containers"]
     return dict(only)
 

@@ -46,7 +46,7 @@ class Clock:
         self.now = now
 
     def __call__(self) -> float:
-        """Give seconds since the epoch."""
+        """Return seconds since the epoch."""
         return self.now
 
 

@@ -85,13 +85,13 @@ def need_podman() -> None:
 
 
 def base_image() -> str:
-    """Give the image that the Dockerfile builds upon."""
+    """Return the image that the Dockerfile builds upon."""
     first = next(line for line in dockerfile() if line.startswith("FROM "))
     return first.split()[1]
 
 
 def dockerfile() -> Sequence[str]:
-    """Give the lines of the Dockerfile."""
+    """Return the lines of the Dockerfile."""
     return (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
 
 
@@ -136,7 +136,7 @@ def _trust(folder: Path) -> Iterator[str]:
 
 
 def _fingerprint() -> str:
-    """Give a hash of all that goes into the image."""
+    """Return a hash of all that goes into the image."""
     digest = hashlib.sha256()
     for path in sorted(_inputs()):
         digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
@@ -176,12 +176,12 @@ class Container:
         return podman("exec", self.name, *command, check=False)
 
     def inspect(self, template: str) -> str:
-        """Give what podman knows of it."""
+        """Return what podman knows of it."""
         return self.podman("inspect", f"--format={template}").stdout.strip()
 
     @property
     def output(self) -> str:
-        """Give what it has written so far."""
+        """What it has written so far."""
         done = self.podman("logs")
         return done.stdout + done.stderr
 

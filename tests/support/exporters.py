@@ -39,5 +39,5 @@ async def fetch(url: str, path: str = "/metrics") -> Page:
 
 
 def files_in(folder: Path) -> list[str]:
-    """Give the names of all files in a folder."""
+    """Return the names of all files in a folder."""
     return sorted(path.name for path in folder.iterdir())

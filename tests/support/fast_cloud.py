@@ -34,7 +34,7 @@ class _History:
         self._first -= 1
 
     def page(self, number: int) -> bytes:
-        """Give the answer with a page."""
+        """Return the answer with a page."""
         start = self._first + (number - 1) * PAGE_SIZE
         rows = self._rows[start : min(start + PAGE_SIZE, self._first + self._total)]
         body = b'{"requestId":"R","totalCount":%d,"sessions":[%s]}' % (self._total, b",".join(rows))

@@ -23,7 +23,7 @@ def assert_golden(name: str, text: str) -> None:
 
 
 def stable(page: str) -> str:
-    """Give a page without what differs from run to run."""
+    """Return a page without what differs from run to run."""
     # By "\n" alone: label values may hold other characters that end lines for Python.
     lines = page.split("\n")
     for pattern, replacement in _FIXED:

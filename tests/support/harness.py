@@ -44,15 +44,15 @@ class ManualClock:
         self._monotonic = 1000.0
 
     def now(self) -> float:
-        """Give seconds since 1970-01-01 UTC."""
+        """Return seconds since 1970-01-01 UTC."""
         return self._wall
 
     def monotonic(self) -> float:
-        """Give seconds since an arbitrary start."""
+        """Return seconds since an arbitrary start."""
         return self._monotonic
 
     def boottime(self) -> float:
-        """Give the same: this machine never sleeps."""
+        """Return the same: this machine never sleeps."""
         return self._monotonic
 
     async def sleep(self, seconds: float) -> None:
@@ -204,7 +204,7 @@ class Harness:
 
 
 def targets_of(world: World) -> list[dict[str, Any]]:
-    """Give the setting `targets` for everything in a world."""
+    """Return the setting `targets` for everything in a world."""
     return [
         {
             "region_id": row.region_id,

@@ -79,7 +79,7 @@ class Reader:
                 self.highest[series] = sample.value
 
     def polled_at(self) -> float:
-        """Give when every target was last polled completely, 0 where one was not."""
+        """Return when every target was last polled completely, 0 where one was not."""
         if self.page is None:
             return 0.0
         up = self.page.values("exporter_target_last_success_timestamp_seconds")
@@ -218,7 +218,7 @@ async def scene(
 
 
 def true_totals(cloud: Cloud) -> dict[str, dict[tuple[str, str, str], float]]:
-    """Give what the page has to say: the highest figures that were delivered, added up."""
+    """Return what the page has to say: the highest figures that were delivered, added up."""
     queues = cloud.delivered.by_queue()
     users = {(w, g, user or ""): u for (w, g, user), u in cloud.delivered.by_proxy_user().items()}
     return {

@@ -102,7 +102,7 @@ def listed(
 
 
 def values(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, int]:
-    """Give the exact values of a metric by its last label (the gateway, where it has no other)."""
+    """Return the exact values of a metric by its last label (or by gateway)."""
     return {
         key.labels[-1]: amount.actual
         for key, amount in ledger.state.counters.items()
@@ -111,7 +111,7 @@ def values(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, 
 
 
 def shown(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, int]:
-    """Give what the page may say of a metric, likewise."""
+    """Return what the page may say of a metric, likewise."""
     return {
         key.labels[-1]: amount.published
         for key, amount in ledger.state.counters.items()
@@ -120,5 +120,5 @@ def shown(ledger: Ledger, metric: Metric = catalog.LIVY_CU_HOURS) -> dict[str, i
 
 
 def nonzero(of: Mapping[str, int]) -> dict[str, int]:
-    """Give what is not 0."""
+    """Return what is not 0."""
     return {name: value for name, value in of.items() if value}

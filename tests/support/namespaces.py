@@ -36,7 +36,7 @@ def _require(prefix: tuple[str, ...]) -> None:
 
 
 async def pid_1_of(process: Process) -> int:
-    """Give the number by which this machine knows the PID 1 that `as_pid_1` runs."""
+    """Return the number by which this machine knows the PID 1 that `as_pid_1` runs."""
     outer = process.running.pid
     children = Path(f"/proc/{outer}/task/{outer}/children")
 

@@ -31,14 +31,14 @@ class Page:
         return cls(text, tuple(sample for family in families for sample in family.samples))
 
     def value(self, name: str, /, **labels: str) -> float:
-        """Give the value of the one sample that has these labels, and perhaps others."""
+        """Return the value of the one sample that has these labels, and perhaps others."""
         found = list(self._found(name, labels))
         if len(found) != 1:
             raise AssertionError(f"{len(found)} samples are {name} {labels}: {found}")
         return found[0].value
 
     def values(self, name: str, /, *by: str, **labels: str) -> dict[tuple[str, ...], float]:
-        """Give the values of all samples that have these labels, by the values of others.
+        """Return the values of all samples that have these labels, by the values of others.
 
         Without `by` the key holds every label value, in the order of the page.
         """
@@ -49,11 +49,11 @@ class Page:
         return keyed
 
     def has(self, name: str, /, **labels: str) -> bool:
-        """Tell whether any sample has these labels."""
+        """Whether any sample has these labels."""
         return next(self._found(name, labels), None) is not None
 
     def names(self) -> frozenset[str]:
-        """Give the names of our metrics that have samples."""
+        """Return the names of our metrics that have samples."""
         return frozenset(
             sample.name.removeprefix(PREFIX)
             for sample in self.samples

@@ -44,11 +44,11 @@ class Process:
 
     @property
     def output(self) -> bytes:
-        """Give all that it has written so far."""
+        """All that it has written so far."""
         return self.stdout.read_bytes() + self.stderr.read_bytes()
 
     async def url(self) -> str:
-        """Give the address at which the exporter serves, once it says so."""
+        """Return the address at which the exporter serves, once it says so."""
         await until(lambda: _STARTED.search(self.output), "the exporter has started", self)
         found = _STARTED.search(self.output)
         assert found is not None

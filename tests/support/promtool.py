@@ -20,7 +20,7 @@ PREFIX = "emr_serverless_spark_"
 
 @cache
 def groups() -> list[dict[str, Any]]:
-    """Give every rule group that is shipped, in the order of the files."""
+    """Return every rule group that is shipped, in the order of the files."""
     found = []
     for name in FILES:
         found += yaml.load((RULES / name).read_text("utf-8"), yaml.CSafeLoader)["groups"]
@@ -59,7 +59,7 @@ class Case:
     """When Prometheus runs, as values; it always does where this is empty."""
 
     def as_test(self) -> dict[str, Any]:
-        """Give the test as promtool wants it."""
+        """Return the test as promtool wants it."""
         checks = [_alerts_at(minute, names, self.only) for minute, names in self.fires.items()]
         checks += [_value_at(*key, value) for key, value in self.values.items()]
         return {
@@ -137,7 +137,7 @@ def _value_at(minute: float, expression: str, value: float | None) -> dict[str, 
 
 
 def chosen_groups(alerts: Collection[str], expressions: Collection[str]) -> list[dict[str, Any]]:
-    """Give the rules of some alerts and expressions, with all the rules that they build on."""
+    """Return the rules of some alerts and expressions, with all the rules that they build on."""
     everything = {**rules("record"), **rules("alert")}
     wanted = set(alerts)
     texts = [*expressions, *(everything[name]["expr"] for name in alerts)]
@@ -154,7 +154,7 @@ def chosen_groups(alerts: Collection[str], expressions: Collection[str]) -> list
 
 
 def name_of(rule: Mapping[str, Any]) -> str:
-    """Give the name of an alert, or of what a rule records."""
+    """Return the name of an alert, or of what a rule records."""
     return str(rule.get("alert") or rule["record"])
 
 
@@ -166,7 +166,7 @@ def run_case(promtool: Path, folder: Path, case: Case, alerts: Collection[str]) 
 
 
 def texts_of(promtool: Path, folder: Path, case: Case, alert: str, minute: float) -> list[str]:
-    """Give summary and description of an alert that fires at a minute of a case, as rendered."""
+    """Return summary and description of an alert that fires at a minute of a case, as rendered."""
     none = {"eval_time": f"{round(minute * 60)}s", "alertname": alert, "exp_alerts": []}
     test = {**case.as_test(), "promql_expr_test": [], "alert_rule_test": [none]}
     complaint = run_test(promtool, folder, case.step, chosen_groups([alert], []), test)

@@ -38,7 +38,7 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
 
 
 def registry_of(make: Callable[[], Iterable[Family]]) -> CollectorRegistry:
-    """Give a registry that holds nothing but what `make` makes at each scrape."""
+    """Return a registry that holds nothing but what `make` makes at each scrape."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Ready(make))
     return registry
@@ -50,6 +50,6 @@ def reference_page(snapshot: Snapshot, form: PageFormat) -> bytes:
 
 
 def family_of(metric: Metric) -> GaugeMetricFamily | CounterMetricFamily:
-    """Give the family of a metric, as yet without samples."""
+    """Return the family of a metric, as yet without samples."""
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     return kind(metric.family, metric.help, labels=metric.labels)

@@ -16,7 +16,7 @@ def at(metric: str, labels: str = "", instance: str = "a") -> str:
 
 
 def up(values: str, instance: str = "a", source: str = "session_clusters") -> dict[str, str]:
-    """Say whether polls succeed; how long a target takes to be stale does not change."""
+    """Whether polls succeed; how long a target takes to be stale does not change."""
     labels = f'source="{source}",{W if source == "session_clusters" else GATEWAY}'
     return {at("exporter_target_up", labels, instance): values}
 

@@ -44,7 +44,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumps)
 
     def time(self) -> float:
-        """Give the simulated time."""
+        """Return the simulated time."""
         return self._jumps.now
 
     def run_in_executor(
@@ -61,7 +61,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 @contextmanager
 def simulated() -> Iterator[asyncio.Runner]:
-    """Give a runner on simulated time."""
+    """Provide a runner on simulated time."""
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         yield runner
 
@@ -70,11 +70,11 @@ class LoopClock(ManualClock):
     """The clock of the running loop, which goes on by itself."""
 
     def now(self) -> float:
-        """Give seconds since 1970-01-01 UTC."""
+        """Return seconds since 1970-01-01 UTC."""
         return START + self.monotonic()
 
     def monotonic(self) -> float:
-        """Give seconds since the start of the loop."""
+        """Return seconds since the start of the loop."""
         return asyncio.get_running_loop().time()
 
     async def sleep(self, seconds: float) -> None:
@@ -135,7 +135,7 @@ class LiveHarness(Harness):
 
     @property
     def http(self) -> httpx.AsyncClient:
-        """Give the client that reaches the cloud."""
+        """The client that reaches the cloud."""
         return self._http
 
     async def live(self, seconds: float, interval: float) -> None:

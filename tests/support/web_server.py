@@ -47,7 +47,7 @@ class Address:
     port: int
 
     def url(self, scheme: str = "http", path: str = "/") -> str:
-        """Give a URL of it."""
+        """Return a URL of it."""
         return f"{scheme}://{self.host}:{self.port}{path}"
 
 
@@ -95,7 +95,7 @@ def write_ca(folder: Path, ca: trustme.CA, name: str = "ca.crt") -> Path:
 
 
 def trusting(ca: trustme.CA) -> ssl.SSLContext:
-    """Give the TLS of a client that trusts `ca`."""
+    """Return the TLS of a client that trusts `ca`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ca.configure_trust(context)
     return context
@@ -116,7 +116,7 @@ async def exchange(address: Address, sent: bytes) -> bytes:
 
 
 def statuses(received: bytes) -> list[int]:
-    """Give the status of each answer."""
+    """Return the status of each answer."""
     return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
 
 

@@ -25,7 +25,7 @@ WHOLE_REGION = [{"region_id": REGION}]
 
 
 def used(cu_hours: float) -> SimulatedUsage:
-    """Give what a session uses that burned so many CU-hours, of a core and 4 GiB each."""
+    """Return what a session uses that burned so many CU-hours, of a core and 4 GiB each."""
     return SimulatedUsage(int(cu_hours * NANO), int(cu_hours * 3600), int(cu_hours * 3600 * 4096))
 
 
@@ -52,7 +52,7 @@ def session(
 
 
 def key(session_id: str, *, age: int = 60) -> SessionKey:
-    """Give the key of a session that `session` made."""
+    """Return the key of a session that `session` made."""
     return SessionKey(WORKSPACE, GATEWAY, session_id, START_MS - age * 1000)
 
 

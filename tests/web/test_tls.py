@@ -161,7 +161,7 @@ async def test_unfinished_handshake_counts_as_a_connection_and_times_out(tmp_pat
 
 
 async def has_ended(reader: asyncio.StreamReader) -> bool:
-    """Tell whether the server has hung up."""
+    """Whether the server has hung up."""
     with contextlib.suppress(TimeoutError, ConnectionError):
         return await asyncio.wait_for(reader.read(1), 0.05) == b""
     return reader.exception() is not None

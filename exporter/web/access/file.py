@@ -72,7 +72,7 @@ def _parse(path: Path) -> WebFile:
 
 
 def _line(details: "ErrorDetails") -> str:
-    """Say what is wrong, without repeating a value: it may be a key or the hash of a password."""
+    """Return what is wrong, without the value: it may be a key or the hash of a password."""
     name = dotted(step for step in details["loc"] if step != "[key]")
     key = str(details["loc"][-1]) if details["type"] == "extra_forbidden" else ""
     reason = _NOT_HERE.get(key, "").format(key)

@@ -60,7 +60,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the answer under way that its client has gone."""
+        """Drop what is queued, and let the answer under way know that its client has gone."""
         self._connections.leave(self._connection)
         self._is_last = True
         self._unparsed.clear()

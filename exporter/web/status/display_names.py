@@ -19,7 +19,7 @@ class Names:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Names":
-        """Read them off the info samples of a picture."""
+        """Read them off the info samples of a snapshot."""
         workspaces = snapshot.infos.get(catalog.WORKSPACE_INFO, ())
         gateways = snapshot.infos.get(catalog.LIVY_GATEWAY_INFO, ())
         return cls(
@@ -28,11 +28,11 @@ class Names:
         )
 
     def workspace(self, workspace_id: str) -> str:
-        """Give the name of a workspace."""
+        """Return the name of a workspace."""
         return self.workspaces.get(workspace_id, workspace_id)
 
     def gateway(self, workspace_id: str, livy_compute_id: str) -> str:
-        """Give the name of a gateway."""
+        """Return the name of a gateway."""
         return self.gateways.get((workspace_id, livy_compute_id), livy_compute_id)
 
 
@@ -54,7 +54,7 @@ class Anchors:
 
 
 def web_address(text: str) -> str:
-    """Give `text` where a browser may be sent there, else `""`: no scheme but http and https."""
+    """Return `text` where a browser may be sent there, else `""`: no scheme but http and https."""
     try:
         parts = urlsplit(text)
     except ValueError:

@@ -50,7 +50,7 @@ def refresh_line(seconds: int) -> bytes:
 
 @cache
 def policy() -> str:
-    """Give the Content-Security-Policy: this very style, an icon in the page, and nothing else."""
+    """Return the Content-Security-Policy: this style and an inline icon, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
     return "; ".join(
         (

@@ -1,4 +1,4 @@
-"""What has happened since the start, noted as pictures are published: bounded, in memory only."""
+"""What has happened since the start, noted as snapshots are published: bounded, in memory only."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -86,7 +86,7 @@ class Recorder:
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
-        """Give what is kept, oldest first; there is none of a bucket in which nothing happened."""
+        """What is kept, oldest first; there is none of a bucket in which nothing happened."""
         self._note_latest()
         return tuple(self._tallies)
 
@@ -103,12 +103,12 @@ class Recorder:
         return counts, monotonic - max(self.started_monotonic, first * self.width)
 
     def last_failure(self, of: Target | Scope) -> Seen | None:
-        """Give the last failure of a target or a discovery, also where it is over."""
+        """Return the last failure of a target or a discovery, also where it is over."""
         self._note_latest()
         return self._failures.get(of)
 
     def start_of(self, key: Key) -> int:
-        """Give where a counter of usage stood at the start, in nano-CU-hours."""
+        """Return where a counter of usage stood at the start, in nano-CU-hours."""
         return self._starts.get(key, 0)
 
     def _note_latest(self) -> None:

@@ -105,7 +105,7 @@ def _by_state(moment: Moment, metric: Metric) -> Mapping[str, int]:
 
 
 def _coverage(moment: Moment, source: Source) -> Coverage:
-    """Tell how much of a source is known: what discovery has never read is not known either."""
+    """Return how much of a source is known; what was never discovered is unknown."""
     views = [view for target, view in moment.snapshot.targets.items() if target.source is source]
     is_undiscovered = any(
         view.last_success_at is None

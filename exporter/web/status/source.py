@@ -1,4 +1,4 @@
-"""Builds a `StatusView` of now: from the picture, the ledger, the recorder and the registry."""
+"""Builds a `StatusView` of now: from the snapshot, the ledger, the recorder and the registry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from exporter.web.status.verdict import verdict
 from exporter.web.status.view import About, StatusView, Verdict
 
 _FRESH_SECONDS = 1.0
-"""For so long the same view is good enough, however many ask for it."""
+"""How long a view is reused, however many ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Parts:
 
 
 class StatusSource:
-    """Gives the status of now; the very same object to all who ask within a second."""
+    """The current status; the same object for all who ask within a second."""
 
     def __init__(self, parts: Parts, recorder: Recorder, clock: Clock) -> None:
         self._parts = parts
@@ -51,7 +51,7 @@ class StatusSource:
         self._last_at = 0.0
 
     def status(self) -> StatusView:
-        """Give what is to be said now. For the thread that publishes."""
+        """Return the current view. Call it in the thread that publishes."""
         snapshot, monotonic = self._parts.snapshot(), self._clock.monotonic()
         is_fresh = snapshot is self._last_of and monotonic - self._last_at < _FRESH_SECONDS
         if self._last is None or not is_fresh:
@@ -111,7 +111,7 @@ class StatusSource:
 
 
 def _of_standby(judged: Verdict, ownership: Ownership | None) -> Verdict:
-    """Say that a replica stands by, where nothing is wrong with it."""
+    """Return a verdict that names the owner, for a standby replica without problems."""
     is_standby = ownership is not None and ownership.standing is Standing.STANDBY
     if ownership is None or not is_standby or judged.level != "ok":
         return judged

@@ -27,18 +27,18 @@ class Moment:
     monotonic: float
 
     def age(self, at: float | None) -> float | None:
-        """Give how long ago `at` was; never less than nothing, whatever the clock did."""
+        """Return how long ago `at` was; never less than nothing, whatever the clock did."""
         return None if at is None else max(0.0, self.now - at)
 
 
 def targets(moment: Moment) -> tuple[TargetStatus, ...]:
-    """Give every target, those that fail first."""
+    """Return every target, those that fail first."""
     found = [_target(moment, target, view) for target, view in moment.snapshot.targets.items()]
     return tuple(sorted(found, key=lambda each: (_RANK[each.state], each.name, each.account)))
 
 
 def discoveries(moment: Moment) -> tuple[DiscoveryStatus, ...]:
-    """Give every discovery, those that fail first."""
+    """Return every discovery, those that fail first."""
     return tuple(sorted(_discoveries(moment), key=lambda each: (_RANK[each.state], each.name)))
 
 

@@ -26,7 +26,7 @@ _POLLS: Final = (
 
 
 def calls(registry: CollectorRegistry, configured_rate: float) -> tuple[Calls, ...]:
-    """Give the requests of each account and region."""
+    """Return the requests of each account and region."""
     samples = [*_samples(registry, _CALLS)]
     limits = [each for each in samples if each.name == catalog.API_RATE_LIMIT.name]
     return tuple(_calls(samples, limit, configured_rate) for limit in limits)
@@ -51,7 +51,7 @@ def _calls(samples: list[Sample], limit: Sample, configured_rate: float) -> Call
 
 
 def polls(registry: CollectorRegistry) -> tuple[Polls, ...]:
-    """Give the polls of each source."""
+    """Return the polls of each source."""
     samples = [*_samples(registry, _POLLS)]
     sources = [each.labels for each in samples if each.name == catalog.POLLS.name]
     return tuple(

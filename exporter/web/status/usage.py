@@ -49,7 +49,7 @@ def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Covera
 
 
 def ledger(state: LedgerState, ownership: Ownership | None) -> LedgerView:
-    """Give the facts of the ledger, and who owns it where that may be another replica."""
+    """Return the facts of the ledger, and who owns it where that may be another replica."""
     facts = LedgerView(state.created_at, state.sessions, state.size_bytes, state.held_series)
     if ownership is None:
         return facts
@@ -62,7 +62,7 @@ def ledger(state: LedgerState, ownership: Ownership | None) -> LedgerView:
 
 
 def history(recorder: Recorder, *, monotonic: float, now: float, buckets: int) -> HistoryView:
-    """Give the near past without gaps: a bucket in which nothing happened is empty."""
+    """Return the near past without gaps: a bucket in which nothing happened is empty."""
     tallies = {each.number: each for each in recorder.tallies}
     width = recorder.width
     last, first = int(monotonic // width), int(recorder.started_monotonic // width)

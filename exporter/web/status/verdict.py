@@ -86,7 +86,7 @@ def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> 
 
 
 def _starting(waiting: int, targets: Sequence[TargetStatus]) -> str:
-    """Say what is not there yet, and how far the first scans of long histories have come."""
+    """Return what has not been listed yet, and the progress of first scans of long histories."""
     scans = [each.scan for each in targets if each.state == "pending" and each.scan]
     pages = sum(each.pages for each in scans)
     expected = sum(max(each.pages, each.expected or 0) for each in scans)
