@@ -330,16 +330,14 @@ async def test_a_daemon_ends_in_time_while_nothing_answers(
                 proxy.hang()
                 world.revise(key("livy-a"), used(9.0))
 
-                async def has_failed() -> bool:
+                async def is_shown() -> bool:
                     page = await fetch(url)
-                    return page.has("exporter_target_error_info", reason="ledger")
+                    of = {"workspace_id": "w-1"}
+                    used_now = page.value("livy_session_cu_hours", session_id="livy-a", **of)
+                    error = {"source": "livy_sessions", "reason": "ledger", **of}
+                    return used_now == 9.0 and page.has("exporter_target_error_info", **error)
 
-                await eventually(has_failed)
-                page = await fetch(url)
-                assert (
-                    page.value("livy_session_cu_hours", workspace_id="w-1", session_id="livy-a")
-                    == 9
-                )
+                await eventually(is_shown)
                 code, seconds = await process.end(signal.SIGTERM)
                 assert (code, seconds < STOP_SECONDS) == (0, True)
 
