@@ -104,6 +104,7 @@ class Exporter:
         if ownership is not None:
             if ownership.standing is Standing.STANDBY:
                 self.ledger.withdraw()
+                self.polling.touch()  # nothing is due; once it owns the ledger, the first poll is
             self.targets.follow(ownership.standing)
 
     @cached_property

@@ -1,0 +1,127 @@
+"""What an owner, a standby and an owner without a database say of themselves."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, NamedTuple
+
+import pytest
+
+from exporter.ledger import Postgres
+from tests.support import postgres
+from tests.support.harness import START, Harness, ManualClock
+from tests.support.processes import eventually
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.worlds import busy_world
+from tests.web.status_pages import view_of
+
+pytestmark = [pytest.mark.anyio, pytest.mark.real]
+
+DURATION: Final = 3600.0
+"""Seconds of the manual clock for which a lease lasts: it jumps, and the lease is to be kept."""
+
+
+class Pair(NamedTuple):
+    """Two replicas with one clock, and what stands before their database."""
+
+    owner: Harness
+    standby: Harness
+    clock: ManualClock
+    proxy: TcpProxy
+
+
+@asynccontextmanager
+async def pair() -> AsyncIterator[Pair]:
+    """Run two replicas; the first has polled."""
+    world, clock = busy_world(), ManualClock()
+    database = postgres.shared().schema()
+    async with AsyncExitStack() as stack:
+        proxy = stack.enter_context(tcp_proxy(database.port))
+        url = f"{database.at(proxy.port).url}?connect_timeout=2"
+        location = Postgres(url, database.schema, DURATION, is_patient=True)
+        both = [
+            await stack.enter_async_context(
+                Harness(world, clock=clock, ledger=location, lease={"duration": DURATION})
+            )
+            for _ in range(2)
+        ]
+        for each in both:
+            await each.tick()
+            await each.poll()
+        yield Pair(both[0], both[1], clock, proxy)
+
+
+async def says(harness: Harness, path: str, code: int) -> bool:
+    """Whether an exporter gives this answer."""
+    return (await harness.get(path)).status_code == code
+
+
+async def holds(harness: Harness) -> bool:
+    """Whether an exporter owns the ledger."""
+    return (await view_of(harness)).ledger.standing == "owner"
+
+
+async def in_time(clock: ManualClock, check: Callable[[], Awaitable[bool]]) -> None:
+    """Let time pass until an answer is true, since lookers wait by that clock."""
+
+    async def passed() -> bool:
+        clock.advance(1)
+        return await check()
+
+    await eventually(passed)
+
+
+async def test_owner_and_standby_say_who_owns_the_ledger_and_since_when() -> None:
+    """Both are ready and healthy; only the owner has targets and totals."""
+    async with pair() as (owner, standby, _, _):
+        ledgers = [(await view_of(each)).ledger for each in (owner, standby)]
+        assert [each.standing for each in ledgers] == ["owner", "standby"]
+        assert ledgers[0].holder == ledgers[1].holder != ""
+        assert [each.held_since for each in ledgers] == [START, START]
+        for each in (owner, standby):
+            assert await says(each, "/-/ready", 200)
+            assert await says(each, "/-/healthy", 200)
+        pages = [owner.peek(), standby.peek()]
+        assert [page.value("exporter_lease_holder") for page in pages] == [1, 0]
+        for name in ("livy_cu_hours_total", "exporter_target_up", "workspace_info"):
+            assert [page.has(name) for page in pages] == [True, False]
+        assert "Standby:" in (await standby.get("/")).text
+
+
+async def test_a_standby_that_has_waited_for_long_is_healthy_as_it_takes_over() -> None:
+    """It is not restarted because it has polled nothing so far."""
+    async with pair() as (owner, standby, clock, _):
+        await standby.tick(DURATION / 2)
+        await eventually(lambda: says(standby, "/-/healthy", 200))
+        await owner.stop()
+        await in_time(clock, lambda: holds(standby))
+        assert await says(standby, "/-/healthy", 200)
+        await standby.tick()
+        assert await says(standby, "/-/healthy", 200)
+        await standby.poll()
+        assert await says(standby, "/-/ready", 200)
+        assert standby.peek().has("livy_cu_hours_total")
+        owner.start()
+
+
+async def test_without_the_database_nobody_is_ready_and_all_are_healthy() -> None:
+    """After the duration of the lease, also the owner, which goes on with its gauges alone."""
+    async with pair() as (owner, standby, clock, proxy):
+        proxy.refuse()
+        clock.advance(DURATION / 2)
+        assert await says(owner, "/-/ready", 200)
+        assert await says(standby, "/-/ready", 200)
+        clock.advance(DURATION / 2 + 1)
+        for each in (owner, standby):
+            await each.tick()
+            await each.poll()
+            answer = await each.get("/-/ready")
+            assert answer.status_code == 503
+            assert "lease.duration" in answer.text
+            await eventually(lambda each=each: says(each, "/-/healthy", 200))  # type: ignore[misc]
+        assert (await view_of(owner)).ledger.standing == "expired"
+        page = owner.peek()
+        assert page.value("exporter_lease_holder") == 0
+        assert page.has("livy_sessions")
+        assert not page.has("livy_cu_hours_total")
+        proxy.resume()
+        await in_time(clock, lambda: says(standby, "/-/ready", 200))
