@@ -76,7 +76,8 @@ class Harness:
     `settings` are given in the shape of the YAML file: `Harness(world, poll={"interval": 5})`.
     Targets are all workspaces and gateways of the world as it is at the start, or what
     `targets` says; `targets=[]` with a `region_id` leaves them to `discover`. The ledger is in
-    memory where it has no location; at a `birth_hold` of 0 no increase is held back.
+    memory where it has no location; at a `birth_hold` of 0 no increase is held back. What else is
+    set of the ledger is its `forget_after`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Harness:
         behaviour: Behaviour | None = None,
         ledger: Location = None,
         birth_hold: float = 0.0,
+        forget_after: float = 400 * 86400.0,
         credentials: CredentialSource | None = None,
         **settings: Any,  # noqa: ANN401  as the schema says
     ) -> None:
@@ -108,6 +110,7 @@ class Harness:
         )
         self._ledger = ledger
         self._birth_hold = birth_hold
+        self._forget_after = forget_after
         self._settings = settings
         self._stack = AsyncExitStack()
         self._endpoint = ""
@@ -200,7 +203,8 @@ class Harness:
         given = self._settings.get("api", {})
         # A manual clock moves when a request waits for its turn; at this rate hardly any does.
         api = {"endpoint": self._endpoint, "max_requests_per_second": 1000, **given}
-        return {"targets": targets_of(self.world), **self._settings, "api": api}
+        kept = {"ledger": {"forget_after": self._forget_after}, "api": api}
+        return {"targets": targets_of(self.world), **self._settings, **kept}
 
 
 def targets_of(world: World) -> list[dict[str, Any]]:
