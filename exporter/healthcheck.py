@@ -69,7 +69,7 @@ def _ask(host: str, port: int) -> tuple[bool, str]:
         try:
             return _verdict(HTTPSConnection(host, port, timeout=SECONDS, context=tls))
         except (RemoteDisconnected, SSLEOFError):
-            # After the handshake in TLS 1.3, in it before: nobody else hangs up there.
+            # After the handshake in TLS 1.3, during it in TLS 1.2: no other cause ends it there.
             return True, "It asks for a certificate."
 
 

@@ -56,12 +56,12 @@ def configure(level: str, log_format: str | None, stream: TextIO | None = None) 
 
 
 def _log_uncaught(uncaught: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
-    """Log what has ended a thread, or was raised where nobody can catch it, on one line too."""
+    """Log, on one line, what ended a thread or was raised where it cannot be caught."""
     structlog.get_logger(PACKAGE).error(UNCAUGHT, exc_info=uncaught.exc_value)
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Mask fields that are named like secrets: the last resort, nobody should log them."""
+    """Mask fields that are named like secrets: a last resort, as no code should log them."""
     return {name: _masked(name, value) for name, value in event.items()}
 
 

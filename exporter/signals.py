@@ -98,8 +98,8 @@ def force_exit_after(
 ) -> None:
     """End the process after so long if it still runs, whatever it waits for.
 
-    By an alarm, because a thread may be what cannot be had. `last_word` is called before, and
-    given a moment: the log may be what hangs.
+    It uses an alarm, because it may be impossible to start a thread. `last_word` is called first
+    and has a moment to run: it may be the log that hangs.
     """
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
 """The immutable snapshot of everything that the page shows.
 
-A new snapshot replaces the old one by one reference swap, so whoever reads the board sees one
-moment, whole: the gauges of a target and the totals that belong to them change together.
+A new snapshot replaces the old one by one reference swap, so each reader sees one
+consistent state: the gauges of a target and the totals that belong to them change together.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

@@ -5,7 +5,7 @@ from typing import TextIO
 
 
 def takes_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether whoever reads `stream` wants colour; see https://no-color.org."""
+    """Whether the reader of `stream` wants colour; see https://no-color.org."""
     return takes_redrawing(stream, environ) and not environ.get("NO_COLOR")
 
 
@@ -17,8 +17,8 @@ def takes_redrawing(stream: TextIO, environ: Mapping[str, str]) -> bool:
 def printable(text: str) -> str:
     """Return a text without characters that move a cursor, begin a line or change its direction.
 
-    Names come from the service, and from whoever may create a session there. What Python calls not
-    printable is written as an escape; all the rest, in any script, stays.
+    Names come from the service, and from anyone who may create a session there. Characters that
+    Python calls not printable become escapes; all others, in any script, stay.
     """
     return text if text.isprintable() else "".join(map(escape, text))
 

@@ -60,7 +60,7 @@ Load = Callable[[], Credential]
 
 
 def connect_library(role_arn: str = "", open_http: "OpenHttp | None" = None) -> Load:
-    """Build the library's providers anew; call it in a thread only.
+    """Build new providers of the library; call it in a thread only.
 
     With `role_arn`, that role is assumed with what the default chain finds. `open_http` opens a
     client for a request of the library; without it, the library sends them as it likes.
@@ -164,8 +164,8 @@ class VendorCredentials:
     def _load_now(self) -> Credential:
         """Run in the thread.
 
-        A client that found a lasting key in a file never looks at the file again, so it serves
-        once: whoever replaces the key there need not restart the exporter.
+        A client that found a lasting key in a file never reads the file again, so it is used
+        once: a key that is replaced in the file takes effect without a restart.
         """
         load = self._load or self._connect(self._role_arn)
         self._load = load
@@ -197,7 +197,7 @@ def _run_in_thread(
 
     def run() -> None:
         result = _attempt(load, advice)
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop has closed: no caller waits any more
             loop.call_soon_threadsafe(settle, result)
 
     try:

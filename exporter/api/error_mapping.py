@@ -212,7 +212,7 @@ def _advise_on_status(answer: ErrorResponse) -> str:
     status = answer.true_status
     if "location" in answer.headers and httpx.codes.is_redirect(status):
         return (
-            "Redirects are not followed, so that a signed request reaches nobody else. Check "
+            "Redirects are not followed, so that signed requests only go to the API. Check "
             "api.endpoint: it must be the API itself, not a login page or a gateway."
         )
     if httpx.codes.is_informational(status) or httpx.codes.is_redirect(status):

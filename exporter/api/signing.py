@@ -80,7 +80,7 @@ def make_nonce() -> str:
 
 
 class Signer(httpx.Auth):
-    """Signs each attempt anew: another date and another nonce every time.
+    """Signs each attempt separately, with its own date and nonce.
 
     `now` gives seconds since 1970. The request must carry `x-acs-action` and have no body.
     """

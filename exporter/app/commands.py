@@ -99,7 +99,7 @@ async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> N
                 clock=SystemClock(),
                 http=http,
                 credentials=lambda _role_arn: StaticCredentials(credential),
-                # The simulated cloud begins anew each time, and so do its counters.
+                # The simulated cloud is new at each start, and so are its counters.
                 ledger=ledger_path,
                 birth_hold=simulated.ledger.birth_hold,
                 web_config=settings.web.config.file,
@@ -122,7 +122,7 @@ async def _live(exporter: Exporter, announce: Callable[[str], None] = lambda _: 
 
 
 def _hastened(settings: Settings) -> Settings:
-    """Shorten the waits that nobody asked for, so that something happens while you watch."""
+    """Shorten the waits that are not set, so that a viewer of the demo sees changes."""
     update: dict[str, object] = {}
     if "interval" not in settings.poll.model_fields_set:
         update["poll"] = settings.poll.model_copy(update={"interval": _DEMO_POLL_SECONDS})

@@ -23,7 +23,7 @@ def demo_ledger() -> Iterator[Path]:
 
 
 def _remove_left_behind(folder: Path) -> None:
-    """Remove the folders of demos of this user that were killed: nobody locks their ledgers."""
+    """Remove the folders of killed demos of this user: their ledgers are not locked."""
     for ledger in folder.glob(f"{_PREFIX}*/{_NAME}"):
         with suppress(LedgerError, OSError):
             lock = Lock(ledger)

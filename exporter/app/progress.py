@@ -29,7 +29,7 @@ _FORMAT_OF_NO_TOTAL: Final = "Reading {desc}: {n_fmt} pages"
 def watching(board: Board, stream: TextIO) -> Iterator[None]:
     """Draw on `stream` how far histories have been read by the snapshots of `board`."""
     with progress_on(stream) as update:
-        if takes_redrawing(stream, os.environ):  # each snapshot is searched, but not in vain
+        if takes_redrawing(stream, os.environ):  # otherwise searching each snapshot would be wasted
             board.watch(lambda snapshot: update(_scans_of(snapshot)))
         yield
 

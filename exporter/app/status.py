@@ -1,4 +1,4 @@
-"""Puts together what the status page tells of."""
+"""Connects the status page with the parts of the exporter."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from exporter.sources import FailedSessions
 from exporter.web import Parts, Recorder, StatusSource
 
 _POLLS_PER_BUCKET = 2
-"""So that the chart of polls does not beat with their interval."""
+"""More than one, so that the number of polls per bucket is even."""
 
 
 def status_source(
@@ -27,7 +27,7 @@ def status_source(
     unhealthy: Callable[[], Sequence[str]],
     unready: Callable[[], Sequence[str]],
 ) -> StatusSource:
-    """Begin to record what happens, and give what tells of it."""
+    """Start recording, and return the source of the status."""
     width = _POLLS_PER_BUCKET * settings.poll.interval
     recorder = Recorder(clock, lambda: ledger.state, width=width)
     board.watch(recorder.note)

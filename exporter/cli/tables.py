@@ -102,7 +102,7 @@ def _shown(setting: Setting, value: object) -> str:
 
 
 def _origin(setting: Setting, loaded: Loaded) -> str:
-    """Name the source; where nobody set anything, also what that means."""
+    """Return the source of a value; for an unset one, also what that means."""
     origin = loaded.origins[setting.name]
     is_unset = origin == "default" and setting.value_in(loaded.settings) in (None, ())
     return f"default: {setting.default}" if is_unset else origin

@@ -137,7 +137,7 @@ class Demo:
     cloud: Cloud
     guest_key_id: str = GUEST_KEY_ID
     guest_key_secret: str = GUEST_KEY_SECRET
-    """A second key, for whoever wants to call the cloud."""
+    """A second key, for other clients of the cloud."""
 
 
 @contextlib.asynccontextmanager

@@ -9,10 +9,10 @@ from exporter.snapshot import Board, Snapshot
 class RenderedBoard(Board):
     """Holds the page of the current snapshot.
 
-    The first change in a while is rendered at once, in steps between which the event loop gets
-    its turn; the page of before stays until the new one is complete. Renderings begin at least
-    `interval` seconds apart: of what is published meanwhile, only the newest is rendered, so
-    that the cost does not grow with the number of polls.
+    The first change in a while is rendered at once, in steps between which the event loop runs
+    other tasks; the previous page stays until the new one is complete. Renderings begin at
+    least `interval` seconds apart, and only the newest snapshot is rendered then, so that the
+    cost does not grow with the number of polls.
     """
 
     def __init__(self, first: Snapshot, *, interval: float = 0.5) -> None:
@@ -26,7 +26,7 @@ class RenderedBoard(Board):
 
     @property
     def page(self) -> RenderedPage:
-        """The page that is ready: of the current snapshot, or of one shortly before."""
+        """The rendered page: of the current snapshot, or of one shortly before."""
         return self._page
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -36,12 +36,12 @@ class RenderedBoard(Board):
             self._go_on()
 
     def finish(self) -> None:
-        """Render what is left to be rendered: the page is then that of the current snapshot."""
+        """Render until the page is that of the current snapshot."""
         while not self._is_finished_after_a_step():
             pass
 
     def _go_on(self) -> None:
-        """Do a step of the rendering, or wait until the next one may begin."""
+        """Do one step of the rendering, or schedule the start of the next one."""
         self._is_scheduled = False
         try:
             loop = asyncio.get_running_loop()
@@ -70,7 +70,7 @@ class RenderedBoard(Board):
         except StopIteration as end:
             self._rendering, self._page = None, end.value
         except BaseException:
-            self._rendering = None  # the next publish begins anew
+            self._rendering = None  # the next publish starts again
             self._begun_at = float("-inf")
             raise
         return self._page.snapshot is self.current

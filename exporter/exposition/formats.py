@@ -19,14 +19,14 @@ _number: Callable[[float], str] = floatToGoString
 
 
 class PageFormat(Enum):
-    """The formats of the page, by the `Content-Type` that says so."""
+    """The formats of the page, with their `Content-Type`."""
 
     TEXT = "text/plain; version=0.0.4; charset=utf-8"
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
     @classmethod
     def negotiate(cls, accept: str) -> "PageFormat":
-        """Choose by an `Accept` header; whoever accepts neither format gets the text.
+        """Choose by an `Accept` header; clients that accept neither format get the text.
 
         OpenMetrics is for those who name it: browsers accept anything, and read text.
         """
@@ -43,7 +43,7 @@ class Form(NamedTuple):
     is_gzipped: bool
 
 
-@lru_cache(maxsize=64)  # a Prometheus says the same each time
+@lru_cache(maxsize=64)  # a Prometheus sends the same headers each time
 def negotiated(accept: str, accept_encoding: str) -> Form:
     """Choose by an `Accept` and an `Accept-Encoding` header."""
     return Form(PageFormat.negotiate(accept), accepts_gzip(accept_encoding))

@@ -1,4 +1,4 @@
-"""From snapshots to pages, in steps, making again only what changed from one to the next."""
+"""Renders snapshots to pages, in steps, and only what has changed since the last one."""
 
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +109,7 @@ class Renderer:
             parts[key] = part
             if time.spend(_UNITS_OF_A_LOOK):
                 yield
-        # Should a step fail, the layout is half way between two snapshots: the next is made anew.
+        # If a step fails, the layout is between two snapshots: the next rendering makes a new one.
         layout, self._layout = self._layout, None
         changes = yield from _changed_columns(self._parts, parts, time)
         if layout is not None and changes is not None:
@@ -228,7 +228,7 @@ def _changed_columns(
 
 
 def _is_same(run: Sequence[Samples], before: Sequence[Samples]) -> bool:
-    """Whether two runs are of the very same groups."""
+    """Whether two runs consist of the same group objects."""
     return len(run) == len(before) and all(map(is_, run, before))
 
 

@@ -1,4 +1,4 @@
-"""The bytes that answer a scrape: the page, joined with the exporter's own live metrics."""
+"""Responses to scrapes: the page, joined with the exporter's own live metrics."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class OwnMetrics:
 
 @dataclass(frozen=True, slots=True)
 class PageResponse:
-    """A whole page in one form: `parts`, which together have `size` bytes."""
+    """A whole page in one form, as `parts` of `size` bytes in total."""
 
     page: RenderedPage
     own: OwnPart
@@ -74,7 +74,7 @@ class PageResponse:
 
 
 class PageResponses:
-    """Answers scrapes from what is ready."""
+    """Builds the responses to scrapes from the rendered page."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class PageResponses:
         self._last: dict[Form, PageResponse] = {}
 
     def answer(self, form: Form) -> PageResponse:
-        """Return the page of now; the same answer as long as the page is the same."""
+        """Return the current page; the same object as long as the page is the same."""
         page, own = self._board.page, self._own.current
         if page.snapshot.counters and not self._may_show():
             page = self._blank
@@ -104,7 +104,7 @@ class PageResponses:
         return last
 
     def catch_up(self) -> None:
-        """Render all that has happened, however long that takes."""
+        """Render everything that is outstanding, however long that takes."""
         self._board.finish()
         self._own.refresh()
 
@@ -139,7 +139,7 @@ def _kept(part: bytes, wanted: Collection[bytes], headers: list[bytes]) -> bytes
 
 
 def encoded(registry: CollectorRegistry, form: PageFormat) -> bytes:
-    """Have prometheus-client write a whole page."""
+    """Return a whole page as prometheus-client writes it."""
     if form is PageFormat.TEXT:
         return exposition.generate_latest(registry)
     # All names are legal, so that no escaping changes them; this one takes half of the time.

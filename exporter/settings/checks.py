@@ -1,4 +1,4 @@
-"""What no single setting can tell: settings that do not fit together."""
+"""Checks of settings that do not fit together."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in one line for the operator."""
+"""Errors of single values, one line each, for the operator."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +78,7 @@ def _nested(name: str) -> str:
 
 
 def lines(source: SourceValues, stronger: Sequence[SourceValues]) -> Iterator[str]:
-    """Write each error of a source in one line, but of values that a stronger one replaces."""
+    """Write each error of a source in one line, except for values that a stronger one replaces."""
     try:
         Settings.model_validate(source.values)
     except ValidationError as error:

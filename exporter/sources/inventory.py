@@ -102,7 +102,7 @@ class Inventory:
         return self._infos.values()
 
     def _choose(self) -> None:
-        """Choose anew which workspaces are polled."""
+        """Choose again which workspaces are polled."""
         self._polled = {polled.scope: polled for polled in self._polled_workspaces()}
         for polled in self._polled.values():
             self._update_infos(polled)

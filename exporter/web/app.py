@@ -18,7 +18,7 @@ _HEALTHY_PATH: Final = "/-/healthy"
 _READY_PATH: Final = "/-/ready"
 
 Sentences = Callable[[], Sequence[str]]
-"""Says what is wrong; nothing where all is well."""
+"""Returns the problems, one sentence each; empty when there is none."""
 
 
 def build_app(

@@ -1,4 +1,4 @@
-"""What ASGI has no word for."""
+"""An addition to ASGI: whether the client has disconnected."""
 
 from starlette.types import Receive
 

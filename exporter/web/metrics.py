@@ -1,4 +1,4 @@
-"""Answers to scrapes: ready bytes, and the knowledge whether they were received."""
+"""The endpoint of scrapes: sends rendered pages, and reports which were received."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -111,7 +111,7 @@ class Driver:
     ) -> None:
         """Read the pages that a scan asks for, to its end; its last batch is left to `finish`.
 
-        Raises `PollError` or `ListingDiverged`. Pages read until then are counted all the same:
+        Raises `PollError` or `ListingDiverged`. Pages read until then are still counted:
         usage that was reported is true whether or not the rest could be read. The `lock` is held
         while a batch is counted.
         """
@@ -181,7 +181,7 @@ class Driver:
     async def _write(
         self, run: Run[ScanT], write: Callable[[], None], records: Sequence[LivySession]
     ) -> None:
-        """Write `records`, learn which sessions ended lately, and tell which of these failed."""
+        """Write `records`, note which sessions ended recently, and log those that failed."""
         if run.error is not None:
             return
         since = self._clock.now() - self._retention

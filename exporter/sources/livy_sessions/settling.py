@@ -35,7 +35,7 @@ class Watched:
 class SettlePolicy:
     """The judgement of rows at one moment; `settle_after` is in seconds.
 
-    `recently_ended` are the ids of the sessions that ended so lately that they still have
+    `recently_ended` are the ids of the sessions that ended so recently that they still have
     series of their own.
     """
 

@@ -84,7 +84,7 @@ class ListingTrust:
         """Note that a scan has not found the history as it was expected."""
         self._divergences += 1
         self._diverged_at = self._clock.monotonic()
-        _log.info(HISTORY_DIVERGED, target=self._target, what=str(divergence))
+        _log.info(HISTORY_DIVERGED, target=self._target, reason=str(divergence))
 
     def note_end(self) -> None:
         """Note that the history was read to its end."""

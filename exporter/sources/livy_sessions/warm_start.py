@@ -1,7 +1,7 @@
 """The history as the ledger knows it: recorded there, and loaded once, after a restart.
 
 The ledger knows the listed sessions, how each ended, and their order: by create time, but for those
-with a place of their own. It does not have the records of sessions that run or ended lately: these
+with a place of their own. It does not have the records of running or recently ended sessions: these
 are watched without a record, and the first incremental scan reads them. An error in the rows that
 it reads, or in their number, makes that scan raise `ListingDiverged`; any other is found by the
 verification, which is due at once.
@@ -166,7 +166,7 @@ def _sort_by_place(sessions: list[ListedSession]) -> bool:
 
 
 def _may_have_changed(ended: str, ended_at: float | None, since: float) -> bool:
-    """Whether a session runs, may run, or ended so lately that its record is needed.
+    """Whether a session runs, may run, or ended so recently that its record is needed.
 
     If it had ended when the gateway was first read, the ledger has no time of that: it is taken for
     settled until the verification.

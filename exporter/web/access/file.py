@@ -1,4 +1,4 @@
-"""From the file to what is in force."""
+"""Reads the web configuration file."""
 
 import ssl
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """What is in force: all of it empty where there is no file."""
+    """The configuration in use; empty without a file."""
 
     tls: ssl.SSLContext | None = None
     users: Mapping[str, bytes] = field(default_factory=dict)

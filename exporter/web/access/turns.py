@@ -1,4 +1,4 @@
-"""Turns at something slow that is done once at a time."""
+"""A queue for slow work that is done one at a time, fair to each peer."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -10,7 +10,7 @@ _MAX_WAITING: Final = 64
 
 
 class PushedOutError(Exception):
-    """So many newer ones wait that this one's turn would never come."""
+    """Too many newer requests wait; this one was dropped from the queue."""
 
 
 class Turns:

@@ -1,4 +1,4 @@
-"""The open connections: how many there may be, which one has to go, how long each may take.
+"""The open connections: their number, which one is dropped when there are too many, timeouts.
 
 Every client is accepted. Where there are too many, the address with the most connections loses the
 one of them that has made no progress for longest, whatever it waits for. Progress is what costs a
@@ -135,7 +135,8 @@ class Connections:
         counts = Counter(connection.peer for connection in self._open)
         return max(self._open, key=lambda each: (counts[each.peer], -each.progress_at))
 
-    def _drop(self, connection: Connection, why: str) -> None:
-        _log.debug(DROPPED, why=why, phase=connection.phase.name.lower(), peer=connection.peer)
+    def _drop(self, connection: Connection, reason: str) -> None:
+        phase = connection.phase.name.lower()
+        _log.debug(DROPPED, reason=reason, phase=phase, peer=connection.peer)
         self.leave(connection)
         connection.abort()

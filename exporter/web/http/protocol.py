@@ -77,7 +77,7 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self._unparsed) <= MAX_HEAD_BYTES or self.transport.is_closing():
             return
         if self._is_answering:
-            _log.debug(REFUSED, why="too much is pipelined", client=self.client)
+            _log.debug(REFUSED, reason="too many bytes are pipelined", client=self.client)
             self.transport.abort()
         else:
             self._refuse(431, "the head is too large")
@@ -136,14 +136,14 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._refuse(400, str(error.__context__ or error))
 
-    def _refuse(self, status: int, why: str) -> None:
-        _log.debug(REFUSED, why=why, client=self.client)
+    def _refuse(self, status: int, reason: str) -> None:
+        _log.debug(REFUSED, reason=reason, client=self.client)
         self._is_last = True
-        reason = _REASONS[status]
+        phrase = _REASONS[status]
         self.transport.write(
             b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
             b"x-content-type-options: nosniff\r\nconnection: close\r\n\r\n%s\n"
-            % (status, reason, len(reason) + 1, reason)
+            % (status, phrase, len(phrase) + 1, phrase)
         )
         self.transport.close()
 

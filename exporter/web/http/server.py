@@ -1,4 +1,4 @@
-"""The server: a socket that accepts connections, TLS, and an end that waits for nobody."""
+"""The server: accepting connections, TLS, and a bounded shutdown."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ class TlsProtocol(SSLProtocol):
 
 
 class Server:
-    """An HTTP server in the event loop of whoever runs it."""
+    """An HTTP server in the running event loop."""
 
     def __init__(
         self, app: ASGIApp, tls: TlsSource = lambda: None, connections: Connections | None = None
@@ -108,14 +108,14 @@ class Server:
                 return
             self._begin(client, str(address[0]))
 
-    def _pause_accepting(self, listener: socket.socket, why: str) -> None:
+    def _pause_accepting(self, listener: socket.socket, reason: str) -> None:
         """Try again later: the connection that cannot be accepted waits at the socket."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener)
         loop.call_later(_PAUSE_SECONDS, self._resume_accepting, listener)
         if loop.time() - self._complained_at >= _COMPLAINT_SECONDS:
             self._complained_at = loop.time()
-            _log.warning(ACCEPT_FAILED, why=why, connections=len(self._connections))
+            _log.warning(ACCEPT_FAILED, reason=reason, connections=len(self._connections))
 
     def _begin(self, client: socket.socket, host: str) -> None:
         if len(self._connections) >= _FEW:
@@ -135,15 +135,15 @@ class Server:
         try:
             await _connect(client, http, self._tls())
         except OSError as error:
-            why = getattr(error, "reason", None) or str(error)
-            _log.debug(HANDSHAKE_FAILED, why=why, peer=connection.peer)
+            reason = getattr(error, "reason", None) or str(error)
+            _log.debug(HANDSHAKE_FAILED, reason=reason, peer=connection.peer)
             # Its frames refer to it, and to the buffers of the handshake: a cycle that would wait
             # for the garbage collector.
             error.__traceback__ = None
             self._connections.leave(connection)
 
     async def _end(self) -> None:
-        """Give the answers that run a moment, then cut them off."""
+        """Wait a moment for the responses that are being sent, then drop their connections."""
         for protocol in list(self._state.connections):
             protocol.shutdown()
         await self._connections.end(_GRACE_SECONDS)

@@ -14,7 +14,7 @@ BUCKETS = 60
 """How many buckets of the near past are kept."""
 
 _NOTE_SECONDS = 0.5
-"""Between two looks at what was published: each costs as much as there are targets."""
+"""Minimum time between two evaluations of snapshots, whose cost grows with the targets."""
 
 _USAGE = frozenset((catalog.LIVY_CU_HOURS, catalog.LIVY_PROXY_USER_CU_HOURS))
 
@@ -47,7 +47,7 @@ _View = TargetView | DiscoveryView
 
 
 def _began(before: _View | None, now: _View) -> bool:
-    """Whether a failure is the first one after a success, which nobody may have looked at."""
+    """Whether a failure is the first one after a success, even if no snapshot of that was seen."""
     if before is None or before.failure is None:
         return True
     return before.last_success_at != now.last_success_at
@@ -56,8 +56,8 @@ def _began(before: _View | None, now: _View) -> bool:
 class Recorder:
     """Remembers the near past, the last failures, and where usage stood at the start.
 
-    What a gateway's first complete listing brings was burned before, at least as far as anybody
-    knows; whatever comes later has been burned since the start.
+    Usage in the first complete listing of a gateway counts as used before the start; all later
+    usage counts as used since the start.
     """
 
     def __init__(self, clock: Clock, state: Callable[[], LedgerState], *, width: float) -> None:
@@ -79,14 +79,14 @@ class Recorder:
         self._noted_at = float("-inf")
 
     def note(self, snapshot: Snapshot) -> None:
-        """Take note of a snapshot that was published, soon."""
+        """Note a published snapshot, at once or soon."""
         self._latest = snapshot
         if self._clock.monotonic() - self._noted_at >= _NOTE_SECONDS:
             self._note_latest()
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
-        """What is kept, oldest first; there is none of a bucket in which nothing happened."""
+        """The tallies, oldest first; buckets in which nothing happened are left out."""
         self._note_latest()
         return tuple(self._tallies)
 

@@ -46,7 +46,7 @@ class _PartsResponse(Response):
 
 
 class StatusPages:
-    """Answers with the status of now; what was written once is given to all who ask for it.
+    """Serves the current status; each view is rendered once and shared by all requests.
 
     Writing takes longer than a scrape may wait, so it happens in a thread, one at a time.
     """

@@ -130,7 +130,7 @@ def _unknown(moment: Moment, source: Source) -> int:
 
 
 def _is_known(view: TargetView, monotonic: float) -> bool:
-    """Whether a target was listed completely, and lately; it may have nothing to list."""
+    """Whether a target was listed completely and is not stale; the list may be empty."""
     is_truncated = any(sample.value for sample in view.gauges.get(catalog.HISTORY_TRUNCATED, ()))
     return _is_read(view, monotonic) and not is_truncated
 

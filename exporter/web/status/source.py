@@ -1,4 +1,4 @@
-"""Builds a `StatusView` of now: from the snapshot, the ledger, the recorder and the registry."""
+"""Builds the current `StatusView`: from the snapshot, the ledger, the recorder and the registry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

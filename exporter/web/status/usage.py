@@ -1,4 +1,4 @@
-"""Who burns how many CU-hours, from the ledger's exact integers: pure functions."""
+"""CU-hours by queue and user, from the ledger's exact integers: pure functions."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable

@@ -1,8 +1,8 @@
-"""What the status page says, as frozen values. The page and the JSON both render a `StatusView`.
+"""The content of the status page, as frozen values; page and JSON both render a `StatusView`.
 
 This is a contract: `schema.json` beside this file is made of it, and a test holds the two
 together. Times are seconds since 1970-01-01 UTC, ages and durations are in seconds; what is not
-known is null. Texts of the API are as the API gave them: whoever shows them has to escape them.
+known is null. Texts of the API are unchanged: escape them before showing them.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,10 @@ from typing import Literal
 
 Level = Literal["ok", "starting", "attention", "failing"]
 Coverage = Literal["complete", "partial", "no_poll_yet", "stale", "nothing_to_poll"]
-"""How much of what there is has been listed lately.
+"""How much has been listed recently.
 
-With `no_poll_yet` and `stale` nothing is known: no poll has succeeded yet, or not for too long.
+With `no_poll_yet` and `stale` nothing is known: no poll has succeeded yet, or the last one that
+did is too old.
 """
 TargetState = Literal["pending", "up", "failing", "stale"]
 
@@ -35,7 +36,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether all is well, in one line, and what is not."""
+    """The state in one line, and the problems."""
 
     level: Level
     summary: str
@@ -44,7 +45,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is running, since when, and where else to look (paths relative to the page)."""
+    """The version, its start, and links to other pages (paths relative to the page)."""
 
     version: str
     revision: str
@@ -72,7 +73,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """How far the complete reading of a Livy history has come, in pages."""
+    """Progress of the full scan of a Livy history, in pages."""
 
     pages: int
     expected: int | None
@@ -80,7 +81,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the service is asked for again and again, where, and how that goes."""
+    """The common part of targets and discoveries: name, place, last success and last failure."""
 
     name: str
     account: str
@@ -177,7 +178,7 @@ class SessionStatus:
 
 @dataclass(frozen=True, slots=True)
 class QueueEnds:
-    """How many sessions of a queue ended lately, and how many of these failed."""
+    """How many sessions of a queue ended recently, and how many of these failed."""
 
     workspace_id: str
     workspace_name: str
@@ -194,7 +195,7 @@ class Sessions:
 
     Those of `gateways_unknown` gateways are not known at present, or not all of them. `failed`
     are the last that failed, also where they are no longer listed; `ended` are those that ended
-    lately in another state. `ends` counts those that ended in the last `ends_seconds`.
+    recently in another state. `ends` counts those that ended in the last `ends_seconds`.
     """
 
     coverage: Coverage
@@ -211,7 +212,7 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What a queue or a user has used; a user is in no workspace."""
+    """The usage of a queue or a user; of a user, the workspace is empty."""
 
     name: str
     workspace_id: str
@@ -240,10 +241,10 @@ class UsageView:
 
 @dataclass(frozen=True, slots=True)
 class LedgerView:
-    """What is counted. A held series does not show its increases to Prometheus yet.
+    """The state of the ledger. A held series does not show its increases to Prometheus yet.
 
     `standing` is what this replica is (owner, expired, standby), where several share a ledger;
-    `holder` owns it (`""`: nobody), since `held_since` as far as this replica saw.
+    `holder` owns it (`""`: no replica), since `held_since` as far as this replica saw.
     """
 
     created_at: float | None
@@ -286,7 +287,7 @@ class Polls:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What happened in a short time that began at `start`; the last one is not over yet."""
+    """What happened in the interval that began at `start`; the last bucket is still open."""
 
     start: float
     polls: int
@@ -304,10 +305,10 @@ class HistoryView:
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """All that the status page says. `schema` grows when a field changes its meaning or goes.
+    """All of the status. `schema` increases when a field changes its meaning or is removed.
 
     Times are seconds since 1970-01-01 UTC, ages and durations are seconds; unknown is null.
-    Texts of the API are as the API gave them: escape them where you show them.
+    Texts of the API are unchanged: escape them before showing them.
     """
 
     schema: Literal[1]
