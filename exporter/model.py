@@ -243,10 +243,12 @@ class Ownership:
     `holder` is `""` where nobody does, or it is not known; `since` is when this process first saw
     that it does (seconds since 1970). The last look at the lease was finished at `looked_at`, and
     the last that succeeded at `seen_at` (seconds of the boot-time clock); `failure` says why the
-    last look failed, and what to do, and is `""` where it succeeded.
+    last look failed, and what to do, and is `""` where it succeeded. An owner `may_show` its totals
+    until then, unless it renews the lease.
     """
 
     standing: Standing
+    may_show_until: float
     holder: str
     since: float | None
     looked_at: float

@@ -95,10 +95,16 @@ class Ledger:
         """Return who owns the ledger; `None` where nobody else can."""
         return self._store.ownership()
 
-    def may_show(self) -> bool:
-        """Whether the totals may be on the page: on that of the owner, and on no other."""
+    def may_show(self, ahead: float = 0.0) -> bool:
+        """Whether the totals may be on the page for so many seconds more, or for now.
+
+        They are on the page of the owner, and on no other.
+        """
         ownership = self._store.ownership()
-        return ownership is None or ownership.standing is Standing.OWNER
+        if ownership is None:
+            return True
+        left = ownership.may_show_until - self._clock.boottime()
+        return ownership.standing is Standing.OWNER and left > ahead
 
     @property
     def is_unread(self) -> bool:

@@ -14,6 +14,10 @@ _IN_NANO = frozenset(
 
 _NONE = GroupedSamples(())
 
+_AHEAD_SECONDS = 2.5
+"""A page without totals is rendered so long before an owner must not show them any more: the page
+that has its gauges is ready by then. A lease that can be renewed never comes so near its end."""
+
 
 class LedgerSamples:
     """The samples of all counters, by group; those of a group are built when it has changed."""
@@ -25,7 +29,7 @@ class LedgerSamples:
 
     def apply_to(self, snapshot: Snapshot) -> Snapshot:
         """Return `snapshot` with the present totals; the same object where nothing changed."""
-        if not self._ledger.may_show():
+        if not self._ledger.may_show(_AHEAD_SECONDS):
             return snapshot.with_counters(_NONE) if snapshot.counters else snapshot
         state = self._ledger.state
         if state is not self._current.state:

@@ -6,9 +6,11 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from exporter.exposition import Form, PageFormat
 from exporter.ledger import Postgres
 from tests.support import postgres
 from tests.support.harness import START, Harness, ManualClock
+from tests.support.pages import Page
 from tests.support.processes import eventually
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 from tests.support.worlds import busy_world
@@ -125,3 +127,29 @@ async def test_without_the_database_nobody_is_ready_and_all_are_healthy() -> Non
         assert not page.has("livy_cu_hours_total")
         proxy.resume()
         await in_time(clock, lambda: says(standby, "/-/ready", 200))
+
+
+async def test_the_page_of_an_owner_keeps_its_gauges_while_its_trust_runs_out() -> None:
+    """The totals go before they must; no scrape in between finds a page without gauges."""
+    async with pair() as (owner, _, clock, proxy):
+        proxy.refuse()
+        clock.advance(DURATION * 2 / 3 - 2)
+        await owner.poll()
+        assert owner.peek().has("livy_sessions")
+        await owner.tick()
+        assert not owner.peek().has("livy_cu_hours_total")
+        clock.advance(3)
+        answer = owner.exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
+        page = Page.from_text(answer.read().decode())
+        assert page.has("livy_sessions")
+        assert not page.has("livy_cu_hours_total")
+
+
+async def test_a_process_that_was_stopped_answers_without_totals_at_once() -> None:
+    """Another replica may have taken over: already the first answer after it goes on knows."""
+    async with pair() as (owner, _, clock, proxy):
+        assert owner.peek().has("livy_cu_hours_total")
+        proxy.refuse()
+        clock.advance(DURATION)
+        answer = owner.exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
+        assert not Page.from_text(answer.read().decode()).has("livy_cu_hours_total")

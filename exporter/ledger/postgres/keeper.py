@@ -140,6 +140,7 @@ class LeaseKeeper:
             standing = Standing.EXPIRED
         return Ownership(
             standing,
+            tenure.trusted_until if tenure else 0.0,
             self._holder,
             self._since if self._holder else None,
             self._looked_at,
