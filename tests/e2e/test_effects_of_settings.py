@@ -1,5 +1,6 @@
 """Settings that are handed on: each has its effect at the wire or on the page."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -42,7 +43,7 @@ async def hanging_poll(h: Harness) -> object:
     h.cloud.faults.add(Hang())
     await h.poll("session_clusters")
     status = (await h.get("/api/v1/status")).text
-    return status.partition("nothing arrived for ")[2].partition(" s")[0]
+    return re.findall(r"(?:nothing arrived for|no complete answer within) (\S+) s", status)[:1]
 
 
 async def request_rate(h: Harness) -> object:
@@ -113,7 +114,8 @@ async def proxy_users(h: Harness) -> object:
         ({"api": {"max_attempts": 3}}, attempts, 3),
         # A second attempt would not have its 10 s within poll.timeout.
         ({"poll": {"timeout": 10}}, attempts, 1),
-        ({"poll": {"timeout": 1}}, hanging_poll, "1"),
+        ({"poll": {"timeout": 1}}, hanging_poll, ["1"]),
+        ({"api": {"timeout": 0.3, "max_attempts": 1}}, hanging_poll, ["0.3"]),
         ({"api": {"max_requests_per_second": 700}}, request_rate, 700),
         ({"poll": {"stale_after": 150}}, staleness, 150),
         ({"poll": {"stale_after": 150, "interval": 100}}, staleness, 300),

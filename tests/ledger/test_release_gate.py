@@ -151,6 +151,7 @@ def test_a_restart_remembers_that_prometheus_has_scraped(
     scrape(first)
     listed(first, record(cu=8))
     first.close()
+    clock.advance(2 * PATIENCE_SECONDS)
     second = opened(path, clock, hold=HOLD)
     scrape(second, is_prometheus=False)
     clock.advance(HOLD)
@@ -267,6 +268,8 @@ def test_held_series_are_counted(ledger: Ledger, clock: ManualClock) -> None:
     counters = [key for key in ledger.state.counters if key.metric.kind == "counter"]
     assert ledger.state.held_series == len(counters)
     scrape(ledger)
+    listed(ledger, record(cu=8))
+    assert ledger.state.held_series == len(counters)
     clock.advance(HOLD)
     ledger.release()
     assert ledger.state.held_series == 0
