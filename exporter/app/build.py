@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import httpx
@@ -26,6 +26,7 @@ from exporter.poller import (
     PollSource,
     TargetRegistry,
     Timing,
+    may_show,
     problems_of_health,
     problems_of_lease,
     problems_of_readiness,
@@ -105,7 +106,7 @@ class Exporter:
             if ownership.standing is Standing.STANDBY:
                 self.ledger.withdraw()
                 self.polling.touch()  # nothing is due; once it owns the ledger, the first poll is
-            self.targets.follow(ownership.standing)
+            self.targets.follow(ownership.standing, ownership.acquisitions)
 
     @cached_property
     def web(self) -> ASGIApp:
@@ -183,7 +184,7 @@ def build(
         targets=TargetRegistry(
             planned.inventory, polling, board, clock, new_job=work.job, new_reader=work.reader
         ),
-        answers=PageResponses(board, own, kept.may_show),
+        answers=PageResponses(board, own, partial(may_show, kept)),
         own=own,
         failed_sessions=failed,
     )

@@ -13,7 +13,7 @@ from exporter.exposition.board import RenderedBoard
 from exporter.exposition.formats import Form, PageFormat
 from exporter.exposition.gzip_chunks import Chunk, ChunkSequence, gzip_member
 from exporter.exposition.renderer import RenderedPage, Renderer
-from exporter.snapshot import Snapshot
+from exporter.snapshot import Samples, Snapshot
 
 _PART_BYTES = 1 << 16
 """Of an uncompressed page, that are put together at least: more would wait for a slow client."""
@@ -80,12 +80,12 @@ class PageResponses:
         self,
         board: RenderedBoard,
         own: OwnMetrics,
-        may_show: Callable[[], bool] = lambda: True,
+        may_show: Callable[[Samples], bool] = lambda _: True,
     ) -> None:
         """Join the page of `board` that is ready, and `own` as it was last refreshed.
 
-        While `may_show` says no, another process may show the totals: a page that has them is not
-        sent, not even once, however long this process was stopped in between.
+        Where `may_show` says no of a page's counters, another process may show them: the page is
+        not sent, not even once, however long this process was stopped in between.
         """
         self._may_show = may_show
         self._blank = Renderer().render(Snapshot())
@@ -96,7 +96,7 @@ class PageResponses:
     def answer(self, form: Form) -> PageResponse:
         """Return the current page; the same object as long as the page is the same."""
         page, own = self._board.page, self._own.current
-        if page.snapshot.counters and not self._may_show():
+        if page.snapshot.counters and not self._may_show(page.snapshot.counters):
             page = self._blank
         last = self._last.get(form)
         if last is None or last.page is not page or last.own is not own:

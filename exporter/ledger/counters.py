@@ -149,11 +149,18 @@ class CounterBatch:
         gate: ReleaseGate,
         *,
         due: Collection[Key],
+        confirmed: tuple[str, ...] | None = None,
         max_proxy_users: int,
     ) -> None:
+        """Begin without any change.
+
+        Series that are `due` may be published as they are, and those of the `confirmed` group
+        begin anew there.
+        """
         self._before = before
         self._gate = gate
         self._due = due
+        self._confirmed = confirmed
         self._max_proxy_users = max_proxy_users
         self._users: dict[tuple[str, ...], set[str]] = {}
         self._deltas: dict[Key, int] = {}
@@ -180,7 +187,9 @@ class CounterBatch:
             before = changed.get(key) or self._before.get(key)
             if before is None or delta:
                 changed[key] = self._advanced(key, before or CounterValue(0, 0), delta)
-        for key in (*self._due, *map(_overcounted_of, self._due)):
+        confirmed = self._before.groups[self._confirmed] if self._confirmed else ()
+        released = {*self._due, *map(_overcounted_of, self._due), *confirmed}
+        for key in released | {key for key in changed if key.group == self._confirmed}:
             value = changed.get(key) or self._before.get(key)
             if value is not None and value.published != value.actual:
                 changed[key] = value._replace(published=value.actual)

@@ -54,9 +54,11 @@ class Database(Reader, Protocol):
     def ownership(self) -> Ownership | None:
         """Return who owns the ledger; `None` where nobody else can."""
 
-    @property
-    def is_rewound(self) -> bool:
-        """Whether commits may be lost that were shown in an earlier term."""
+    is_rewound: bool
+    """Whether commits may be lost that were shown in an earlier term."""
+
+    def end_rewind(self) -> None:
+        """Note, durably, that nothing is missed any more: until then later terms begin alike."""
 
     def translated(self) -> AbstractContextManager[None]:
         """Turn the errors of the engine into `LedgerError` while the block runs."""
@@ -81,6 +83,9 @@ class Database(Reader, Protocol):
 
     def stop(self) -> None:
         """Begin to end the use, also while another thread waits for the database."""
+
+    def tend(self) -> None:
+        """Do that once, if it is time to."""
 
     def close(self) -> None:
         """End the use; other processes may write from now on."""

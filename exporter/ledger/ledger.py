@@ -87,6 +87,10 @@ class Ledger:
         self._worker.start()
         self._store.start_thread()
 
+    def tend(self) -> None:
+        """Renew the lease, or look at it, if it is time to, where no thread does it."""
+        self._store.tend()
+
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` with this ledger, in its thread; raises `LedgerError` also where that hangs."""
         return await self._worker.run(work)
@@ -95,21 +99,25 @@ class Ledger:
         """Return who owns the ledger; `None` where nobody else can."""
         return self._store.ownership()
 
-    def may_show(self, ahead: float = 0.0) -> bool:
-        """Whether the totals may be on the page for so many seconds more, or for now.
+    def may_show(self, state: LedgerState, *, ahead: float = 0.0) -> bool:
+        """Whether the totals of a state may be on the page for so many seconds more, or for now.
 
-        They are on the page of the owner, and on no other.
+        They may be on that of the owner, while it has owned the ledger all the time since.
         """
         ownership = self._store.ownership()
         if ownership is None:
             return True
         left = ownership.may_show_until - self._clock.boottime()
-        return ownership.standing is Standing.OWNER and left > ahead
+        is_owner = ownership.standing is Standing.OWNER and left > ahead
+        return is_owner and ownership.acquisitions == state.term
 
     @property
     def is_unread(self) -> bool:
         """Whether this process owns a ledger of which it knows nothing yet."""
-        return self._store.state.created_at is None and self.may_show()
+        ownership, state = self._store.ownership(), self._store.state
+        if ownership is None:
+            return state.created_at is None
+        return ownership.standing is Standing.OWNER and ownership.acquisitions != state.term
 
     @property
     def term(self) -> int:

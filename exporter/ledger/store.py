@@ -4,7 +4,7 @@ Counters become visible only after the transaction that changed them is durable.
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,6 @@ from exporter.catalog import Metric
 from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.counters import CounterBatch, CounterGroups, read_counters, write_counters
-from exporter.ledger.counting import Key
 from exporter.ledger.database import Database, Reader
 from exporter.ledger.release_gate import ReleaseGate
 from exporter.model import Ownership
@@ -32,6 +31,8 @@ class LedgerState:
     held_series: int
     withheld: frozenset[tuple[str, ...]] = frozenset()
     """Groups of counters that may be lower than what was shown, so that they are not shown yet."""
+    term: int = 0
+    """The number of the term in which it holds; 0 while the ledger could not be read yet."""
 
 
 UNREAD = LedgerState(CounterGroups({}), None, 0, 0, 0)
@@ -52,6 +53,8 @@ class Transaction:
 
 _FACTS = """SELECT created_at, knows_prometheus, (SELECT count(*) FROM main.session)
     FROM main.ledger"""
+_HEALING_SECONDS = 3600.0
+"""After which no complete listing of a group is expected any more."""
 _MEET_PROMETHEUS = "UPDATE main.ledger SET knows_prometheus = 1"
 
 
@@ -80,7 +83,6 @@ class Store:
         self._hidden = hidden
         self._lock = threading.Lock()
         self.gate = self._new_gate(CounterGroups({}), knows_prometheus=False)
-        self._term = 0
         self._is_suspect = False
         self._has_met_prometheus = False
         self._has_failed = False
@@ -103,7 +105,7 @@ class Store:
     @property
     def term(self) -> int:
         """The number of the term in which the state was read; 0 where it is not known."""
-        return self._term
+        return self.state.term
 
     @property
     def is_up(self) -> bool:
@@ -125,19 +127,18 @@ class Store:
         group of counters.
         """
         with self._using():
-            if term not in {None, self._term}:
-                raise LedgerError(
-                    "the ledger was another replica's in the meantime",
-                    advice="nothing to do: everything is read again",
-                    kind=LedgerFailure.LOCKED,  # by now it is ours, and what was loaded holds
-                    is_passing=True,
-                )
-            begun_at = self.clock.monotonic()
             before = self.state
-            begin_anew = self._confirmed(confirms)
-            due = [*self.gate.due(begun_at), *begin_anew]
+            if before is UNREAD or term not in {None, before.term}:
+                raise _taken_over()
+            begun_at = self.clock.monotonic()
+            due = self.gate.due(begun_at)
+            confirmed = confirms if confirms in before.withheld else None
             batch = CounterBatch(
-                before.counters, self.gate, due=due, max_proxy_users=self._max_proxy_users
+                before.counters,
+                self.gate,
+                due=due,
+                confirmed=confirmed,
+                max_proxy_users=self._max_proxy_users,
             )
             self._is_suspect = True
             with self._database.transaction():
@@ -146,14 +147,21 @@ class Store:
                 state = self._written(before, transaction)
             self._is_suspect = False
             self._has_met_prometheus = self.gate.knows_prometheus
-            self.gate.settle(new=[*batch.new_keys(), *begin_anew], released=due)
-            withheld = state.withheld - {confirms}
+            begun_anew = state.counters.groups[confirmed] if confirmed else ()
+            self.gate.settle(new=[*batch.new_keys(), *begun_anew], released=due)
+            withheld = self._withheld(before, state, confirms)
             self.state = replace(state, held_series=len(self.gate), withheld=withheld)
+            if self._database.is_rewound:
+                self._heal(confirms)
             self.on_commit(self.clock.monotonic() - begun_at)
 
     def start_thread(self) -> None:
         """Start the thread that the database needs. Raises `RuntimeError` where there is none."""
         self._database.start()
+
+    def tend(self) -> None:
+        """Do what that thread does, once."""
+        self._database.tend()
 
     def close(self) -> None:
         """Close the database; a transaction that is under way is finished first."""
@@ -168,9 +176,8 @@ class Store:
             try:
                 with self._database.translated():
                     term = self._database.ready()
-                    if term != self._term:
-                        self._load()
-                        self._term = term
+                    if term != self.term:
+                        self._load(term)
                     elif self._is_suspect:
                         self._reload()
                     yield
@@ -183,21 +190,39 @@ class Store:
 
     def forget(self) -> None:
         """Know nothing more, since another process may write from now on."""
-        self.state, self._term = UNREAD, 0
+        self.state = UNREAD
 
-    def _confirmed(self, group: tuple[str, ...] | None) -> Sequence[Key]:
-        """Return the series of a group that is confirmed: they begin anew, at what they are."""
-        if group not in self.state.withheld:
-            return ()
-        return [key for key in self.state.counters.groups[group] if self.gate.is_held(key)]
+    def _withheld(
+        self, before: LedgerState, after: LedgerState, confirmed: tuple[str, ...] | None
+    ) -> frozenset[tuple[str, ...]]:
+        """Return which groups are not shown yet after a commit.
 
-    def _load(self) -> None:
+        While commits may be lost, a group that is new may have been shown before as well.
+        """
+        if not self._database.is_rewound:
+            return after.withheld - {confirmed}
+        new = after.counters.groups.keys() - before.counters.groups.keys()
+        return (after.withheld | new) - {confirmed}
+
+    def _heal(self, confirmed: tuple[str, ...] | None) -> None:
+        """Let later owners show everything, once every group was `confirmed`, or is late.
+
+        There are no complete listings any more of what was deleted.
+        """
+        is_late = self.clock.monotonic() - self._loaded_at >= _HEALING_SECONDS
+        if is_late or (confirmed and not self.state.withheld):
+            self._database.end_rewind()
+
+    def _load(self, term: int) -> None:
         """Begin with what the database holds; all series are held as they were last published."""
         state, knows_prometheus = self._read()
+        if self._database.ready() != term:
+            raise _taken_over()  # and what was read may be partly that owner's
         self.gate = self._new_gate(state.counters, knows_prometheus=knows_prometheus)
         self._has_met_prometheus, self._is_suspect = knows_prometheus, False
+        self._loaded_at = self.clock.monotonic()
         withheld = frozenset(state.counters.groups) if self._database.is_rewound else frozenset()
-        self.state = replace(state, held_series=len(self.gate), withheld=withheld)
+        self.state = replace(state, held_series=len(self.gate), withheld=withheld, term=term)
 
     def _reload(self) -> None:
         """Read the state again where the last transaction broke off.
@@ -207,8 +232,8 @@ class Store:
         state, self._has_met_prometheus = self._read()
         new = state.counters.keys() - self.state.counters.keys()
         self.gate.settle(new=new, released=())
-        withheld = self.state.withheld
-        self.state = replace(state, held_series=len(self.gate), withheld=withheld)
+        withheld, term = self.state.withheld, self.term
+        self.state = replace(state, held_series=len(self.gate), withheld=withheld, term=term)
         self._is_suspect = False
 
     def _written(self, before: LedgerState, transaction: Transaction) -> LedgerState:
@@ -238,3 +263,12 @@ class Store:
             started_at=self.clock.monotonic(),
             knows_prometheus=knows_prometheus,
         )
+
+
+def _taken_over() -> LedgerError:
+    return LedgerError(
+        "the ledger was another replica's in the meantime",
+        advice="nothing to do: everything is read again",
+        kind=LedgerFailure.LOCKED,  # by now it is ours, and what was loaded holds
+        is_passing=True,
+    )

@@ -16,6 +16,7 @@ from exporter.poller.health import (
     problems_of_readiness,
     summary,
 )
+from exporter.poller.ledger_samples import may_show
 from exporter.poller.polling import Polling, PollSource, Timing
 from exporter.poller.schedule import Schedule
 from exporter.poller.target_registry import PollJob, TargetRegistry
@@ -27,6 +28,7 @@ __all__ = [
     "Schedule",
     "TargetRegistry",
     "Timing",
+    "may_show",
     "problems_of_health",
     "problems_of_lease",
     "problems_of_readiness",

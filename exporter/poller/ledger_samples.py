@@ -29,9 +29,9 @@ class LedgerSamples:
 
     def apply_to(self, snapshot: Snapshot) -> Snapshot:
         """Return `snapshot` with the present totals; the same object where nothing changed."""
-        if not self._ledger.may_show(_AHEAD_SECONDS):
-            return snapshot.with_counters(_NONE) if snapshot.counters else snapshot
         state = self._ledger.state
+        if not self._ledger.may_show(state, ahead=_AHEAD_SECONDS):
+            return snapshot.with_counters(_NONE) if snapshot.counters else snapshot
         if state is not self._current.state:
             self._current = _Deferred(state, self._build)
         if snapshot.counters is self._current:
@@ -50,6 +50,11 @@ class LedgerSamples:
             for group, values in shown.items()
         }
         return (_facts(state), *(samples for _, samples in self._groups.values()))
+
+
+def may_show(ledger: Ledger, counters: Samples) -> bool:
+    """Whether counters that were put on a page may still be shown."""
+    return not isinstance(counters, _Deferred) or ledger.may_show(counters.state)
 
 
 class _Deferred(GroupedSamples):

@@ -74,6 +74,7 @@ class TargetRegistry:
         self._by_workspace: Mapping[Scope, tuple[Target, ...]] = {}
         self._scope_samples = SampleCache(_samples_of)
         self._standing = Standing.OWNER
+        self._term = 0
         self._rested: set[Target | Scope] = set()
         self._sync()
 
@@ -95,17 +96,19 @@ class TargetRegistry:
         for target in self._jobs:
             timetable.add(target)
 
-    def follow(self, standing: Standing) -> None:
+    def follow(self, standing: Standing, term: int) -> None:
         """Poll only where this process owns the ledger: another one does it otherwise.
 
-        Whoever becomes the owner begins as after a start, and remembers nothing of before. An
-        owner that may have been replaced without knowing polls half as often.
+        Whoever becomes the owner begins as after a start, and remembers nothing of before, also
+        where its last `term` has just ended. An owner that may have been replaced without knowing
+        polls half as often.
         """
         before, self._standing = self._standing, standing
-        if standing is Standing.STANDBY and before is not standing:
+        is_next, self._term = 0 < self._term < term, term
+        if before is not Standing.STANDBY and (standing is Standing.STANDBY or is_next):
             self._inventory.forget()
             self._end_all()
-        elif before is Standing.STANDBY and standing is not before:
+        if standing is not Standing.STANDBY and (before is Standing.STANDBY or is_next):
             self._sync()
 
     async def run(self, work: Target | Scope) -> None:

@@ -42,7 +42,8 @@ _BOUNDS = """SELECT set_config('statement_timeout', '6000', true),
 # Where the revision is another one, no row is found, and the division fails, which undoes the rest
 # of the pipeline; to look at the result first would cost a round trip.
 _FENCE = f"""WITH fenced AS (
-    UPDATE main.shard SET revision = ?, timeline = {TIMELINE}, version = ?
+    UPDATE main.shard SET revision = ?, version = ?,
+        timeline = CASE WHEN ? THEN timeline ELSE {TIMELINE} END
     WHERE shard = '' AND revision = ? RETURNING 1)
     SELECT 1 / count(*) FROM fenced"""  # noqa: S608 - constants
 _REVISION = "SELECT revision FROM main.shard WHERE shard = ''"
@@ -122,6 +123,7 @@ class PostgresDatabase(PostgresReader):
         """
         grant = self._keeper.granted()
         if grant.term != self._term:
+            self._disconnect()  # only the server that granted it knows the revision
             self._term, self._revision = grant.term, grant.revision
             self.is_rewound = grant.is_rewound
             self._unanswered.clear()
@@ -132,6 +134,12 @@ class PostgresDatabase(PostgresReader):
     def ownership(self) -> Ownership:
         """Return who owns the ledger, as far as this process knows."""
         return self._keeper.ownership()
+
+    def end_rewind(self) -> None:
+        """Note, durably, that what this server lacks has been read again."""
+        self.is_rewound = False
+        with self.transaction():
+            self.execute("SELECT 1")  # the fence notes it
 
     def translated(self) -> AbstractContextManager[None]:
         """Turn psycopg's errors into a `LedgerError` that says what to do."""
@@ -184,6 +192,10 @@ class PostgresDatabase(PostgresReader):
         """Let other processes write, after what is being written now."""
         self._keeper.close()
 
+    def tend(self) -> None:
+        """Look after the lease once, if it is time to."""
+        self._keeper.tend()
+
     def close(self) -> None:
         """End the use, and let other processes write."""
         self._disconnect()
@@ -226,7 +238,7 @@ class PostgresDatabase(PostgresReader):
         self._next_revision = secrets.randbits(63)
         connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         connection.execute(_BOUNDS)
-        values = (self._next_revision, len(MIGRATIONS), self._revision)
+        values = (self._next_revision, len(MIGRATIONS), self.is_rewound, self._revision)
         connection.execute(self._statements.of(_FENCE), values)
 
     def _connect(self) -> None:
@@ -266,7 +278,7 @@ class PostgresDatabase(PostgresReader):
         )
 
     def _lost(self) -> LedgerError:
-        self._keeper.lose()
+        self._keeper.lose(self._term)
         return LedgerError(
             f"another process has taken the ledger {self._name} over",
             advice="nothing to do where that is another replica; else give each exporter a schema"

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import psycopg
@@ -29,7 +29,7 @@ RECOVERED = "lease_readable"
 
 _LOOK = f"SELECT epoch, holder, beat, timeline, {TIMELINE} FROM main.lease"  # noqa: S608 - constants
 _RENEW = f"""UPDATE main.lease SET beat = beat + 1, timeline = {TIMELINE}
-    WHERE epoch = ? AND holder = ? RETURNING timeline"""  # noqa: S608 - constants
+    WHERE epoch = ? AND holder = ? RETURNING timeline, beat"""  # noqa: S608 - constants
 _RESIGN = f"""UPDATE main.lease SET holder = NULL, beat = beat + 1, timeline = {TIMELINE}
     WHERE holder = ?"""  # noqa: S608 - constants
 # Waits for what a former owner is just writing: its fence locks the same row.
@@ -37,6 +37,11 @@ _OPEN_WRITES = "SELECT timeline FROM main.shard FOR NO KEY UPDATE"
 _ACQUIRE = f"""UPDATE main.lease SET epoch = epoch + 1, holder = ?, beat = beat + 1,
     timeline = {TIMELINE} WHERE (epoch, beat) = (?, ?) AND holder IS NOT DISTINCT FROM ?
     RETURNING epoch, timeline"""  # noqa: S608 - constants
+# No time-out of the server ends a transaction whose client has stopped, or vanished, while it sent
+# the parts of it.
+_END_WRITES = """SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE relation = CAST('main.shard' AS regclass) AND mode = 'RowExclusiveLock'
+    AND granted AND pid <> pg_backend_pid()"""
 _SET_REVISION = "UPDATE main.shard SET revision = ?"
 _BOUNDS = """SELECT set_config('lock_timeout', '2000', true),
     set_config('statement_timeout', '6000', true)"""
@@ -66,6 +71,7 @@ class Grant:
     later ones may be lost.
     """
 
+    tenure: Tenure
     term: int
     revision: int
     is_rewound: bool
@@ -97,7 +103,8 @@ class LeaseKeeper:
         self._replica = f"{platform.node()} {secrets.token_hex(4)}"
         self._connection: BoundedConnection | None = None
         self._watch: Watch | None = None
-        self._tenure: Tenure | None = None
+        self._lock = threading.Lock()
+        """Of what is granted, which the thread that writes may find lost."""
         self._grant: Grant | None = None
         self._is_renewed = False
         """Whether the lease of another process was renewed between the last two looks."""
@@ -117,9 +124,9 @@ class LeaseKeeper:
             raise LedgerError(f"the ledger {self._name} is closed")
         if self._thread is None:
             self.tend()
-        tenure, grant = self._tenure, self._grant
-        if tenure is not None and grant is not None:
-            if tenure.is_trusted(self._clock.boottime()):
+        grant = self._grant
+        if grant is not None:
+            if grant.tenure.is_trusted(self._clock.boottime()):
                 return grant
             raise self._error or LedgerError(
                 f"the lease of the ledger {self._name} could not be renewed in time",
@@ -131,16 +138,16 @@ class LeaseKeeper:
 
     def ownership(self) -> Ownership:
         """Return who owns the ledger, as far as this process knows."""
-        tenure = self._tenure
-        if tenure is None:
+        grant = self._grant
+        if grant is None:
             standing = Standing.STANDBY
-        elif tenure.is_trusted(self._clock.boottime()):
+        elif grant.tenure.is_trusted(self._clock.boottime()):
             standing = Standing.OWNER
         else:
             standing = Standing.EXPIRED
         return Ownership(
             standing,
-            tenure.trusted_until if tenure else 0.0,
+            grant.tenure.trusted_until if grant else 0.0,
             self._holder,
             self._since if self._holder else None,
             self._looked_at,
@@ -177,12 +184,13 @@ class LeaseKeeper:
         self._looked_at = self._clock.boottime()
         self._next_at = sent + self._interval
 
-    def lose(self, loss: Loss = Loss.LOST) -> None:
-        """Give up a lease, which may have turned out to be somebody else's."""
-        if self._tenure is not None:
-            self._losses[loss] += 1
-        self._tenure = self._grant = self._watch = None
-        self._holder, self._has_expired = "", False
+    def lose(self, term: int, loss: Loss = Loss.LOST) -> None:
+        """Give up the lease of a term, if that has not ended yet: it may be somebody else's."""
+        with self._lock:
+            if self._grant is not None and self._grant.term == term:
+                self._losses[loss] += 1
+                self._grant = self._watch = None
+                self._holder, self._has_expired = "", False
 
     def start(self) -> None:
         """Tend the lease in a thread of its own from now on."""
@@ -199,19 +207,20 @@ class LeaseKeeper:
             self._thread.join(_STOP_SECONDS)
             if self._thread.is_alive():
                 self._connection = None  # it waits there for an answer
-        tenure, has_connected = self._tenure, self._connection is not None
-        self.lose(Loss.RESIGNED)
-        if tenure is not None or has_connected:
+        grant, has_connected = self._grant, self._connection is not None
+        if grant is not None:
+            self.lose(grant.term, Loss.RESIGNED)
+        if grant is not None or has_connected:
             with suppress(LedgerError), translated(self._name):  # else the lease ends by itself
-                self._leave(tenure)
+                self._leave(grant)
         self._disconnect()
 
-    def _leave(self, tenure: Tenure | None) -> None:
+    def _leave(self, grant: Grant | None) -> None:
         """Give the lease back, over a new connection where the other is dead or busy."""
         connection = self._connected()
         connection.seconds = _STOP_SECONDS
-        if tenure is not None:
-            self._execute(_RESIGN, tenure.holder)
+        if grant is not None:
+            self._execute(_RESIGN, grant.tenure.holder)
         self._execute(_LEAVE, self._replica)
 
     def _connected(self) -> BoundedConnection:
@@ -225,7 +234,7 @@ class LeaseKeeper:
     def _interval(self) -> float:
         """The seconds until the lease is to be renewed, or looked at again."""
         interval = self._duration / _RENEWALS
-        return interval if self._tenure else min(interval, _LONGEST_WAIT)
+        return interval if self._grant else min(interval, _LONGEST_WAIT)
 
     def _run(self) -> None:
         while not self._stopping.wait(min(self._interval, _LONGEST_WAIT)):
@@ -233,8 +242,8 @@ class LeaseKeeper:
 
     def _note_expiry(self, at: float) -> None:
         """Count a lease that this process ceased to trust."""
-        tenure = self._tenure
-        if tenure is not None and not self._has_expired and at >= tenure.trusted_until:
+        grant = self._grant
+        if grant is not None and not self._has_expired and at >= grant.tenure.trusted_until:
             self._has_expired = True
             self._losses[Loss.EXPIRED] += 1
 
@@ -242,30 +251,38 @@ class LeaseKeeper:
         known, connection = self._connection, self._connected()
         if connection is not known:
             prepare(connection, self._statements, self._clock.now())
-        if self._tenure is not None:
-            self._renew(self._tenure, sent)
-        if self._tenure is None:
+        if self._grant is not None:
+            self._renew(connection, self._grant, sent)
+        if self._grant is None:
             self._look(connection, sent)
         values = (self._replica, exporter.__version__, self._digest, self._digest)
         found = self._execute(_REPORT, *values, 2 * self._duration)
         self._settings_differ = bool(found and found[0])
 
-    def _renew(self, tenure: Tenure, sent: float) -> None:
-        found = self._execute(_RENEW, tenure.epoch, tenure.holder)
+    def _renew(self, connection: BoundedConnection, grant: Grant, sent: float) -> None:
+        found = self._execute(_RENEW, grant.tenure.epoch, grant.tenure.holder)
         if found is None:
-            self.lose()
-        elif self._tenure is tenure:
-            self._tenure = tenure.renewed(found[0], sent, self._duration)
+            self.lose(grant.term)
+            return
+        timeline, beat = found
+        tenure = grant.tenure.renewed(timeline, sent, self._duration)
+        with self._lock:
+            if self._grant is not grant:
+                return  # the writing thread has found out that it is lost
+            self._grant = replace(grant, tenure=tenure)
             self._has_expired = False
+        if tenure.is_doubt_over(sent):
+            sight = Sight(tenure.epoch, tenure.holder, beat, timeline, timeline)
+            self._acquire(connection, sight)
 
     def _look(self, connection: BoundedConnection, sent: float) -> None:
         sight = Sight(*self._execute(_LOOK) or (0, "", 0, "", ""))
         answered = self._clock.boottime()
         watch = self._watch or Watch(sight, answered, answered)
         self._is_renewed = sight.holder is not None and sight != watch.sight
-        self._watch = watch.after(sight, sent, answered, self._duration / 3)
-        if self._watch.may_acquire(self._duration):
-            self._watch = None
+        watch = watch.after(sight, sent, answered, self._duration / 3)
+        self._watch = watch
+        if watch.may_acquire(self._duration):
             self._acquire(connection, sight)
         else:
             self._note_holder(sight.holder or "")
@@ -275,20 +292,27 @@ class LeaseKeeper:
         holder = f"{self._replica}/{secrets.token_hex(4)}"
         revision = secrets.randbits(63)
         sent = self._clock.boottime()
-        with connection.transaction():
-            connection.execute(_BOUNDS)
-            written_on = (self._execute(_OPEN_WRITES) or ("",))[0]
-            taken = self._execute(_ACQUIRE, holder, sight.epoch, sight.beat, sight.holder)
-            if taken is not None:
-                connection.execute(self._statements.of(_SET_REVISION), (revision,))
-                renew_copy(connection, self._statements, self._clock.now())
+        try:
+            with connection.transaction():
+                connection.execute(_BOUNDS)
+                written_on = (self._execute(_OPEN_WRITES) or ("",))[0]
+                taken = self._execute(_ACQUIRE, holder, sight.epoch, sight.beat, sight.holder)
+                if taken is not None:
+                    connection.execute(self._statements.of(_SET_REVISION), (revision,))
+                    renew_copy(connection, self._statements, self._clock.now())
+        except psycopg.errors.LockNotAvailable:
+            self._execute(_END_WRITES)
+            raise
         if taken is None:
             return  # another one was faster
         epoch, timeline = taken
-        self._terms += 1
-        self._rewinds += written_on != timeline
-        self._grant = Grant(self._terms, revision, is_rewound=written_on != timeline)
-        self._tenure = Tenure(holder, epoch, timeline, sent + trust(self._duration))
+        tenure = Tenure(holder, epoch, timeline, sent + trust(self._duration))
+        is_rewound = written_on != timeline
+        with self._lock:
+            self._terms += 1
+            self._rewinds += is_rewound
+            self._grant = Grant(tenure, self._terms, revision, is_rewound)
+            self._watch = None
         self._note_holder(holder)
 
     def _note_holder(self, holder: str) -> None:

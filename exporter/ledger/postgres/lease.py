@@ -51,32 +51,38 @@ class Watch:
 class Tenure:
     """The lease as its owner knows it.
 
-    `trusted_until` is when the owner's trust ends unless the lease is renewed; before
-    `silent_until` it neither writes nor shows anything.
+    `trusted_until` is when the owner's trust ends unless the lease is renewed. Where it is
+    `doubted_until` then, the owner neither writes nor shows anything, and has to acquire the lease
+    once more after it.
     """
 
     holder: str
     epoch: int
     timeline: str
     trusted_until: float
-    silent_until: float = 0.0
+    doubted_until: float | None = None
 
     def is_trusted(self, at: float) -> bool:
         """Whether the owner may begin to write, and show what it counted."""
-        return self.silent_until <= at < self.trusted_until
+        return self.doubted_until is None and at < self.trusted_until
+
+    def is_doubt_over(self, at: float) -> bool:
+        """Whether nobody else can trust a lease of before any more."""
+        return self.doubted_until is not None and at >= self.doubted_until
 
     def renewed(self, timeline: str, sent: float, duration: float) -> "Tenure":
         """Return the tenure after a renewal that was sent then.
 
         Where the trust had run out and another server answers, an owner that was elected on the
-        server of before may still trust its lease: it is given the time to see the end of it.
+        server of before may still trust its lease: it is given the time to see the end of it. What
+        it wrote may be lost, and is not what this owner remembers.
         """
         is_doubtful = timeline != self.timeline and sent >= self.trusted_until
         return replace(
             self,
             timeline=timeline,
             trusted_until=sent + trust(duration),
-            silent_until=sent + duration if is_doubtful else self.silent_until,
+            doubted_until=sent + duration if is_doubtful else self.doubted_until,
         )
 
 

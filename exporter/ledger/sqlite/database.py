@@ -132,6 +132,12 @@ class SqliteDatabase(SqliteReader):
     def start(self) -> None:
         """Do nothing: a file asks for nothing between two uses."""
 
+    def end_rewind(self) -> None:
+        """Do nothing: a file loses no commits that were shown."""
+
+    def tend(self) -> None:
+        """Do nothing, likewise."""
+
     def stop(self) -> None:
         """Do nothing: other processes may write once the file is closed."""
 
