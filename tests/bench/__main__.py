@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from exporter.app.life import tune_gc
 from tests.bench import (
     crowds,
+    handover,
     ledger_apply,
     many_targets,
     memory,
@@ -35,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterable[Row]]] = {
     "postgres": postgres_ledger.rows,
     "sizes": sizes.rows,
     "many_targets": many_targets.rows,
+    "handover": handover.rows,
 }
 
 

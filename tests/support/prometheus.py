@@ -48,9 +48,9 @@ class Prometheus:
         """Add up, for every series, the differences between the samples that were scraped."""
         return await self.recorded_increases(PREFIX + metric, *by)
 
-    async def recorded_increases(self, name: str, *by: str) -> Series:
+    async def recorded_increases(self, name: str, *by: str, during: str = "10m") -> Series:
         """Add up the differences between the samples of a series with its whole name."""
-        found = await self.query(f"{name}[10m]")
+        found = await self.query(f"{name}[{during}]")
         return {
             tuple(series["metric"].get(label, "") for label in by): _increase(series["values"])
             for series in found

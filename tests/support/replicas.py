@@ -30,7 +30,7 @@ from exporter.demo import (
 from tests.support.harness import NO_TLS, targets_of
 from tests.support.killed_exporter import Life, Reader, true_totals
 from tests.support.pages import Page
-from tests.support.postgres import Database
+from tests.support.postgres import Cluster, Database
 from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 from tests.support.worlds import used
@@ -157,7 +157,7 @@ class Watch:
     def _note_presence(self, *, is_shown: bool) -> None:
         now = time.monotonic()
         if is_shown:
-            if now - self.shown_at > 1 and self.shown_at > 0:
+            if now - self.shown_at > 0.5 and self.shown_at > 0:
                 self.away.append(now - self.shown_at)
             self.shown_at = now
 
@@ -241,6 +241,14 @@ class Fleet:
         await owner.start()
         return seconds
 
+    async def roll(self) -> None:
+        """Stop each replica as an update does, and start it again before the next."""
+        for each in self.members.values():
+            await each.end(SIGTERM)
+            await each.start()
+            await self.all_stand()
+            await self.owner()
+
     async def cut(self, *, to_server: bool = True, to_client: bool = True) -> None:
         """Let nothing through between the owner and the database; then all that has waited."""
         owner = await self.owner()
@@ -297,6 +305,28 @@ class Fleet:
         page = self.watch.readers[replica.name].page
         return page is not None and not page.has("exporter_target_up")
 
+    async def fail_over(self, cluster: Cluster, standby: Cluster, lag: float) -> None:
+        """Let a standby take over that lacks what was committed in the last seconds."""
+        await asyncio.to_thread(standby.catch_up, cluster)
+        await asyncio.to_thread(standby.detach)
+        await asyncio.sleep(lag)
+        await asyncio.to_thread(cluster.stop)
+        await asyncio.to_thread(standby.promote)
+        self.database = self.database.at(standby.port)
+        for each in self.members.values():
+            each.proxy.lead_to(standby.port)
+
+    async def all_stand(self) -> None:
+        """Wait until every replica answers, and is the owner or stands by."""
+        await self.until(
+            lambda: all(
+                self._stands_by(each) or each.name == self.watch.owner
+                for each in self.members.values()
+            ),
+            "all replicas are there",
+            seconds=60,
+        )
+
     async def _reconnect(self, owner: Replica) -> None:
         try:
             await self.next_owner(owner)
@@ -318,9 +348,13 @@ class Fleet:
         await self.polls_all()
         await self.until(self._is_released, "no increase is held", seconds=45)
 
+    def faults(self) -> list[str]:
+        """Say what was ever wrong on a page."""
+        return [*self.watch.faults, *next(iter(self.watch.readers.values())).falls]
+
     def problems(self) -> list[str]:
         """Say what was ever wrong on a page, and what is at the end."""
-        said = [*self.watch.faults, *next(iter(self.watch.readers.values())).falls]
+        said = self.faults()
         page = self.watch.page
         if page is None:
             return [*said, "no page has the counters"]
@@ -389,7 +423,8 @@ async def replicas(
             ]
             members.append(Replica(name, port, proxy, command, folder))
             stack.push_async_callback(members[-1].close)
-        reconcile = [*EXPORTER, "reconcile", *common, f"--ledger.url={database.url}"]
+        way = f"--ledger.url={database.at(members[0].proxy.port).url}"
+        reconcile = [*EXPORTER, "reconcile", *common, way]
         fleet = Fleet(folder, members, _watch(members), cloud, life, database, reconcile)
         for each in members:
             await each.start()

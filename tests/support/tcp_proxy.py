@@ -56,6 +56,11 @@ class TcpProxy:
         """Pass nothing on to the server once these have come in turn, and not the last of them."""
         self._held = requests
 
+    def lead_to(self, port: int) -> None:
+        """Close all connections, and lead new ones to another port, as after a fail-over."""
+        self._upstream = ("127.0.0.1", port)
+        self.cut()
+
     def cut(self) -> None:
         """Close all connections; what hangs is lost."""
         for connection in self._sockets:
