@@ -267,7 +267,7 @@ async def test_sts_is_asked_the_way_of_the_api(
 
 
 @pytest.mark.parametrize("no_proxy", [".aliyuncs.com", "*.aliyuncs.com", "sts.aliyuncs.com:443"])
-async def test_no_proxy_holds_for_sts(tmp_path: Path, ask: Ask, no_proxy: str) -> None:
+async def test_no_proxy_applies_to_sts(tmp_path: Path, ask: Ask, no_proxy: str) -> None:
     """A host that is exempt is asked directly."""
     sts = Sts(tmp_path)
     async with sts.serve() as rrsa:

@@ -152,7 +152,7 @@ def test_an_empty_list_may_be_left_out(read: Callable[[bytes], Page[object]], bo
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_a_body_that_is_no_answer(read: object, body: bytes) -> None:
+def test_a_malformed_body(read: object, body: bytes) -> None:
     """What is not the documented answer as a whole is an error, which quotes nothing of it."""
     assert callable(read)
     with pytest.raises(MalformedError) as caught:
@@ -471,7 +471,7 @@ def test_the_end_of_tokens(token: object) -> None:
     assert decode_session_clusters(b'{"sessionClusters":[]}').next_token == ""
 
 
-def test_a_byte_order_mark_is_no_harm() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     """A mark before the answer is passed over."""
     assert decode_livy_sessions(b'\xef\xbb\xbf{"sessions":[]}') == Page()
 

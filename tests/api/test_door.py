@@ -7,7 +7,7 @@ import pytest
 from exporter import api
 
 
-def test_the_door_is_what_it_says() -> None:
+def test_the_package_exports_every_public_name() -> None:
     """`__all__` names every public value that the package holds, in order."""
     public = {
         name

@@ -325,7 +325,7 @@ def test_pages_are_read_again_where_rows_may_have_moved(
     assert shelf.requests == requests
 
 
-def test_steady_trimming_is_no_error() -> None:
+def test_steady_trimming_is_not_an_error() -> None:
     """A history that loses its oldest row at every request is still listed completely."""
 
     def trim(shelf: Shelf) -> None:
@@ -566,7 +566,7 @@ def test_a_repeated_token_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("counts", [True, False])
-def test_an_empty_page_with_a_new_token_is_no_end(counts: bool) -> None:  # noqa: FBT001
+def test_an_empty_page_with_a_new_token_does_not_end_the_listing(counts: bool) -> None:  # noqa: FBT001
     """A service that filters after it has cut the pages gives empty ones in the middle."""
     pages = [[1, 2], [], [], [3], [], [4]]
 

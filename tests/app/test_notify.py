@@ -61,7 +61,7 @@ def test_a_notify_socket_without_a_listener_is_harmless(address: str) -> None:
 
 @pytest.mark.process
 @pytest.mark.anyio
-async def test_the_daemon_tells_systemd_how_it_goes(tmp_path: Path) -> None:
+async def test_the_daemon_reports_its_state_to_systemd(tmp_path: Path) -> None:
     """Ready once it serves, its state in a line, signs of life, and the beginning of the end."""
     address = str(tmp_path / "notify")
     environ = {**CREDENTIAL, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "3000000"}

@@ -76,7 +76,7 @@ async def test_every_link_leads_to_a_place_on_the_status_page() -> None:
     assert checked > 10
 
 
-def test_whatever_names_a_session_links_to_it() -> None:
+def test_everything_that_names_a_session_links_to_it() -> None:
     """Every table with the id of a session, or with clusters in error, leads on."""
     linked = {where for where, _, url in links() if _FIELD.search(url)}
     wanted = {

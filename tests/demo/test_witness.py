@@ -75,7 +75,7 @@ def test_an_id_that_comes_back_later_is_another_session() -> None:
 @pytest.mark.parametrize(
     "effect", [faults.UNAVAILABLE, faults.Cut(), faults.Truncate(), faults.NULL, faults.Flood(9)]
 )
-def test_a_page_that_did_not_go_out_whole_delivered_nothing(effect: Effect) -> None:
+def test_an_incompletely_sent_page_delivers_nothing(effect: Effect) -> None:
     """Errors, cuts and rubbish bring no figures."""
     cloud = small_cloud(sessions=10)
     cloud.faults.add(effect)

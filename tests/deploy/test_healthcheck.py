@@ -27,7 +27,7 @@ async def probe(folder: Path, address: str, *arguments: str) -> tuple[int, str]:
     return code, process.output.decode().strip()
 
 
-async def test_it_says_what_the_exporter_says(tmp_path: Path) -> None:
+async def test_it_prints_the_response_of_the_exporter(tmp_path: Path) -> None:
     """Healthy is 0; unhealthy, as after polling has stopped, is 1, with the reason."""
     async with Harness(busy_world()) as h, served(site=h.exporter.web) as at:
         await h.poll()

@@ -214,7 +214,7 @@ async def test_one_failure_is_not_repeated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("access", ["open", "password", "TLS"])
-async def test_an_exporter_that_runs_may_hold_the_address(tmp_path: Path, access: str) -> None:
+async def test_a_running_exporter_may_use_the_address(tmp_path: Path, access: str) -> None:
     """To check beside the daemon is usual, and tells nothing wrong; by its health it is known."""
     content: dict[str, object] = {}
     if access == "password":
@@ -231,7 +231,7 @@ async def test_an_exporter_that_runs_may_hold_the_address(tmp_path: Path, access
     assert (code, findings[0]) == (0, row)
 
 
-async def test_an_address_that_another_program_holds_fails(tmp_path: Path) -> None:
+async def test_an_address_in_use_by_another_program_fails(tmp_path: Path) -> None:
     """It is refused in the words in which the daemon would refuse to start."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -136,7 +136,7 @@ async def test_a_workspace_that_is_gone_loses_its_gauges_and_keeps_its_counters(
 
 
 @pytest.mark.parametrize("table", [TableName.WORKSPACES, TableName.GATEWAYS])
-async def test_an_empty_answer_is_believed_the_second_time(table: TableName) -> None:
+async def test_an_empty_listing_is_accepted_the_second_time(table: TableName) -> None:
     """A successful discovery that finds nothing where there was something needs a second one."""
     world = discovered_world()
     scope = "" if table is TableName.WORKSPACES else WORKSPACE

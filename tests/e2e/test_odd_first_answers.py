@@ -113,7 +113,7 @@ async def test_discovery_after_a_restart_believes_nothing_at_once(
     assert believed.value("exporter_discovery_up", workspace_id=scope) == 1
 
 
-async def test_a_region_without_workspaces_is_no_failure_after_a_restart(tmp_path: Path) -> None:
+async def test_a_region_without_workspaces_is_not_a_failure_after_a_restart(tmp_path: Path) -> None:
     """What another region holds says nothing of an empty one."""
     targets = [*WHOLE_REGION, {"region_id": "cn-shanghai"}]
     async with Harness(discovered_world(), targets=targets, ledger=tmp_path / "l.db") as h:

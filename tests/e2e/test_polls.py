@@ -114,7 +114,7 @@ async def test_what_vanishes_from_a_complete_listing_is_gone_at_once() -> None:
         (TableName.SESSIONS, "livy_sessions", "livy_sessions"),
     ],
 )
-async def test_nothing_where_there_was_something_is_believed_the_second_time(
+async def test_an_empty_listing_after_a_filled_one_is_accepted_the_second_time(
     table: TableName, source: str, gauge: str
 ) -> None:
     """One empty listing after a full one is a failure; two are the truth."""

@@ -199,7 +199,7 @@ async def test_a_backup_is_made_by_pg_dump(tmp_path: Path, database: Database) -
     assert not (tmp_path / "copy").exists()
 
 
-async def test_check_tells_what_a_daemon_would_find(tmp_path: Path, database: Database) -> None:
+async def test_check_reports_what_a_daemon_would_find(tmp_path: Path, database: Database) -> None:
     """The version and clock of the server, what is there, and who uses it."""
     world = busy_world()
     async with serve(cloud_of(world).app) as endpoint:
@@ -343,7 +343,7 @@ async def test_a_daemon_ends_in_time_while_nothing_answers(
                 assert (code, seconds < STOP_SECONDS) == (0, True)
 
 
-async def test_no_password_is_told(tmp_path: Path) -> None:
+async def test_no_password_is_revealed(tmp_path: Path) -> None:
     """Of a variable, a password file or a service file, whatever goes wrong meanwhile."""
     world = busy_world()
     database = postgres.shared().database(password=PASSWORD)

@@ -162,7 +162,7 @@ async def test_once_prints_the_page(tmp_path: Path) -> None:
     assert files_in(tmp_path) == ["stderr", "stdout"]
 
 
-async def test_once_tells_of_a_failed_target(tmp_path: Path) -> None:
+async def test_once_reports_a_failed_target(tmp_path: Path) -> None:
     """`once` ends with exit code 1 where a target failed, and still writes the page, whole.
 
     Where the output is a link, it is what that leads to which is replaced.
@@ -273,7 +273,7 @@ async def test_other_commands_can_be_tried_on_the_demo(tmp_path: Path) -> None:
     assert DEMO_KEY_SECRET.encode() not in process.output
 
 
-async def test_a_killed_demo_leaves_nothing_for_good(tmp_path: Path) -> None:
+async def test_the_next_demo_removes_the_folder_of_a_killed_one(tmp_path: Path) -> None:
     """The next one removes its folder, and leaves those of demos that still run."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()

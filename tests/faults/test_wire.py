@@ -130,9 +130,7 @@ async def compressed(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-async def test_whatever_a_connection_does_has_a_reason(
-    answer: Answer, reasons: set[Reason]
-) -> None:
+async def test_every_connection_error_has_a_reason(answer: Answer, reasons: set[Reason]) -> None:
     """The call ends in time, with the reason, and without a word of what was sent."""
     async with raw_server(answer) as url, httpx.AsyncClient(verify=NO_TLS) as http:
         clock = SystemClock()

@@ -20,7 +20,7 @@ from tests.support.harness import ManualClock
         ([(0, 10), (10, 0), (0, 10)], [FALLING_BEHIND, CAUGHT_UP, FALLING_BEHIND]),
     ],
 )
-def test_the_log_tells_once_that_many_polls_begin_late(
+def test_the_log_reports_once_that_many_polls_begin_late(
     windows: Sequence[tuple[int, int]], logged: Sequence[str]
 ) -> None:
     """Each window has so many polls in time and so many late ones; it says what to do."""

@@ -43,7 +43,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
 
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
-async def test_polls_go_on_when_the_wall_clock_is_set(wall: Wall, step: float) -> None:
+async def test_polls_continue_when_the_wall_clock_is_set(wall: Wall, step: float) -> None:
     """So does what withdraws old gauges; neither waits until the clock is where it was."""
     polls, ticks = asyncio.Semaphore(0), asyncio.Semaphore(0)
 

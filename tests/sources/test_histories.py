@@ -319,7 +319,7 @@ async def test_without_a_usable_order_every_poll_is_a_full_scan() -> None:
     assert (await polled(long))[1:] == (6, [])
 
 
-async def test_a_scan_goes_on_where_it_failed() -> None:
+async def test_a_scan_resumes_where_it_failed() -> None:
     """What was read before counts by then; only the new end is read again, as it is old by now."""
     long = Long(HistoryOrder.NEWEST_FIRST, 2990)
     fault = long.cloud.faults.add(FORBIDDEN, page=25)
@@ -427,7 +427,7 @@ async def test_a_truncated_history_is_logged_once() -> None:
     assert len(await warnings(cut_off, 5)) == 1
 
 
-async def test_a_history_of_a_few_full_pages_is_no_news() -> None:
+async def test_one_page_beyond_the_expected_ones_is_not_logged() -> None:
     """It takes a page more than were expected to see its end; the log says nothing of it."""
     long = Long(HistoryOrder.NEWEST_FIRST, 300, is_open=lambda _: False)
     for _ in range(2):

@@ -115,7 +115,7 @@ def test_all_sessions_are_counted_by_queue_and_state() -> None:
 
 
 @pytest.mark.parametrize("state", LIVY_SESSION_STATES)
-def test_an_end_time_is_believed_of_an_ended_session_only(state: str) -> None:
+def test_an_end_time_counts_for_an_ended_session_only(state: str) -> None:
     """The vendor's own sample has a running session with an end time."""
     session = LivySession("a", state, ended_ms=5_000)
     found = sessions(session, ended=frozenset({"a"}))

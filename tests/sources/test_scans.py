@@ -301,7 +301,7 @@ def numbers(scan: Scan) -> Iterator[int]:
         yield number
 
 
-def test_a_full_scan_that_is_kept_goes_on_where_it_was() -> None:
+def test_a_kept_full_scan_resumes_where_it_stopped() -> None:
     """It asks for the same page until it is given one."""
     service = Service(Order.NEWEST_FIRST, 5, 32)
     scan = FullScan({}, size=5)

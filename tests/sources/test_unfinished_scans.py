@@ -21,7 +21,7 @@ def vanished(long: Long) -> int:
     )
 
 
-async def test_each_empty_listing_of_a_long_history_is_believed_only_when_it_is_repeated() -> None:
+async def test_each_empty_listing_of_a_long_history_is_accepted_only_when_repeated() -> None:
     """What came in between proves the first one wrong, and says nothing for the next."""
     long = Long(HistoryOrder.NEWEST_FIRST, 1000, is_open=lambda number: number > 990)
     await polled(long)
@@ -37,7 +37,7 @@ async def test_each_empty_listing_of_a_long_history_is_believed_only_when_it_is_
     assert vanished(long) == 0
 
 
-async def test_a_listing_that_is_empty_from_the_middle_on_is_believed_only_when_repeated() -> None:
+async def test_a_listing_that_is_empty_from_the_middle_on_is_accepted_only_when_repeated() -> None:
     """What was read before says nothing of what is listed now."""
     long = Long(HistoryOrder.NEWEST_FIRST, 1000, is_open=lambda number: number in {10, 990})
     await polled(long)
@@ -99,7 +99,7 @@ async def test_a_session_whose_record_is_empty_for_a_while_has_not_gone(rows: in
 
 
 @pytest.mark.parametrize("order", [HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST])
-async def test_a_row_that_is_no_record_stays_where_it_is(order: HistoryOrder) -> None:
+async def test_a_row_that_is_not_a_record_keeps_its_place(order: HistoryOrder) -> None:
     """The listing goes on around it, page by page, and is read in part as before."""
     long = Long(order, 1000, is_open=lambda number: number == 650)
     broken = next(row for row in long.rows if row.session_id == "livy-000655")

@@ -270,7 +270,7 @@ async def test_a_ledger_of_an_older_version_is_read_completely_once(tmp_path: Pa
         assert (await polled(long))[1] == requests
 
 
-async def test_the_first_empty_listing_after_a_warm_start_is_not_believed(tmp_path: Path) -> None:
+async def test_the_first_empty_listing_after_a_warm_start_is_not_accepted(tmp_path: Path) -> None:
     """As after any other start: no open session is taken for gone."""
     long = await started(tmp_path, HistoryOrder.NEWEST_FIRST)
     long.restart(tmp_path / "ledger.db")
