@@ -214,8 +214,12 @@ class Ledger:
             return dict(db.query(_ENDED_SINCE, (*gateway, at)))
 
     def listing_order(self, gateway: GatewayKey) -> str:
-        """Return the order in which a gateway lists its sessions; `""` where it is not known."""
-        return listing_order(self._store, gateway)
+        """Return the order in which a gateway lists its sessions; `""` where it is not known.
+
+        It is not where commits may be lost: all of the listing has to be read again.
+        """
+        order = listing_order(self._store, gateway)
+        return "" if gateway in self.state.withheld else order
 
     def listed_sessions(self, gateway: GatewayKey) -> Iterator[list[ListedSession]]:
         """Yield the sessions that a gateway lists, in pieces, while their order is known."""

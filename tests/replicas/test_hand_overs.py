@@ -136,6 +136,19 @@ def test_second_owner_after_a_fail_over_shows_no_gateway_that_none_has_read(
     assert total(second) == 8
 
 
+def test_listing_is_read_as_a_whole_after_a_fail_over(model: Replicas) -> None:
+    """A session that has ended may be behind what was counted of it: nothing else would tell."""
+    model.replicas[0].ledger.record_order(G, "newest first", {})
+    model.read_pages()
+    assert model.replicas[0].ledger.listing_order(G) == "newest first"
+    model.poll(None, G, None)
+    model.fail_over(0)
+    owner = take_over(model)
+    assert owner.ledger.listing_order(G) == ""
+    model.poll(None, G, None)
+    assert owner.ledger.listing_order(G) == "newest first"
+
+
 @pytest.mark.parametrize("is_gateway_lost", [False, True])
 def test_series_that_a_fail_over_has_lost_begins_at_what_was_shown(
     model: Replicas,
