@@ -1,12 +1,11 @@
 """`python -m exporter.healthcheck` asks the exporter on this machine whether it is healthy.
 
 For containers, whose probes start a process each time: it imports the standard library only. The
-exit code is 0 for yes and 1 for no; the exporter's own words are printed.
+exit code is 0 for yes and 1 for no; the exporter's response is printed.
 
 It looks where EMR_EXPORTER_WEB__LISTEN_ADDRESS says, or its first argument: `HOST:PORT`. It speaks
-TLS where plain HTTP gets no answer, without looking at the certificate: it talks to itself, and
-sends nothing secret. Where the exporter wants a password or a certificate of the client, that it
-asks for one is answer enough: it lives, and an outsider cannot know more.
+TLS where plain HTTP gets no answer, without checking the certificate: the connection is local, and
+nothing secret is sent. A 401 or a request for a client certificate counts as healthy.
 """
 
 import os
@@ -23,7 +22,7 @@ from ssl import CERT_NONE, PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError
 VARIABLE = "EMR_EXPORTER_WEB__LISTEN_ADDRESS"
 DEFAULT = "127.0.0.1:9825"
 SECONDS = 2.0
-"""How long to wait for the next sign of life; twice as long at most, where TLS is tried too."""
+"""Timeout of each network operation; up to twice as long if TLS is tried too."""
 
 _ALL_INTERFACES = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104 - no bind
 _OURS = ("Healthy.", "It asks for")

@@ -47,7 +47,7 @@ def configure(level: str, log_format: str | None, stream: TextIO | None = None) 
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
     threading.excepthook = sys.unraisablehook = _log_uncaught
-    logging.raiseExceptions = False  # a broken stderr is no reason to write about it there
+    logging.raiseExceptions = False  # an error of stderr is not written to stderr
     structlog.configure(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(least),

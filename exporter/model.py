@@ -49,7 +49,7 @@ LIVY_ENDED_STATES = frozenset({"terminated", "error"})
 """States that a Livy session never leaves. An end time alone does not mean an end."""
 
 NAMELESS = "digest:"
-"""How the name begins that stands for a record that tells no id; no id is known to begin so."""
+"""Prefix of the name of a record without an id; no known id begins with it."""
 
 SESSION_CLUSTER_KINDS = ("NOTEBOOK", "THRIFT", "SQL")
 

@@ -130,7 +130,7 @@ class Telemetry:
         self._ledger_failures.labels(reason).inc()
 
     def watch_ledger(self, is_up: Callable[[], bool]) -> Callable[[float], None]:
-        """Show whether the ledger can be used; return what is to be told how long a commit took."""
+        """Set up the metrics of the ledger; return the function that observes commit times."""
         self._gauge(catalog.LEDGER_UP).set_function(is_up)
         return self._histogram(catalog.LEDGER_COMMIT_DURATION, _COMMIT_SECONDS).observe
 

@@ -19,7 +19,7 @@ def dashboards() -> Mapping[str, dict[str, Any]]:
 
 
 def text(document: Mapping[str, Any]) -> str:
-    """Return a dashboard as it stands in its file."""
+    """Return the text of a dashboard's file."""
     return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 

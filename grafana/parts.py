@@ -242,7 +242,7 @@ class Figure:
     warn_from: float | None = None
     bad_from: float | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
-    """What stands for certain values."""
+    """Texts that are shown instead of certain values."""
 
     def properties(self) -> list[models.DynamicConfigValue]:
         """Return the overrides of the column."""

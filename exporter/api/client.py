@@ -249,7 +249,7 @@ class Client:
             )
         except (httpx.InvalidURL, ValueError):
             failure = ServerError(
-                f"{call.action}: an id or the endpoint cannot stand in a URL",
+                f"{call.action}: an id or the endpoint is not valid in a URL",
                 advice="Check api.endpoint, and the ids of workspace and gateway.",
             )
         raise failure

@@ -79,9 +79,9 @@ _NOT_A_WORD: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
-    """An answer of the service that reports a failure. `headers` ignores case.
+    """A response of the service that reports a failure. `headers` ignores case.
 
-    `note` says what of it could not be read.
+    `note` is the part of the answer that could not be read.
     """
 
     action: str

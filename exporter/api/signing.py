@@ -37,7 +37,7 @@ class Credential:
     """Where it comes from, in the vendor library's words, for the log."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot stand in a header, before a library quotes it in an error."""
+        """Refuse what is not valid in a header, before a library quotes it in an error."""
         for name, value in (
             ("access key id", self.access_key_id),
             ("access key secret", self.access_key_secret),

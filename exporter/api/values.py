@@ -39,7 +39,7 @@ _DIGITS: Final = 9
 
 
 class UnreadableError(ValueError):
-    """A record cannot be used: its id is missing, or a figure is no number."""
+    """A record cannot be used: its id is missing, or a figure is not a number."""
 
 
 def text(value: object, *, limit: int = LABEL_LENGTH) -> str:

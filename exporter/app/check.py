@@ -36,7 +36,7 @@ NO_CREDENTIAL: Final = f"no credential within {CALL_SECONDS:g} s"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one question came to: `what` was asked `where`, and whether that went well."""
+    """The result of one check: `what` was checked `where`, and whether it succeeded."""
 
     where: str
     what: str
@@ -104,7 +104,7 @@ def _listen_address(settings: Settings) -> Finding:
 async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:
     async with open_clients(_hurried(settings), planned.shards) as clients:
         inquiry = _Inquiry(planned, clients)
-        with suppress(TimeoutError):  # what is still open then says so
+        with suppress(TimeoutError):  # open findings then say that there was no answer
             async with asyncio.timeout(DEADLINE):
                 await inquiry.ask_all()
         return list(inquiry.findings())
@@ -118,7 +118,7 @@ def _hurried(settings: Settings) -> Settings:
 
 
 class _Inquiry:
-    """Asks, and keeps the answers in the order of the questions."""
+    """Runs the checks, and keeps the findings in the order of the checks."""
 
     def __init__(self, planned: Plan, clients: ClientFactory) -> None:
         self._planned = planned
@@ -133,7 +133,7 @@ class _Inquiry:
         yield from self._findings.values()
 
     async def ask_all(self) -> None:
-        """Ask for credentials, then each target, those too that come to light on the way."""
+        """Check credentials, then each target, including those discovered on the way."""
         await asyncio.gather(*map(self._ask_credential, self._planned.shards))
         await self._ask_new()
         for place in self._planned.shards:
@@ -209,7 +209,7 @@ class _Inquiry:
     async def _note(
         self, asked: object, where: str, what: str, ask: Callable[[], Awaitable[str]]
     ) -> bool:
-        """Ask one question and keep the answer; return whether it went well."""
+        """Run one check and keep the finding; return whether it succeeded."""
         self._findings[asked, what] = Finding(where, what, is_good=False, said=NO_TIME)
         try:
             is_good, said = True, await ask()

@@ -35,7 +35,7 @@ def open_http() -> httpx.AsyncClient:
     """Open the connections that all clients share.
 
     Plain HTTP is for loopback alone, so it never goes through a proxy. Raises `SettingsError`
-    where a variable is of no use.
+    if a variable is invalid.
     """
     proxy, trusted, no_proxy = _proxy(), _trusted(), _no_proxy()
     for entry in no_proxy.unknown:

@@ -44,7 +44,7 @@ async def run_until_signalled(
 ) -> None:
     """Serve and poll until a signal asks to stop. Raises `AddressInUseError`.
 
-    `announce` is given the address to open, once it answers; `notifier` is told how it goes.
+    `announce` is called with the URL once it is served; `notifier` gets the state of the process.
     """
     address = exporter.settings.web.listen
     exporter.telemetry.describe_process()  # only here: with `once`, the process is over when read

@@ -1,14 +1,14 @@
-"""A simulated EMR Serverless Spark: an independent witness, which shares no code with the rest.
+"""A simulated EMR Serverless Spark: independent, sharing no code with the rest.
 
 `World` holds what the service holds, `Cloud` answers for it at the wire, `serve` puts it on the
-loopback. `Fleet` gives a world a life, and `start_demo` is all of it in one.
+loopback. `Fleet` simulates sessions in a world, and `start_demo` starts all of it.
 
 cloud       one request: `gate` (keys, nonces, rate), `signature`, `faults`, then the answer
   calls     which action, on what, which page
   listings  the four actions; `paging` cuts pages, `history` orders a gateway's sessions
   answers   bodies; `jsontext` their JSON, `refusals` how the service says no
 world       the tables; `records` their rows, `witness` what has been delivered
-fleet       sessions come, use CUs and go; `lives` one of them
+fleet       sessions that start, use CUs and end; `lives` the course of one of them
 server      on the loopback
 """
 

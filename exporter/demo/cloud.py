@@ -1,4 +1,4 @@
-"""The service at the wire: strict about what it is asked, on purpose unreliable if told so."""
+"""The service at the wire: strict about requests, and unreliable where faults are set."""
 
 import asyncio
 import uuid

@@ -162,7 +162,7 @@ class _Planted:
 
 
 class Faults:
-    """The faults in force; the first that strikes wins."""
+    """The active faults; the first that matches a call applies."""
 
     def __init__(self, seed: int = 0) -> None:
         """Start without any; `seed` decides those of a probability below 1."""

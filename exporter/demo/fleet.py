@@ -80,7 +80,7 @@ class Fleet:
         self.advance(start)
 
     def advance(self, now: float) -> None:
-        """Let everything happen that happens until `now`; a clock that steps back stands still.
+        """Advance the simulation to `now`; a clock that steps back does not move it.
 
         One that leaps ahead does not: a demo has no use for the life of weeks, made up at once.
         """

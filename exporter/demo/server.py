@@ -29,7 +29,7 @@ SHUTDOWN_SECONDS = 5.0
 
 
 class _Protocol(H11Protocol):
-    """HTTP with a log of its own: an answer that is cut on purpose is no error to report."""
+    """HTTP with a log of its own: a response that is cut on purpose is not logged as an error."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  passed on
         super().__init__(*args, **kwargs)

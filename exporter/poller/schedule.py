@@ -161,7 +161,7 @@ class Schedule:
         try:
             await task
         except asyncio.CancelledError:
-            # To be cancelled by `stop` is no failure; APScheduler would log a traceback.
+            # A cancellation by `stop` is not a failure; APScheduler would log a traceback.
             if not self._is_stopping:
                 raise
         if isinstance(work, Target) and not self._is_stopping:

@@ -14,7 +14,7 @@ class Progress(Protocol):
     """Called whenever something arrives, so that the caller can extend its deadline."""
 
     def __call__(self, scan: ScanProgress | None = None, /) -> None:
-        """Note progress; `scan` tells how far a scan of a whole history has come."""
+        """Note progress; `scan` is the progress of a full scan."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,7 +313,7 @@ def test_an_id_that_addresses_something_else_is_refused(workspace_id: str) -> No
     """Nothing is sent for an id that is no path segment."""
     service = Service([good()])
 
-    with pytest.raises(ServerError, match="cannot stand in a URL"):
+    with pytest.raises(ServerError, match="is not valid in a URL"):
         Bench(service).ask(lambda client: client.session_clusters_page(workspace_id))
 
     assert service.asked == []

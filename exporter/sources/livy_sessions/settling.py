@@ -10,7 +10,7 @@ from exporter.sources.livy_sessions.rows import Row
 def presume_ended(page: Page[LivySession], before: float) -> Page[LivySession]:
     """Mark sessions in an unknown state as ended if their end time is before `before`.
 
-    Nothing else tells that such a session has ended. `before` is in wall-clock seconds.
+    Such a session is otherwise not known to have ended. `before` is in wall-clock seconds.
     """
     if all(record.state_known for record in page.records):
         return page

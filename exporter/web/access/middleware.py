@@ -1,4 +1,4 @@
-"""The access to the site: rate limit, passwords, and the headers that the file sets."""
+"""Access to the application: rate limit, passwords, and the headers that the file sets."""
 
 from collections.abc import Callable, Collection
 from functools import partial
@@ -30,9 +30,9 @@ class AccessMiddleware:
         *,
         health_auth: bool = False,
     ) -> None:
-        """Ask `config` at each request what is in force.
+        """Ask `config` at each request for the configuration in use.
 
-        The rate limit never holds for `health_paths`, or probes would restart a busy exporter;
+        The rate limit never applies to `health_paths`, or probes would restart a busy exporter;
         passwords only with `health_auth`.
         """
         self._site = site

@@ -1,4 +1,4 @@
-"""The configuration in force, kept up with the file and the certificates that it names."""
+"""The configuration in use, reloaded when the file or a certificate that it names changes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -37,7 +37,7 @@ class ReloadingWebConfig:
 
     @property
     def current(self) -> WebConfig:
-        """What is in force now."""
+        """The configuration in use now."""
         return self._current
 
     @asynccontextmanager
@@ -52,8 +52,8 @@ class ReloadingWebConfig:
     async def refresh(self) -> None:
         """Read the file again if it, or a file that it names, has changed.
 
-        What is bad is logged, and what was in force stays so. A file may also not take TLS or
-        all passwords away: half a file that is being written would look like that. Files are
+        An invalid file is logged, and the last configuration stays in use. A file may also not
+        remove TLS or all passwords: a file that is half written would look like that. Files are
         touched in a thread only: the disk may be a network.
         """
         if self._path is None:

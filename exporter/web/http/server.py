@@ -126,10 +126,10 @@ class Server:
         task.add_done_callback(self._opening.discard)
 
     async def _open(self, client: socket.socket, connection: Connection) -> None:
-        """Agree on TLS where it is in force, then speak HTTP.
+        """Do the TLS handshake if TLS is configured, then speak HTTP.
 
         The certificate may be another one at the next connection, so each one is secured with
-        what is in force when it comes.
+        the configuration in use when it comes.
         """
         http = HttpProtocol(self._config, self._state, self._connections, connection)
         try:

@@ -10,7 +10,7 @@ WIDTH: Final = 600
 HEIGHT: Final = 72
 _GAP: Final = 2
 _LEAST: Final = 2.0
-"""What is there at all can be seen."""
+"""Minimum height, so that small values are visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars in a field of `WIDTH` by `HEIGHT`; the highest stands for `top`."""
+    """Bars in a field of `WIDTH` by `HEIGHT`; the highest bar has the value `top`."""
 
     bars: tuple[Bar, ...]
     top: float

@@ -1,4 +1,4 @@
-"""A `StatusView` as a page for people. To import this takes time: do it when a page is wanted."""
+"""A `StatusView` as an HTML page. Importing this is slow: do it when a page is asked for."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from exporter.web.status.view import StatusView
 
 _FOLDER: Final = files("exporter.web.status") / "templates"
 _REFRESH: Final = b"<!--refresh-->"
-"""Where the page says how often it refreshes; texts of the API are escaped, so none is this."""
+"""Marks the place of the refresh line; texts of the API are escaped, so none can equal it."""
 _FILTERS: Final = (
     notation.duration,
     notation.span,
@@ -30,7 +30,7 @@ _FILTERS: Final = (
 
 
 def render(view: StatusView) -> tuple[bytes, bytes]:
-    """Write the page in two parts, between which it says how often it refreshes."""
+    """Return the page in two parts, the refresh line belongs between them."""
     page = _template("status.html.j2").render(
         view=view,
         polls=chart.poll_chart(view.history.buckets, BUCKETS),

@@ -1,4 +1,4 @@
-"""Whether all is well, in words; what is wrong, since when, and what to do: pure functions."""
+"""The verdict: problems, since when, and what to do: pure functions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +32,7 @@ As in the alert EmrSparkLivyFailureRatioHigh, so that page and alert agree.
 _RESTART: Final = "Restart the exporter; its counters continue where they were."
 
 _MOST_QUEUES: Final = 3
-"""So many queues are named."""
+"""Maximum number of queues that are named."""
 
 
 def verdict(
@@ -54,7 +54,7 @@ def verdict(
     states = [each.state for each in targets] + [each.state for each in discoveries]
     is_lost = bool(targets) and len(failing) == len(targets)
     is_starting = "pending" in states and not failing
-    # What is not read yet is not ready either: that is no news.
+    # Not ready before the first listings are read is expected, so it is not a problem.
     told = () if is_starting else unready
     polling = [
         *_discovery_problems(targets, discoveries),
