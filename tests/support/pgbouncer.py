@@ -33,7 +33,8 @@ def pgbouncer(cluster: Cluster, port: int = 0, **settings: str) -> Iterator[int]
         )
         wait_until((place / "pgbouncer.pid").exists, "PgBouncer has started")
         yield port
-        os.kill(int((place / "pgbouncer.pid").read_text()), signal.SIGQUIT)
+        # SIGQUIT has no effect where a shell has started the tests in the background.
+        os.kill(int((place / "pgbouncer.pid").read_text()), signal.SIGKILL)
         wait_until(lambda: not _is_listening(port), "PgBouncer has ended")
 
 
