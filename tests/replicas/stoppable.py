@@ -3,6 +3,7 @@
 Its work is done in a thread, which waits at the chosen instant; others go on meanwhile.
 """
 
+import atexit
 import json
 import threading
 from collections.abc import Callable
@@ -65,6 +66,7 @@ class Server:
         self.timeline = 1
         self._role = database.role
         self._admin = psycopg.connect(postgres.shared().superuser_url, autocommit=True)
+        atexit.register(self._admin.close)
         Ledger(self.location, clock=ManualClock(), connect=self._open).close()
         tables = self._admin.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> 'meta'",
