@@ -252,7 +252,7 @@ async def test_trouble_later_loses_no_usage(
                 harness.clock.advance(30)
                 begun = time.monotonic()
                 await assert_trouble(harness, reason, 1.0, words)
-                assert time.monotonic() - begun < 2 * WAIT + 2.5
+                assert time.monotonic() - begun < 2 * WAIT + 20  # not for as long as it hangs
         harness.clock.advance(30)
         await assert_well(harness, 3.0)
         await assert_same_after_restart(harness)
