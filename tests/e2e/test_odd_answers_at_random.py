@@ -192,6 +192,8 @@ class OddAnswers(RuleBasedStateMachine):
             self.known[REGION_LIST] = workspaces
             if workspaces and not self.has_workspace:  # it is polled as it was found before
                 self.follow(self.found)
+            if self.has_workspace and not workspaces:  # its gateways are being read meanwhile
+                self.discover_gateways()
             self.has_workspace = bool(workspaces)
             if not workspaces:  # what reads its gateways ends
                 del self.empty[GATEWAY_LIST]
