@@ -15,7 +15,7 @@ LONG = (pytest.mark.soak, pytest.mark.timeout(7200))
 MET = ("overtaken", "paused", "crashed", "killed", "resigned", "commits lost", "pages", "polls")
 
 
-@pytest.mark.parametrize("share", [0.3, pytest.param(1.0, marks=LONG)])
+@pytest.mark.parametrize("share", [0.15, pytest.param(0.05, marks=LONG)])
 def test_replicas_count_once_and_show_once(share: float) -> None:
     """Paused, cut off and killed anywhere, with a database that forgets commits."""
     COUNTS.clear()
@@ -68,11 +68,13 @@ def test_owner_that_is_overtaken_at_any_instant_writes_no_more() -> None:
         stop_anywhere(WithoutFence())
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("machine", [WithoutTrust, WithoutTimeline])
 def test_machine_finds_what_each_protection_prevents(machine: type[Replicas]) -> None:
     """The test is good for something: without one of them, it fails."""
     budget = settings(
-        share_of_examples(1), stateful_step_count=40, phases=[Phase.generate], database=None
+        share_of_examples(0.05), stateful_step_count=40, phases=[Phase.generate], database=None
     )
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=settings(budget, report_multiple_bugs=False))
