@@ -324,7 +324,7 @@ async def test_scrapes_are_quick_beside_a_thousand_slow_clients() -> None:
     """A thousand send nothing, two hundred send slowly; scrapes are complete and in time."""
     async with Harness(busy_world()) as h:
         await h.poll()
-        h.exporter.answers.catch_up()  # the page of the poll, which is rendered within half a second
+        h.exporter.answers.catch_up()  # a poll is on the page within half a second
         async with served(site=h.exporter.web) as address, idle(address, 1000):
             begun = asyncio.Semaphore(0)
             dribblers = [asyncio.create_task(dribble(address, begun)) for _ in range(200)]
