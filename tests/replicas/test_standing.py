@@ -153,3 +153,27 @@ async def test_a_process_that_was_stopped_answers_without_totals_at_once() -> No
         clock.advance(DURATION)
         answer = owner.exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))
         assert not Page.from_text(answer.read().decode()).has("livy_cu_hours_total")
+
+
+async def test_an_owner_whose_trust_has_run_out_polls_at_half_its_rate() -> None:
+    """Another replica may poll meanwhile; once the lease is renewed, it polls as before."""
+
+    async def polls(harness: Harness, times: int) -> float:
+        """Let every target be due so often; return how often they were polled."""
+        before = sum(harness.peek().values("exporter_polls_total", "source").values())
+        targets = harness.exporter.targets
+        for _ in range(times):
+            for target in targets.jobs:
+                await targets.run(target)
+        return sum(harness.peek().values("exporter_polls_total", "source").values()) - before
+
+    async with pair() as (owner, _, clock, proxy):
+        usual = await polls(owner, 4)
+        proxy.refuse()
+        clock.advance(DURATION)
+        await owner.tick()
+        assert await polls(owner, 4) == usual / 2 > 0
+        proxy.resume()
+        await in_time(clock, lambda: holds(owner))
+        await owner.tick()
+        assert await polls(owner, 4) == usual
