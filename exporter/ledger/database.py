@@ -13,6 +13,11 @@ from exporter.model import Ownership
 Row = tuple[Any, ...]
 
 
+def name_of(url: str, schema: str) -> str:
+    """Name a ledger in PostgreSQL without what is only about how to connect."""
+    return f"{url.partition('?')[0]} (schema {schema})"
+
+
 class Table(NamedTuple):
     """A table in which rows are replaced by their `key`; `values` are its other columns."""
 

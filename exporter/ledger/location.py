@@ -10,7 +10,7 @@ from typing import Any
 from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger import sqlite
-from exporter.ledger.database import Database, Reader
+from exporter.ledger.database import Database, Reader, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Postgres:
 
     def __str__(self) -> str:
         """Name the place without what is only about how to connect."""
-        return f"{self.url.partition('?')[0]} (schema {self.schema})"
+        return name_of(self.url, self.schema)
 
 
 Location = Path | Postgres | None

@@ -86,6 +86,7 @@ class Store:
         self._is_suspect = False
         self._has_met_prometheus = False
         self._has_failed = False
+        self._loaded_at = clock.monotonic()
         self.on_commit: Callable[[float], None] = lambda _: None
         """Is told how many seconds each transaction took."""
         try:

@@ -19,7 +19,7 @@ import psycopg
 
 from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
-from exporter.ledger.database import Row, Table
+from exporter.ledger.database import Row, Table, name_of
 from exporter.ledger.postgres.connection import BoundedConnection, close, translated
 from exporter.ledger.postgres.connection import connect as open_connection
 from exporter.ledger.postgres.keeper import LeaseKeeper
@@ -245,7 +245,7 @@ class PostgresDatabase(PostgresReader):
         """Connect again, and find out what has become of a commit without an answer."""
         tried_at = self._clock.monotonic()
         if self._refusal is not None and tried_at < self._refused_until:
-            raise self._refusal
+            raise self._refusal.with_traceback(None)  # it would grow with each use
         self._disconnect()
         try:
             self._opened = self._open()
@@ -302,8 +302,3 @@ def reading(url: str, schema: str) -> Iterator[PostgresReader]:
         statements = Statements(schema)
         check_version(connection, statements)
         yield PostgresReader(connection, statements)
-
-
-def name_of(url: str, schema: str) -> str:
-    """Name a ledger without what is only about how to connect."""
-    return f"{url.partition('?')[0]} (schema {schema})"
