@@ -233,7 +233,7 @@ class Snapshot:
         return self.with_targets(*(replace(view, gauges={}, records=NO_RECORDS) for view in stale))
 
 
-class Board:
+class SnapshotStore:
     """Holds the current snapshot. Publish from one thread; read from any."""
 
     def __init__(self, first: Snapshot) -> None:

@@ -1,4 +1,4 @@
-"""The immutable picture, and the board that holds the current one."""
+"""The immutable snapshot, and the store that holds the current one."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 
 from exporter import catalog
 from exporter.model import LivySession, Source, Target
-from exporter.snapshot import Board, Records, Sample, SampleSet, Snapshot, TargetView
+from exporter.snapshot import Records, Sample, SampleSet, Snapshot, SnapshotStore, TargetView
 
 TARGET = Target(Source.SESSION_CLUSTERS, "", "cn-hangzhou", "w-1")
 OTHER = TARGET._replace(workspace_id="w-2")
@@ -31,7 +31,7 @@ def test_a_state_is_one_of_its_vocabulary() -> None:
 
 
 def test_a_frozen_set_stays_as_it_was() -> None:
-    """What is added later is not in a picture that was published before."""
+    """What is added later is not in a snapshot that was published before."""
     found = SampleSet()
     found.add(catalog.LEDGER_SIZE, (), 1)
     frozen = found.freeze()
@@ -40,13 +40,13 @@ def test_a_frozen_set_stays_as_it_was() -> None:
 
 
 def test_each_publish_has_a_version_of_its_own() -> None:
-    """A picture that says nothing new is not published again."""
-    board = Board(Snapshot())
-    first = board.current
-    board.publish(first)
-    assert board.current is first
-    board.publish(first.with_targets(TargetView(TARGET, stale_after=300)))
-    assert (first.version, board.current.version) == (0, 1)
+    """A snapshot that says nothing new is not published again."""
+    snapshots = SnapshotStore(Snapshot())
+    first = snapshots.current
+    snapshots.publish(first)
+    assert snapshots.current is first
+    snapshots.publish(first.with_targets(TargetView(TARGET, stale_after=300)))
+    assert (first.version, snapshots.current.version) == (0, 1)
     assert list(first.targets) == []
 
 
@@ -58,25 +58,25 @@ def test_gauges_go_when_they_are_too_old(monotonic: float, is_stale: bool) -> No
         TARGET, stale_after=300, up=False, gauges=GAUGES, gauges_read=100.0, records=records
     )
     young = TargetView(OTHER, stale_after=300, up=True, gauges=GAUGES, gauges_read=900.0)
-    picture = Snapshot().with_targets(old).with_targets(young)
-    fresh = picture.without_stale_gauges(monotonic)
+    snapshot = Snapshot().with_targets(old).with_targets(young)
+    fresh = snapshot.without_stale_gauges(monotonic)
     expected = replace(old, gauges={}, records=Records()) if is_stale else old
     assert fresh.targets == {TARGET: expected, OTHER: young}
-    assert (fresh is picture) is not is_stale
+    assert (fresh is snapshot) is not is_stale
 
 
 def test_what_is_stale_is_withdrawn_once() -> None:
     """A target without gauges has nothing to withdraw, so nothing is published anew."""
     view = TargetView(TARGET, stale_after=300, up=True)
-    picture = Snapshot().with_targets(view)
-    assert picture.without_stale_gauges(1e9) is picture
+    snapshot = Snapshot().with_targets(view)
+    assert snapshot.without_stale_gauges(1e9) is snapshot
 
 
 def test_a_watcher_sees_every_snapshot() -> None:
-    """A watcher is called with each picture as it is published, and with no other."""
-    board, seen = Board(Snapshot()), list[Snapshot]()
-    board.watch(seen.append)
-    board.publish(board.current)
-    board.publish(Snapshot())
-    assert seen == [board.current]
+    """A watcher is called with each snapshot as it is published, and with no other."""
+    snapshots, seen = SnapshotStore(Snapshot()), list[Snapshot]()
+    snapshots.watch(seen.append)
+    snapshots.publish(snapshots.current)
+    snapshots.publish(Snapshot())
+    assert seen == [snapshots.current]
     assert seen[0].version == 1

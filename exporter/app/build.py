@@ -17,7 +17,7 @@ from exporter.app.plan import Plan, plan
 from exporter.app.status import status_source
 from exporter.clock import Clock
 from exporter.errors import ThreadLimitError
-from exporter.exposition import OwnMetrics, PageResponses, RenderedBoard
+from exporter.exposition import OwnMetrics, PageResponses, RenderedSnapshotStore
 from exporter.ledger import Key, Ledger, Location
 from exporter.model import Scope, Source, Standing, Target
 from exporter.poller import (
@@ -57,7 +57,7 @@ class Exporter:
     telemetry: Telemetry
     access: ReloadingWebConfig
     ledger: Ledger
-    board: RenderedBoard
+    snapshots: RenderedSnapshotStore
     polling: Polling
     targets: TargetRegistry
     answers: PageResponses
@@ -76,7 +76,7 @@ class Exporter:
         if ownership is not None and ownership.standing is Standing.STANDBY:
             silence = self.clock.boottime() - ownership.looked_at
         return problems_of_health(
-            self.board.current,
+            self.snapshots.current,
             self.polling.timing,
             discovery_interval=self.settings.discovery.interval,
             silence=silence,
@@ -87,12 +87,12 @@ class Exporter:
         duration, at = self.settings.lease.duration, self.clock.boottime()
         return [
             *problems_of_lease(self.ledger.ownership(), duration, at),
-            *problems_of_readiness(self.board.current),
+            *problems_of_readiness(self.snapshots.current),
         ]
 
     def summary(self) -> str:
         """Say in a line how the targets are."""
-        return summary(self.board.current, self.ledger.ownership())
+        return summary(self.snapshots.current, self.ledger.ownership())
 
     async def tick(self) -> None:
         """Do what is due by time alone; poll or not, as this process owns the ledger or not."""
@@ -113,7 +113,7 @@ class Exporter:
         """The web application; its status page tells what happens after it was first asked for."""
         status = status_source(
             self.settings,
-            self.board,
+            self.snapshots,
             self.ledger,
             self.registry,
             self.clock,
@@ -167,8 +167,8 @@ def build(
     kept.on_commit(telemetry.watch_ledger(lambda: kept.is_up))
     if kept.ownership() is not None:
         telemetry.watch_lease(kept.ownership)
-    board = RenderedBoard(Snapshot())
-    polling = Polling(board, kept, telemetry, clock, _timing(settings))
+    snapshots = RenderedSnapshotStore(Snapshot())
+    polling = Polling(snapshots, kept, telemetry, clock, _timing(settings))
     failed = FailedSessions()
     work = _Work(settings, clock, clients, planned.inventory, kept, telemetry, failed)
     own = OwnMetrics(registry)
@@ -179,12 +179,12 @@ def build(
         telemetry=telemetry,
         access=access,
         ledger=kept,
-        board=board,
+        snapshots=snapshots,
         polling=polling,
         targets=TargetRegistry(
-            planned.inventory, polling, board, clock, new_job=work.job, new_reader=work.reader
+            planned.inventory, polling, snapshots, clock, new_job=work.job, new_reader=work.reader
         ),
-        answers=PageResponses(board, own, partial(may_show, kept)),
+        answers=PageResponses(snapshots, own, partial(may_show, kept)),
         own=own,
         failed_sessions=failed,
     )

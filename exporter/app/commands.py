@@ -117,7 +117,7 @@ async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> N
 
 async def _live(exporter: Exporter, announce: Callable[[str], None] = lambda _: None) -> None:
     notifier = Notifier.from_environment(os.environ)
-    with closing(exporter.ledger), progress.watching(exporter.board, sys.stderr):
+    with closing(exporter.ledger), progress.watching(exporter.snapshots, sys.stderr):
         await run_until_signalled(exporter, notifier, announce)
 
 
@@ -141,7 +141,7 @@ async def _once(settings: Settings) -> OncePage:
             birth_hold=0.0,
         )
         with closing(exporter.ledger):
-            with progress.watching(exporter.board, sys.stderr):
+            with progress.watching(exporter.snapshots, sys.stderr):
                 await poll_all(exporter)
             exporter.answers.catch_up()
             answer = exporter.answers.answer(Form(PageFormat.TEXT, is_gzipped=False))

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TextIO
 
 from exporter.model import Target
-from exporter.snapshot import Board, ScanProgress, Snapshot
+from exporter.snapshot import ScanProgress, Snapshot, SnapshotStore
 from exporter.terminal import printable, takes_redrawing
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ _FORMAT_OF_NO_TOTAL: Final = "Reading {desc}: {n_fmt} pages"
 
 
 @contextmanager
-def watching(board: Board, stream: TextIO) -> Iterator[None]:
-    """Draw on `stream` how far histories have been read by the snapshots of `board`."""
+def watching(snapshots: SnapshotStore, stream: TextIO) -> Iterator[None]:
+    """Draw on `stream` the progress of full scans as told by each snapshot that is published."""
     with progress_on(stream) as update:
         if takes_redrawing(stream, os.environ):  # otherwise searching each snapshot would be wasted
-            board.watch(lambda snapshot: update(_scans_of(snapshot)))
+            snapshots.watch(lambda snapshot: update(_scans_of(snapshot)))
         yield
 
 

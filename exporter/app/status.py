@@ -8,7 +8,7 @@ import exporter
 from exporter.clock import Clock
 from exporter.ledger import Ledger
 from exporter.settings import Settings
-from exporter.snapshot import Board
+from exporter.snapshot import SnapshotStore
 from exporter.sources import FailedSessions
 from exporter.web import Parts, Recorder, StatusSource
 
@@ -18,7 +18,7 @@ _POLLS_PER_BUCKET = 2
 
 def status_source(
     settings: Settings,
-    board: Board,
+    snapshots: SnapshotStore,
     ledger: Ledger,
     registry: CollectorRegistry,
     clock: Clock,
@@ -30,9 +30,9 @@ def status_source(
     """Start recording, and return the source of the status."""
     width = _POLLS_PER_BUCKET * settings.poll.interval
     recorder = Recorder(clock, lambda: ledger.state, width=width)
-    board.watch(recorder.note)
+    snapshots.watch(recorder.note)
     parts = Parts(
-        snapshot=lambda: board.current,
+        snapshot=lambda: snapshots.current,
         ledger=lambda: ledger.state,
         ownership=ledger.ownership,
         failed_sessions=lambda: failed_sessions.latest,

@@ -9,9 +9,9 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from exporter.exposition.board import RenderedBoard
 from exporter.exposition.formats import Form, PageFormat
 from exporter.exposition.gzip_chunks import Chunk, ChunkSequence, gzip_member
+from exporter.exposition.rendered_store import RenderedSnapshotStore
 from exporter.exposition.renderer import RenderedPage, Renderer
 from exporter.snapshot import Samples, Snapshot
 
@@ -78,24 +78,24 @@ class PageResponses:
 
     def __init__(
         self,
-        board: RenderedBoard,
+        snapshots: RenderedSnapshotStore,
         own: OwnMetrics,
         may_show: Callable[[Samples], bool] = lambda _: True,
     ) -> None:
-        """Join the page of `board` that is ready, and `own` as it was last refreshed.
+        """Join the page that is ready, and `own` as it was last refreshed.
 
         Where `may_show` says no of a page's counters, another process may show them: the page is
         not sent, not even once, however long this process was stopped in between.
         """
         self._may_show = may_show
         self._blank = Renderer().render(Snapshot())
-        self._board = board
+        self._snapshots = snapshots
         self._own = own
         self._last: dict[Form, PageResponse] = {}
 
     def answer(self, form: Form) -> PageResponse:
         """Return the current page; the same object as long as the page is the same."""
-        page, own = self._board.page, self._own.current
+        page, own = self._snapshots.page, self._own.current
         if page.snapshot.counters and not self._may_show(page.snapshot.counters):
             page = self._blank
         last = self._last.get(form)
@@ -105,7 +105,7 @@ class PageResponses:
 
     def catch_up(self) -> None:
         """Render everything that is outstanding, however long that takes."""
-        self._board.finish()
+        self._snapshots.finish()
         self._own.refresh()
 
 

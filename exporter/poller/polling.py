@@ -14,7 +14,7 @@ from exporter.ledger import Ledger
 from exporter.model import Target
 from exporter.poller.boundary import log_transition, run_guarded
 from exporter.poller.ledger_samples import LedgerSamples
-from exporter.snapshot import Board, Failure, ScanProgress, TargetView
+from exporter.snapshot import Failure, ScanProgress, SnapshotStore, TargetView
 from exporter.sources import PollResult, Progress
 from exporter.telemetry import Telemetry
 
@@ -60,14 +60,14 @@ class Polling:
 
     def __init__(
         self,
-        board: Board,
+        snapshots: SnapshotStore,
         ledger: Ledger,
         telemetry: Telemetry,
         clock: Clock,
         timing: Timing,
     ) -> None:
         self.timing = timing
-        self._board = board
+        self._snapshots = snapshots
         self._ledger = ledger
         self._ledger_samples = LedgerSamples(ledger)
         self._telemetry = telemetry
@@ -76,7 +76,7 @@ class Polling:
         self._verified: set[Target] = set()
         self._scan_shown_at: dict[Target, float] = {}
         # The totals are on the page before any target is known.
-        board.publish(self._ledger_samples.apply_to(board.current))
+        snapshots.publish(self._ledger_samples.apply_to(snapshots.current))
 
     @property
     def last_progress(self) -> float:
@@ -94,7 +94,7 @@ class Polling:
 
     def remove_targets(self, targets: Collection[Target]) -> None:
         """Take targets off the page; their counters stay."""
-        self._board.publish(self._board.current.without_targets(targets))
+        self._snapshots.publish(self._snapshots.current.without_targets(targets))
 
     async def poll(self, source: PollSource, requests: Callable[[], int]) -> None:
         """Poll `source` once; a failure goes to the page, not to the caller.
@@ -107,7 +107,7 @@ class Polling:
         self.touch()
         now = self._clock.monotonic()
         self._telemetry.poll_finished(target.source, failure.reason if failure else None)
-        before = self._board.current.targets.get(target)
+        before = self._snapshots.current.targets.get(target)
         if before is None:
             return  # the target was removed while it was polled
         log_transition(str(target), before.failure, failure)
@@ -138,7 +138,7 @@ class Polling:
         finally:
             self._verified.discard(target)
         log_transition(f"{target} (whole history)", None, failure)
-        view = self._board.current.targets.get(target)
+        view = self._snapshots.current.targets.get(target)
         if view is not None and view.scan is not None:
             self._publish(replace(view, scan=None))
 
@@ -149,9 +149,9 @@ class Polling:
                 await self._ledger.run(self._ledger.release)
             except LedgerError as error:
                 self._ledger_failure(error)
-        current = self._board.current
+        current = self._snapshots.current
         fresh = current.without_stale_gauges(self._clock.monotonic())
-        self._board.publish(self._ledger_samples.apply_to(fresh))
+        self._snapshots.publish(self._ledger_samples.apply_to(fresh))
 
     async def _poll_guarded(self, source: PollSource) -> tuple[PollResult | None, Failure | None]:
         """Poll within the deadline; the gauges may be true while the ledger cannot be written."""
@@ -175,7 +175,7 @@ class Polling:
     def _note_progress(self, target: Target, scan: ScanProgress | None = None) -> None:
         """Show now and then how far a long scan has come; publishing has its price."""
         self.touch()
-        view = self._board.current.targets.get(target)
+        view = self._snapshots.current.targets.get(target)
         if scan is None or view is None:
             return
         now = self._clock.monotonic()
@@ -191,5 +191,5 @@ class Polling:
         return Failure(error.reason, str(error), error.advice)
 
     def _publish(self, *views: TargetView) -> None:
-        snapshot = self._board.current.with_targets(*views)
-        self._board.publish(self._ledger_samples.apply_to(snapshot))
+        snapshot = self._snapshots.current.with_targets(*views)
+        self._snapshots.publish(self._ledger_samples.apply_to(snapshot))

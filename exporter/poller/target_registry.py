@@ -13,11 +13,11 @@ from exporter.poller.boundary import log_transition, run_guarded
 from exporter.poller.discovered import DiscoveryLog
 from exporter.poller.polling import Polling, PollSource
 from exporter.snapshot import (
-    Board,
     DiscoveryView,
     GroupedSamples,
     Samples,
     SampleSet,
+    SnapshotStore,
     groups_of,
 )
 from exporter.sources import Inventory, Progress, SampleCache
@@ -55,7 +55,7 @@ class TargetRegistry:
         self,
         inventory: Inventory,
         polling: Polling,
-        board: Board,
+        snapshots: SnapshotStore,
         clock: Clock,
         *,
         new_job: Callable[[Target], PollJob],
@@ -63,7 +63,7 @@ class TargetRegistry:
     ) -> None:
         self._inventory = inventory
         self._polling = polling
-        self._board = board
+        self._snapshots = snapshots
         self._clock = clock
         self._new_job = new_job
         self._new_reader = new_reader
@@ -119,7 +119,7 @@ class TargetRegistry:
         self._rested.discard(work)
         if isinstance(work, Scope):
             await self.discover(work)
-            ups = [view.up for view in self._board.current.discoveries.values()]
+            ups = [view.up for view in self._snapshots.current.discoveries.values()]
             if None not in ups and (self._jobs or all(ups)):
                 self._discovery_log.note(self._jobs)
         elif work in self._jobs:
@@ -143,13 +143,13 @@ class TargetRegistry:
             on_progress=self._polling.touch,
         )
         self._polling.touch()
-        before = self._board.current.discoveries.get(scope, DiscoveryView())
+        before = self._snapshots.current.discoveries.get(scope, DiscoveryView())
         log_transition(str(scope), before.failure, failure)
         view = replace(before, up=failure is None, failure=failure)
         if failure is None:
             view = replace(view, last_success_at=self._clock.now())
         if scope in self._readers:
-            self._board.publish(self._board.current.with_discovery(scope, view))
+            self._snapshots.publish(self._snapshots.current.with_discovery(scope, view))
         self._sync()
 
     async def discover_all(self) -> None:
@@ -168,11 +168,11 @@ class TargetRegistry:
             self._sync_scopes(scopes)
         if self._inventory.by_workspace is not self._by_workspace:
             self._sync_targets(self._inventory.by_workspace)
-        views = self._board.current.discoveries
+        views = self._snapshots.current.discoveries
         groups = self._scope_samples.samples_of({repr(item[0]): item for item in views.items()})
         infos = GroupedSamples((*self._inventory.infos(), *groups))
-        if infos.groups != groups_of(self._board.current.infos):
-            self._board.publish(self._board.current.with_infos(infos))
+        if infos.groups != groups_of(self._snapshots.current.infos):
+            self._snapshots.publish(self._snapshots.current.with_infos(infos))
 
     def _sync_scopes(self, scopes: Sequence[Scope]) -> None:
         for scope in self._readers.keys() - {*scopes}:
@@ -183,9 +183,9 @@ class TargetRegistry:
         }
         for scope in added:
             self._begin(scope)
-        known = self._board.current.discoveries
+        known = self._snapshots.current.discoveries
         views = {scope: known.get(scope, DiscoveryView()) for scope in sorted(scopes)}
-        self._board.publish(self._board.current.with_discoveries(views))
+        self._snapshots.publish(self._snapshots.current.with_discoveries(views))
 
     def _sync_targets(self, after: Mapping[Scope, tuple[Target, ...]]) -> None:
         before, self._by_workspace = self._by_workspace, after
@@ -208,7 +208,7 @@ class TargetRegistry:
         """Poll nothing more, and take everything off the page."""
         self._sync_scopes(())
         self._sync_targets({})
-        self._board.publish(self._board.current.with_infos({}))
+        self._snapshots.publish(self._snapshots.current.with_infos({}))
 
     def _begin(self, work: Target | Scope) -> None:
         if self._timetable is not None:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from exporter import logs
 from exporter.app.life import tune_gc
-from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedBoard
+from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedSnapshotStore
 from exporter.web import Server, StatusView, bind, build_app
 from tests.bench.pages import ManySessions
 from tests.support.long_gateway import exporter, poll
@@ -32,12 +32,14 @@ async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
     logs.configure("info", "logfmt")
     tune_gc()  # as the daemon does when it starts
     sessions = ManySessions()
-    board = RenderedBoard(sessions.picture())
-    answers = PageResponses(board, OwnMetrics(_registry()))
+    snapshots = RenderedSnapshotStore(sessions.snapshot())
+    answers = PageResponses(snapshots, OwnMetrics(_registry()))
     with bind("127.0.0.1", 0) as listener:
-        async with _serving(kind, board, answers, listener):
+        async with _serving(kind, snapshots, answers, listener):
             work = (
-                [_publishes(sessions, board), _scans(endpoint, int(rate))] if kind == "busy" else []
+                [_publishes(sessions, snapshots), _scans(endpoint, int(rate))]
+                if kind == "busy"
+                else []
             )
             tasks = [asyncio.create_task(each) for each in work]
             print(listener.getsockname()[1], flush=True)
@@ -48,11 +50,11 @@ async def _serve(kind: str, endpoint: str = "", rate: str = "0") -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _publishes(sessions: ManySessions, board: RenderedBoard) -> None:
+async def _publishes(sessions: ManySessions, snapshots: RenderedSnapshotStore) -> None:
     while True:
         await asyncio.sleep(_PUBLISH_SECONDS)
         sessions.change(_CHANGE)
-        board.publish(await asyncio.to_thread(sessions.picture))
+        snapshots.publish(await asyncio.to_thread(sessions.snapshot))
 
 
 async def _scans(endpoint: str, rate: int) -> None:
@@ -64,7 +66,7 @@ async def _scans(endpoint: str, rate: int) -> None:
 
 @contextlib.asynccontextmanager
 async def _serving(
-    kind: str, board: RenderedBoard, answers: PageResponses, listener: socket.socket
+    kind: str, snapshots: RenderedSnapshotStore, answers: PageResponses, listener: socket.socket
 ) -> AsyncIterator[None]:
     if kind == "bare":
         page = answers.answer(Form(PageFormat.TEXT, is_gzipped=True)).read()
@@ -72,7 +74,7 @@ async def _serving(
         async with await loop.create_server(lambda: _Bare(page), sock=listener):
             yield
         return
-    app = _reference(board) if kind == "reference" else _ours(answers)
+    app = _reference(snapshots) if kind == "reference" else _ours(answers)
     async with Server(app).serving(listener):
         yield
 
@@ -113,8 +115,8 @@ def _untold() -> StatusView:
     raise NotImplementedError
 
 
-def _reference(board: RenderedBoard) -> ASGIApp:
-    app: ASGIApp = make_asgi_app(registry_of(lambda: families(board.current)))
+def _reference(snapshots: RenderedSnapshotStore) -> ASGIApp:
+    app: ASGIApp = make_asgi_app(registry_of(lambda: families(snapshots.current)))
     return app
 
 

@@ -13,7 +13,7 @@ _TARGET = Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", *GATEWAY)
 
 
 class ManySessions:
-    """Running sessions, some of which use something from one picture to the next."""
+    """Running sessions, some of which use something from one snapshot to the next."""
 
     def __init__(self) -> None:
         self._chance = random.Random(1)
@@ -26,8 +26,8 @@ class ManySessions:
         for n in self._chance.sample(range(count), round(count * share)):
             self._sessions[n] = self._session(n)
 
-    def picture(self) -> Snapshot:
-        """Return the picture of now, as a poll makes it."""
+    def snapshot(self) -> Snapshot:
+        """Return the snapshot of now, as a poll makes it."""
         gauges = samples(GATEWAY, self._sessions, (), len(self._sessions), self._kept)
         return Snapshot().with_targets(TargetView(_TARGET, 300, up=True, gauges=gauges))
 

@@ -67,8 +67,8 @@ def _publishes() -> Iterator[Row]:
         times = []
         for _ in range(1 if share == 1.0 else _ROUNDS):
             sessions.change(share)
-            picture = sessions.picture()
-            times.append(_cpu(lambda picture=picture: renderer.render(picture)))  # type: ignore[misc]
+            snapshot = sessions.snapshot()
+            times.append(_cpu(lambda snapshot=snapshot: renderer.render(snapshot)))  # type: ignore[misc]
         yield Row(
             f"publish of 100,000 samples, {what} changed",
             f"{statistics.median(times) * 1e3:.0f} ms of CPU",

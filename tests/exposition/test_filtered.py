@@ -6,10 +6,17 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from exporter.catalog import CATALOG
-from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedBoard, filtered
+from exporter.exposition import (
+    Form,
+    OwnMetrics,
+    PageFormat,
+    PageResponses,
+    RenderedSnapshotStore,
+    filtered,
+)
 from exporter.exposition.responses import encoded
 from exporter.snapshot import Snapshot
-from tests.exposition.pictures import pictures
+from tests.exposition.snapshots import snapshots
 from tests.support.budgets import examples
 
 NAMES = [metric.name for metric in CATALOG]
@@ -25,8 +32,8 @@ def own_registry() -> CollectorRegistry:
 
 
 def part_of(snapshot: Snapshot, form: PageFormat, *names: str) -> str:
-    """Return the page of a picture, and of metrics of our own, cut down to some names."""
-    answers = PageResponses(RenderedBoard(snapshot), OwnMetrics(own_registry()))
+    """Return the page of a snapshot, and of metrics of our own, cut down to some names."""
+    answers = PageResponses(RenderedSnapshotStore(snapshot), OwnMetrics(own_registry()))
     answer = answers.answer(Form(form, is_gzipped=False))
     return b"".join(filtered(answer, names)).decode()
 
@@ -56,12 +63,12 @@ def test_a_filtered_page_equals_that_of_prometheus_client(
 
 
 @examples(0.5)
-@given(pictures(), st.sets(st.sampled_from(NAMES), min_size=1), st.sampled_from(PageFormat))
+@given(snapshots(), st.sets(st.sampled_from(NAMES), min_size=1), st.sampled_from(PageFormat))
 def test_a_filtered_page_has_the_named_samples_and_no_others(
     snapshot: Snapshot, names: set[str], form: PageFormat
 ) -> None:
     """Whatever characters the labels contain."""
-    answers = PageResponses(RenderedBoard(snapshot), OwnMetrics(CollectorRegistry()))
+    answers = PageResponses(RenderedSnapshotStore(snapshot), OwnMetrics(CollectorRegistry()))
     whole = answers.answer(Form(form, is_gzipped=False))
     lines = whole.read().decode().split("\n")
     samples = [line for line in lines if line.split("{")[0].split(" ")[0] in names]

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families as lenient
 
 from exporter.catalog import CATALOG
 from exporter.errors import Reason
-from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedBoard
+from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedSnapshotStore
 from exporter.model import Source, Target
 from exporter.snapshot import Failure, Sample, Snapshot, TargetView
 
@@ -19,14 +19,14 @@ EVERYTHING = Snapshot(
         if metric.kind != "histogram"
     }
 )
-"""A picture in which every metric that can be rendered has a sample."""
+"""A snapshot in which every metric that can be rendered has a sample."""
 
 
 def whole(
-    picture: Snapshot, form: PageFormat = PageFormat.TEXT, own: CollectorRegistry | None = None
+    snapshot: Snapshot, form: PageFormat = PageFormat.TEXT, own: CollectorRegistry | None = None
 ) -> str:
-    """Return the page of a picture, with what is live."""
-    answers = PageResponses(RenderedBoard(picture), OwnMetrics(own or CollectorRegistry()))
+    """Return the page of a snapshot, with what is live."""
+    answers = PageResponses(RenderedSnapshotStore(snapshot), OwnMetrics(own or CollectorRegistry()))
     return answers.answer(Form(form, is_gzipped=False)).read().decode()
 
 
@@ -74,7 +74,7 @@ def test_the_exporters_own_metrics_are_those_of_the_last_refresh() -> None:
     registry = CollectorRegistry()
     gauge = Gauge("live", "Live.", registry=registry)
     own = OwnMetrics(registry)
-    answers = PageResponses(RenderedBoard(EVERYTHING), own)
+    answers = PageResponses(RenderedSnapshotStore(EVERYTHING), own)
     forms = [Form(form, is_gzipped=False) for form in PageFormat]
     for value in (1, 2):
         gauge.set(value)

@@ -18,14 +18,14 @@ from exporter.exposition import (
     OwnMetrics,
     PageFormat,
     PageResponses,
-    RenderedBoard,
+    RenderedSnapshotStore,
     Renderer,
     formats,
 )
 from exporter.exposition.responses import encoded
 from exporter.model import Source, Target
 from exporter.snapshot import GroupedSamples, Sample, Samples, Snapshot, TargetView
-from tests.exposition.pictures import HOSTILE, METRICS, pictures, texts
+from tests.exposition.snapshots import HOSTILE, METRICS, snapshots, texts
 from tests.support.budgets import examples
 from tests.support.reference_pages import END, family_of, reference_page, registry_of
 
@@ -43,9 +43,9 @@ def own_metrics() -> CollectorRegistry:
     return registry
 
 
-def expected(picture: Snapshot, registry: CollectorRegistry, form: PageFormat) -> bytes:
+def expected(snapshot: Snapshot, registry: CollectorRegistry, form: PageFormat) -> bytes:
     """Return the page as prometheus-client has it."""
-    return reference_page(picture, form) + encoded(registry, form)
+    return reference_page(snapshot, form) + encoded(registry, form)
 
 
 def sole_member(body: bytes) -> bytes:
@@ -57,24 +57,24 @@ def sole_member(body: bytes) -> bytes:
 
 
 @examples(0.5)
-@given(pictures())
+@given(snapshots())
 @example(Snapshot())
-def test_every_form_of_a_page_equals_that_of_prometheus_client(picture: Snapshot) -> None:
+def test_every_form_of_a_page_equals_that_of_prometheus_client(snapshot: Snapshot) -> None:
     """Both formats, compressed or not."""
     registry = own_metrics()
-    answers = PageResponses(RenderedBoard(picture), OwnMetrics(registry))
+    answers = PageResponses(RenderedSnapshotStore(snapshot), OwnMetrics(registry))
     for form in FORMS:
         answer = answers.answer(form)
         body = answer.read()
         assert answer.size == len(body)
         page = sole_member(body) if form.is_gzipped else body
-        assert page == expected(picture, registry, form.format)
+        assert page == expected(snapshot, registry, form.format)
         if form.is_gzipped:
             assert gzip.decompress(body) == page
 
 
 @examples(0.3)
-@given(st.lists(pictures(), min_size=2, max_size=4), st.randoms(use_true_random=False))
+@given(st.lists(snapshots(), min_size=2, max_size=4), st.randoms(use_true_random=False))
 def test_cached_parts_are_never_stale(drawn: Sequence[Snapshot], chance: random.Random) -> None:
     """A snapshot made of parts of earlier ones is rendered as if it were the first."""
     renderer = Renderer()
@@ -119,12 +119,12 @@ def test_pages_stay_equal_while_groups_and_targets_come_and_go(
             target: TargetView(target, stale_after=1, gauges=GroupedSamples(groups))
             for target, groups in zip(TARGETS, step, strict=False)
         }
-        picture = Snapshot(targets=MappingProxyType(views))
-        page = renderer.render(picture)
+        snapshot = Snapshot(targets=MappingProxyType(views))
+        page = renderer.render(snapshot)
         for form in PageFormat:
             chunks = page.sequence(form).chunks
             text = b"".join(piece for chunk in chunks for piece in chunk.pieces)
-            assert text == reference_page(picture, form)
+            assert text == reference_page(snapshot, form)
             assert page.sequence(form).crc == zlib.crc32(text)
 
 
@@ -132,11 +132,11 @@ def test_pages_stay_equal_while_groups_and_targets_come_and_go(
 def test_every_metric_of_the_catalog_is_rendered_alike(metric: Metric) -> None:
     """Headers and label orders of each."""
     sample = Sample(tuple(f"{label} {HOSTILE}" for label in metric.labels), 2.5)
-    picture = Snapshot(counters={metric: (sample, sample)})
-    page = Renderer().render(picture)
+    snapshot = Snapshot(counters={metric: (sample, sample)})
+    page = Renderer().render(snapshot)
     for form in PageFormat:
         text = b"".join(piece for chunk in page.sequence(form).chunks for piece in chunk.pieces)
-        assert text == reference_page(picture, form)
+        assert text == reference_page(snapshot, form)
 
 
 @given(st.one_of(texts, st.sampled_from(HOSTILE)), st.booleans())

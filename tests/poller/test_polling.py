@@ -13,7 +13,7 @@ from exporter.errors import LedgerError, LedgerFailure, PagingError, PollError, 
 from exporter.ledger import Ledger
 from exporter.model import LivySession, Source, Target
 from exporter.poller import Polling, Timing
-from exporter.snapshot import Board, Records, Sample, Snapshot, TargetView
+from exporter.snapshot import Records, Sample, Snapshot, SnapshotStore, TargetView
 from exporter.sources import PollResult
 from exporter.telemetry import Telemetry
 from tests.support.harness import ManualClock
@@ -47,14 +47,14 @@ class Bench:
     """A poller, and what it publishes."""
 
     polling: Polling
-    board: Board
+    snapshots: SnapshotStore
     registry: CollectorRegistry
     clock: ManualClock
 
     async def poll(self, source: Scripted) -> TargetView:
-        """Poll, and give what the board then says."""
+        """Poll, and return the view of the target that is then published."""
         await self.polling.poll(source, lambda: 0)
-        return self.board.current.targets[TARGET]
+        return self.snapshots.current.targets[TARGET]
 
     def failures(self, reason: str) -> float | None:
         """Return how many polls are counted as failed for a reason."""
@@ -66,11 +66,11 @@ class Bench:
 @asynccontextmanager
 async def bench(timeout: float = 60) -> AsyncIterator[Bench]:  # noqa: ASYNC109  the setting
     """Make a poller of its own, with an announced target."""
-    clock, board, registry = ManualClock(), Board(Snapshot()), CollectorRegistry()
+    clock, snapshots, registry = ManualClock(), SnapshotStore(Snapshot()), CollectorRegistry()
     ledger = Ledger(None, clock=clock)
-    polling = Polling(board, ledger, Telemetry(registry), clock, Timing(30, timeout, 300))
+    polling = Polling(snapshots, ledger, Telemetry(registry), clock, Timing(30, timeout, 300))
     polling.add_targets([TARGET])
-    yield Bench(polling, board, registry, clock)
+    yield Bench(polling, snapshots, registry, clock)
     ledger.close()
 
 
@@ -90,7 +90,7 @@ def raising(error: BaseException) -> Callable[[Progress], Awaitable[None]]:
 async def test_before_the_first_poll_a_target_is_neither_up_nor_down() -> None:
     """An announced target is neither up nor down."""
     async with bench() as b:
-        assert b.board.current.targets[TARGET] == TargetView(TARGET, stale_after=300)
+        assert b.snapshots.current.targets[TARGET] == TargetView(TARGET, stale_after=300)
 
 
 async def test_a_successful_poll_publishes_its_time() -> None:
@@ -180,7 +180,7 @@ async def test_a_poll_can_be_cancelled() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert b.board.current.targets[TARGET].up is None
+        assert b.snapshots.current.targets[TARGET].up is None
 
 
 async def test_gauges_are_published_though_the_ledger_fails() -> None:

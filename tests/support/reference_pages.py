@@ -1,4 +1,4 @@
-"""The pages that prometheus-client makes of a picture: what ours are held to."""
+"""The pages that prometheus-client makes of a snapshot: what ours are held to."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -45,7 +45,7 @@ def registry_of(make: Callable[[], Iterable[Family]]) -> CollectorRegistry:
 
 
 def reference_page(snapshot: Snapshot, form: PageFormat) -> bytes:
-    """Have prometheus-client write a picture, without the end mark."""
+    """Have prometheus-client write a snapshot, without the end mark."""
     return encoded(registry_of(lambda: families(snapshot)), form).removesuffix(END)
 
 

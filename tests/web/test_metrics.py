@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.types import ASGIApp, Message
 
-from exporter.exposition import OwnMetrics, PageResponses, RenderedBoard
+from exporter.exposition import OwnMetrics, PageResponses, RenderedSnapshotStore
 from exporter.snapshot import Snapshot
 from exporter.web.http.slices import LARGE_SLICE, SLICE, SlicedAnswers
 from exporter.web.metrics import MetricsEndpoint
@@ -23,7 +23,7 @@ def endpoint(calls: list[str], *, help_text: str = "A page.", gauges: int = 1) -
     registry = CollectorRegistry()
     for number in range(gauges):
         Gauge(f"page{number}", help_text, registry=registry)
-    answers = PageResponses(RenderedBoard(Snapshot()), OwnMetrics(registry))
+    answers = PageResponses(RenderedSnapshotStore(Snapshot()), OwnMetrics(registry))
     return SlicedAnswers(MetricsEndpoint(answers.answer, lambda *_: calls.append("received")))
 
 

@@ -1,13 +1,13 @@
-"""The board whose snapshots are rendered as they are published, not when they are read."""
+"""The store of the current snapshot and its page, which is rendered when it is published."""
 
 import asyncio
 
 from exporter.exposition.renderer import RenderedPage, Renderer, Rendering
-from exporter.snapshot import Board, Snapshot
+from exporter.snapshot import Snapshot, SnapshotStore
 
 
-class RenderedBoard(Board):
-    """Holds the page of the current snapshot.
+class RenderedSnapshotStore(SnapshotStore):
+    """Holds the current snapshot and its page.
 
     The first change in a while is rendered at once, in steps between which the event loop runs
     other tasks; the previous page stays until the new one is complete. Renderings begin at

@@ -85,7 +85,7 @@ def views(draw: st.DrawFn) -> TargetView:
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> Snapshot:
-    """Return a picture."""
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    """Return a snapshot."""
     found = {view.target: view for view in draw(st.lists(views(), max_size=3))}
     return Snapshot(targets=MappingProxyType(found), counters=draw(samples), infos=draw(samples))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporter import catalog
-from exporter.exposition import RenderedBoard, Renderer
+from exporter.exposition import RenderedSnapshotStore, Renderer
 from exporter.snapshot import GroupedSamples, Sample, Samples, Snapshot
 
 pytestmark = pytest.mark.anyio
@@ -23,85 +23,87 @@ def group(number: int, value: float) -> Samples:
     }
 
 
-def picture(sessions: int, value: float = 1.0) -> Snapshot:
-    """Return a picture of so many sessions."""
+def snapshot_of(sessions: int, value: float = 1.0) -> Snapshot:
+    """Return a snapshot of so many sessions."""
     return Snapshot(infos=GroupedSamples(group(n, value) for n in range(sessions)))
 
 
 async def test_a_small_change_is_on_the_page_at_once() -> None:
     """It is rendered by the time `publish` returns."""
-    board = RenderedBoard(Snapshot())
-    board.publish(picture(10))
-    assert board.page.snapshot is board.current
+    snapshots = RenderedSnapshotStore(Snapshot())
+    snapshots.publish(snapshot_of(10))
+    assert snapshots.page.snapshot is snapshots.current
 
 
 async def test_a_large_change_is_rendered_in_time_slices() -> None:
     """The old page is served whole until then; other tasks run between the slices."""
-    board = RenderedBoard(Snapshot())
-    before = board.page
-    board.publish(picture(20_000))
+    snapshots = RenderedSnapshotStore(Snapshot())
+    before = snapshots.page
+    snapshots.publish(snapshot_of(20_000))
     turns = 0
-    while board.page is before:
+    while snapshots.page is before:
         await asyncio.sleep(0)
         turns += 1
     assert turns > 10
-    assert board.page.snapshot is board.current
+    assert snapshots.page.snapshot is snapshots.current
 
 
 async def test_snapshots_published_during_a_rendering_are_skipped_but_the_last() -> None:
     """Pages appear in the order of publication."""
-    board = RenderedBoard(Snapshot(), interval=0)
+    snapshots = RenderedSnapshotStore(Snapshot(), interval=0)
     shown: list[int] = [0]
     for value in range(1, 6):
-        board.publish(picture(20_000, value))
-    while board.page.snapshot is not board.current:
+        snapshots.publish(snapshot_of(20_000, value))
+    while snapshots.page.snapshot is not snapshots.current:
         await asyncio.sleep(0)
-        if board.page.snapshot.version != shown[-1]:
-            shown.append(board.page.snapshot.version)
+        if snapshots.page.snapshot.version != shown[-1]:
+            shown.append(snapshots.page.snapshot.version)
     assert shown == [0, 1, 5]
 
 
 async def test_changes_within_the_interval_are_rendered_once() -> None:
     """The first is rendered at once; after the interval, the latest of the others."""
-    board = RenderedBoard(Snapshot(), interval=0.05)
-    shown = {board.page.snapshot.version}
+    snapshots = RenderedSnapshotStore(Snapshot(), interval=0.05)
+    shown = {snapshots.page.snapshot.version}
     for value in range(1, 101):
-        board.publish(picture(1, value))
-        shown.add(board.page.snapshot.version)
+        snapshots.publish(snapshot_of(1, value))
+        shown.add(snapshots.page.snapshot.version)
     assert shown == {0, 1}
     async with asyncio.timeout(20):
-        while board.page.snapshot is not board.current:
+        while snapshots.page.snapshot is not snapshots.current:
             await asyncio.sleep(0.001)
-            shown.add(board.page.snapshot.version)
+            shown.add(snapshots.page.snapshot.version)
     assert shown == {0, 1, 100}
 
 
 async def test_finish_renders_the_latest_snapshot_at_once() -> None:
     """Used where the page is read only once; the slices that were scheduled then do nothing."""
-    board = RenderedBoard(Snapshot())
-    board.publish(picture(20_000))
-    board.finish()
-    page = board.page
+    snapshots = RenderedSnapshotStore(Snapshot())
+    snapshots.publish(snapshot_of(20_000))
+    snapshots.finish()
+    page = snapshots.page
     await asyncio.sleep(0)
-    assert (page.snapshot, board.page) == (board.current, page)
+    assert (page.snapshot, snapshots.page) == (snapshots.current, page)
 
 
 def test_without_an_event_loop_a_snapshot_is_rendered_at_once() -> None:
     """There are no other tasks to run between slices."""
-    board = RenderedBoard(Snapshot())
-    board.publish(picture(20_000))
-    assert board.page.snapshot is board.current
+    snapshots = RenderedSnapshotStore(Snapshot())
+    snapshots.publish(snapshot_of(20_000))
+    assert snapshots.page.snapshot is snapshots.current
 
 
 async def test_a_failed_rendering_does_not_stop_later_ones() -> None:
     """The page stays as it was; the next snapshot is rendered."""
-    board = RenderedBoard(Snapshot())
-    before = board.page
+    snapshots = RenderedSnapshotStore(Snapshot())
+    before = snapshots.page
     with pytest.raises(KeyError):
-        board.publish(Snapshot(counters={catalog.Metric("x", "gauge", (), ""): (Sample((), 1),)}))
-    assert board.page is before
-    board.publish(picture(1))
-    assert board.page.snapshot is board.current
+        snapshots.publish(
+            Snapshot(counters={catalog.Metric("x", "gauge", (), ""): (Sample((), 1),)})
+        )
+    assert snapshots.page is before
+    snapshots.publish(snapshot_of(1))
+    assert snapshots.page.snapshot is snapshots.current
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def no_garbage_collection() -> Iterator[None]:
 def test_no_time_slice_exceeds_10_ms() -> None:
     """CPU time of the thread is measured, so that a busy machine does not matter."""
     renderer = Renderer()
-    work = renderer.steps(picture(20_000))
+    work = renderer.steps(snapshot_of(20_000))
     longest = 0.0
     while True:
         begin = time.thread_time()
@@ -144,6 +146,6 @@ def test_unchanged_lines_and_chunks_are_reused() -> None:
 def test_both_formats_share_their_chunks() -> None:
     """Only chunks with the header of a counter exist twice."""
     counters = {catalog.LIVY_CU_HOURS: (Sample(("w", "lc", "q"), 1.0),)}
-    page = Renderer().render(Snapshot(infos=picture(20_000).infos, counters=counters))
+    page = Renderer().render(Snapshot(infos=snapshot_of(20_000).infos, counters=counters))
     pairs = list(zip(page.text.chunks, page.openmetrics.chunks, strict=True))
     assert sum(a is not b for a, b in pairs) == 1
