@@ -27,7 +27,7 @@ from exporter.cli import entry
 from exporter.cli.program import PROGRAM
 from exporter.errors import Reason
 from exporter.settings.registry import all_settings
-from exporter.web.access.schema import WebFile
+from exporter.web.access.file_schema import WebFile
 from tests.support.command_line import COMMANDS, load
 from tests.support.documents import documents, markdown_table, where
 from tests.support.repository import ROOT, git_files

@@ -1,10 +1,10 @@
 """The composition root: builds everything once, and owns start and stop.
 
-commands      `serve`, `demo` and `once`, from settings to what they return
+serve         `serve`, `demo` and `once`, from settings to what they return
 check         the command `check`; `reconcile` the command of that name
 plan          from settings to what is polled: pure
 build         puts the parts together; `status` those of the status page
-clients       API clients; `connections` proxies and certificates, `no_proxy` their exceptions
+clients       API clients; `outbound_http` proxies and certificates, `no_proxy` their exceptions
 life          what starts in which order, and what stops how fast
 threads       the event loop, with all the threads that it will ever need
 notify        what systemd is told
@@ -14,8 +14,8 @@ demo_ledger   the temporary folder of a demo
 
 from exporter.app.build import Exporter, build
 from exporter.app.check import Finding, check
-from exporter.app.commands import DemoAccess, OncePage, demo, once, serve
 from exporter.app.reconcile import Reconciliation, reconcile
+from exporter.app.serve import DemoAccess, OncePage, demo, once, serve
 
 __all__ = [
     "DemoAccess",

@@ -14,7 +14,7 @@ import exporter
 from exporter.api import Client, CredentialSource
 from exporter.app.clients import ClientFactory, vendor_credentials
 from exporter.app.plan import Plan, plan
-from exporter.app.status import status_source
+from exporter.app.status import status_builder
 from exporter.clock import Clock
 from exporter.errors import ThreadLimitError
 from exporter.exposition import OwnMetrics, PageResponses, RenderedSnapshotStore
@@ -111,7 +111,7 @@ class Exporter:
     @cached_property
     def web(self) -> ASGIApp:
         """The web application; its status page tells what happens after it was first asked for."""
-        status = status_source(
+        status = status_builder(
             self.settings,
             self.snapshots,
             self.ledger,

@@ -15,7 +15,7 @@ from exporter.api import (
     VendorCredentials,
     connect_library,
 )
-from exporter.app.connections import open_blocking_http, open_http
+from exporter.app.outbound_http import open_blocking_http, open_http
 from exporter.app.plan import Shard
 from exporter.clock import Clock, SystemClock
 from exporter.model import Scope, Target

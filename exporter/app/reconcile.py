@@ -73,7 +73,7 @@ async def _of_gateway(
     except PollError as error:
         remark = f"cannot be listed: {error.with_advice}"
         return Reconciliation(target, remark=remark, is_good=False)
-    balances = ledger.reconcile(record, sessions)
+    balances = ledger.balances(record, sessions)
     is_good = all(balance.difference == 0 for balance in balances)
     return Reconciliation(target, balances, is_good=is_good)
 

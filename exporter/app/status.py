@@ -10,13 +10,13 @@ from exporter.ledger import Ledger
 from exporter.settings import Settings
 from exporter.snapshot import SnapshotStore
 from exporter.sources import FailedSessions
-from exporter.web import Parts, Recorder, StatusSource
+from exporter.web import Parts, Recorder, StatusBuilder
 
 _POLLS_PER_BUCKET = 2
 """More than one, so that the number of polls per bucket is even."""
 
 
-def status_source(
+def status_builder(
     settings: Settings,
     snapshots: SnapshotStore,
     ledger: Ledger,
@@ -26,8 +26,8 @@ def status_source(
     failed_sessions: FailedSessions,
     unhealthy: Callable[[], Sequence[str]],
     unready: Callable[[], Sequence[str]],
-) -> StatusSource:
-    """Start recording, and return the source of the status."""
+) -> StatusBuilder:
+    """Start recording, and return what builds the view of the status."""
     width = _POLLS_PER_BUCKET * settings.poll.interval
     recorder = Recorder(clock, lambda: ledger.state, width=width)
     snapshots.watch(recorder.note)
@@ -45,4 +45,4 @@ def status_source(
         configured_rate=settings.api.max_requests_per_second,
         telemetry_path=settings.web.telemetry_path,
     )
-    return StatusSource(parts, recorder, clock)
+    return StatusBuilder(parts, recorder, clock)

@@ -17,7 +17,7 @@
       postgres     a schema of a server, for the one process that holds the lease
     location       where a ledger is kept, and what opens it there
     worker         the thread in which all of this happens; what waits for it is told where it hangs
-    maintenance    the commands beside the daemon; `moving` imports, `reconcile` compares
+    maintenance    the commands beside the daemon; `moving` imports, `balance` compares
 
 A listing has one door: `open_scan`, `add` each batch, `finish`. Each of these is one transaction,
 durable before anything of it is published. A process that dies between two batches has counted
@@ -31,6 +31,7 @@ a view of the other. After a restart a history is rebuilt from the rows here, an
 `listing_order` keeps: a start, which the first poll checks, not a mirror.
 """
 
+from exporter.ledger.balance import Balance, GatewayRecord, balances
 from exporter.ledger.counters import CounterValue
 from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateways import SessionKey
@@ -40,7 +41,6 @@ from exporter.ledger.location import Location, Postgres
 from exporter.ledger.maintenance import back_up, check_ledger, forget_gateway, read_gateway
 from exporter.ledger.matching import TOLERANCE_MS
 from exporter.ledger.moving import import_ledger
-from exporter.ledger.reconcile import Balance, GatewayRecord, reconcile
 from exporter.ledger.sqlite import Lock
 from exporter.ledger.store import LedgerState
 
@@ -61,9 +61,9 @@ __all__ = [
     "Postgres",
     "SessionKey",
     "back_up",
+    "balances",
     "check_ledger",
     "forget_gateway",
     "import_ledger",
     "read_gateway",
-    "reconcile",
 ]

@@ -12,12 +12,12 @@ from exporter import catalog
 from exporter.clock import Clock
 from exporter.errors import LedgerError
 from exporter.ledger import sqlite
+from exporter.ledger.balance import GatewayRecord
 from exporter.ledger.counters import delete_counters, read_counters
 from exporter.ledger.counting import GatewayKey
 from exporter.ledger.database import Database, Reader
 from exporter.ledger.gateways import FIND_GATEWAY, REMAINDER
 from exporter.ledger.location import Postgres, check_postgres, open_for_command, reading
-from exporter.ledger.reconcile import GatewayRecord
 from exporter.ledger.session_table import SessionRows
 
 _FIND_COUNTED = """SELECT gateway_id, workspace_id FROM main.gateway WHERE livy_compute_id = ?

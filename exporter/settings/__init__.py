@@ -1,6 +1,6 @@
 """Settings: gathered once, checked whole, frozen afterwards.
 
-schema              every setting: type, default, meaning; `targets` the entries of that list
+fields              every setting: type, default, meaning; `targets` the entries of that list
 registry            its names as a flag, a variable and a key
 load                gathers them; `sources` are flags, variables and file
 documents           strict YAML and JSON, for the web configuration file too
@@ -10,8 +10,8 @@ checks              settings that do not fit together
 validation_errors   what is wrong, one line each
 """
 
+from exporter.settings.fields import ApiSettings, Settings
 from exporter.settings.load import Loaded, load
-from exporter.settings.schema import ApiSettings, Settings
 from exporter.settings.targets import TargetSettings
 
 __all__ = ["ApiSettings", "Loaded", "Settings", "TargetSettings", "load"]

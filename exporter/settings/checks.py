@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 
+from exporter.settings.fields import LedgerSettings, Settings
 from exporter.settings.registry import all_settings, path_of
-from exporter.settings.schema import LedgerSettings, Settings
 from exporter.settings.sources import SourceValues, first_source_with
 from exporter.settings.targets import TargetSettings
 

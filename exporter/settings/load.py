@@ -9,8 +9,8 @@ from pydantic_settings import InitSettingsSource
 from exporter.errors import SettingsError, UsageError
 from exporter.settings import validation_errors
 from exporter.settings.checks import cross_check
+from exporter.settings.fields import Settings
 from exporter.settings.registry import all_settings
-from exporter.settings.schema import Settings
 from exporter.settings.sources import (
     Origin,
     SourceValues,

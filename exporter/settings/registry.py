@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from exporter.settings.fields import Settings
 from exporter.settings.notation import LIST, Notation, Unset
-from exporter.settings.schema import Settings
 
 PREFIX = "EMR_EXPORTER_"
 _M = TypeVar("_M")

@@ -10,8 +10,8 @@ from pydantic_settings import EnvSettingsSource
 
 from exporter.errors import UsageError
 from exporter.settings.documents import Document, Steps, dotted, printable, read_yaml
+from exporter.settings.fields import Settings
 from exporter.settings.registry import PREFIX, all_settings, path_of, suggest
-from exporter.settings.schema import Settings
 
 Origin = Literal["flag", "environment", "file", "default"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from exporter.settings.documents import dotted, printable
+from exporter.settings.fields import Settings
 from exporter.settings.registry import all_settings, fields, path_of, suggest
-from exporter.settings.schema import Settings
 from exporter.settings.sources import SourceValues, first_source_with
 from exporter.settings.targets import TargetSettings
 

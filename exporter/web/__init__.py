@@ -11,14 +11,14 @@ asgi      helpers for ASGI
 from exporter.web.access import ReloadingWebConfig
 from exporter.web.app import build_app
 from exporter.web.http import Server, bind
-from exporter.web.status import Parts, Recorder, StatusSource, StatusView
+from exporter.web.status import Parts, Recorder, StatusBuilder, StatusView
 
 __all__ = [
     "Parts",
     "Recorder",
     "ReloadingWebConfig",
     "Server",
-    "StatusSource",
+    "StatusBuilder",
     "StatusView",
     "bind",
     "build_app",

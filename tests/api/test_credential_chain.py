@@ -19,14 +19,14 @@ pytestmark = [pytest.mark.anyio, pytest.mark.process]
 IMPORTS = """
 import asyncio, socket
 import aiohttp, requests, Tea.core  # what the vendor's library imports
-import exporter.app.connections
+import exporter.app.outbound_http
 assert "alibabacloud_credentials" not in sys.modules  # it reads the environment when imported
 """
 SCRIPT = """
 import asyncio, socket, sys
 from functools import partial
 from exporter.api.credentials import VendorCredentials, connect_library
-from exporter.app.connections import open_blocking_http
+from exporter.app.outbound_http import open_blocking_http
 from exporter.clock import SystemClock
 from exporter.errors import CredentialError
 

@@ -20,7 +20,7 @@ from exporter import logs
 from exporter.app.life import tune_gc
 from exporter.exposition import Form, OwnMetrics, PageFormat, PageResponses, RenderedSnapshotStore
 from exporter.web import Server, StatusView, bind, build_app
-from tests.bench.pages import ManySessions
+from tests.bench.many_sessions import ManySessions
 from tests.support.long_gateway import exporter, poll
 from tests.support.reference_pages import families, registry_of
 

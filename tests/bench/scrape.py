@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from exporter.exposition import Renderer
 from tests.bench import nginx, peers
-from tests.bench.pages import ManySessions
+from tests.bench.many_sessions import ManySessions
 from tests.bench.rows import Row
 from tests.support.long_gateway import fast_cloud
 

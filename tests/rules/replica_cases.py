@@ -14,7 +14,7 @@ from tests.rules.cases import (
     UNREACHABLE,
     budget,
 )
-from tests.rules.replicas import Cluster, Life, Place, Story
+from tests.rules.replica_series import Cluster, Life, Place, Story
 from tests.support.promtool import Case, rules
 from tests.support.rule_series import at, ledger
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.rules.calendar_cases import FIGURES
 from tests.rules.replica_cases import HAND_OVERS, REWINDS, away, flapping
-from tests.rules.replicas import MINUTE, Life, Story
+from tests.rules.replica_series import MINUTE, Life, Story
 from tests.support.promtool import PREFIX, chosen_groups, run_test
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(150)]

@@ -4,7 +4,7 @@ import pytest
 
 from exporter.ledger import Ledger
 from exporter.snapshot import Snapshot
-from exporter.web.status import notation
+from exporter.web.status import formatting
 from exporter.web.status.chart import HEIGHT, WIDTH, burn_chart, poll_chart
 from exporter.web.status.display_names import Anchors, web_address
 from exporter.web.status.recorder import BUCKETS, Recorder
@@ -46,23 +46,23 @@ def test_anchors_are_unique() -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (notation.duration(0.25), "0.2 s"),
-        (notation.duration(75), "1 min 15 s"),
-        (notation.duration(None), "—"),
-        (notation.span(0.4), "0 s"),
-        (notation.span(3600), "1 h"),
-        (notation.span(90_061), "1 d 1 h"),
-        (notation.ago(0.4), "just now"),
-        (notation.ago(61), "1 min 1 s ago"),
-        (notation.number(1234567), "1\u202f234\u202f567"),
-        (notation.cu_hours(0.125), "0.12"),
-        (notation.cu_hours(99.96), "100.0"),
-        (notation.cu_hours(12345.6), "12\u202f346"),
-        (notation.size(512), "512 B"),
-        (notation.size(1536), "1.5 KiB"),
-        (notation.size(2**50), "1024.0 TiB"),
-        (notation.moment(0), "1970-01-01T00:00:00Z"),
-        (notation.clock(86399), "23:59:59 UTC"),
+        (formatting.duration(0.25), "0.2 s"),
+        (formatting.duration(75), "1 min 15 s"),
+        (formatting.duration(None), "—"),
+        (formatting.span(0.4), "0 s"),
+        (formatting.span(3600), "1 h"),
+        (formatting.span(90_061), "1 d 1 h"),
+        (formatting.ago(0.4), "just now"),
+        (formatting.ago(61), "1 min 1 s ago"),
+        (formatting.number(1234567), "1\u202f234\u202f567"),
+        (formatting.cu_hours(0.125), "0.12"),
+        (formatting.cu_hours(99.96), "100.0"),
+        (formatting.cu_hours(12345.6), "12\u202f346"),
+        (formatting.size(512), "512 B"),
+        (formatting.size(1536), "1.5 KiB"),
+        (formatting.size(2**50), "1024.0 TiB"),
+        (formatting.moment(0), "1970-01-01T00:00:00Z"),
+        (formatting.clock(86399), "23:59:59 UTC"),
     ],
 )
 def test_numbers_and_times_are_formatted_for_people(written: str, expected: str) -> None:

@@ -4,7 +4,7 @@ The file's form is that of the toolkit's `docs/web-configuration.md`. What hardl
 this server cannot do as the toolkit does it, is refused with a reason.
 
 middleware   what every request passes: `token_bucket` (rate limit), `passwords`, headers
-file         the file, read and checked; `schema` its keys, `tls` what it asks of TLS
+file         the file, read and checked; `file_schema` its keys, `tls` what it asks of TLS
 reloading    the configuration in use, kept up with the file
 turns        one at a time, each address in its turn
 """

@@ -12,7 +12,7 @@ from exporter.errors import UsageError, WebConfigError
 from exporter.settings.documents import dotted, read_yaml
 from exporter.settings.registry import fields
 from exporter.settings.validation_errors import advice
-from exporter.web.access.schema import WebFile
+from exporter.web.access.file_schema import WebFile
 from exporter.web.access.tls import TlsProblem, server_context
 from exporter.web.access.token_bucket import TokenBucket
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from exporter.web.access.schema import TlsSection
+from exporter.web.access.file_schema import TlsSection
 
 Find = Callable[[str, str], Path]
 """Returns the path of the file that a key names, once it is known that it can be read."""

@@ -9,7 +9,7 @@ from typing import Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from exporter.web.status import chart, notation
+from exporter.web.status import chart, formatting
 from exporter.web.status.recorder import BUCKETS
 from exporter.web.status.view import StatusView
 
@@ -17,15 +17,15 @@ _FOLDER: Final = files("exporter.web.status") / "templates"
 _REFRESH: Final = b"<!--refresh-->"
 """Marks the place of the refresh line; texts of the API are escaped, so none can equal it."""
 _FILTERS: Final = (
-    notation.duration,
-    notation.span,
-    notation.ago,
-    notation.number,
-    notation.cu_hours,
-    notation.size,
-    notation.moment,
-    notation.since,
-    notation.clock,
+    formatting.duration,
+    formatting.span,
+    formatting.ago,
+    formatting.number,
+    formatting.cu_hours,
+    formatting.size,
+    formatting.moment,
+    formatting.since,
+    formatting.clock,
 )
 
 
@@ -37,7 +37,7 @@ def render(view: StatusView) -> tuple[bytes, bytes]:
         burn=chart.burn_chart(view.history.buckets, BUCKETS),
         chart_width=chart.WIDTH,
         chart_height=chart.HEIGHT,
-        nothing=notation.NOTHING,
+        nothing=formatting.NOTHING,
     )
     before, _, after = page.encode("utf-8", "replace").partition(_REFRESH)
     return before, after

@@ -11,7 +11,7 @@ from exporter.model import NANO, LivySession, SessionCluster, Source, Target
 from exporter.snapshot import TargetView
 from exporter.sources import FailedSession
 from exporter.web.status.display_names import Anchors, web_address
-from exporter.web.status.targets import Moment
+from exporter.web.status.targets_view import Moment
 from exporter.web.status.view import (
     Clusters,
     Coverage,

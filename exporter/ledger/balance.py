@@ -1,11 +1,11 @@
-"""Holding the ledger against a listing: whether every CU-hour has its place.
+"""Compares the ledger of a gateway with its listing: whether every CU-hour is accounted for.
 
 For each queue of a gateway, in nano-CU-hours:
 
     exported + held back + advanced = listed + overcounted + no longer listed
 
-`advanced` is what the service has reported since the ledger's last commit; a daemon that runs
-beside is never quite at the same instant as the listing, so it is no difference.
+`advanced` is what the service has reported since the ledger's last commit. It does not count as a
+difference, because the ledger of a running daemon is always a little older than the listing.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from exporter.model import LivySession
 
 @dataclass(frozen=True, slots=True)
 class GatewayRecord:
-    """What the ledger holds of one gateway, read at one instant."""
+    """The ledger's data of one gateway, read in one transaction."""
 
     key: tuple[str, str]
     has_contact: bool = False
@@ -46,7 +46,7 @@ class Balance(NamedTuple):
 
     @property
     def difference(self) -> int:
-        """Give what has no place: 0 where the ledger is right."""
+        """The CU-hours that are unaccounted for: 0 if the ledger is right."""
         return (
             self.exported
             + self.held_back
@@ -57,8 +57,8 @@ class Balance(NamedTuple):
         )
 
 
-def reconcile(record: GatewayRecord, listing: Iterable[LivySession]) -> list[Balance]:
-    """Give the balance of each queue of a gateway."""
+def balances(record: GatewayRecord, listing: Iterable[LivySession]) -> list[Balance]:
+    """Return the balance of each queue of a gateway."""
     listed: defaultdict[str, int] = defaultdict(int)
     advanced: defaultdict[str, int] = defaultdict(int)
     gone: defaultdict[str, int] = defaultdict(int, record.remainder)

@@ -1,4 +1,4 @@
-"""Pictures of 100,000 samples, as a gateway with many sessions gives them."""
+"""Snapshots of 100,000 samples, as a gateway with many sessions gives them."""
 
 import random
 

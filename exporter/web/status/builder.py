@@ -13,7 +13,7 @@ from exporter.sources import FailedSession
 from exporter.web.status import sessions_view, telemetry_view, usage
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import BUCKETS, Recorder
-from exporter.web.status.targets import Moment, discoveries, targets
+from exporter.web.status.targets_view import Moment, discoveries, targets
 from exporter.web.status.verdict import verdict
 from exporter.web.status.view import About, StatusView, Verdict
 
@@ -39,7 +39,7 @@ class Parts:
     telemetry_path: str
 
 
-class StatusSource:
+class StatusBuilder:
     """The current status; the same object for all who ask within a second."""
 
     def __init__(self, parts: Parts, recorder: Recorder, clock: Clock) -> None:

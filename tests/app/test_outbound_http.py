@@ -10,8 +10,8 @@ import httpx
 import pytest
 import structlog
 
-from exporter.app.connections import open_http, open_loopback_http
 from exporter.app.no_proxy import NoProxy
+from exporter.app.outbound_http import open_http, open_loopback_http
 from exporter.errors import SettingsError
 
 DIRECT = "GET / HTTP/1.1"

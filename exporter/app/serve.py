@@ -12,10 +12,10 @@ from pathlib import Path
 from exporter.api import Credential, StaticCredentials
 from exporter.app import progress
 from exporter.app.build import Exporter, build
-from exporter.app.connections import open_http, open_loopback_http
 from exporter.app.demo_ledger import demo_ledger
 from exporter.app.life import run_until_signalled
 from exporter.app.notify import Notifier
+from exporter.app.outbound_http import open_http, open_loopback_http
 from exporter.app.plan import ledger_location
 from exporter.app.threads import run
 from exporter.clock import SystemClock

@@ -1,4 +1,4 @@
-"""The shape of the file, key by key as the toolkit documents it."""
+"""The keys of the web configuration file, as the toolkit documents them."""
 
 import re
 from typing import Annotated, Any, Literal
