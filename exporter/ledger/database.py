@@ -14,7 +14,7 @@ Row = tuple[Any, ...]
 
 
 def name_of(url: str, schema: str) -> str:
-    """Name a ledger in PostgreSQL without what is only about how to connect."""
+    """Return the name of a ledger in PostgreSQL, without the parameters of the connection."""
     return f"{url.partition('?')[0]} (schema {schema})"
 
 
@@ -47,23 +47,23 @@ class Database(Reader, Protocol):
     """One database with one writer. Whatever goes wrong with it is a `LedgerError`."""
 
     is_patient: bool
-    """Whether a failure that may pass is waited for when the process starts."""
+    """Whether the process starts, and waits, if the database fails in a way that may pass."""
 
     def ready(self) -> int:
         """Prepare for use, and return the number of the present term.
 
-        In another term, what was read in an earlier one no longer holds: somebody else may have
-        written since. Raises `LedgerError` where this process may not write.
+        What was read in an earlier term no longer holds: another process may have written since.
+        Raises `LedgerError` if this process may not write.
         """
 
     def ownership(self) -> Ownership | None:
-        """Return who owns the ledger; `None` where nobody else can."""
+        """Return who owns the ledger; `None` if no other process can."""
 
     is_rewound: bool
-    """Whether commits may be lost that were shown in an earlier term."""
+    """Whether a fail-over may have lost commits that were published in an earlier term."""
 
     def end_rewind(self) -> None:
-        """Note, durably, that nothing is missed any more: until then later terms begin alike."""
+        """Note, durably, that what the lost commits counted is counted again."""
 
     def translated(self) -> AbstractContextManager[None]:
         """Turn the errors of the engine into `LedgerError` while the block runs."""
@@ -81,16 +81,16 @@ class Database(Reader, Protocol):
         """Write rows in place of those with the same key, of which each comes once."""
 
     def size_bytes(self) -> int:
-        """Return how much room the database takes."""
+        """Return the size of the database."""
 
     def start(self) -> None:
-        """Do in a thread of its own, from now on, what must not wait for another use."""
+        """Keep the ownership in a thread of its own from now on."""
 
     def stop(self) -> None:
-        """Begin to end the use, also while another thread waits for the database."""
+        """Begin to close, also while another thread waits for the database."""
 
     def tend(self) -> None:
-        """Do that once, if it is time to."""
+        """Keep the ownership once, if it is time to."""
 
     def close(self) -> None:
-        """End the use; other processes may write from now on."""
+        """Close the database; other processes may write from now on."""

@@ -314,7 +314,10 @@ class GatewayScan:
         that found nothing and is not `is_confirmed` concludes nothing yet. Raises `LedgerError`.
         """
         if not self._is_whole:
-            raise LedgerError("a part of the scan could not be written: it must begin again")
+            raise LedgerError(
+                "an earlier part of this scan could not be written to the ledger",
+                advice="nothing to do: the next scan counts it",
+            )
         if not is_confirmed:
             self._empty_at[self._listing] = self._store.clock.now()
             return

@@ -26,7 +26,7 @@ class Postgres:
     """Of the settings that decide what is polled: replicas must share them."""
 
     def __str__(self) -> str:
-        """Name the place without what is only about how to connect."""
+        """Return the name of the ledger, without the parameters of the connection."""
         return name_of(self.url, self.schema)
 
 
@@ -42,7 +42,7 @@ def open_database(
     Raises `LedgerError`.
     """
     if isinstance(location, Postgres):
-        # Late: only who keeps the ledger there needs, or has, the library.
+        # Late: the library is optional, and only this needs it.
         from exporter.ledger.postgres import PostgresDatabase  # noqa: PLC0415
 
         return PostgresDatabase(
@@ -58,10 +58,10 @@ def open_database(
 
 
 def open_for_command(location: Path | Postgres, clock: Clock) -> Database:
-    """Open the ledger at `location` for a command that writes it, and have it for itself.
+    """Open the ledger at `location` for a command that writes it, and use it alone.
 
-    Raises `LedgerError`, also where another process has it. Whether that lives is only told by
-    its lease on PostgreSQL: this waits until it is renewed, or ends.
+    Raises `LedgerError`, also if another process uses it. On PostgreSQL, whether that process is
+    alive shows only in its lease: this waits until the lease is renewed, or ends.
     """
     database = open_database(location, clock)
     looks = 1 if isinstance(location, Path) else int(2 * location.lease_duration / _LOOK_SECONDS)
@@ -86,7 +86,7 @@ _LOOK_SECONDS = 1.0
 
 
 def check_postgres(location: Postgres, clock: Clock) -> str:
-    """Say what is there. Raises `LedgerError` where a daemon could not use it."""
+    """Describe the ledger. Raises `LedgerError` if a daemon could not use it."""
     from exporter.ledger.postgres import check  # noqa: PLC0415
 
     return check(location.url, location.schema, str(location), clock)
@@ -97,7 +97,7 @@ def reading(
 ) -> AbstractContextManager[Reader]:
     """Open the ledger at `location` for reading, as of one instant; a daemon may write it.
 
-    Raises `LedgerError`; where it `is_current`, also if a file has the tables of an older version.
+    Raises `LedgerError`; with `is_current`, also if a file has the tables of an older version.
     """
     if isinstance(location, Postgres):
         from exporter.ledger.postgres import reading as reading_postgres  # noqa: PLC0415

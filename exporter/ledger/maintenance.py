@@ -32,7 +32,7 @@ _BY_QUEUE = frozenset((catalog.LIVY_CU_HOURS, catalog.LIVY_OVERCOUNTED))
 def read_gateway(location: Path | Postgres, gateway: GatewayKey) -> GatewayRecord:
     """Read what a ledger holds of a gateway; a daemon may write it meanwhile.
 
-    Raises `LedgerError` where there is no ledger, or none that can be read.
+    Raises `LedgerError` if there is no ledger, or if it cannot be read.
     """
     with reading(location) as db:
         found = db.query(FIND_GATEWAY, gateway)
@@ -64,9 +64,9 @@ def _forgotten(db: Reader, gateway_id: int) -> Mapping[str, Sequence[int]]:
 
 
 def check_ledger(location: Path | Postgres, clock: Clock) -> str:
-    """Say what a ledger holds; a daemon may write it meanwhile.
+    """Describe what a ledger holds; a daemon may write it meanwhile.
 
-    Raises `LedgerError` where a daemon could not use it.
+    Raises `LedgerError` if a daemon could not use it.
     """
     if isinstance(location, Postgres):
         return check_postgres(location, clock)
@@ -82,7 +82,7 @@ def back_up(path: Path | Postgres, copy: Path) -> None:
     """
     if isinstance(path, Postgres):
         raise LedgerError(
-            f"the ledger {path} is not copied by this command",
+            f"this command copies only ledger files, not {path}",
             advice=f"use pg_dump --schema={path.schema}",
         )
     with sqlite.reading(path, is_current=False) as ledger:
@@ -112,7 +112,7 @@ _BESIDE = ("-wal", "-shm", "-journal", ".lock")
 
 
 def _check_target(path: Path, copy: Path) -> None:
-    """Refuse to write a copy over the ledger, over what belongs to one, or over a foreign file."""
+    """Raise `LedgerError` if a copy would overwrite a ledger, its files, or a foreign file."""
     ledger, target = os.path.realpath(path), os.path.realpath(copy)
     is_own = target in {ledger, *(ledger + suffix for suffix in _BESIDE)}
     if is_own or (copy.exists() and copy.samefile(path)):
@@ -120,7 +120,7 @@ def _check_target(path: Path, copy: Path) -> None:
     elif any(os.path.lexists(target + suffix) for suffix in _BESIDE):
         what = "is a ledger that an exporter uses"
     elif copy.exists() and not _is_replaceable(copy):
-        what = "is there already, and is no copy of a ledger"
+        what = "exists and is not a copy of a ledger"
     else:
         return
     raise LedgerError(
@@ -141,9 +141,9 @@ def _is_replaceable(copy: Path) -> bool:
 def forget_gateway(
     location: Path | Postgres, livy_compute_id: str, clock: Clock
 ) -> list[GatewayKey]:
-    """End the counters of a gateway that is gone; give the gateways that were forgotten.
+    """End the counters of a gateway that is gone; return the gateways that were forgotten.
 
-    Raises `LedgerError`, also where a daemon has the ledger open.
+    Raises `LedgerError`, also if a daemon has the ledger open.
     """
     if isinstance(location, Path):
         sqlite.require(location)

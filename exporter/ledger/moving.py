@@ -1,4 +1,4 @@
-"""Moving a ledger from a file to PostgreSQL: everything at once, or nothing."""
+"""Copies a ledger from a file to PostgreSQL: all of it, or nothing."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -36,9 +36,9 @@ _MARK: Final = "UPDATE main.ledger SET is_copy = 1"
 def import_ledger(source: Path, location: Postgres, clock: Clock) -> int:
     """Copy the ledger of a file into a schema that holds none; return how many sessions it has.
 
-    Recorded series go on, as the copy was created when the file was. The file is marked: should an
-    exporter use it again, its series begin anew. Raises `LedgerError`, after which neither has
-    changed.
+    The series continue, since the creation time is copied too. The file is marked: should an
+    exporter use it again, its series are reset. Raises `LedgerError`, after which neither ledger
+    has changed.
     """
     require(source)
     with (
@@ -49,7 +49,7 @@ def import_ledger(source: Path, location: Postgres, clock: Clock) -> int:
     ):
         if database.query(_IS_USED):
             raise LedgerError(
-                f"there is a ledger in {location} already",
+                f"{location} already has a ledger",
                 advice="choose another ledger.schema, or drop this one if nobody needs it",
             )
         with database.transaction():

@@ -40,9 +40,9 @@ UNREAD = LedgerState(CounterGroups({}), None, 0, 0, 0)
 
 @dataclass(slots=True)
 class Transaction:
-    """What is under way: the database, the counters that change, and the time of all that happens.
+    """A transaction in progress: the database, the changes of counters, and the time of all events.
 
-    `at` is in wall-clock seconds, `sessions` how many more are remembered.
+    `at` is in wall-clock seconds; `sessions` is by how many the number of rows grows.
     """
 
     db: Database
@@ -72,8 +72,8 @@ class Store:
     ) -> None:
         """Read what the database holds; it keeps counters that are `hidden`.
 
-        Raises `LedgerError`. Where the database `is_patient` and waiting may help, nothing is
-        known until it has.
+        Raises `LedgerError`. If the database `is_patient` and the error may pass, the state stays
+        `UNREAD` until it has.
         """
         self.clock = clock
         self.state = UNREAD
@@ -88,7 +88,7 @@ class Store:
         self._has_failed = False
         self._loaded_at = clock.monotonic()
         self.on_commit: Callable[[float], None] = lambda _: None
-        """Is told how many seconds each transaction took."""
+        """Called with the seconds that each transaction took."""
         try:
             with self.reading():
                 """The first use reads everything."""
@@ -157,7 +157,7 @@ class Store:
             self.on_commit(self.clock.monotonic() - begun_at)
 
     def start_thread(self) -> None:
-        """Start the thread that the database needs. Raises `RuntimeError` where there is none."""
+        """Start the thread that the database needs. Raises `RuntimeError` if that is impossible."""
         self._database.start()
 
     def tend(self) -> None:
@@ -172,7 +172,7 @@ class Store:
 
     @contextmanager
     def _using(self) -> Iterator[None]:
-        """Have the database to ourselves, and a state that is the one it holds."""
+        """Use the database alone, with a state that equals what it holds."""
         with self._lock:
             try:
                 with self._database.translated():
@@ -190,7 +190,7 @@ class Store:
             self._has_failed = False
 
     def forget(self) -> None:
-        """Know nothing more, since another process may write from now on."""
+        """Discard the state, since another process may write from now on."""
         self.state = UNREAD
 
     def _withheld(
@@ -206,9 +206,9 @@ class Store:
         return (after.withheld | new) - {confirmed}
 
     def _heal(self, confirmed: tuple[str, ...] | None) -> None:
-        """Let later owners show everything, once every group was `confirmed`, or is late.
+        """Let later owners show everything, once every group was `confirmed` or time is up.
 
-        There are no complete listings any more of what was deleted.
+        A group whose gateway or workspace was deleted is never confirmed.
         """
         is_late = self.clock.monotonic() - self._loaded_at >= _HEALING_SECONDS
         if is_late or (confirmed and not self.state.withheld):
@@ -268,8 +268,8 @@ class Store:
 
 def _taken_over() -> LedgerError:
     return LedgerError(
-        "the ledger was another replica's in the meantime",
-        advice="nothing to do: everything is read again",
-        kind=LedgerFailure.LOCKED,  # by now it is ours, and what was loaded holds
+        "another replica owned the ledger in the meantime",
+        advice="nothing to do: this replica has read the ledger again, and the next poll counts",
+        kind=LedgerFailure.LOCKED,  # by now it is ours, and the loaded state is right
         is_passing=True,
     )

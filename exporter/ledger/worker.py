@@ -1,4 +1,4 @@
-"""The thread in which the ledger is read and written, so that no disk can stop anything else."""
+"""The thread in which the ledger is read and written, so that a slow disk stops nothing else."""
 
 import asyncio
 import time
@@ -17,8 +17,8 @@ PATIENCE: Final = 10.0
 class Worker:
     """Does one piece of work after the other, in a thread of its own.
 
-    The threads that look up names and check passwords are others: a disk that hangs stops the
-    ledger, and nothing else. What waits for the ledger is told so, within `patience` seconds.
+    Names are looked up and passwords checked in other threads: a disk that hangs stops only the
+    ledger. Callers that wait for the ledger get an error within `patience` seconds.
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -69,7 +69,7 @@ class Worker:
         if self._left <= 0:
             raise LedgerError(
                 f"the ledger has not answered for {self._patience:g} s",
-                advice="Look at the disk: it is very slow, or hangs. Gauges go on; counters stand"
-                " still, and nothing is lost.",
+                advice="check its disk or database, which hangs or is very slow; counters stand"
+                " still until it answers, and nothing is lost",
                 kind=LedgerFailure.TIMEOUT,
             )

@@ -184,12 +184,12 @@ LATER: Final[dict[str, tuple[Trouble, str, str]]] = {
     "connection limit of the role": (
         changed("ALTER ROLE {role} CONNECTION LIMIT 0", "ALTER ROLE {role} CONNECTION LIMIT -1"),
         "unreachable",
-        "the server has no room for us now",
+        "the server accepts no more connections",
     ),
     "all connections taken": (
         all_connections_taken,
         "unreachable",
-        "the server has no room for us now",
+        "the server accepts no more connections",
     ),
     "read-only": (
         changed(
@@ -451,7 +451,10 @@ async def test_one_connection_behind_pgbouncer_is_enough(cluster: Cluster, world
 AT_START: Final[dict[str, tuple[Trouble, str]]] = {
     "refused": (refused, "check ledger.url with its user"),
     "packets are dropped": (hanging(), "the database does not answer"),
-    "connection limit of the role": (LATER["connection limit of the role"][0], "no room for us"),
+    "connection limit of the role": (
+        LATER["connection limit of the role"][0],
+        "accepts no more connections",
+    ),
     "read-only": (LATER["read-only"][0], "default_transaction_read_only"),
 }
 

@@ -154,7 +154,7 @@ def test_import_into_a_schema_that_holds_a_ledger_is_refused(
     store.close_ledgers()
     location = store.at(other)
     assert isinstance(location, Postgres)
-    with pytest.raises(LedgerError, match="there is a ledger in"):
+    with pytest.raises(LedgerError, match="already has a ledger"):
         import_ledger(path, location, clock)
     assert values(opened(other, clock)) == {"q": 7}
     with used(Store()):

@@ -107,7 +107,7 @@ def test_truncated_file_is_reported_as_corrupt(path: Path) -> None:
     said = refusal(path)
     assert said.startswith(f"the ledger {path} ")
     assert said.endswith(
-        "; restore a backup, or move the file away to start counting anew [corrupt]"
+        "; restore a backup, or move the file away to start counting from zero [corrupt]"
     )
     assert path.read_bytes() == content[: len(content) // 2]
 
@@ -118,7 +118,7 @@ def test_file_that_is_not_a_database_is_reported_as_corrupt(path: Path, content:
     path.write_bytes(content)
     assert refusal(path) == (
         f"the ledger {path} cannot be used: file is not a database;"
-        " restore a backup, or move the file away to start counting anew [corrupt]"
+        " restore a backup, or move the file away to start counting from zero [corrupt]"
     )
     assert path.read_bytes() == content
 
@@ -155,7 +155,7 @@ def test_ledger_of_a_newer_exporter_is_refused(path: Path) -> None:
     newer.close()
     assert refusal(path) == (
         f"{path} was written by a newer version of this exporter"
-        f" (schema {newest + 1}; this version knows {newest});"
+        f" (schema version {newest + 1}; this one supports up to {newest});"
         " run that version, or restore a backup made before the upgrade [corrupt]"
     )
 
@@ -165,8 +165,8 @@ def test_missing_directory_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "ledger.db"
     assert refusal(path) == (
         f"the ledger {path} cannot be used: ledger.db.lock cannot be written"
-        " (No such file or directory); let its folder be one that is there and that this user may"
-        " write, or set ledger.path [io]"
+        " (No such file or directory); create its folder, let this user write there, or set"
+        " ledger.path [io]"
     )
 
 
@@ -203,8 +203,8 @@ def test_read_only_directory_is_reported(foreign: Path) -> None:
     said = refusal_of_nobody(foreign / "ledger.db")
     assert said == (
         f"the ledger {foreign}/ledger.db cannot be used: ledger.db.lock cannot be written"
-        " (Permission denied); let its folder be one that is there and that this user may write, or"
-        " set ledger.path [io]"
+        " (Permission denied); create its folder, let this user write there, or set"
+        " ledger.path [io]"
     )
 
 
@@ -232,7 +232,7 @@ def test_file_system_without_locks_is_reported(
     monkeypatch.setattr(fcntl, "flock", no_locks)
     path = tmp_path / "ledger.db"
     assert refusal(path) == (
-        f"the file system of {path} has no locks (No locks available);"
+        f"the file system of {path} does not support locks (No locks available);"
         " put the ledger on a local or block disk, not on NFS [io]"
     )
 

@@ -77,7 +77,7 @@ def test_tables_of_the_version_after_the_next_are_refused(counted: Database, com
     execute(counted, f"UPDATE {counted.schema}.meta SET version = {NEWEST + 2}")
     assert refusal(counted, OPENINGS[command]) == (
         f"the schema {counted.schema} was written by a newer version of this exporter"
-        f" (version {NEWEST + 2} of the tables; this one knows {NEWEST});"
+        f" (schema version {NEWEST + 2}; this one supports up to {NEWEST + 1});"
         " run that version, or restore a dump made before the upgrade [corrupt]"
     )
 
@@ -170,7 +170,7 @@ def test_schema_with_tables_of_another_program_is_refused(database: Database, ta
     execute(database, f"CREATE TABLE {database.schema}.{name} {columns}")
     execute(database, f"ALTER TABLE {database.schema}.{name} OWNER TO {database.role}")
     said = refusal(database)
-    assert "set another ledger.schema to start counting anew" in said
+    assert "set another ledger.schema to start counting from zero" in said
     assert said.endswith("[corrupt]")
     tables = execute(
         database, f"SELECT tablename FROM pg_tables WHERE schemaname = '{database.schema}'"
@@ -197,7 +197,10 @@ def test_database_whose_encoding_is_not_utf_8_is_refused(
 ) -> None:
     """It could not keep every name, or would sort and compare others."""
     said = refusal(other_encoding, OPENINGS[command])
-    assert said.endswith("; make a database with ENCODING 'UTF8' TEMPLATE template0 [io]"), said
+    assert said.endswith(
+        "; create a database with ENCODING 'UTF8' TEMPLATE template0, and name it in"
+        " ledger.url [io]"
+    ), said
 
 
 def test_encoding_of_the_environment_does_not_matter(

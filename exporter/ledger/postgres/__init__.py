@@ -1,12 +1,12 @@
-"""The ledger in a schema of a PostgreSQL database: for whoever may not keep a disk.
+"""The ledger in a schema of a PostgreSQL database: for pods without a disk, and for replicas.
 
 database    reading and writing: one pipeline for a transaction, fenced by a random revision
-connection  opening it, a bound for every wait, and what the server's errors mean
+connection  opening it, a timeout for every wait, and what the server's errors mean
 statements  the ledger's statements in PostgreSQL's words
 schema      the tables, how an older version becomes this one, and whether it is a copy
 lease       who owns the ledger: pure
 keeper      renews the lease, or watches that of another process and takes it over
-    checking    whether a daemon could use the schema
+checking    whether a daemon could use the schema
 """
 
 from exporter.ledger.postgres.checking import check

@@ -1,4 +1,4 @@
-"""Whether a daemon could keep its ledger in a schema, without changing anything there."""
+"""Checks whether a daemon could keep its ledger in a schema, without changing anything there."""
 
 from contextlib import closing
 from typing import Final
@@ -24,9 +24,9 @@ _SESSIONS: Final = "SELECT count(*) FROM main.session"
 
 
 def check(url: str, schema: str, name: str, clock: Clock) -> str:
-    """Say what is there: the server's version, its clock, the sessions, and who owns the ledger.
+    """Describe the server's version and clock, the number of sessions, and who owns the ledger.
 
-    Raises `LedgerError` where a daemon could not use it.
+    Raises `LedgerError` if a daemon could not use it.
     """
     statements = Statements(schema)
     with translated(name), closing(connect(url)) as connection:

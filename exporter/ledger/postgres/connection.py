@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: no wait is without a bound, and each error says what to do."""
+"""Connections to PostgreSQL: every wait has a timeout, and every error says what to do."""
 
 import select
 from collections.abc import Iterator, Mapping
@@ -15,21 +15,21 @@ T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5
 KEEPALIVE_SECONDS: Final = 30
-"""Without traffic, until the kernel sends some: firewalls drop what is silent for long."""
+"""Without traffic, until the kernel sends a probe: firewalls drop idle connections."""
 WAIT_SECONDS: Final = 8.0
 """For an answer; after it the connection is closed. The server gives a statement up earlier."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that is closed where the server does not answer in time.
+    """A connection that is closed if the server does not answer in time.
 
     A statement is never cancelled: a `COMMIT` that was cancelled while it waited for a standby
-    reports success. What has become of it is found out later.
+    reports success. Whether it succeeded is found out over the next connection.
     """
 
     seconds: float = WAIT_SECONDS
     warning: str = ""
-    """What the server has last warned of since this was set."""
+    """The last warning of the server since this was set."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for an answer of the server. Raises `psycopg.OperationalError` after `seconds`."""
@@ -44,9 +44,9 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
     def is_alive(self) -> bool:
-        """Whether a connection that was idle can be used, as far as that costs no round trip.
+        """Whether an idle connection can be used, as far as that is known without a round trip.
 
-        A server says nothing between two statements, unless it closes the connection.
+        Between two statements a server sends nothing, unless it closes the connection.
         """
         if self.closed:
             return False
@@ -56,9 +56,9 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def connect(url: str, factory: type[BoundedConnection] = BoundedConnection) -> BoundedConnection:
-    """Connect to a server. Each statement is a transaction of its own where none is begun.
+    """Connect to a server. Each statement is a transaction of its own unless one is begun.
 
-    Nothing is prepared and nothing is set for the session, so that a pooler may stand between.
+    No statement is prepared and no parameter is set for the session, for poolers' sake.
     """
     parameters = conninfo_to_dict(url)
     defaults: Mapping[str, str | int | None] = {
@@ -98,10 +98,14 @@ def translated(name: str) -> Iterator[None]:
 
 
 _CHECK_ALL = "check ledger.url with its user, password and database, the network and the server"
-_WAIT = "it is tried again at each poll; what was used meanwhile is counted then"
+_WAIT = "each poll tries again; usage in the meantime is counted once one succeeds"
 _LET_WRITE = (
     "if it is a standby, name all servers in ledger.url, with target_session_attrs=read-write; else"
     " set default_transaction_read_only to off for the role"
+)
+_RAISE_LIMITS = (
+    "the server accepts no more connections, or lacks memory: raise max_connections, or the"
+    f" CONNECTION LIMIT of the role; {_WAIT}"
 )
 _REASONS: Final[tuple[tuple[tuple[str, ...], LedgerFailure, str], ...]] = (
     (
@@ -115,25 +119,25 @@ _REASONS: Final[tuple[tuple[tuple[str, ...], LedgerFailure, str], ...]] = (
         LedgerFailure.IO,
         "give the role the rights of deploy/postgres/role.sql on ledger.schema",
     ),
-    (
-        ("25006",),
-        LedgerFailure.UNREACHABLE,
-        _LET_WRITE,
-    ),
+    (("25006",), LedgerFailure.UNREACHABLE, _LET_WRITE),
     (
         ("53100",),
         LedgerFailure.FULL,
         "make room on the disk of the database; the usage is counted when writing works again",
     ),
-    (("53",), LedgerFailure.UNREACHABLE, f"the server has no room for us now; {_WAIT}"),
-    (("55P03", "57014", "25P03", "40"), LedgerFailure.TIMEOUT, f"the database is slow; {_WAIT}"),
+    (("53",), LedgerFailure.UNREACHABLE, _RAISE_LIMITS),
+    (
+        ("55P03", "57014", "25P03", "40"),
+        LedgerFailure.TIMEOUT,
+        f"the database is slow or waits for a lock; {_WAIT}",
+    ),
     (
         ("42", "3F", "22", "23"),
         LedgerFailure.CORRUPT,
-        "restore a dump of its tables, or set another ledger.schema to start counting anew",
+        "restore a dump of its tables, or set another ledger.schema to start counting from zero",
     ),
 )
-"""By the beginning of the SQLSTATE, the first that fits."""
+"""By the beginning of the SQLSTATE; the first match counts."""
 
 
 def explain(error: psycopg.Error) -> tuple[LedgerFailure, str]:
@@ -148,9 +152,9 @@ def explain(error: psycopg.Error) -> tuple[LedgerFailure, str]:
 
 
 def _code_in(error: psycopg.Error) -> str:
-    """Guess the SQLSTATE of a refusal: while a connection is opened, libpq gives a text alone.
+    """Guess the SQLSTATE of a refused connection, for which libpq gives only a message.
 
-    A server that speaks another language than English is told by its text.
+    The message of a server with another language than English gives none.
     """
     if error.pgconn is not None and error.pgconn.needs_password:
         return "28P01"

@@ -5,8 +5,8 @@ transaction, and all that changes is sent at once, in one pipeline that ends wit
 something must be read again after it was written, the transaction begins earlier.
 
 Each transaction replaces the revision, a random number, if it is still the one that this process
-left. That fences off whoever thinks to be the owner and is not, and tells what has become of a
-`COMMIT` whose answer was lost: the revision is that of before, or its own.
+left. This fences off a process that wrongly believes to be the owner, and tells whether a `COMMIT`
+whose answer was lost has succeeded: the revision is the one before, or that of the commit.
 """
 
 import secrets
@@ -28,19 +28,19 @@ from exporter.ledger.postgres.statements import TIMELINE, Statements, document, 
 from exporter.model import Ownership
 
 _PATIENCE: Final = 1.0
-"""Seconds in which a server that could not be used is not tried again, at least."""
+"""The least seconds before a server that could not be used is tried again."""
 _SIZE_SECONDS: Final = 60.0
 _READING_SECONDS: Final = 60.0
 
-# What stands open, or waits, must not stop the next owner for long. And a commit is durable before
-# its totals are shown, whatever the role's default is.
+# An open or waiting transaction must not stop the next owner for long. And a commit is durable
+# before its totals are shown, whatever the role's default is.
 _BOUNDS = """SELECT set_config('statement_timeout', '6000', true),
     set_config('lock_timeout', '2000', true),
     set_config('idle_in_transaction_session_timeout', '6000', true),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit')
         WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
-# Where the revision is another one, no row is found, and the division fails, which undoes the rest
-# of the pipeline; to look at the result first would cost a round trip.
+# If the revision is another one, no row is found, and the division by zero aborts the pipeline;
+# reading the result first would cost a round trip.
 _FENCE = f"""WITH fenced AS (
     UPDATE main.shard SET revision = ?, version = ?,
         timeline = CASE WHEN ? THEN timeline ELSE {TIMELINE} END
@@ -87,10 +87,10 @@ class PostgresDatabase(PostgresReader):
         digest: str = "",
         connect: Callable[[str], BoundedConnection] | None = None,
     ) -> None:
-        """Name the place; nothing is asked of the server yet.
+        """Prepare to use the ledger; nothing is asked of the server yet.
 
         `duration` is that of the lease, in seconds; `digest` that of the settings which replicas
-        must share; `connect` opens connections otherwise.
+        must share; `connect` replaces the function that opens connections.
         """
         super().__init__(None, Statements(schema))
         self.is_patient = is_patient
@@ -109,7 +109,7 @@ class PostgresDatabase(PostgresReader):
         self._term = 0
         self._revision = self._next_revision = 0
         self._unanswered: set[int] = set()
-        """The revisions of commits that may have been done, although nobody said so."""
+        """The revisions of commits whose answer was lost: they may have succeeded."""
         self._pending: list[tuple[str, Sequence[object]]] = []
         self._is_begun = False
         self._size, self._size_at = 0, -_SIZE_SECONDS
@@ -117,9 +117,9 @@ class PostgresDatabase(PostgresReader):
         self._refused_until = 0.0
 
     def ready(self) -> int:
-        """Connect again where that is needed, and return the number of the present term.
+        """Connect again if needed, and return the number of the present term.
 
-        Raises `LedgerError` where this process does not own the ledger.
+        Raises `LedgerError` if this process does not own the ledger.
         """
         grant = self._keeper.granted()
         if grant.term != self._term:
@@ -178,31 +178,31 @@ class PostgresDatabase(PostgresReader):
         self._pending.append((self._statements.merge(table), (document(table, rows),)))
 
     def size_bytes(self) -> int:
-        """Return how much room the tables and their indexes take, as of the last minute."""
+        """Return the size of the tables and their indexes, at most a minute old."""
         now = self._clock.monotonic()
         if now - self._size_at >= _SIZE_SECONDS and not self._is_begun and not self._pending:
             self._size, self._size_at = self.query(_SIZE, (self._statements.schema,))[0][0], now
         return self._size
 
     def start(self) -> None:
-        """Look after the lease in a thread of its own from now on."""
+        """Renew or watch the lease in a thread of its own from now on."""
         self._keeper.start()
 
     def stop(self) -> None:
-        """Let other processes write, after what is being written now."""
+        """Let other processes write, after the transaction in progress."""
         self._keeper.close()
 
     def tend(self) -> None:
-        """Look after the lease once, if it is time to."""
+        """Renew or watch the lease once, if it is time to."""
         self._keeper.tend()
 
     def close(self) -> None:
-        """End the use, and let other processes write."""
+        """Disconnect, and let other processes write."""
         self._disconnect()
         self._keeper.close()
 
     def _send(self, last: str = "") -> None:
-        """Send what is to be written, in a transaction that `last` ends; all in one round trip."""
+        """Send the pending statements, and `last` to end the transaction, in one round trip."""
         connection = self._connection
         connection.warning = ""
         pending, self._pending = self._pending, []
@@ -218,11 +218,11 @@ class PostgresDatabase(PostgresReader):
         except psycopg.errors.DivisionByZero:
             self._look_who_wrote()
         if last and connection.warning:
-            # Such as that no standby has confirmed it: it may be lost with this server.
+            # Such as that no standby has confirmed it: a fail-over may lose it.
             raise LedgerError(
-                f"a commit to the ledger {self._name} is in doubt: {connection.warning}",
-                advice="check the standby servers of the database (synchronous_standby_names); what"
-                " became of the commit is found out at the next poll",
+                f"a commit to the ledger {self._name} may not be durable: {connection.warning}",
+                advice="check the standby servers of the database (synchronous_standby_names); the"
+                " next poll finds out whether the commit was made",
                 kind=LedgerFailure.TIMEOUT,
                 is_passing=True,
             )
@@ -242,7 +242,7 @@ class PostgresDatabase(PostgresReader):
         connection.execute(self._statements.of(_FENCE), values)
 
     def _connect(self) -> None:
-        """Connect again, and find out what has become of a commit without an answer."""
+        """Connect again, and find out whether a commit without an answer has succeeded."""
         tried_at = self._clock.monotonic()
         if self._refusal is not None and tried_at < self._refused_until:
             raise self._refusal.with_traceback(None)  # it would grow with each use
@@ -253,13 +253,13 @@ class PostgresDatabase(PostgresReader):
         except psycopg.Error as error:
             self._disconnect()
             now = self._clock.monotonic()
-            # At most half of the time is spent on waiting for a server that does not answer.
+            # At most half of the time is spent waiting for a server that does not answer.
             self._refusal, self._refused_until = error, now + max(_PATIENCE, now - tried_at)
             raise
         self._refusal = None
 
     def _resume(self) -> None:
-        """Go on with the revision that the last commit left, if it was one of ours."""
+        """Adopt the revision of the server, if it is that of one of our commits."""
         revision: int = self.query(_REVISION)[0][0]
         if revision in self._unanswered:
             self._revision = revision
@@ -267,12 +267,12 @@ class PostgresDatabase(PostgresReader):
             raise self._lost()
 
     def _look_who_wrote(self) -> Never:
-        """Find out who replaced the revision that this process had left."""
+        """Find out whose commit replaced the revision that the fence expected."""
         self._disconnect()
         self._connect()
         raise LedgerError(
-            f"an earlier commit to the ledger {self._name} was done after all",
-            advice="nothing to do: it is taken into account at the next poll",
+            f"an earlier commit to the ledger {self._name}, whose answer was lost, has succeeded",
+            advice="nothing to do: the next poll goes on from there",
             kind=LedgerFailure.TIMEOUT,
             is_passing=True,
         )
@@ -280,9 +280,9 @@ class PostgresDatabase(PostgresReader):
     def _lost(self) -> LedgerError:
         self._keeper.lose(self._term)
         return LedgerError(
-            f"another process has taken the ledger {self._name} over",
-            advice="nothing to do where that is another replica; else give each exporter a schema"
-            " of its own",
+            f"another process has taken over the ledger {self._name}",
+            advice="nothing to do if that is another replica; else give each exporter a"
+            " ledger.schema of its own",
             kind=LedgerFailure.LOST,
             is_passing=True,
         )

@@ -1,4 +1,4 @@
-"""Looks after the lease, over a connection of its own, so that no commit can keep it waiting."""
+"""Renews, watches and acquires the lease, over a connection that never waits for a commit."""
 
 import platform
 import secrets
@@ -32,21 +32,21 @@ _RENEW = f"""UPDATE main.lease SET beat = beat + 1, timeline = {TIMELINE}
     WHERE epoch = ? AND holder = ? RETURNING timeline, beat"""  # noqa: S608 - constants
 _RESIGN = f"""UPDATE main.lease SET holder = NULL, beat = beat + 1, timeline = {TIMELINE}
     WHERE holder = ?"""  # noqa: S608 - constants
-# Waits for what a former owner is just writing: its fence locks the same row.
+# Waits for a transaction of the former owner: its fence locks the same row.
 _OPEN_WRITES = "SELECT timeline FROM main.shard FOR NO KEY UPDATE"
 _ACQUIRE = f"""UPDATE main.lease SET epoch = epoch + 1, holder = ?, beat = beat + 1,
     timeline = {TIMELINE} WHERE (epoch, beat) = (?, ?) AND holder IS NOT DISTINCT FROM ?
     RETURNING epoch, timeline"""  # noqa: S608 - constants
-# No time-out of the server ends a transaction whose client has stopped, or vanished, while it sent
-# the parts of it.
+# No timeout of the server ends a transaction whose client was stopped, or vanished, while it was
+# sending statements.
 _END_WRITES = """SELECT pg_terminate_backend(pid) FROM pg_locks
     WHERE relation = CAST('main.shard' AS regclass) AND mode = 'RowExclusiveLock'
     AND granted AND pid <> pg_backend_pid()"""
 _SET_REVISION = "UPDATE main.shard SET revision = ?"
 _BOUNDS = """SELECT set_config('lock_timeout', '2000', true),
     set_config('statement_timeout', '6000', true)"""
-# Replicas with other settings would poll something else after a hand-over. Times are the server's:
-# they only tell who is alive, nobody's right to write depends on them.
+# Replicas with other settings would poll something else after a hand-over. Times are those of the
+# server: they tell only which replicas are alive; no right to write depends on them.
 _REPORT = """WITH mine AS (
     INSERT INTO main.replica (name, seen_at, version, digest) VALUES (?, now(), ?, ?)
     ON CONFLICT (name) DO UPDATE SET seen_at = now())
@@ -55,20 +55,20 @@ _REPORT = """WITH mine AS (
 _LEAVE = "DELETE FROM main.replica WHERE name = ? OR seen_at < now() - interval '1 day'"
 
 _RENEWALS: Final = 6
-"""In the duration of the lease: some may fail, and it is still renewed, or watched closely."""
+"""In the duration of the lease, so that it is renewed in time even if some fail."""
 _LONGEST_WAIT: Final = 1.0
 """Seconds between two looks of a standby: an owner that resigns is followed soon."""
 
 _STOP_SECONDS: Final = 1.0
-"""For the end of a look, and then for an answer to the resignation."""
+"""For the statement in progress, and then for an answer to the release of the lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """That this process owns the ledger, in its n-th term: the revision to begin with.
+    """Proof that this process owns the ledger, in its n-th term, and the revision to begin with.
 
-    It `is_rewound` where the server has taken over from another since the last commit that it has:
-    later ones may be lost.
+    It `is_rewound` if the server has taken over from another one since the last commit that it
+    has: later commits may be lost.
     """
 
     tenure: Tenure
@@ -104,7 +104,7 @@ class LeaseKeeper:
         self._connection: BoundedConnection | None = None
         self._watch: Watch | None = None
         self._lock = threading.Lock()
-        """Of what is granted, which the thread that writes may find lost."""
+        """Guards the grant, which the writing thread may find lost."""
         self._grant: Grant | None = None
         self._is_renewed = False
         """Whether the lease of another process was renewed between the last two looks."""
@@ -119,7 +119,7 @@ class LeaseKeeper:
         self._thread: threading.Thread | None = None
 
     def granted(self) -> Grant:
-        """Return the present grant. Raises `LedgerError` where this process may not write."""
+        """Return the present grant. Raises `LedgerError` if this process may not write."""
         if self._stopping.is_set():
             raise LedgerError(f"the ledger {self._name} is closed")
         if self._thread is None:
@@ -130,7 +130,8 @@ class LeaseKeeper:
                 return grant
             raise self._error or LedgerError(
                 f"the lease of the ledger {self._name} could not be renewed in time",
-                advice="nothing is counted until it is; what was used meanwhile is counted then",
+                advice="check the database server and the network; counting pauses until the lease"
+                " is renewed, and then catches up",
                 kind=LedgerFailure.TIMEOUT,
                 is_passing=True,
             )
@@ -160,9 +161,9 @@ class LeaseKeeper:
         )
 
     def tend(self) -> None:
-        """Look at the lease, if it is time to: renew it, or take it where nobody owns it.
+        """Renew the lease, or look at that of another process, if it is time to.
 
-        What goes wrong is told by `granted`, once it matters.
+        An error is logged, and raised by the next call of `granted`.
         """
         sent = self._clock.boottime()
         if sent < self._next_at:
@@ -185,7 +186,7 @@ class LeaseKeeper:
         self._next_at = sent + self._interval
 
     def lose(self, term: int, loss: Loss = Loss.LOST) -> None:
-        """Give up the lease of a term, if that has not ended yet: it may be somebody else's."""
+        """Give up the lease of a term, if it is the present one: another process may have it."""
         with self._lock:
             if self._grant is not None and self._grant.term == term:
                 self._losses[loss] += 1
@@ -198,9 +199,9 @@ class LeaseKeeper:
         self._thread.start()
 
     def close(self) -> None:
-        """Resign, so that another process need not wait, and end.
+        """Release the lease, so that another process need not wait for its end, and stop.
 
-        What the owner is just writing is not waited for: who takes over does that.
+        A transaction in progress is not waited for: the process that takes over does that.
         """
         self._stopping.set()
         if self._thread is not None:
@@ -216,7 +217,7 @@ class LeaseKeeper:
         self._disconnect()
 
     def _leave(self, grant: Grant | None) -> None:
-        """Give the lease back, over a new connection where the other is dead or busy."""
+        """Release the lease, over a new connection if the present one is dead or busy."""
         connection = self._connected()
         connection.seconds = _STOP_SECONDS
         if grant is not None:
@@ -224,7 +225,7 @@ class LeaseKeeper:
         self._execute(_LEAVE, self._replica)
 
     def _connected(self) -> BoundedConnection:
-        """Return a connection that lives, as far as is known."""
+        """Return an open connection."""
         if self._connection is None or not self._connection.is_alive():
             self._disconnect()
             self._connection = self._connect()
@@ -241,7 +242,7 @@ class LeaseKeeper:
             self.tend()
 
     def _note_expiry(self, at: float) -> None:
-        """Count a lease that this process ceased to trust."""
+        """Count an expiry, once, when the trust in the lease has run out."""
         grant = self._grant
         if grant is not None and not self._has_expired and at >= grant.tenure.trusted_until:
             self._has_expired = True
@@ -268,7 +269,7 @@ class LeaseKeeper:
         tenure = grant.tenure.renewed(timeline, sent, self._duration)
         with self._lock:
             if self._grant is not grant:
-                return  # the writing thread has found out that it is lost
+                return  # the writing thread has found it lost
             self._grant = replace(grant, tenure=tenure)
             self._has_expired = False
         if tenure.is_doubt_over(sent):
@@ -288,7 +289,7 @@ class LeaseKeeper:
             self._note_holder(sight.holder or "")
 
     def _acquire(self, connection: BoundedConnection, sight: Sight) -> None:
-        """Take the lease, if nobody else has done so since it was looked at."""
+        """Acquire the lease, unless it has changed since it was read."""
         holder = f"{self._replica}/{secrets.token_hex(4)}"
         revision = secrets.randbits(63)
         sent = self._clock.boottime()
@@ -304,7 +305,7 @@ class LeaseKeeper:
             self._execute(_END_WRITES)
             raise
         if taken is None:
-            return  # another one was faster
+            return  # another process was faster
         epoch, timeline = taken
         tenure = Tenure(holder, epoch, timeline, sent + trust(self._duration))
         is_rewound = written_on != timeline
@@ -330,7 +331,8 @@ class LeaseKeeper:
     def _held(self) -> LedgerError:
         return LedgerError(
             f"the ledger {self._name} is in use by {self._holder or 'another process'}",
-            advice="nothing to do where that is another replica: this one takes over when it ends",
+            advice="nothing to do if that is another replica: this one takes over when that stops;"
+            " else give each exporter a ledger.schema of its own",
             kind=LedgerFailure.LOCKED,
             is_passing=not self._is_renewed,
         )

@@ -1,12 +1,12 @@
 """Who owns the ledger: one lease, judged by each process's own clock alone.
 
-The clocks of the database and of other machines are never asked: a step of either could make two
-owners. The owner moves a beat; whoever waits watches it, and takes over when it has stood still
+The clocks of the database and of other machines are never used: a step of either could make two
+owners. The owner increments a beat; a standby watches it, and takes over when it has not changed
 for the whole duration. The owner trusts its lease for two thirds of that, from when it *sent* the
 last renewal that was answered. Times are seconds of the boot-time clock, which goes on while a
 machine sleeps.
 
-The lease says who should write. That nobody else does is the work of the fence: see `database`.
+The lease says which process should write. The fence stops all others: see `database`.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a process that does not own the lease has seen of it, without any change."""
+    """How long a process that does not own the lease has seen it without a change."""
 
     sight: Sight
     since: float
@@ -41,7 +41,7 @@ class Watch:
         return replace(self, last=sent)
 
     def may_acquire(self, duration: float) -> bool:
-        """Whether nobody owns the lease any more."""
+        """Whether no process owns the lease any more."""
         sight = self.sight
         is_free = sight.holder is None and sight.timeline == sight.now
         return is_free or self.last - self.since >= duration
@@ -67,7 +67,7 @@ class Tenure:
         return self.doubted_until is None and at < self.trusted_until
 
     def is_doubt_over(self, at: float) -> bool:
-        """Whether nobody else can trust a lease of before any more."""
+        """Whether no other process can trust an earlier lease any more."""
         return self.doubted_until is not None and at >= self.doubted_until
 
     def renewed(self, timeline: str, sent: float, duration: float) -> "Tenure":

@@ -1,7 +1,7 @@
 """The tables in PostgreSQL, and how a schema of an older version becomes one of this version.
 
-A migration leaves the version before able to work with the tables: what a newer version no
-longer needs goes a release later. It never touches the table `lease`.
+After a migration the version before can still use the tables: what a version no longer needs is
+dropped a release later. A migration never touches the table `lease`.
 """
 
 from collections.abc import Sequence
@@ -108,9 +108,8 @@ CREATE TABLE main.counter (
     shown numeric NOT NULL,
     PRIMARY KEY (metric, labels));
 """
-"""The tables are those of `sqlite.schema`, where they are explained; and besides, `meta` tells of
-which version they are and where they were made, `lease` who owns the ledger, and `shard` which
-transaction was the last one."""
+"""The tables of `sqlite.schema`, which explains them, and three more: `meta` has their version and
+the place where they were created, `lease` the owner of the ledger, `shard` its last revision."""
 
 MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
 """`MIGRATIONS[n]` leads from version n to version n + 1; version 0 is an empty schema."""
@@ -118,13 +117,13 @@ MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
 NAMESPACE: Final = "to_regnamespace(quote_ident(?))"
 
 _SERVER = "SELECT pg_is_in_recovery(), current_setting('server_encoding')"
-# `to_regclass` may answer from a cache of before the lock was waited for.
+# `to_regclass` may answer from a cache that is older than the wait for the lock.
 _FACTS = """SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?),
     EXISTS (SELECT FROM pg_tables WHERE schemaname = ? AND tablename = 'meta')"""
 _VERSION = "SELECT CAST(version AS integer) FROM main.meta"
 _LOCK = """SELECT set_config('lock_timeout', '2000', true),
     set_config('statement_timeout', '6000', true), pg_advisory_xact_lock(hashtext(?))"""
-# What tells tables from those that a dump of them makes: elsewhere, or in their own place.
+# Tells tables from a copy that was restored from a dump, also if in the same schema.
 _PLACE = """SELECT system_identifier, CAST(pg_database.oid AS bigint) AS database_oid,
     CAST(CAST(CAST('main.meta' AS regclass) AS oid) AS bigint) AS table_oid
     FROM pg_control_system(), pg_database WHERE datname = current_database()"""
@@ -144,9 +143,9 @@ _RENEW_COPY = f"""WITH moved AS (
 
 
 def prepare(connection: BoundedConnection, statements: Statements, created_at: float) -> None:
-    """Make the schema one of this version; the ledger of a new one was created then.
+    """Create or migrate the tables; a new ledger gets the time `created_at`.
 
-    Raises `LedgerError` where the tables are of a version that this one does not know.
+    Raises `LedgerError` if the tables are of a version that this one does not support.
     """
     schema = statements.schema
     require_server(connection, statements)
@@ -154,7 +153,7 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
     if is_there and _checked_version(connection, statements) >= len(MIGRATIONS):
         return
     with connection.transaction():
-        # Another process may do the same; who comes second finds it done.
+        # Another process may do the same; the second one finds it done.
         _row(connection, statements, _LOCK, schema)
         has_schema, has_tables = _row(connection, statements, _FACTS, schema, schema)
         if not has_schema:
@@ -170,14 +169,15 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
 
 
 def require_server(connection: BoundedConnection, statements: Statements) -> None:
-    """Raise an error where the server only reads, or cannot store every text as it is."""
+    """Raise an error if the server is read-only, or cannot store every text."""
     is_standby, encoding = _row(connection, statements, _SERVER)
     if is_standby:
         raise psycopg.errors.ReadOnlySqlTransaction("the server is a standby")
     if encoding != "UTF8":
         raise LedgerError(
-            f"the database of the schema {statements.schema} has the encoding {encoding}",
-            advice="make a database with ENCODING 'UTF8' TEMPLATE template0",
+            f"the encoding of the database is {encoding}, but the ledger needs UTF8",
+            advice="create a database with ENCODING 'UTF8' TEMPLATE template0, and name it in"
+            " ledger.url",
         )
 
 
@@ -188,12 +188,12 @@ def has_ledger(connection: BoundedConnection, statements: Statements) -> bool:
 
 
 def check_version(connection: BoundedConnection, statements: Statements) -> None:
-    """Raise `LedgerError` where there is no ledger, or none of this version."""
+    """Raise `LedgerError` if there is no ledger, or if its tables are not of this version."""
     schema = statements.schema
     if not has_ledger(connection, statements):
         raise LedgerError(
             f"there is no ledger in the schema {schema}",
-            advice="set ledger.url and ledger.schema as for the daemon, and start that first",
+            advice="set ledger.url and ledger.schema to those of the daemon, and start it first",
         )
     if _checked_version(connection, statements) < len(MIGRATIONS):
         raise LedgerError(
@@ -203,17 +203,17 @@ def check_version(connection: BoundedConnection, statements: Statements) -> None
 
 
 def renew_copy(connection: BoundedConnection, statements: Statements, created_at: float) -> None:
-    """Let a ledger that was restored from a dump begin anew, as Prometheus sees it."""
+    """Give a ledger that was restored from a dump a new creation time, as a reset of its series."""
     connection.execute(statements.of(_RENEW_COPY), (created_at,))
 
 
 def _checked_version(connection: BoundedConnection, statements: Statements) -> int:
-    """Return the version of the tables. The one after ours is made so that we may use it, too."""
+    """Return the version of the tables. This version can also use the tables of the next one."""
     version: int = _row(connection, statements, _VERSION)[0]
     if version > len(MIGRATIONS) + 1:
         raise LedgerError(
             f"the schema {statements.schema} was written by a newer version of this exporter"
-            f" (version {version} of the tables; this one knows {len(MIGRATIONS)})",
+            f" (schema version {version}; this one supports up to {len(MIGRATIONS) + 1})",
             advice="run that version, or restore a dump made before the upgrade",
             kind=LedgerFailure.CORRUPT,
         )
@@ -226,8 +226,8 @@ def _row(
     found: Row | None = connection.execute(statements.of(statement), values).fetchone()
     if found is None:
         raise LedgerError(
-            f"a table of the schema {statements.schema} has no row",
-            advice="restore a dump, or set another ledger.schema to start counting anew",
+            f"a table of the schema {statements.schema} lacks its only row",
+            advice="restore a dump, or set another ledger.schema to start counting from zero",
             kind=LedgerFailure.CORRUPT,
         )
     return found

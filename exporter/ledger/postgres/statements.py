@@ -10,7 +10,7 @@ from typing import Final
 from exporter.ledger.database import Table
 
 TIMELINE: Final = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
-"""What changes when another server takes over, which may lack the last commits of this one."""
+"""Changes when another server takes over, which may lack the last commits of this one."""
 
 _ONE_OF = "SELECT json_array_elements_text(CAST(? AS json))"
 

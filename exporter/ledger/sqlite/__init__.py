@@ -3,7 +3,7 @@
 database    opening, checking, migrating, reading and writing the file
 schema      the tables, and the steps from older ones to them
 errors      what the errors of SQLite mean, and what to do
-integrity   whether the values in a file are such as an exporter writes
+integrity   whether the values in a file are valid
 lock        one writing process for each file
 """
 

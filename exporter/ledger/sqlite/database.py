@@ -21,13 +21,12 @@ from exporter.ledger.sqlite.schema import APPLICATION_ID, MIGRATIONS, Migration
 _BUSY_SECONDS = 5.0
 
 PRIVATE = 0o600
-"""The mode of what is created: names of users are nobody else's business."""
-
+"""The mode of new files: names of users are not for other users to read."""
 
 _MOST_IDS = 500
 """In one query: SQLite bounds the number of its parameters."""
 
-# The copy of a ledger begins anew, as Prometheus sees it.
+# A copy gets a creation time of its own when it is first used, as a reset of its series.
 _FIRST_USE = (
     "UPDATE ledger SET created_at = CASE is_copy WHEN 1 THEN ? ELSE created_at END, is_copy = 0"
 )
@@ -70,7 +69,7 @@ class SqliteDatabase(SqliteReader):
     ) -> None:
         """Open or create the file at `path`; in memory where `None`.
 
-        `created_at` (seconds since 1970) is what a new file remembers as its birth.
+        `created_at` (seconds since 1970) is the creation time of a new ledger.
         """
         self._path = path
         self._lock = Lock(path) if path else None
@@ -83,17 +82,17 @@ class SqliteDatabase(SqliteReader):
             raise
 
     def ready(self) -> int:
-        """Refuse to go on where the file or its journal was removed or replaced behind our back."""
+        """Raise `LedgerError` if the file or its journal was removed or replaced."""
         for path, identity in self._identities.items():
             if _identity(path) != identity:
                 raise LedgerError(
                     f"the ledger {path} was removed or replaced while it was in use",
                     advice="put it back or restart the exporter; nothing is counted until then",
                 )
-        return 1  # the lock makes it the only term there is
+        return 1  # the lock is held until the end: there is only one term
 
     def ownership(self) -> None:
-        """Return that nobody else can own the file: the lock is ours."""
+        """Return `None`: no other process can own the file while the lock is held."""
 
     def translated(self) -> AbstractContextManager[None]:
         """Turn SQLite's errors into a `LedgerError` that says what to do."""
@@ -107,7 +106,7 @@ class SqliteDatabase(SqliteReader):
             yield
             self.db.execute("COMMIT")
         except BaseException:
-            # Where the rollback fails too, the file is left as a crash would leave it.
+            # If the rollback fails too, the file is left as a crash would leave it.
             with suppress(sqlite3.Error):
                 self.db.execute("ROLLBACK")
             raise
@@ -130,10 +129,10 @@ class SqliteDatabase(SqliteReader):
         return size
 
     def start(self) -> None:
-        """Do nothing: a file asks for nothing between two uses."""
+        """Do nothing: the lock needs no renewal."""
 
     def end_rewind(self) -> None:
-        """Do nothing: a file loses no commits that were shown."""
+        """Do nothing: a file does not lose commits."""
 
     def tend(self) -> None:
         """Do nothing, likewise."""
@@ -161,10 +160,11 @@ def _upsert(table: Table) -> str:
 
 
 def require(path: Path) -> None:
-    """Raise `LedgerError` where there is no file."""
+    """Raise `LedgerError` if there is no file."""
     if not path.is_file():
         raise LedgerError(
-            f"there is no ledger {path}", advice="set ledger.path to the file of the daemon"
+            f"there is no ledger file {path}",
+            advice="set ledger.path to the file that the daemon writes",
         )
 
 
@@ -172,7 +172,7 @@ def require(path: Path) -> None:
 def reading(path: Path, *, is_current: bool = True) -> Iterator[SqliteReader]:
     """Open the file read-only, as of one instant; a daemon may write it meanwhile.
 
-    Raises `LedgerError`; where it `is_current`, also if the tables are those of an older version.
+    Raises `LedgerError`; with `is_current`, also if the tables are those of an older version.
     """
     require(path)
     uri = f"{path.absolute().as_uri()}?mode=ro"
@@ -230,7 +230,7 @@ def _create_private(path: Path) -> None:
 
 
 def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIGRATIONS)) -> bool:
-    """Refuse a database of another program, and one of a newer version of this one.
+    """Raise `LedgerError` for a database of another program, or of a newer version of this one.
 
     Returns whether there are tables in it.
     """
@@ -243,11 +243,11 @@ def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIG
             kind=LedgerFailure.CORRUPT,
         )
     if version < 0 or (has_tables and version == 0):
-        raise damaged(path, f"it cannot be of version {version}")
+        raise damaged(path, f"version {version} does not exist")
     if version > newest:
         raise LedgerError(
             f"{path} was written by a newer version of this exporter"
-            f" (schema {version}; this version knows {newest})",
+            f" (schema version {version}; this one supports up to {newest})",
             advice="run that version, or restore a backup made before the upgrade",
             kind=LedgerFailure.CORRUPT,
         )
@@ -255,7 +255,7 @@ def check_owner(db: sqlite3.Connection, path: Path | None, newest: int = len(MIG
 
 
 def check_health(db: sqlite3.Connection, path: Path | None) -> None:
-    """Raise `LedgerError` where pages or values of a ledger are damaged."""
+    """Raise `LedgerError` if pages or values of a ledger are damaged."""
     verdict: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise damaged(path, verdict)
@@ -283,7 +283,7 @@ def _pragma(db: sqlite3.Connection, name: str) -> int:
 
 
 def _identities(path: Path | None) -> dict[str, tuple[int, int]]:
-    """Give what the file and its journal are, whatever their names will lead to later."""
+    """Return device and inode of the file and its journal, by their paths."""
     if path is None:
         return {}
     # The journal lies beside the file itself, not beside a link to it.

@@ -9,13 +9,13 @@ from exporter.errors import LedgerError, LedgerFailure
 
 
 def damaged(path: Path | None, what: str) -> LedgerError:
-    """Make the error for a ledger that holds what no exporter writes."""
+    """Return the error for a ledger with damaged pages or invalid values."""
     return LedgerError(
         f"the ledger {path} is damaged: {what}", advice=_DAMAGED, kind=LedgerFailure.CORRUPT
     )
 
 
-_DAMAGED = "restore a backup, or move the file away to start counting anew"
+_DAMAGED = "restore a backup, or move the file away to start counting from zero"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Whether the values in a ledger are such as an exporter writes.
+"""Checks that the values in a ledger are valid.
 
-SQLite finds damaged pages by itself, but takes any value in any column. Values are checked before
-a ledger is used, by every command, and are relied on afterwards.
+SQLite detects damaged pages, but accepts any value in any column. So every command checks all
+values when it opens a ledger, and relies on them afterwards.
 """
 
 from collections.abc import Mapping
@@ -60,24 +60,24 @@ _WRONG: Mapping[str, Mapping[str, str]] = {
     "region": {"account": _TEXT, "region_id": _TEXT, "workspaces": _COUNT},
     "forgotten": {"session_id": _TEXT, "created_ms": _MILLISECONDS},
 }
-"""What a value must not be, by table and column."""
+"""Conditions that invalid values meet, by table and column."""
 
 
 def damage(db: Reader, version: int) -> str:
-    """Return what is wrong in a ledger whose tables are of `version`; `""` where all is well."""
+    """Return what is invalid in a ledger whose tables are of `version`; `""` if nothing is."""
     for table, columns in _WRONG.items():
         known = columns.keys() if version == len(MIGRATIONS) else _columns_of(db, table)
         rules = [rule.format(name) for name, rule in columns.items() if name in known]
         if rules and db.query(_any_row(table, rules)):
-            return f"the table {table} has values that no exporter writes"
+            return f"the table {table} has invalid values"
     if db.query("SELECT count(*) FROM ledger") != [(1,)]:
-        return "the table ledger has not one row"
+        return "the table ledger does not have exactly one row"
     try:
         read_counters(db)
         for (text,) in db.query("SELECT nano_cu_hours FROM remainder"):
             int(text)
     except (ValueError, TypeError, RecursionError):
-        return "a counter has values that no exporter writes"
+        return "a counter has an invalid value"
     return ""
 
 

@@ -25,7 +25,7 @@ class Lock:
     def __init__(self, ledger: Path) -> None:
         """Take the lock of `ledger`.
 
-        Raises `LedgerError` that names the process that holds it, or says why there is none.
+        Raises `LedgerError` that names the process that holds the lock, or says why it failed.
         """
         # A symbolic link must not lead around the lock.
         path = Path(os.path.realpath(ledger) + ".lock")
@@ -40,7 +40,7 @@ class Lock:
             raise
 
     def release(self) -> None:
-        """Give the lock up. The file stays: removing it could take another's lock away."""
+        """Release the lock. The file stays: another process may hold its lock by now."""
         os.close(self._handle)
 
     def _take(self, ledger: Path, path: Path) -> None:
@@ -64,8 +64,7 @@ def _unusable(ledger: Path, path: Path, error: OSError) -> LedgerError:
         return _foreign(ledger, path)
     return LedgerError(
         f"the ledger {ledger} cannot be used: {path.name} cannot be written ({error.strerror})",
-        advice="let its folder be one that is there and that this user may write, or set"
-        " ledger.path",
+        advice="create its folder, let this user write there, or set ledger.path",
     )
 
 
@@ -81,7 +80,7 @@ def _foreign(ledger: Path, path: Path) -> LedgerError:
 def _refusal(ledger: Path, holder: str, error: OSError) -> LedgerError:
     if error.errno in _UNLOCKABLE:
         return LedgerError(
-            f"the file system of {ledger} has no locks ({error.strerror})",
+            f"the file system of {ledger} does not support locks ({error.strerror})",
             advice="put the ledger on a local or block disk, not on NFS",
         )
     return LedgerError(
