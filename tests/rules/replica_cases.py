@@ -41,6 +41,7 @@ def _case(
     lives: Mapping[str, Life],
     fires: Callable[[float], Sequence[str]] = lambda _: (),
     *,
+    minutes: int = 75,
     starting: int = 10,
     api_fails: tuple[float, float] = (0, 0),
     differs: tuple[float, float] = (0, 0),
@@ -50,15 +51,15 @@ def _case(
     The latter begins in the minute `starting`; `fires` gives what else fires in a minute.
     """
     clusters = (BROKEN, Cluster("slow", ((starting, "starting"),)), WELL)
-    story = Story(lives, 120, clusters=clusters, api_fails=api_fails, differs=differs)
+    story = Story(lives, minutes, clusters=clusters, api_fails=api_fails, differs=differs)
     stuck = starting + 20
 
     def expected(minute: float) -> Sequence[str]:
         return [IN_ERROR, *fires(minute), *([STUCK] if minute > stuck else [])]
 
     # Prometheus begins with the first minutes; an alert fires after a minute.
-    checked = [minute for minute in range(3, 120) if not 0 <= minute - stuck <= 2]
-    return Case(name, story.series(), {minute: expected(minute) for minute in checked})
+    checked = [minute for minute in range(3, minutes) if not 0 <= minute - stuck <= 2]
+    return Case(name, story.series, {minute: expected(minute) for minute in checked})
 
 
 def _within(first: float, last: float, *names: str) -> Callable[[float], Sequence[str]]:
@@ -141,12 +142,14 @@ def cases() -> Iterator[Case]:
     """Yield what happens to three replicas, each with every alert that is shipped."""
     for name, lives in HAND_OVERS.items():
         is_long = "ten minutes" in name
-        yield _case(name, lives, _unreachable if is_long else lambda _: ())
+        minutes = 120 if "an hour later" in name else 75
+        yield _case(name, lives, _unreachable if is_long else lambda _: (), minutes=minutes)
     yield _case("the database is away for five minutes", away(40, 45))
     yield _case(
         "the database is away for 40 minutes, in which a cluster turns out to be stuck",
         away(40, 80),
         _within(45, 79, NO_DATABASE),
+        minutes=100,
         starting=30,
     )
     yield _case(
@@ -157,11 +160,13 @@ def cases() -> Iterator[Case]:
             "c": STANDS_BY,
         },
         _within(55, 79, CUT_OFF),
+        minutes=95,
     )
     yield _case(
         "a replica that stands by is cut off from the database",
         {"a": OWNS, "b": STANDS_BY, "c": (*STANDS_BY, (40, BLIND), (80, STANDBY))},
         _within(55, 79, CUT_OFF),
+        minutes=95,
     )
     yield _case(
         "all replicas are replaced while the database is away",
@@ -171,12 +176,16 @@ def cases() -> Iterator[Case]:
             "e": ((0, GONE), (49, BLIND), (80, STANDBY)),
         },
         _within(45, 79, NO_DATABASE),
+        minutes=95,
     )
-    yield _case("the owner changes every three minutes", flapping(), _within(61, 150, FAILOVERS))
+    yield _case(
+        "the owner changes every three minutes", flapping(), _within(61, 150, FAILOVERS), minutes=95
+    )
     yield _case(
         "the database fails over and loses commits",
         REWINDS,
         _within(42, 100, REWOUND),
+        minutes=105,
     )
     yield _case(
         "nobody takes over for 20 minutes",
@@ -192,12 +201,14 @@ def cases() -> Iterator[Case]:
         "settings differ during a rollout, and for an hour",
         HAND_OVERS["nothing happens"],
         _within(80, 99, DIFFER),
+        minutes=105,
         differs=(50, 100),
     )
     yield _case(
         "the API fails, and the owner is killed meanwhile",
         HAND_OVERS["the owner is killed"],
         lambda minute: [DOWN, DOWN] * (45 <= minute < 70) + [STALE, STALE] * (50 <= minute < 70),
+        minutes=90,
         api_fails=(30, 70),
         starting=5,
     )
@@ -209,7 +220,7 @@ def single_alerts() -> Iterator[Case]:
         back = 80 if "database" in name else 40
         yield Case(
             f"a session fails when {name}",
-            Story(lives, back + 40, failures=(40.5,)).series(),
+            Story(lives, back + 40, failures=(40.5,)).series,
             {39: [], back + 8: [FAILED], back + 10: [FAILED], back + 30: []},
             only=FAILED,
         )
@@ -218,13 +229,13 @@ def single_alerts() -> Iterator[Case]:
     broken = Cluster("new", ((0, "running"), (65, "error")))
     yield Case(
         "clusters recover, are deleted and fail while the database is away",
-        Story(away(40, 80), 90, clusters=(healed, deleted, broken)).series(),
+        Story(away(40, 80), 90, clusters=(healed, deleted, broken)).series,
         {49: [IN_ERROR] * 2, 51: [IN_ERROR], 61: [], 64: [], 67: [IN_ERROR], 85: [IN_ERROR]},
         only=IN_ERROR,
     )
     yield Case(
         "a budget is exceeded, and stays so while the database is away",
-        {
+        lambda: {
             **Story(away(40, 80), 120).series(),
             **budget("1000@120", "queue", "day", QUEUE_OF_W),
         },

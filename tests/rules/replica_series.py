@@ -37,7 +37,7 @@ class Place(Enum):
     @property
     def is_owner(self) -> bool:
         """Whether it shows the totals."""
-        return self in {Place.OWNER, Place.REWOUND}
+        return self is Place.OWNER or self is Place.REWOUND
 
     @property
     def polls(self) -> bool:
