@@ -1,6 +1,7 @@
 """Restored copies of a ledger begin anew, as Prometheus sees it; the ledger itself goes on."""
 
 import itertools
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from exporter.ledger.location import Postgres
 from exporter.ledger.moving import import_ledger
 from exporter.ledger.sqlite.schema import MIGRATIONS
 from tests.ledger.older import older_ledger
+from tests.support.exporters import files_in
 from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import GATEWAY, listed, opened, record, values
 from tests.support.ledger_stores import Store, servers, used
@@ -59,6 +61,33 @@ def test_first_use_of_a_copy_begins_anew_and_the_next_one_goes_on(
     assert ledger.state.created_at == START
     ledger.close()
     assert birth(path, clock) == 0
+
+
+FOREIGN = {"notes.txt": b"mine", "other.db": b"SQLite format 3\0" + bytes(84)}
+OWN = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "ledger.db.lock")
+LINKS = ("link.db", "hard.db")
+
+
+def test_copy_overwrites_nothing_but_a_copy(tmp_path: Path, clock: ManualClock) -> None:
+    """A ledger in use, the files beside it, and files of others stay as they are."""
+    counted(tmp_path / "ledger.db", clock)
+    for name, content in FOREIGN.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "link.db").symlink_to(tmp_path / "ledger.db")
+    (tmp_path / "hard.db").hardlink_to(tmp_path / "ledger.db")
+    (tmp_path / "folder").mkdir()
+    before = files_in(tmp_path)
+    assert {"ledger.db-wal", "ledger.db.lock"} <= {*before}
+    for name in (*OWN, *LINKS, *FOREIGN, "folder"):
+        with pytest.raises(
+            LedgerError, match=r"/" + re.escape(name) + " .*: it is not overwritten"
+        ):
+            back_up(tmp_path / "ledger.db", tmp_path / name)
+    assert files_in(tmp_path) == before
+    assert {name: (tmp_path / name).read_bytes() for name in FOREIGN} == FOREIGN
+    for _ in range(2):
+        back_up(tmp_path / "ledger.db", tmp_path / "copy.db")
+    assert files_in(tmp_path) == sorted([*before, "copy.db"])
 
 
 @pytest.mark.parametrize("is_used", [False, True])
