@@ -8,7 +8,7 @@ import pytest
 
 from exporter.demo import World, faults, serve
 from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_command
-from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, start, until
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, start
 from tests.support.worlds import GATEWAY, busy_world, key, used
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
