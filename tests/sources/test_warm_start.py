@@ -290,14 +290,14 @@ async def test_sessions_that_ended_before_the_ledger_was_begun_may_be_revised(
 ) -> None:
     """The verification after a restart finds that they have not settled."""
     long = Long(HistoryOrder.NEWEST_FIRST, 900, path=tmp_path / "ledger.db")
-    for _ in range(30):
+    for _ in range(250):
         long.create(age=60.0, is_open=False)
     await polled(long)
     long.restart(tmp_path / "ledger.db")
     await polled(long)
     await long.source.check(lambda *_: None)
     long.clock.advance(600)
-    long.revise(2)
+    long.revise(230)  # on the third page
     await polled(long)
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 
