@@ -32,9 +32,11 @@ from exporter.demo.faults import FORBIDDEN, Alter, Hang, Hold, Page
 from exporter.errors import PollError
 from exporter.model import LivySession
 from exporter.model import Page as ListedPage
+from exporter.sources import ScanTiming
 from exporter.sources.livy_sessions.full_scan import SMALL_PAGES, HistoryBuilder
 from exporter.sources.livy_sessions.rows import rows_of
 from tests.sources.histories import KEY, Long, Model, flat, polled
+from tests.support.worlds import used
 
 pytestmark = pytest.mark.anyio
 
@@ -236,7 +238,7 @@ async def test_rolling_retention_never_causes_a_full_scan(
     long = Long(
         order,
         1000,
-        is_open=lambda number: number > 900 and number % 20 == 0,
+        is_open=lambda number: number == 30 or (number > 900 and number % 20 == 0),
         behaviour=Behaviour(total_count=total_count),
     )
     await polled(long)
@@ -284,6 +286,20 @@ async def test_a_violation_that_changes_the_count_is_noticed_within_one_poll(
     assert events == ["history_diverged"]
 
 
+async def test_a_full_scan_goes_on_watching_a_session_that_was_revised_lately() -> None:
+    """Its figures settle some time after their last change, not after the session's end."""
+    timing = ScanTiming(full_walk_interval=1600.0)
+    long = Long(HistoryOrder.NEWEST_FIRST, 950, is_open=lambda n: n == 700, timing=timing)
+    await polled(long)
+    (row,) = long.open_rows()
+    long.end(0)
+    for pause, cu_hours, requests in ((1690, 7, 10), (300, 7, 2), (0, 8, 2)):
+        long.clock.advance(pause)
+        long.world.change_session(row.key, usage=used(cu_hours))
+        assert (await polled(long))[1] == requests
+    assert long.totals() == Model().read(long.listing(), 0.0).totals()
+
+
 @pytest.mark.parametrize("order", ORDERED)
 async def test_any_other_violation_is_noticed_at_the_next_full_scan(
     order: HistoryOrder,
@@ -299,11 +315,12 @@ async def test_any_other_violation_is_noticed_at_the_next_full_scan(
     assert (await polled(long))[0] == before
     long.clock.advance(6 * 3600)
     requests = long.requests
-    released = asyncio.Event()
-    held = long.cloud.faults.add(Hold(released), page=5)
+    begun, released = asyncio.Event(), asyncio.Event()
+    long.cloud.faults.add(Hold(released), page=5)
+    # The page before it, in either order.
+    long.cloud.before_page = lambda call: begun.set() if call.page in {4, 6} else None
     checking = asyncio.create_task(long.source.check(lambda *_: None))
-    while not long.cloud.faults.struck(held):
-        await asyncio.sleep(0)
+    await begun.wait()
     for _ in range(3):
         long.create(is_open=False)
         long.trim(0)
@@ -328,9 +345,13 @@ async def test_without_a_usable_order_every_poll_is_a_full_scan() -> None:
     assert (await polled(long))[1:] == (6, [])
 
 
-async def test_a_scan_resumes_where_it_failed() -> None:
-    """What was read before counts by then; only the new end is read again, as it is old by now."""
-    long = Long(HistoryOrder.NEWEST_FIRST, 2990)
+@pytest.mark.parametrize(("total_count", "ends"), [(TotalCount.PRESENT, 1), (TotalCount.ABSENT, 2)])
+async def test_a_scan_resumes_where_it_failed(total_count: TotalCount, ends: int) -> None:
+    """What was read before counts by then; only the new end is read again, as it is old by now.
+
+    Without a count, only the old end tells whether sessions have left.
+    """
+    long = Long(HistoryOrder.NEWEST_FIRST, 2990, behaviour=Behaviour(total_count=total_count))
     fault = long.cloud.faults.add(FORBIDDEN, page=25)
     with pytest.raises(PollError):
         await polled(long)
@@ -338,7 +359,7 @@ async def test_a_scan_resumes_where_it_failed() -> None:
     assert long.ledger.state.sessions == 2400
     long.cloud.faults.remove(fault)
     found, requests, _ = await polled(long)
-    assert requests == 6 + 1
+    assert requests == 6 + ends
     assert found == long.expected(Model(), long.listing())
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 

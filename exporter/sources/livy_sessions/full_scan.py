@@ -26,14 +26,13 @@ class FullScan:
 
     def __init__(self, known: Mapping[int, Watched], *, size: int) -> None:
         """`known` are the rows that were watched so far, by their keys."""
-        self._known = known
         self._size = size
         self._pages = NumberedScan(size, max_rows=MAX_ROWS)
         self._identities = Identities()
         self._rows = HistoryBuilder()
         self._nameless: set[tuple[int, int]] = set()
         self._unjudged: list[Row] = []
-        self._watched: dict[int, Watched] = {}
+        self._watched = {**known}
         self.uncounted: list[LivySession] = []
         self.unreadable: set[str] = set()
         self.deepest = 0
@@ -42,7 +41,8 @@ class FullScan:
     @property
     def is_long(self) -> bool:
         """Whether it reads more than a few pages, and is worth resuming after a failure."""
-        return max(self.progress.pages, self.progress.expected or 0) > SMALL_PAGES
+        pages, expected = self.progress
+        return (expected or pages) > SMALL_PAGES
 
     @property
     def count(self) -> int | None:
@@ -101,7 +101,7 @@ class FullScan:
 
     def settle(self, policy: SettlePolicy) -> None:
         """Judge the rows that were counted."""
-        policy.judge_all(self._unjudged, self._watched, self._known)
+        policy.judge_all(self._unjudged, self._watched)
         self._unjudged.clear()
         self.uncounted.clear()
 
@@ -111,7 +111,9 @@ class FullScan:
 
     def result(self) -> History:
         """Return the history that was found."""
-        return self._rows.build(self._watched)
+        return self._rows.build(
+            {key: row for key, row in self._watched.items() if key in self._rows}
+        )
 
 
 class HistoryBuilder:

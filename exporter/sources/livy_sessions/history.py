@@ -110,8 +110,9 @@ class History:
         read = {**change.found, **dict(enumerate(change.tail, kept))}
         places = {**self.places, **{row.key: index for index, row in read.items()}}
         keys = {row.key: dated(row).key for row in read.values()}
-        watched = policy.still_watched(self.watched)
-        policy.judge_all(read.values(), watched, self.watched)
+        watched = {**self.watched}
+        policy.judge_all(read.values(), watched)
+        watched = policy.still_watched(watched)
         watched = {key: row for key, row in watched.items() if places[key] >= change.gone}
         return History(
             self.order,

@@ -65,13 +65,10 @@ class SettlePolicy:
             return None  # as nearly every row of a long history
         return Watched(record, changed_at, is_settled)
 
-    def judge_all(
-        self, rows: Iterable[Row], watched: dict[int, Watched], known: Mapping[int, Watched]
-    ) -> None:
-        """Judge rows that were read, and update `watched`; `known` are those watched before."""
+    def judge_all(self, rows: Iterable[Row], watched: dict[int, Watched]) -> None:
+        """Judge rows that were read, and update `watched`."""
         for row in rows:
-            before = watched.pop(row.key, None) or known.get(row.key)
-            after = self.judge(before, row)
+            after = self.judge(watched.pop(row.key, None), row)
             if after is not None:
                 watched[row.key] = after
 
