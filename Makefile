@@ -38,10 +38,10 @@ lint: $(VENV)/.dev .home ## the linters, types and import contracts alone
 golden: $(VENV)/.dev .home ## rewrite the golden files from what the code does now; read the diff
 	@GOLDEN_UPDATE=1 $(RUN) -m pytest -q -k golden
 
-dashboards: $(VENV)/.dev .home ## the JSON of grafana/dashboards anew, from the code beside it
+dashboards: $(VENV)/.dev .home ## rewrite the JSON of grafana/dashboards from the code beside it
 	@$(RUN) -m grafana.generate
 
-pictures: $(VENV)/.dev .home ## grafana/pictures anew; RENDER=... is the program that draws one
+pictures: $(VENV)/.dev .home ## redraw grafana/pictures; RENDER=... is the program that draws one
 	@test -n '$(RENDER)' || { echo 'Give a program that draws: make pictures RENDER="program"; it is' \
 		'called with a dashboard, the URL of a Prometheus and the picture to write.' >&2; exit 1; }
 	@exec $(VENV)/bin/python -m tests.dashboards.pictures $(RENDER)
@@ -63,7 +63,7 @@ soak: $(VENV)/.dev .home ## the long tests
 
 venv: $(VENV)/.dev ## .venv with what development needs
 
-lock: ## the lock files anew; UPGRADE=1 takes the newest versions
+lock: ## rewrite the lock files; UPGRADE=1 takes the newest versions
 	@$(FIND_PYTHON) && test -x .venv-lock/bin/uv || { \
 		"$$python" -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install -qq uv; }
 	@$(COMPILE) -o requirements.lock --all-extras pyproject.toml
@@ -74,7 +74,7 @@ lock: ## the lock files anew; UPGRADE=1 takes the newest versions
 COMPILE = .venv-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url $(if $(UPGRADE),--upgrade)
 
-clean: ## forget everything that was made here
+clean: ## delete everything that was made here
 	@rm -rf .containers .venv .venv-lock .home .tools .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -252,7 +252,7 @@ def _ledger() -> tuple[Placed, ...]:
         ),
         lines(
             "Truncated histories",
-            "1: the service does not let us read the history of a gateway to its end.",
+            "1: the service stops returning pages before the end of a gateway's history.",
             Query(
                 with_gateway_name(
                     "max by (workspace_id, livy_compute_id) "
@@ -338,7 +338,7 @@ def exporter() -> dict[str, Any]:
                 ),
                 number(
                     "Bad web config",
-                    "1: the file of web.config.file was bad when it was last read.",
+                    "1: the file of web.config.file was invalid when it was last read.",
                     Query(f"max({E}web_config_last_reload_successful == bool 0) or vector(0)"),
                     bad_from=1,
                 ),

@@ -368,7 +368,7 @@ def test_the_notes_say_what_to_do_next(helm: Helm, name: str) -> None:
     assert ("WARNING" in notes) == (name == "no disk")
     assert (f"data-r-{PROGRAM}-0" in notes) == (name not in {"demo", "no disk", *IN_POSTGRES})
     assert ("pg_dump" in notes) == (name in IN_POSTGRES)
-    assert ("Of the 3 pods one polls" in notes) == (name == "replicas")
+    assert ("One of the 3 pods polls" in notes) == (name == "replicas")
 
 
 NAMES = COMMANDS.keys()

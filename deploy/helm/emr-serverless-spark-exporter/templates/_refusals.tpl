@@ -1,4 +1,4 @@
-{{/* Values that are each valid, and cannot be meant together; one message that says what to do. */}}
+{{/* Combinations of valid values that cannot be meant; each message says what to do. */}}
 {{- define "exporter.refuse" -}}
 {{- $credentials := .Values.credentials -}}
 {{- $config := .Values.config | default dict -}}
@@ -20,11 +20,11 @@
 {{- end -}}
 {{- if not .Values.demo -}}
 {{- if and (not $ways) (not .Values.extraEnv) (not .Values.extraEnvFrom) (not .Values.extraVolumes) -}}
-{{- fail "no credential: set credentials.rrsaRoleName (RRSA), credentials.existingSecret (an access key) or credentials.ecsRamRole; or demo: true to look at it without an account." -}}
+{{- fail "no credential: set credentials.rrsaRoleName (RRSA), credentials.existingSecret (an access key) or credentials.ecsRamRole; or demo: true to try it without an account." -}}
 {{- end -}}
 {{- if not $config.region_id -}}
 {{- if not $config.targets -}}
-{{- fail "no region: set config.region_id, such as cn-hangzhou; or demo: true to look at it without an account." -}}
+{{- fail "no region: set config.region_id, such as cn-hangzhou; or demo: true to try it without an account." -}}
 {{- end -}}
 {{- range $index, $target := $config.targets -}}
 {{- if not $target.region_id -}}
@@ -55,7 +55,7 @@
 {{- $intervalSeconds := include "exporter.seconds" $interval | int -}}
 {{- $timeout := .Values.serviceMonitor.scrapeTimeout -}}
 {{- if gt (include "exporter.seconds" $timeout | int) $intervalSeconds -}}
-{{- fail (printf "serviceMonitor.scrapeTimeout (%s) is longer than serviceMonitor.interval (%s): prometheus-operator would pass over the whole ServiceMonitor." $timeout $interval) -}}
+{{- fail (printf "serviceMonitor.scrapeTimeout (%s) is longer than serviceMonitor.interval (%s): prometheus-operator would ignore the whole ServiceMonitor." $timeout $interval) -}}
 {{- end -}}
 {{- $hold := dig "ledger" "birth_hold" "90s" $config -}}
 {{- $holdSeconds := include "exporter.seconds" $hold -}}
