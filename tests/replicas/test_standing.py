@@ -1,13 +1,16 @@
 """What an owner, a standby and an owner without a database say of themselves."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Final, NamedTuple
 
 import pytest
 
 from exporter.exposition import Form, PageFormat
-from exporter.ledger import Postgres
+from exporter.ledger import Ledger, Postgres
+from exporter.ledger.postgres.connection import WAIT_SECONDS
+from exporter.model import Standing
 from tests.support import postgres
 from tests.support.harness import START, Harness, ManualClock
 from tests.support.pages import Page
@@ -177,3 +180,25 @@ async def test_an_owner_whose_trust_has_run_out_polls_at_half_its_rate() -> None
         await in_time(clock, lambda: holds(owner))
         await owner.tick()
         assert await polls(owner, 4) == usual
+
+
+def test_an_owner_gives_a_renewal_without_an_answer_up_in_time_for_another_one() -> None:
+    """As where a firewall has forgotten the connection: over a new one the lease is renewed."""
+    database, clock, duration = postgres.shared().schema(), ManualClock(), 3.0
+    with tcp_proxy(database.port) as proxy:
+        location = Postgres(database.at(proxy.port).url, database.schema, duration)
+        with closing(Ledger(location, clock=clock)) as ledger:
+            proxy.hang()
+            clock.advance(duration / 6)
+            begun_at = time.monotonic()
+            ledger.tend()
+            assert time.monotonic() - begun_at < WAIT_SECONDS / 2
+            ownership = ledger.ownership()
+            assert ownership
+            assert "no answer within 1 s" in ownership.failure
+            proxy.resume()
+            clock.advance(duration / 3)
+            ledger.tend()
+            ownership = ledger.ownership()
+            assert ownership
+            assert (ownership.standing, ownership.failure) == (Standing.OWNER, "")

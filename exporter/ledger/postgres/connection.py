@@ -98,7 +98,7 @@ def translated(name: str) -> Iterator[None]:
 
 
 _CHECK_ALL = "check ledger.url with its user, password and database, the network and the server"
-_WAIT = "each poll tries again; usage in the meantime is counted once one succeeds"
+_WAIT = "the exporter tries again, and then counts the usage in the meantime"
 _LET_WRITE = (
     "if it is a standby, name all servers in ledger.url, with target_session_attrs=read-write; else"
     " set default_transaction_read_only to off for the role"

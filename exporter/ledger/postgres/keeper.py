@@ -228,7 +228,10 @@ class LeaseKeeper:
         """Return an open connection."""
         if self._connection is None or not self._connection.is_alive():
             self._disconnect()
-            self._connection = self._connect()
+            connection = self._connection = self._connect()
+            connection.seconds = min(
+                connection.seconds, self._duration / 3
+            )  # then it may try again
         return self._connection
 
     @property
