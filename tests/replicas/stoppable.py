@@ -126,6 +126,15 @@ class Server:
             (self._role,),
         )
 
+    def has_idle(self) -> bool:
+        """Whether a transaction is open whose client has not sent anything for now."""
+        found = self._admin.execute(
+            "SELECT 1 FROM pg_stat_activity"
+            " WHERE usename = %s AND state LIKE 'idle in transaction%%'",
+            (self._role,),
+        )
+        return found.fetchone() is not None
+
     def _write(self, state: str) -> None:
         rows: dict[str, Any] = json.loads(state, parse_float=str)
         with self._admin.transaction():

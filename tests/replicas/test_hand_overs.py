@@ -7,6 +7,7 @@ import pytest
 from exporter.model import Standing
 from tests.replicas.model import GATEWAYS, HOLD, USED, Replicas, server
 from tests.replicas.stoppable import DURATION, Fate, Plan, Replica
+from tests.support.server_folders import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -213,3 +214,44 @@ def test_owner_that_stops_while_it_writes_holds_up_nobody(model: Replicas) -> No
         model.expire(frozenset({1, 2}))
         model.use(0, 1)
     assert instants > 20
+
+
+class Impatient(Replicas):
+    """Replicas on a server that soon ends a transaction whose client is silent."""
+
+    @staticmethod
+    def rewrite(statement: str) -> str:
+        """Shorten the server's patience."""
+        bound = "'idle_in_transaction_session_timeout', "
+        return statement.replace(f"{bound}'6000'", f"{bound}'300'")
+
+
+@pytest.mark.parametrize("statement", ["epoch = epoch + 1", "SET revision"])
+def test_replica_that_stops_while_it_takes_over_holds_up_nobody(statement: str) -> None:
+    """Its machine is gone: the server ends its transaction, and another replica takes over."""
+    model = Impatient()
+    model.begin((1.0, 1.0, 1.0), HOLD)
+    try:
+        owner, second, third = model.replicas
+        model.run(owner, owner.ledger.close, None)
+        owner.die()
+        model.pass_time(1.0)
+        step = Plan(1, Fate.PAUSE)
+        model.tend(1, step)
+        while statement not in stopped_at(second):
+            model.resume(0, step)
+        wait_until(lambda: not server().has_idle(), "the transaction was ended")
+        model.tend(2, None)
+        assert is_owner(third)
+        model.resume(0, None)
+        assert not is_owner(second)
+        model.read_pages()
+    finally:
+        model.teardown()
+
+
+def stopped_at(replica: Replica) -> str:
+    """Return the statement before which a replica is stopped."""
+    assert replica.step is not None
+    assert replica.step.stopped_on is not None
+    return replica.step.stopped_on.statement

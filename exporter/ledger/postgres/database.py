@@ -24,7 +24,7 @@ from exporter.ledger.postgres.connection import BoundedConnection, close, transl
 from exporter.ledger.postgres.connection import connect as open_connection
 from exporter.ledger.postgres.keeper import LeaseKeeper
 from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version
-from exporter.ledger.postgres.statements import TIMELINE, Statements, document, of_ids
+from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements, document, of_ids
 from exporter.model import Ownership
 
 _PATIENCE: Final = 1.0
@@ -32,13 +32,6 @@ _PATIENCE: Final = 1.0
 _SIZE_SECONDS: Final = 60.0
 _READING_SECONDS: Final = 60.0
 
-# An open or waiting transaction must not stop the next owner for long. And a commit is durable
-# before its totals are shown, whatever the role's default is.
-_BOUNDS = """SELECT set_config('statement_timeout', '6000', true),
-    set_config('lock_timeout', '2000', true),
-    set_config('idle_in_transaction_session_timeout', '6000', true),
-    set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-        WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
 # If the revision is another one, no row is found, and the division by zero aborts the pipeline;
 # reading the result first would cost a round trip.
 _FENCE = f"""WITH fenced AS (
@@ -237,7 +230,7 @@ class PostgresDatabase(PostgresReader):
         self._is_begun = True
         self._next_revision = secrets.randbits(63)
         connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-        connection.execute(_BOUNDS)
+        connection.execute(BOUNDS)
         values = (self._next_revision, len(MIGRATIONS), self.is_rewound, self._revision)
         connection.execute(self._statements.of(_FENCE), values)
 

@@ -19,7 +19,7 @@ from exporter.ledger.database import Row
 from exporter.ledger.postgres.connection import BoundedConnection, close, translated
 from exporter.ledger.postgres.lease import Sight, Tenure, Watch, trust
 from exporter.ledger.postgres.schema import prepare, renew_copy
-from exporter.ledger.postgres.statements import TIMELINE, Statements
+from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements
 from exporter.model import Loss, Ownership, Standing
 
 _log = structlog.get_logger(__name__)
@@ -43,8 +43,6 @@ _END_WRITES = """SELECT pg_terminate_backend(pid) FROM pg_locks
     WHERE relation = CAST('main.shard' AS regclass) AND mode = 'RowExclusiveLock'
     AND granted AND pid <> pg_backend_pid()"""
 _SET_REVISION = "UPDATE main.shard SET revision = ?"
-_BOUNDS = """SELECT set_config('lock_timeout', '2000', true),
-    set_config('statement_timeout', '6000', true)"""
 # Replicas with other settings would poll something else after a hand-over. Times are those of the
 # server: they tell only which replicas are alive; no right to write depends on them.
 _REPORT = """WITH mine AS (
@@ -298,7 +296,7 @@ class LeaseKeeper:
         sent = self._clock.boottime()
         try:
             with connection.transaction():
-                connection.execute(_BOUNDS)
+                connection.execute(BOUNDS)
                 written_on = (self._execute(_OPEN_WRITES) or ("",))[0]
                 taken = self._execute(_ACQUIRE, holder, sight.epoch, sight.beat, sight.holder)
                 if taken is not None:

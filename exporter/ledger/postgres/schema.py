@@ -12,7 +12,7 @@ import psycopg
 from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.database import Row
 from exporter.ledger.postgres.connection import BoundedConnection
-from exporter.ledger.postgres.statements import TIMELINE, Statements
+from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements
 
 _VERSION_1 = """
 CREATE TABLE main.meta (
@@ -121,8 +121,7 @@ _SERVER = "SELECT pg_is_in_recovery(), current_setting('server_encoding')"
 _FACTS = """SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?),
     EXISTS (SELECT FROM pg_tables WHERE schemaname = ? AND tablename = 'meta')"""
 _VERSION = "SELECT CAST(version AS integer) FROM main.meta"
-_LOCK = """SELECT set_config('lock_timeout', '2000', true),
-    set_config('statement_timeout', '6000', true), pg_advisory_xact_lock(hashtext(?))"""
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext(?))"
 # Tells tables from a copy that was restored from a dump, also if in the same schema.
 _PLACE = """SELECT system_identifier, CAST(pg_database.oid AS bigint) AS database_oid,
     CAST(CAST(CAST('main.meta' AS regclass) AS oid) AS bigint) AS table_oid
@@ -153,6 +152,7 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
     if is_there and _checked_version(connection, statements) >= len(MIGRATIONS):
         return
     with connection.transaction():
+        connection.execute(BOUNDS)
         # Another process may do the same; the second one finds it done.
         _row(connection, statements, _LOCK, schema)
         has_schema, has_tables = _row(connection, statements, _FACTS, schema, schema)
