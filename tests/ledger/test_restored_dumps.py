@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
+import psycopg
 import pytest
 
 from exporter.errors import LedgerError
@@ -115,3 +117,21 @@ def test_ledger_goes_on_after_its_tables_were_written_anew(clock: ManualClock) -
     count(database, clock)
     server.execute("VACUUM FULL", database.name)
     assert birth(database, clock) == 0
+
+
+def test_copy_made_by_create_database_is_left_alone(clock: ManualClock) -> None:
+    """Its tables have the same numbers: who takes over here ends only what is written here."""
+    server = postgres.shared()
+    database = server.database()
+    count(database, clock)
+    copy = replace(database, name=f"{database.name}_copy")
+    server.execute(f"CREATE DATABASE {copy.name} TEMPLATE {database.name}")
+    write = f"UPDATE {database.schema}.shard SET revision = revision".encode()
+    with psycopg.connect(copy.url) as there, psycopg.connect(database.url) as here:
+        there.execute(write)
+        here.execute(write)
+        birth(database, clock)
+        there.execute("SELECT 1")
+        with pytest.raises(psycopg.OperationalError):
+            here.execute("SELECT 1")
+    assert [birth(copy, clock) for _ in range(2)] == [2, 2]

@@ -38,8 +38,9 @@ _ACQUIRE = f"""UPDATE main.lease SET epoch = epoch + 1, holder = ?, beat = beat 
     timeline = {TIMELINE} WHERE (epoch, beat) = (?, ?) AND holder IS NOT DISTINCT FROM ?
     RETURNING epoch, timeline"""  # noqa: S608 - constants
 # No timeout of the server ends a transaction whose client was stopped, or vanished, while it was
-# sending statements.
-_END_WRITES = """SELECT pg_terminate_backend(pid) FROM pg_locks
+# sending statements. In a database that was copied from this one, tables have the same numbers.
+_END_WRITES = """SELECT pg_terminate_backend(pid)
+    FROM pg_locks JOIN pg_database ON database = pg_database.oid AND datname = current_database()
     WHERE relation = CAST('main.shard' AS regclass) AND mode = 'RowExclusiveLock'
     AND granted AND pid <> pg_backend_pid()"""
 _SET_REVISION = "UPDATE main.shard SET revision = ?"
