@@ -76,6 +76,7 @@ def open_for_command(location: Path | Postgres, clock: Clock) -> Database:
                     raise
                 time.sleep(_LOOK_SECONDS)
             else:
+                database.start()  # the lease lasts as long as the command works
                 return database
     except BaseException:
         database.close()

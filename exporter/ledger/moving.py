@@ -8,7 +8,7 @@ from typing import Final
 from exporter.clock import Clock
 from exporter.errors import LedgerError
 from exporter.ledger import clusters, counters, listing_order, listing_sizes, session_table
-from exporter.ledger.database import Database, Row, Table
+from exporter.ledger.database import Database, Reader, Row, Table
 from exporter.ledger.gateways import FORGOTTEN, GATEWAY, REMAINDERS
 from exporter.ledger.location import Postgres, open_for_command
 from exporter.ledger.sqlite import SqliteDatabase, require
@@ -37,7 +37,8 @@ def import_ledger(source: Path, location: Postgres, clock: Clock) -> int:
     """Copy the ledger of a file into a schema that holds none; return how many sessions it has.
 
     The series continue, since the creation time is copied too. The file is marked: should an
-    exporter use it again, its series are reset. Raises `LedgerError`, after which neither ledger
+    exporter use it again, its series are reset. An import that ended between the two steps is
+    finished. Raises `LedgerError`, after which neither ledger
     has changed.
     """
     require(source)
@@ -47,17 +48,23 @@ def import_ledger(source: Path, location: Postgres, clock: Clock) -> int:
         file.translated(),
         database.translated(),
     ):
-        if database.query(_IS_USED):
+        if not database.query(_IS_USED):
+            with database.transaction():
+                _copy(file, database)
+        elif _content(file) != _content(database):
             raise LedgerError(
                 f"{location} already has a ledger",
                 advice="choose another ledger.schema, or drop this one if nobody needs it",
             )
-        with database.transaction():
-            _copy(file, database)
         with file.transaction():
             file.execute(_MARK)
         count: int = file.query("SELECT count(*) FROM main.session")[0][0]
         return count
+
+
+def _content(db: Reader) -> tuple[object, ...]:
+    """Return what differs between two ledgers, and as soon as one of them has gone on."""
+    return db.query(_FACTS), counters.read_counters(db)
 
 
 def _copy(file: SqliteDatabase, database: Database) -> None:

@@ -2,23 +2,30 @@
 
 import itertools
 import re
+import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from exporter.clock import SystemClock
 from exporter.errors import LedgerError
 from exporter.ledger import Ledger, Place, back_up
 from exporter.ledger.location import Postgres
 from exporter.ledger.moving import import_ledger
 from exporter.ledger.sqlite.schema import MIGRATIONS
 from tests.ledger.older import older_ledger
+from tests.support import postgres
 from tests.support.exporters import files_in
 from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import GATEWAY, listed, opened, record, values
-from tests.support.ledger_stores import Store, servers, used
+from tests.support.ledger_stores import Store, postgres_alone, servers, used
+from tests.support.server_folders import wait_until
 
 DAY = 86400.0
 A = 1_000_000
@@ -188,3 +195,43 @@ def test_import_into_a_schema_that_holds_a_ledger_is_refused(
     assert values(opened(other, clock)) == {"q": 7}
     with used(Store()):
         assert birth(path, clock) == 0
+
+
+@postgres_alone
+def test_import_that_was_killed_before_it_marked_the_file_is_finished(
+    tmp_path: Path, clock: ManualClock, store: Store
+) -> None:
+    """The command is run again; it is refused as soon as one of the two has gone on."""
+    path, unmarked, later = (tmp_path / f"{name}.db" for name in ("ledger", "unmarked", "later"))
+    with used(Store()):
+        counted(path, clock).close()
+        shutil.copy(path, unmarked)
+        shutil.copy(path, later)
+        location = store.new()
+        assert isinstance(location, Postgres)
+        imported = [import_ledger(source, location, clock) for source in (path, unmarked)]
+        assert imported == [1, 1]
+        assert birth(unmarked, clock) == 1
+        listed(opened(later, clock), record("a", 9))
+    with pytest.raises(LedgerError, match="already has a ledger"):
+        import_ledger(later, location, clock)
+    assert values(store.note(Ledger(location, clock=clock))) == {"q": 5}
+
+
+@postgres_alone
+def test_import_keeps_the_lease_however_long_it_takes(tmp_path: Path, store: Store) -> None:
+    """A daemon that waits for the ledger does not take it over half-way."""
+    with used(Store()):
+        counted(tmp_path / "ledger.db", ManualClock()).close()
+    found = store.new()
+    assert isinstance(found, Postgres)
+    location = replace(found, lease_duration=0.5)
+    Ledger(location, clock=SystemClock()).close()
+    server, beat = postgres.shared(), f"SELECT beat FROM {location.schema}.lease"
+    [(before,)] = server.execute(beat)
+    with ThreadPoolExecutor() as pool:
+        with psycopg.connect(server.superuser_url) as other:
+            other.execute(f"LOCK TABLE {location.schema}.counter".encode())
+            job = pool.submit(import_ledger, tmp_path / "ledger.db", location, SystemClock())
+            wait_until(lambda: server.execute(beat)[0][0] > before + 2, "it was renewed twice")
+        assert job.result() == 1
