@@ -113,7 +113,7 @@ async def test_an_imported_ledger_goes_on(tmp_path: Path, database: Database) ->
         assert code == 0, process.output.decode()
         assert "not counted yet" not in process.stdout.read_text()
         said = await refusal([*EXPORTER, *command], tmp_path / "i")
-        assert "there is a ledger in " in said
+        assert "already has a ledger" in said
         assert "choose another ledger.schema" in said
 
 
