@@ -227,3 +227,24 @@ async def test_a_session_in_an_unknown_state_with_an_end_time_has_ended(
     assert late.value("livy_sessions_ended_total", state="unknown") == 1
     assert not late.has("livy_session_info", session_id="livy-1")
     assert late.value("livy_sessions", state="unknown") == 1
+
+
+async def test_of_a_reused_id_only_the_newest_session_is_shown() -> None:
+    """Also once that one has ended and settled, and an older one still runs."""
+    world = world_with(950)
+    ended = {"state": "terminated", "end_time_ms": 1_779_000_000_000}
+    for name in ("reused", "reused-later"):
+        world.put_session(session(name, age=100_000))
+    world.put_session(session("reused", age=95_000, **ended))
+    async with Harness(world) as h:
+        await h.poll()
+        world.put_session(session("reused-later", age=0, **ended))
+        for _ in range(3):
+            await h.poll("livy_sessions")
+            h.clock.advance(1000)
+        page = h.peek()
+    assert set(page.values("livy_session_info", "session_id")) == {
+        ("livy-0",),
+        ("livy-1",),
+        ("livy-2",),
+    }
