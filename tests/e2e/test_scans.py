@@ -1,6 +1,7 @@
 """Scans that are interrupted, repeated or held up: what the page shows while and after they are."""
 
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -232,7 +233,7 @@ async def test_a_session_in_an_unknown_state_with_an_end_time_has_ended(
 async def test_of_a_reused_id_only_the_newest_session_is_shown() -> None:
     """Also once that one has ended and settled, and an older one still runs."""
     world = world_with(950)
-    ended = {"state": "terminated", "end_time_ms": 1_779_000_000_000}
+    ended: dict[str, Any] = {"state": "terminated", "end_time_ms": 1_779_000_000_000}
     for name in ("reused", "reused-later"):
         world.put_session(session(name, age=100_000))
     world.put_session(session("reused", age=95_000, **ended))

@@ -37,8 +37,9 @@ class Service:
         """Serve a page."""
         self.requests += 1
         first = (number - 1) * self.size
-        if first >= len(self) and self.past_end == "repeat":
-            first = max(len(self) - 1, 0) // self.size * self.size
+        if first >= len(self) and self.past_end != "empty":
+            last = max(len(self) - 1, 0) // self.size * self.size
+            first = {"first": 0, "last": last}[self.past_end]
         places = range(first, min(first + self.size, len(self)))
         is_newest_first = self.order is Order.NEWEST_FIRST
         rows = [self.stop - 1 - at if is_newest_first else self.start + at for at in places]

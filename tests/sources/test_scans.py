@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -23,7 +24,7 @@ from tests.sources.listings import POLICY, Service, drive, history_of, listed, p
 from tests.support.budgets import examples
 
 ORDERS = st.sampled_from(Order)
-PAST_END = st.sampled_from(["empty", "repeat"])
+PAST_END = st.sampled_from(["empty", "last", "first"])
 
 
 MOVES = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=30)
@@ -52,6 +53,16 @@ def moving(service: Service, moves: list[tuple[int, int]], most: int) -> Callabl
     has_count=st.booleans(),
     past_end=PAST_END,
 )
+@example(  # the end has moved to just before the last page, which shows the first one instead
+    order=Order.NEWEST_FIRST,
+    size=3,
+    count=60,
+    wanted={0, 40},
+    before=(0, 0),
+    moves=[(0, 1), (0, 2)],
+    has_count=True,
+    past_end="first",
+)
 def test_a_history_that_moves_at_its_ends_is_accounted_for(
     order: Order,
     size: int,
@@ -68,7 +79,7 @@ def test_a_history_that_moves_at_its_ends_is_accounted_for(
     """
     history = history_of(order, count, size)
     service = Service(order, size, count, has_count=has_count, past_end=past_end)
-    # Without a count, a page past the end that repeats the last one cannot be told from it.
+    # Without a count, a page past the end that repeats another one cannot be told from it.
     assume(has_count or past_end == "empty" or order is Order.NEWEST_FIRST)
     service.stop += before[0]
     service.start += before[1]
@@ -78,7 +89,7 @@ def test_a_history_that_moves_at_its_ends_is_accounted_for(
         scan = Verification(history, POLICY, size=size)
     else:
         scan = IncrementalScan(history, wanted, size=size)
-    may_give_up = not has_count and (bool(moves) or past_end == "repeat")
+    may_give_up = not has_count and (bool(moves) or past_end != "empty")
     try:
         drive(scan, service.page, moving(service, moves, most=min(2, size - 1)))
     except ListingDiverged:
@@ -173,11 +184,46 @@ def test_a_change_of_the_count_that_the_ends_do_not_explain_diverges(
         current.reverse()
     wanted = data.draw(st.sets(st.integers(0, count - 1), max_size=5))
     scan = IncrementalScan(history, wanted, size=size)
+    arrivals = [count + came] * data.draw(st.integers(0, 1))
+
+    def arrive() -> None:
+        """Let a row come in after the first page, which hides a loss from the places behind it."""
+        if arrivals:
+            current.insert(0 if order is Order.NEWEST_FIRST else len(current), arrivals.pop())
+
     with pytest.raises(ListingDiverged):  # noqa: PT012
-        drive(scan, lambda number: page_of(current[(number - 1) * size :][:size], len(current)))
+        drive(
+            scan,
+            lambda number: page_of(current[(number - 1) * size :][:size], len(current)),
+            arrive,
+        )
         # Near the new end a loss is seen as what it is not: then nothing was believed wrongly.
-        if listed(scan.result(POLICY)) == sorted(current):
+        if listed(scan.result(POLICY)) == [row for row in sorted(current) if row < count + came]:
             raise ListingDiverged("nothing was believed wrongly")
+
+
+@examples(1)
+@given(
+    order=ORDERS,
+    wanted=st.sets(st.integers(0, 59), max_size=5),
+    told=st.lists(st.sampled_from([60, 60, *range(40, 60)]), max_size=5),
+)
+def test_a_count_that_is_too_low_makes_no_listed_session_leave(
+    order: Order, wanted: set[int], told: list[int]
+) -> None:
+    """A page that shows more rows than the service counts is not believed."""
+    history, size = history_of(order, 60, 7), 7
+    service = Service(order, size, 60)
+    scan = IncrementalScan(history, wanted, size=size)
+
+    def page(number: int) -> Page[LivySession]:
+        count = told.pop() if told else 60
+        assume(count % size or count == 60)
+        return replace(service.page(number), total_count=count)
+
+    with suppress(ListingDiverged):
+        drive(scan, page)
+        assert listed(scan.result(POLICY)) == [*range(60)]
 
 
 @examples(4)
@@ -229,6 +275,18 @@ def test_another_order_is_noticed_at_once(order: Order, extra: int) -> None:
 def scattered(order: Order) -> History:
     """Return a history of 10,000 rows."""
     return history_of(order, 10_000, 100)
+
+
+def test_an_unknown_row_in_the_middle_is_noticed_where_it_is_read() -> None:
+    """Without a count, too: no other page is read in search of the known rows beside it."""
+    scan = IncrementalScan(scattered(Order.NEWEST_FIRST), {900}, size=100)
+    current = [*range(9_999, 900, -1), -1, *range(900, -1, -1)]
+    requests: list[int] = []
+    with pytest.raises(ListingDiverged):  # noqa: PT012
+        for number in numbers(scan):
+            requests.append(number)
+            scan.take(number, page_of(current[(number - 1) * 100 :][:100], None))
+    assert requests == [1, 91]
 
 
 @examples(1)

@@ -32,10 +32,15 @@ class ReadPage:
 
     @property
     def is_last(self) -> bool:
-        """Whether the listing ends on this page."""
-        if self.count is not None:
-            return self.start < self.count <= self.start + len(self.rows)
-        return 0 < len(self.rows) < self.size
+        """Whether the listing ends on this page, which is not past the end."""
+        if self.count is None:
+            return len(self.rows) < self.size
+        return self.count <= self.start + len(self.rows)
+
+    def refuse_uncounted(self) -> None:
+        """Raise `ListingDiverged` if this page shows more rows than the service counts."""
+        if self.count is not None and self.start < self.count < self.start + len(self.rows):
+            raise ListingDiverged("the service lists more sessions than it counts")
 
     def refuse_repeated(self, before: "ReadPage | None") -> None:
         """Raise `ListingDiverged` if this is the page `before` again, and there is no count."""

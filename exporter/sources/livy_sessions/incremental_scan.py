@@ -21,8 +21,6 @@ from exporter.sources.livy_sessions.settling import SettlePolicy
 SPARE_PAGES = 12
 """Pages beyond those that are planned that a scan may read before it gives up."""
 
-_OFF_COUNT = "the count does not fit the places of the sessions"
-
 
 class IncrementalScan:
     """One scan of a history whose order is known.
@@ -70,7 +68,9 @@ class IncrementalScan:
         self.count = self.count if page.total_count is None else page.total_count
         rows = {row.key: row for row in self._identities.of(rows_of(page))}
         self._settled.clear()
-        self._steps.take(ReadPage(number, self._size, [*rows.values()], page.total_count))
+        read = ReadPage(number, self._size, [*rows.values()], page.total_count)
+        read.refuse_uncounted()
+        self._steps.take(read)
         self.uncounted += self._to_count(page)
 
     def settle(self, _policy: SettlePolicy) -> None:
@@ -174,19 +174,10 @@ class _Rest:
         """No row is at this place or behind it, as far as it is known."""
         self._before: ReadPage | None = None
         self._lowest = head.kept
-        self._check_count(is_one_page=first is last)
+        if self._missing is not None and self._missing < 0:
+            raise ListingDiverged("the service counts more sessions than are accounted for")
         if last.is_last if self._is_newest_first else last.number == 1:
             self.old_end = head.kept
-
-    def _check_count(self, *, is_one_page: bool) -> None:
-        missing = self._missing or 0
-        if missing < 0:
-            raise ListingDiverged("the service counts more sessions than are accounted for")
-        if self._is_newest_first:
-            return
-        is_off = is_one_page and self._missing is not None and self._drift != missing
-        if self._drift < missing or is_off:
-            raise ListingDiverged(_OFF_COUNT)
 
     def next_page(self) -> int | None:
         """Return the number of the page to read; `None` when all rows are accounted for."""
@@ -226,7 +217,7 @@ class _Rest:
         stop = bisect_left(self._wanted, first + len(found))
         del self._wanted[bisect_left(self._wanted, first) : stop]
         if page.is_last if self._is_newest_first else page.number == 1:
-            self._take_old_end(page, first)
+            self._see_old_end(first)
         return found
 
     def _place(self, index: int) -> int:
@@ -254,13 +245,6 @@ class _Rest:
             self._end = page.start
             if self._before is not None and self._before.number == page.number - 1:
                 self._see_old_end(self._lowest)
-
-    def _take_old_end(self, page: ReadPage, first: int) -> None:
-        """Take the page with the oldest row, of which the index is `first`."""
-        listed = self._place(first) + 1
-        if self._is_newest_first and page.count is not None and listed != page.count:
-            raise ListingDiverged(_OFF_COUNT)
-        self._see_old_end(first)
 
     def _see_old_end(self, index: int) -> None:
         if index == len(self._rows):
