@@ -82,11 +82,9 @@ def _copy(file: SqliteDatabase, database: Database) -> None:
 
 
 def _pieces(file: SqliteDatabase, table: Table) -> Iterator[list[Row]]:
-    """Yield the rows of a table in pieces, in the order of its key."""
-    order, start = ", ".join(table.key), 0
-    while rows := file.query(f"{_select(table)} ORDER BY {order} LIMIT ? OFFSET ?", (_ROWS, start)):
-        yield rows
-        start += len(rows)
+    """Return the rows of a table in pieces."""
+    cursor = file.db.execute(_select(table))
+    return iter(lambda: cursor.fetchmany(_ROWS), [])
 
 
 def _select(table: Table) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from exporter.clock import SystemClock
 from exporter.errors import LedgerError
-from exporter.ledger import Ledger, Place, back_up
+from exporter.ledger import Ledger, Place, back_up, moving
 from exporter.ledger.location import Postgres
 from exporter.ledger.moving import import_ledger
 from exporter.ledger.sqlite.schema import MIGRATIONS
@@ -141,9 +141,17 @@ def test_copy_of_a_ledger_that_an_older_version_wrote_begins_anew(
 @servers
 @pytest.mark.parametrize("number", [None, *range(1, len(MIGRATIONS))])
 def test_imported_ledger_goes_on_and_its_file_begins_anew(
-    tmp_path: Path, clock: ManualClock, store: Store, number: int | None
+    tmp_path: Path,
+    clock: ManualClock,
+    store: Store,
+    number: int | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Totals, births, held series and the order of listings are the same on the server."""
+    """Totals, births, held series and the order of listings are the same on the server.
+
+    Also where the rows of a table do not fit into one piece.
+    """
+    monkeypatch.setattr(moving, "_ROWS", 1)
     path = older_ledger(tmp_path, number) if number else tmp_path / "ledger.db"
     with used(Store()):
         ledger = opened(path, clock, hold=90)
