@@ -37,9 +37,8 @@ def import_ledger(source: Path, location: Postgres, clock: Clock) -> int:
     """Copy the ledger of a file into a schema that holds none; return how many sessions it has.
 
     The series continue, since the creation time is copied too. The file is marked: should an
-    exporter use it again, its series are reset. An import that ended between the two steps is
-    finished. Raises `LedgerError`, after which neither ledger
-    has changed.
+    exporter use it again, its series are reset. An import that was killed before it marked the file
+    is finished. Raises `LedgerError`, after which neither ledger has changed.
     """
     require(source)
     with (
@@ -63,7 +62,7 @@ def import_ledger(source: Path, location: Postgres, clock: Clock) -> int:
 
 
 def _content(db: Reader) -> tuple[object, ...]:
-    """Return what differs between two ledgers, and as soon as one of them has gone on."""
+    """Return what differs between two ledgers, and between a ledger and an outdated copy."""
     return db.query(_FACTS), counters.read_counters(db)
 
 
