@@ -9,6 +9,7 @@ import base64
 import contextlib
 import itertools
 import logging
+import os
 import socket
 import ssl
 import sys
@@ -118,6 +119,8 @@ async def crowd(url: str, crowds: Mapping[str, int]) -> AsyncIterator[None]:
 
 async def _main(url: str, counts: Sequence[str]) -> None:
     logging.disable()  # asyncio warns of what is done here on purpose
+    # A crowd elsewhere would not take the processor from the exporter, nor from who scrapes it.
+    os.nice(10)
     tasks: list[asyncio.Task[None]] = []
     arrivals: list[asyncio.Event] = []
     for kind, count in (each.split("=") for each in counts):
