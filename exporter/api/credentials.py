@@ -1,17 +1,18 @@
 """Where credentials come from: static ones, or the vendor's library in a thread.
 
 Traps of that library, each seen by running it (`alibabacloud-credentials` 1.0): it reads the
-environment once, when imported, which takes 0.3 s; its async API blocks the event loop when two
-callers refresh at once, so its synchronous one runs in a thread, one caller at a time; near expiry
-a failed refresh raises although the credential in hand is still valid; it prints tracebacks through
-handlers of its own. It caches a role's credential until it deems it stale, and an access key for
-good, so a credential that was rejected, and every access key once a minute, is replaced by building
-its providers again.
+environment once, when imported, which takes 0.1 s and 12 MB; its async API blocks the event loop
+when two callers refresh at once, so its synchronous one runs in a thread, one caller at a time;
+near expiry a failed refresh raises although the credential in hand is still valid; it prints
+tracebacks through handlers of its own. It caches a role's credential until it deems it stale, and
+an access key for good, so a credential that was rejected, and every access key once a minute, is
+replaced by building its providers again.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
@@ -55,6 +56,8 @@ class StaticCredentials:
         return self._credential
 
 
+_ACCESS_KEY: Final = ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN")
+
 Load = Callable[[], Credential]
 """Blocks until it has a credential; raises anything."""
 
@@ -64,8 +67,13 @@ def connect_library(role_arn: str = "", open_http: "OpenHttp | None" = None) -> 
 
     With `role_arn`, that role is assumed with what the default chain finds. `open_http` opens a
     client for a request of the library; without it, the library sends them as it likes.
+
+    The chain begins with the access key of the environment, for which it is not imported.
     """
-    from exporter.api import credential_chain as chain  # noqa: PLC0415 (0.3 s, and the library reads the environment when imported)
+    key_id, secret, token = (os.environ.get(f"ALIBABA_CLOUD_{name}", "") for name in _ACCESS_KEY)
+    if key_id and secret and not role_arn:
+        return lambda: Credential(key_id, secret, token, "default/env")
+    from exporter.api import credential_chain as chain  # noqa: PLC0415 (0.1 s, and the library reads the environment when imported)
 
     silence_library()
     if open_http is not None:

