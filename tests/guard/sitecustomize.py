@@ -69,3 +69,6 @@ def install() -> None:
 
 if __name__ == "sitecustomize":
     install()
+    # A tool of development has it installed. structlog and httpx would import it, and structlog
+    # print tracebacks with it, which they do nowhere else.
+    sys.modules["rich"] = None  # type: ignore[assignment]
