@@ -5,6 +5,7 @@ connection  opening it, a timeout for every wait, and what the server's errors m
 statements  the ledger's statements in PostgreSQL's words
 schema      the tables, how an older version becomes this one, and whether it is a copy
 lease       who owns the ledger: pure
+lease_table the rows of the lease, over a connection of its own
 keeper      renews the lease, or watches that of another process and takes it over
 checking    whether a daemon could use the schema
 """

@@ -1,4 +1,4 @@
-"""Renews, watches and acquires the lease, over a connection that never waits for a commit."""
+"""Renews the lease of this process, or watches that of another one and acquires it."""
 
 import platform
 import secrets
@@ -9,17 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-import psycopg
 import structlog
 
-import exporter
 from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
-from exporter.ledger.database import Row
-from exporter.ledger.postgres.connection import BoundedConnection, close, translated
+from exporter.ledger.postgres.connection import BoundedConnection, translated
 from exporter.ledger.postgres.lease import Sight, Tenure, Watch, trust
-from exporter.ledger.postgres.schema import prepare, renew_copy
-from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements
+from exporter.ledger.postgres.lease_table import LeaseTable
+from exporter.ledger.postgres.statements import Statements
 from exporter.model import Loss, Ownership, Standing
 
 _log = structlog.get_logger(__name__)
@@ -27,39 +24,13 @@ _log = structlog.get_logger(__name__)
 FAILED = "lease_unreadable"
 RECOVERED = "lease_readable"
 
-_LOOK = f"SELECT epoch, holder, beat, timeline, {TIMELINE} FROM main.lease"  # noqa: S608 - constants
-_RENEW = f"""UPDATE main.lease SET beat = beat + 1, timeline = {TIMELINE}
-    WHERE epoch = ? AND holder = ? RETURNING timeline, beat"""  # noqa: S608 - constants
-_RESIGN = f"""UPDATE main.lease SET holder = NULL, beat = beat + 1, timeline = {TIMELINE}
-    WHERE holder = ?"""  # noqa: S608 - constants
-# Waits for a transaction of the former owner: its fence locks the same row.
-_OPEN_WRITES = "SELECT timeline FROM main.shard FOR NO KEY UPDATE"
-_ACQUIRE = f"""UPDATE main.lease SET epoch = epoch + 1, holder = ?, beat = beat + 1,
-    timeline = {TIMELINE} WHERE (epoch, beat) = (?, ?) AND holder IS NOT DISTINCT FROM ?
-    RETURNING epoch, timeline"""  # noqa: S608 - constants
-# No timeout of the server ends a transaction whose client was stopped, or vanished, while it was
-# sending statements. In a database that was copied from this one, tables have the same numbers.
-_END_WRITES = """SELECT pg_terminate_backend(pid)
-    FROM pg_locks JOIN pg_database ON database = pg_database.oid AND datname = current_database()
-    WHERE relation = CAST('main.shard' AS regclass) AND mode = 'RowExclusiveLock'
-    AND granted AND pid <> pg_backend_pid()"""
-_SET_REVISION = "UPDATE main.shard SET revision = ?"
-# Replicas with other settings would poll something else after a hand-over. Times are those of the
-# server: they tell only which replicas are alive; no right to write depends on them.
-_REPORT = """WITH mine AS (
-    INSERT INTO main.replica (name, seen_at, version, digest) VALUES (?, now(), ?, ?)
-    ON CONFLICT (name) DO UPDATE SET seen_at = now())
-    SELECT count(*) FROM main.replica
-    WHERE digest <> ? AND seen_at > now() - make_interval(secs => ?)"""
-_LEAVE = "DELETE FROM main.replica WHERE name = ? OR seen_at < now() - interval '1 day'"
-
 _RENEWALS: Final = 6
 """In the duration of the lease, so that it is renewed in time even if some fail."""
 _LONGEST_WAIT: Final = 1.0
 """Seconds between two looks of a standby: an owner that resigns is followed soon."""
 
 _STOP_SECONDS: Final = 1.0
-"""For the statement in progress, and then for an answer to the release of the lease."""
+"""For the statement in progress when this process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +48,7 @@ class Grant:
 
 
 class LeaseKeeper:
-    """Renews the lease of this process, or watches that of another one and takes it over."""
+    """Keeps the lease for this process, or waits until it may be acquired."""
 
     def __init__(
         self,
@@ -94,13 +65,12 @@ class LeaseKeeper:
         The `digest` is that of the settings which decide what is polled.
         """
         self._name = name
-        self._statements = statements
-        self._connect = connect
+        # Where an answer is missing, the lease is to be renewed over another connection in time.
+        self._table = LeaseTable(statements, connect, clock=clock, longest_wait=duration / 3)
         self._clock = clock
         self._duration = duration
         self._digest = digest
         self._replica = f"{platform.node()} {secrets.token_hex(4)}"
-        self._connection: BoundedConnection | None = None
         self._watch: Watch | None = None
         self._lock = threading.Lock()
         """Guards the grant, which the writing thread may find lost."""
@@ -180,7 +150,7 @@ class LeaseKeeper:
                 FAILED, ledger=self._name, error=str(error), advice=error.advice
             )
             self._error = error
-            self._disconnect()
+            self._table.close()
         self._looked_at = self._clock.boottime()
         self._next_at = sent + self._interval
 
@@ -206,32 +176,13 @@ class LeaseKeeper:
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)
             if self._thread.is_alive():
-                self._connection = None  # it waits there for an answer
-        grant, has_connected = self._grant, self._connection is not None
+                self._table.abandon()
+        grant = self._grant
         if grant is not None:
             self.lose(grant.term, Loss.RESIGNED)
-        if grant is not None or has_connected:
-            with suppress(LedgerError), translated(self._name):  # else the lease ends by itself
-                self._leave(grant)
-        self._disconnect()
-
-    def _leave(self, grant: Grant | None) -> None:
-        """Release the lease, over a new connection if the present one is dead or busy."""
-        connection = self._connected()
-        connection.seconds = _STOP_SECONDS
-        if grant is not None:
-            self._execute(_RESIGN, grant.tenure.holder)
-        self._execute(_LEAVE, self._replica)
-
-    def _connected(self) -> BoundedConnection:
-        """Return an open connection."""
-        if self._connection is None or not self._connection.is_alive():
-            self._disconnect()
-            connection = self._connection = self._connect()
-            connection.seconds = min(
-                connection.seconds, self._duration / 3
-            )  # then it may try again
-        return self._connection
+        with suppress(LedgerError), translated(self._name):  # else the lease ends by itself
+            self._table.leave(self._replica, grant.tenure.holder if grant else None)
+        self._table.close()
 
     @property
     def _interval(self) -> float:
@@ -251,19 +202,16 @@ class LeaseKeeper:
             self._losses[Loss.EXPIRED] += 1
 
     def _tend(self, sent: float) -> None:
-        known, connection = self._connection, self._connected()
-        if connection is not known:
-            prepare(connection, self._statements, self._clock.now())
+        self._table.open()
         if self._grant is not None:
-            self._renew(connection, self._grant, sent)
+            self._renew(self._grant, sent)
         if self._grant is None:
-            self._look(connection, sent)
-        values = (self._replica, exporter.__version__, self._digest, self._digest)
-        found = self._execute(_REPORT, *values, 2 * self._duration)
-        self._settings_differ = bool(found and found[0])
+            self._look(sent)
+        within = 2 * self._duration
+        self._settings_differ = self._table.report(self._replica, self._digest, within)
 
-    def _renew(self, connection: BoundedConnection, grant: Grant, sent: float) -> None:
-        found = self._execute(_RENEW, grant.tenure.epoch, grant.tenure.holder)
+    def _renew(self, grant: Grant, sent: float) -> None:
+        found = self._table.renew(grant.tenure.epoch, grant.tenure.holder)
         if found is None:
             self.lose(grant.term)
             return
@@ -275,40 +223,29 @@ class LeaseKeeper:
             self._grant = replace(grant, tenure=tenure)
             self._has_expired = False
         if tenure.is_doubt_over(sent):
-            sight = Sight(tenure.epoch, tenure.holder, beat, timeline, timeline)
-            self._acquire(connection, sight)
+            self._acquire(Sight(tenure.epoch, tenure.holder, beat, timeline, timeline))
 
-    def _look(self, connection: BoundedConnection, sent: float) -> None:
-        sight = Sight(*self._execute(_LOOK) or (0, "", 0, "", ""))
+    def _look(self, sent: float) -> None:
+        sight = self._table.look()
         answered = self._clock.boottime()
         watch = self._watch or Watch(sight, answered, answered)
         self._is_renewed = sight.holder is not None and sight != watch.sight
         watch = watch.after(sight, sent, answered, self._duration / 3)
         self._watch = watch
         if watch.may_acquire(self._duration):
-            self._acquire(connection, sight)
+            self._acquire(sight)
         else:
             self._note_holder(sight.holder or "")
 
-    def _acquire(self, connection: BoundedConnection, sight: Sight) -> None:
+    def _acquire(self, sight: Sight) -> None:
         """Acquire the lease, unless it has changed since it was read."""
         holder = f"{self._replica}/{secrets.token_hex(4)}"
         revision = secrets.randbits(63)
         sent = self._clock.boottime()
-        try:
-            with connection.transaction():
-                connection.execute(BOUNDS)
-                written_on = (self._execute(_OPEN_WRITES) or ("",))[0]
-                taken = self._execute(_ACQUIRE, holder, sight.epoch, sight.beat, sight.holder)
-                if taken is not None:
-                    connection.execute(self._statements.of(_SET_REVISION), (revision,))
-                    renew_copy(connection, self._statements, self._clock.now())
-        except psycopg.errors.LockNotAvailable:
-            self._execute(_END_WRITES)
-            raise
-        if taken is None:
+        acquired = self._table.acquire(sight, holder, revision)
+        if acquired is None:
             return  # another process was faster
-        epoch, timeline = taken
+        epoch, timeline, written_on = acquired
         tenure = Tenure(holder, epoch, timeline, sent + trust(self._duration))
         is_rewound = written_on != timeline
         with self._lock:
@@ -322,14 +259,6 @@ class LeaseKeeper:
         if holder != self._holder:
             self._holder, self._since = holder, self._clock.now()
 
-    def _execute(self, statement: str, *values: object) -> Row | None:
-        """Execute a statement, and return its first row."""
-        connection = self._connection
-        if connection is None:
-            raise psycopg.OperationalError("not connected")
-        cursor = connection.execute(self._statements.of(statement), values)
-        return cursor.fetchone() if cursor.description else None
-
     def _held(self) -> LedgerError:
         return LedgerError(
             f"the ledger {self._name} is in use by {self._holder or 'another process'}",
@@ -338,7 +267,3 @@ class LeaseKeeper:
             kind=LedgerFailure.LOCKED,
             is_passing=not self._is_renewed,
         )
-
-    def _disconnect(self) -> None:
-        close(self._connection)
-        self._connection = None
