@@ -254,6 +254,17 @@ async def test_rolling_retention_never_causes_a_full_scan(
     assert (await polled(long))[0] == long.expected(Model(), long.listing())
 
 
+async def test_polls_that_read_most_pages_read_all_and_leave_nothing_to_verify() -> None:
+    """Sessions run on all pages."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 990, is_open=lambda number: number % 50 == 0)
+    for _ in range(2):
+        assert (await polled(long))[1] == 10
+        long.clock.advance(4 * 3600)
+    before = long.requests
+    await long.source.check(lambda *_: None)
+    assert long.requests == before
+
+
 @pytest.mark.parametrize("order", ORDERED)
 async def test_the_order_of_the_listing_may_change(order: HistoryOrder) -> None:
     """It is noticed in the very next poll, which is a full scan then."""

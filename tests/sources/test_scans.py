@@ -289,6 +289,14 @@ def test_an_unknown_row_in_the_middle_is_noticed_where_it_is_read() -> None:
     assert requests == [1, 91]
 
 
+def test_a_page_that_is_repeated_past_the_end_is_noticed_at_once() -> None:
+    """With the oldest first and no count, where the new end is looked for page by page."""
+    service = Service(Order.OLDEST_FIRST, 100, 10_000, has_count=False, past_end="last")
+    with pytest.raises(ListingDiverged):
+        drive(IncrementalScan(scattered(Order.OLDEST_FIRST), {5000}, size=100), service.page)
+    assert service.requests == 2
+
+
 @examples(1)
 @given(order=ORDERS, wanted=st.sets(st.integers(0, 9_999), max_size=50))
 def test_scattered_rows_cost_their_pages_and_four(order: Order, wanted: set[int]) -> None:
@@ -351,6 +359,20 @@ def test_a_create_time_that_is_told_once_stays_known(order: Order) -> None:
     drive(scan, listing(LivySession("r", "running")))
     history = scan.result(POLICY)
     assert history.left(Change(60, 60, (), {}))[-1] == ("r", 10**7)
+
+
+def test_a_create_time_that_a_full_scan_was_told_once_stays_known() -> None:
+    """A session that is read three times, as others come in, and has it the second time only."""
+    oldest = page_of([2, 1, 0], None).records
+    scan = FullScan({}, size=1)
+    for turn, number in enumerate(numbers(scan)):
+        running = LivySession("r", "running", created_ms=10**7 if turn == 1 else None)
+        newest = page_of([*range(min(turn, 2) + 2, 2, -1)], None).records
+        listing = [*newest, running, *oldest]
+        scan.take(number, Page(tuple(listing[number - 1 : number]), total_count=len(listing)))
+    rows = {row.session for row in scan.result().rows.between(0, 6)}
+    assert len(rows) == 6
+    assert ("r", 10**7) in rows
 
 
 def numbers(scan: Scan) -> Iterator[int]:
