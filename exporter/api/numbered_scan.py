@@ -78,7 +78,8 @@ class NumberedScan(PageSteps[ReadRows | None]):
 
     `take` raises `IncompleteError` if rows stay missing by the service's count, `PagingError` if
     the pages do not end. It ends: the way up stops at `max_pages`, or after `MAX_STALE_PAGES` that
-    bring nothing new; neither the way down nor any of the `MAX_PASSES` reads a page twice.
+    bring nothing new; neither the way down nor any of the `MAX_PASSES` reads a page twice, or goes
+    beyond the pages that bring new rows, of which there are at most `max_rows`.
     """
 
     def __init__(self, size: int, max_pages: int = MAX_PAGES, *, max_rows: int = MAX_ROWS) -> None:
@@ -228,7 +229,7 @@ class NumberedScan(PageSteps[ReadRows | None]):
             number += 1
             page = yield number
             fresh = page.fresh if page else 0
-        while number < at <= self._max_pages and self._is_short:
+        while number < at and self._is_short:
             page = yield at
             if page is None or not page.fresh:
                 break

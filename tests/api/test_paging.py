@@ -458,6 +458,18 @@ def test_a_server_that_ignores_the_number_is_given_up() -> None:
     assert len(requests) <= 3 * (MAX_STALE_PAGES + 1)
 
 
+def test_pages_of_known_rows_are_no_end_if_others_between_them_bring_something_new() -> None:
+    """With the newest first and no count, while more than a page comes in at every second one."""
+    grow = [splice(0, 0, *range(row, row + 3)) for row in range(100, 140, 3)]
+    assert len(grow) > MAX_STALE_PAGES
+    steps = Steps(change for each in grow for change in (unchanged, each))
+    shelf = Shelf(list(range(60)), 2, counts=False, after_read=steps)
+
+    listing = ask_pages(shelf.fetch, 2)
+
+    assert set(range(60)) <= set(ids(listing))
+
+
 def test_pages_without_end_are_an_error() -> None:
     """A server that makes up rows for ever is stopped by the cap."""
 

@@ -13,19 +13,22 @@ from tests.support.worlds import GATEWAY, START_MS, busy_world, session
 
 LIVY: Final = "ListLivyComputeSessions"
 PAGES: Final = 12
+ROWS: Final = 100 * PAGES - 60
 HELD: Final = 8
 """The page that does not come: those before it were read."""
 
 
 @asynccontextmanager
-async def first_scan() -> AsyncIterator[tuple[Harness, Callable[[], Awaitable[None]]]]:
+async def first_scan(
+    rows: int = ROWS,
+) -> AsyncIterator[tuple[Harness, Callable[[], Awaitable[None]]]]:
     """Begin the first scan of one gateway, and hold it; also give what lets it go on to its end.
 
     Nothing else was polled yet. Time goes on by 6 s with each page.
     """
     world = busy_world()
     here = [each for each in world.sessions() if each.compute_id == GATEWAY]
-    for number in range(100 * PAGES - len(here)):
+    for number in range(rows - len(here)):
         age = 60 * (number + 200)
         ended = START_MS - age * 1000 + 30_000
         world.put_session(

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.worlds import GATEWAY, WORKSPACE
-from tests.web.first_scans import HELD, PAGES, first_scan
+from tests.web.first_scans import HELD, PAGES, ROWS, first_scan
 from tests.web.status_pages import json_of
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +56,7 @@ async def test_progress_of_a_first_scan_is_shown() -> None:
         await end()
         metrics = await h.page()
         assert not metrics.has("exporter_livy_walk_pages")
-        assert sum(metrics.values("livy_sessions", **LABELS).values()) == 100 * PAGES
+        assert sum(metrics.values("livy_sessions", **LABELS).values()) == ROWS
         assert metrics.value("exporter_target_up", source="livy_sessions", **LABELS) == 1
         status = await json_of(h)
         assert {each["scan"] for each in status["targets"]} == {None}
@@ -67,7 +67,7 @@ async def test_progress_of_a_first_scan_is_shown() -> None:
 async def test_progress_of_a_first_scan_is_logged_every_15_seconds_at_most() -> None:
     """With 6 s per page that is every third page."""
     with capture_logs() as logs:
-        async with first_scan() as (_, end):
+        async with first_scan(100 * PAGES) as (_, end):
             await end()
     lines = [each for each in logs if each["event"] == "scan_progress"]
     assert [(each["pages"], each["expected"]) for each in lines] == [

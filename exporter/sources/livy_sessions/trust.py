@@ -54,7 +54,7 @@ class ListingTrust:
         return (
             history.order is not None
             and len(history) > SMALL_ROWS
-            # A full scan never holds all that it reads.
+            # A full scan holds less in memory, and leaves nothing to verify.
             and len({at // PAGE_SIZE for at in history.unsettled()}) * PAGE_SIZE * 2 <= len(history)
             and (not is_contradicted or now - self._diverged_at >= self._interval)
             and now - self._read_at < patience * self._interval
