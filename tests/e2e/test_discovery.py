@@ -17,8 +17,10 @@ from exporter.demo import (
 )
 from exporter.demo.faults import CLOCK, INTERNAL_ERROR, envelope_code
 from exporter.errors import SettingsError
+from exporter.model import Scope
 from exporter.settings import Settings
 from tests.support.harness import Harness
+from tests.support.simulation import LiveHarness, simulated
 from tests.support.worlds import (
     GATEWAY,
     REGION,
@@ -289,3 +291,28 @@ async def test_new_gateway_is_polled_only_after_the_ledger_knows_that_it_is_new(
         aside.rename(path)
         await h.discover_and_poll()
         assert h.peek().value("exporter_target_up", livy_compute_id="lc-new") == 1
+
+
+@pytest.mark.parametrize(("rate", "latency"), [(10, 8.0), (0.05, 0.0)], ids=["answers", "queue"])
+def test_a_discovery_lasts_as_long_as_something_arrives(rate: float, latency: float) -> None:
+    """Slow answers and a long queue extend its deadline, as they do for a poll."""
+
+    async def main() -> None:
+        world = discovered_world()
+        for number in range(250):
+            world.put_workspace(SimulatedWorkspace(f"more-{number}"))
+        settings: dict[str, Any] = {
+            "targets": WHOLE_REGION,
+            "poll": {"timeout": "10s"},
+            "api": {"timeout": "9s", "max_requests_per_second": rate},
+        }
+        async with LiveHarness(world, latency=latency, **settings) as h:
+            for scope in (Scope("", REGION), Scope("", REGION, WORKSPACE)):
+                await h.exporter.targets.discover(scope)
+            assert h.clock.monotonic() > 30
+            page = h.peek()
+        up = page.values("exporter_discovery_up", "workspace_id")
+        assert discovery_up(up) == {"": 1, WORKSPACE: 1}
+
+    with simulated() as runner:
+        runner.run(main())
