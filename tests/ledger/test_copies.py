@@ -72,20 +72,23 @@ def test_first_use_of_a_copy_begins_anew_and_the_next_one_goes_on(
 
 FOREIGN = {"notes.txt": b"mine", "other.db": b"SQLite format 3\0" + bytes(84)}
 OWN = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", "ledger.db.lock")
-LINKS = ("link.db", "hard.db")
+USED = ("link.db", "hard.db", "used.db", "link to used.db")
 
 
 def test_copy_overwrites_nothing_but_a_copy(tmp_path: Path, clock: ManualClock) -> None:
-    """A ledger in use, the files beside it, and files of others stay as they are."""
-    counted(tmp_path / "ledger.db", clock)
+    """Ledgers in use, the files beside them, and files of others stay as they are."""
+    for path in (tmp_path / "ledger.db", tmp_path / "used.db"):
+        counted(path, clock).close()
+        opened(path, clock)
     for name, content in FOREIGN.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "link.db").symlink_to(tmp_path / "ledger.db")
     (tmp_path / "hard.db").hardlink_to(tmp_path / "ledger.db")
+    (tmp_path / "link to used.db").symlink_to(tmp_path / "used.db")
     (tmp_path / "folder").mkdir()
     before = files_in(tmp_path)
     assert {"ledger.db-wal", "ledger.db.lock"} <= {*before}
-    for name in (*OWN, *LINKS, *FOREIGN, "folder"):
+    for name in (*OWN, *USED, *FOREIGN, "folder"):
         with pytest.raises(
             LedgerError, match=r"/" + re.escape(name) + " .*: it is not overwritten"
         ):
