@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from exporter import catalog
 from exporter.catalog import Metric
+from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.counting import Key
 from exporter.ledger.database import Database, Reader, Table
 from exporter.ledger.release_gate import ReleaseGate
@@ -96,16 +97,25 @@ def switched_off(sources: Collection[Source], max_proxy_users: int) -> frozenset
 def read_counters(db: Reader, hidden: Collection[Metric] = frozenset()) -> CounterGroups:
     """Read every counter but those of `hidden` metrics.
 
-    These stay in the file, as do those of a metric that this version does not have. Raises
-    `ValueError` or `TypeError` where a row is not one that `write_counters` writes.
+    These stay in the database, as do those of a metric that this version does not have. Raises
+    `LedgerError` if a row is not one that `write_counters` writes.
     """
-    return CounterGroups.of(
-        {
-            _key(_METRICS[name], labels): _value(_METRICS[name], int(actual), int(published))
-            for name, labels, actual, published in db.query(_SELECT)
-            if name in _METRICS and _METRICS[name] not in hidden
-        }
-    )
+    rows = db.query(_SELECT)
+    try:
+        return CounterGroups.of(
+            {
+                _key(_METRICS[name], labels): _value(_METRICS[name], int(actual), int(published))
+                for name, labels, actual, published in rows
+                if name in _METRICS and _METRICS[name] not in hidden
+            }
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        raise LedgerError(
+            "the ledger is damaged: a counter has values that no exporter writes",
+            advice="restore a backup, or set another ledger.path or ledger.schema to start"
+            " counting from zero",
+            kind=LedgerFailure.CORRUPT,
+        ) from error
 
 
 def _key(metric: Metric, stored: str) -> Key:

@@ -154,6 +154,36 @@ def test_tables_that_the_role_may_not_use_are_refused(
     ), said
 
 
+@pytest.mark.parametrize("command", ["daemon", "check"])
+def test_role_that_may_only_read_is_refused(counted: Database, command: str) -> None:
+    """It has all rights, but a default that forbids to use them."""
+    execute(counted, f"ALTER ROLE {counted.role} SET default_transaction_read_only = on")
+    said = refusal(counted, OPENINGS[command])
+    assert said.endswith(
+        "else set default_transaction_read_only to off for the role [unreachable]"
+    ), said
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM {schema}.meta",
+        "DELETE FROM {schema}.ledger",
+        "DELETE FROM {schema}.shard",
+        "UPDATE {schema}.counter SET value = value + 0.5",
+        "UPDATE {schema}.counter SET shown = value + 1",
+        "UPDATE {schema}.counter SET labels = '[1, 2' WHERE metric LIKE '%revisions_total'",
+    ],
+)
+def test_rows_that_no_exporter_writes_are_reported_as_corrupt(counted: Database, sql: str) -> None:
+    """As after a restore that was interrupted, by the daemon and by each command."""
+    execute(counted, sql.format(schema=counted.schema))
+    for command, opening in OPENINGS.items():
+        said = refusal(counted, opening)
+        assert "to start counting from zero" in said, command
+        assert said.endswith("[corrupt]"), command
+
+
 @pytest.mark.parametrize(
     "table",
     [

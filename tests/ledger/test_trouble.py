@@ -16,10 +16,11 @@ import pytest
 
 from exporter.demo import World
 from exporter.errors import LedgerError
-from exporter.ledger import Ledger
+from exporter.ledger import Ledger, Postgres
+from tests.support import postgres
 from tests.support.harness import Harness, ManualClock
 from tests.support.ledger_builders import listed, opened, record, shown, values
-from tests.support.ledger_stores import Store, both_stores, servers
+from tests.support.ledger_stores import Store, both_stores, postgres_alone, servers
 from tests.support.ledger_trouble import (
     assert_same_after_restart,
     assert_trouble,
@@ -230,3 +231,34 @@ def test_ledger_that_another_process_has_taken_over_is_not_written(
         listed(first, record("a", 9))  # it was read while the ledger was not ours
     listed(first, record("a", 9))
     assert values(first) == {"q": 9}
+
+
+@postgres_alone
+def test_lease_is_kept_while_a_standby_of_the_server_answers(tmp_path: Path, store: Store) -> None:
+    """It may lack the last commits, from which does not follow that another process owns them."""
+    clock, path = ManualClock(), tmp_path / "ledger.db"
+    ledger = opened(path, clock)
+    listed(ledger, record("a", 5))
+    location = store.at(path)
+    assert isinstance(location, Postgres)
+    schema, server = location.schema, postgres.shared()
+    [(revision,)] = server.execute(f"SELECT revision FROM {schema}.shard")
+    try:
+        server.execute(f"ALTER ROLE {schema} SET default_transaction_read_only = on")
+        server.execute(f"UPDATE {schema}.shard SET revision = 0")
+        server.execute(_END.format(role=schema))
+        with pytest.raises(LedgerError) as caught:
+            listed(ledger, record("a", 8))
+        assert (caught.value.kind, caught.value.is_passing) == ("unreachable", True)
+    finally:
+        server.execute(f"ALTER ROLE {schema} RESET default_transaction_read_only")
+    server.execute(f"UPDATE {schema}.shard SET revision = {revision}")
+    clock.advance(5)
+    listed(ledger, record("a", 9))
+    assert values(ledger) == {"q": 9}
+    ownership = ledger.ownership()
+    assert ownership is not None
+    assert ownership.acquisitions == 1
+
+
+_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{role}'"

@@ -184,7 +184,7 @@ class StoppableConnection(RewritingConnection):
     def execute(self, query: Any, *args: Any, **options: Any) -> psycopg.Cursor[Any]:  # noqa: ANN401
         """Execute a statement, and note what the connection is for, by the first one."""
         if self.is_of_lease is None:
-            self.is_of_lease = "pg_is_in_recovery" in query
+            self.is_of_lease = "server_encoding" in query
         self.statement = query
         if self.replica is not None:
             self.replica.pass_instant(self)

@@ -7,6 +7,7 @@ import pytest
 from exporter.model import Standing
 from tests.replicas.model import GATEWAYS, HOLD, USED, Replicas, server
 from tests.replicas.stoppable import DURATION, Fate, Plan, Replica
+from tests.support import postgres
 from tests.support.server_folders import wait_until
 
 pytestmark = pytest.mark.real
@@ -214,6 +215,16 @@ def test_owner_that_stops_while_it_writes_holds_up_nobody(model: Replicas) -> No
         model.expire(frozenset({1, 2}))
         model.use(0, 1)
     assert instants > 20
+
+
+def test_lease_whose_row_was_deleted_is_acquired_again(model: Replicas) -> None:
+    """As by an administrator who wanted to free it."""
+    model.use(0, 5)
+    postgres.shared().execute(f"DELETE FROM {server().schema}.lease")
+    model.expire(frozenset())
+    assert [is_owner(replica) for replica in model.replicas].count(True) == 1
+    model.poll(None, G, None)
+    show_all(model)
 
 
 class Impatient(Replicas):

@@ -5,7 +5,9 @@ from typing import Final
 
 from exporter.clock import Clock
 from exporter.errors import LedgerError
+from exporter.ledger.counters import read_counters
 from exporter.ledger.postgres.connection import connect, translated
+from exporter.ledger.postgres.database import PostgresReader
 from exporter.ledger.postgres.schema import NAMESPACE, check_version, has_ledger, require_server
 from exporter.ledger.postgres.statements import Statements
 
@@ -47,6 +49,7 @@ def check(url: str, schema: str, name: str, clock: Clock) -> str:
                 raise _forbidden(name, "the role may not create tables")
             return "; ".join([*said, "no ledger yet"])
         check_version(connection, statements)
+        read_counters(PostgresReader(connection, statements))
         if forbidden := one(_FORBIDDEN, schema):
             raise _forbidden(name, f"the role may not write the table {forbidden}")
         holder = one(_HOLDER)

@@ -132,7 +132,7 @@ _REASONS: Final[tuple[tuple[tuple[str, ...], LedgerFailure, str], ...]] = (
         f"the database is slow or waits for a lock; {_WAIT}",
     ),
     (
-        ("42", "3F", "22", "23"),
+        ("42", "3F", "22", "23", "XX001", "XX002"),
         LedgerFailure.CORRUPT,
         "restore a dump of its tables, or set another ledger.schema to start counting from zero",
     ),

@@ -23,7 +23,7 @@ from exporter.ledger.database import Row, Table, name_of
 from exporter.ledger.postgres.connection import BoundedConnection, close, translated
 from exporter.ledger.postgres.connection import connect as open_connection
 from exporter.ledger.postgres.keeper import LeaseKeeper
-from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version
+from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version, row_of
 from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements, document, of_ids
 from exporter.model import Ownership
 
@@ -39,7 +39,8 @@ _FENCE = f"""WITH fenced AS (
         timeline = CASE WHEN ? THEN timeline ELSE {TIMELINE} END
     WHERE shard = '' AND revision = ? RETURNING 1)
     SELECT 1 / count(*) FROM fenced"""  # noqa: S608 - constants
-_REVISION = "SELECT revision FROM main.shard WHERE shard = ''"
+_REVISION = """SELECT revision, current_setting('transaction_read_only')
+    FROM main.shard WHERE shard = ''"""
 _SIZE = f"""SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS bigint) FROM pg_class
     WHERE relkind = 'r' AND relnamespace = {NAMESPACE}"""  # noqa: S608 - constants
 
@@ -253,7 +254,10 @@ class PostgresDatabase(PostgresReader):
 
     def _resume(self) -> None:
         """Adopt the revision of the server, if it is that of one of our commits."""
-        revision: int = self.query(_REVISION)[0][0]
+        revision, is_read_only = row_of(self._connection, self._statements, _REVISION)
+        if is_read_only == "on":
+            # A standby may lack the last commits, so its revision proves nothing.
+            raise psycopg.errors.ReadOnlySqlTransaction("the server allows reading only")
         if revision in self._unanswered:
             self._revision = revision
         elif revision != self._revision:

@@ -10,10 +10,12 @@ from exporter.clock import Clock
 from exporter.ledger.database import Row
 from exporter.ledger.postgres.connection import BoundedConnection, close
 from exporter.ledger.postgres.lease import Sight
-from exporter.ledger.postgres.schema import prepare, renew_copy
+from exporter.ledger.postgres.schema import prepare, renew_copy, row_of
 from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements
 
 _LOOK = f"SELECT epoch, holder, beat, timeline, {TIMELINE} FROM main.lease"  # noqa: S608 - constants
+_ENTER = f"""INSERT INTO main.lease (epoch, holder, beat, timeline)
+    VALUES (0, 'nobody', 0, {TIMELINE}) ON CONFLICT DO NOTHING"""  # noqa: S608 - constants
 _RENEW = f"""UPDATE main.lease SET beat = beat + 1, timeline = {TIMELINE}
     WHERE epoch = ? AND holder = ? RETURNING timeline, beat"""  # noqa: S608 - constants
 _RESIGN = f"""UPDATE main.lease SET holder = NULL, beat = beat + 1, timeline = {TIMELINE}
@@ -77,8 +79,12 @@ class LeaseTable:
         self._connection = None
 
     def look(self) -> Sight:
-        """Return the lease."""
-        return Sight(*self._execute(_LOOK) or (0, "", 0, "", ""))
+        """Return the lease; enter it again if an administrator has deleted its row."""
+        found = self._execute(_LOOK)
+        if found is None:
+            self._execute(_ENTER)
+            found = row_of(self._present, self._statements, _LOOK)
+        return Sight(*found)
 
     def renew(self, epoch: int, holder: str) -> Row | None:
         """Renew a lease; return the timeline and the beat, or `None` if it is lost."""
@@ -93,7 +99,7 @@ class LeaseTable:
         try:
             with connection.transaction():
                 connection.execute(BOUNDS)
-                written_on = (self._execute(_OPEN_WRITES) or ("",))[0]
+                (written_on,) = row_of(connection, self._statements, _OPEN_WRITES)
                 taken = self._execute(_ACQUIRE, holder, sight.epoch, sight.beat, sight.holder)
                 if taken is None:
                     return None

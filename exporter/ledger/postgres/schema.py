@@ -116,11 +116,13 @@ MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
 
 NAMESPACE: Final = "to_regnamespace(quote_ident(?))"
 
-_SERVER = "SELECT pg_is_in_recovery(), current_setting('server_encoding')"
+# A standby is always read-only, another server where the role's default says so.
+_SERVER = "SELECT current_setting('transaction_read_only'), current_setting('server_encoding')"
 # `to_regclass` may answer from a cache that is older than the wait for the lock.
 _FACTS = """SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?),
     EXISTS (SELECT FROM pg_tables WHERE schemaname = ? AND tablename = 'meta')"""
-_VERSION = "SELECT CAST(version AS integer) FROM main.meta"
+# Each of these tables has one row, unless a restore was interrupted.
+_VERSION = "SELECT CAST(meta.version AS integer) FROM main.meta, main.ledger, main.shard"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext(?))"
 # Tells tables from a copy that was restored from a dump, also if in the same schema.
 _PLACE = """SELECT system_identifier, CAST(pg_database.oid AS bigint) AS database_oid,
@@ -154,8 +156,8 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
     with connection.transaction():
         connection.execute(BOUNDS)
         # Another process may do the same; the second one finds it done.
-        _row(connection, statements, _LOCK, schema)
-        has_schema, has_tables = _row(connection, statements, _FACTS, schema, schema)
+        row_of(connection, statements, _LOCK, schema)
+        has_schema, has_tables = row_of(connection, statements, _FACTS, schema, schema)
         if not has_schema:
             connection.execute(statements.of("CREATE SCHEMA main.").replace(".", ""))
         version = _checked_version(connection, statements) if has_tables else 0
@@ -170,9 +172,9 @@ def prepare(connection: BoundedConnection, statements: Statements, created_at: f
 
 def require_server(connection: BoundedConnection, statements: Statements) -> None:
     """Raise an error if the server is read-only, or cannot store every text."""
-    is_standby, encoding = _row(connection, statements, _SERVER)
-    if is_standby:
-        raise psycopg.errors.ReadOnlySqlTransaction("the server is a standby")
+    is_read_only, encoding = row_of(connection, statements, _SERVER)
+    if is_read_only == "on":
+        raise psycopg.errors.ReadOnlySqlTransaction("the server allows reading only")
     if encoding != "UTF8":
         raise LedgerError(
             f"the encoding of the database is {encoding}, but the ledger needs UTF8",
@@ -184,7 +186,7 @@ def require_server(connection: BoundedConnection, statements: Statements) -> Non
 def has_ledger(connection: BoundedConnection, statements: Statements) -> bool:
     """Whether the schema has the tables of a ledger, of whatever version."""
     schema = statements.schema
-    return bool(_row(connection, statements, _FACTS, schema, schema)[1])
+    return bool(row_of(connection, statements, _FACTS, schema, schema)[1])
 
 
 def check_version(connection: BoundedConnection, statements: Statements) -> None:
@@ -209,7 +211,7 @@ def renew_copy(connection: BoundedConnection, statements: Statements, created_at
 
 def _checked_version(connection: BoundedConnection, statements: Statements) -> int:
     """Return the version of the tables. This version can also use the tables of the next one."""
-    version: int = _row(connection, statements, _VERSION)[0]
+    version: int = row_of(connection, statements, _VERSION)[0]
     if version > len(MIGRATIONS) + 1:
         raise LedgerError(
             f"the schema {statements.schema} was written by a newer version of this exporter"
@@ -220,14 +222,11 @@ def _checked_version(connection: BoundedConnection, statements: Statements) -> i
     return version
 
 
-def _row(
+def row_of(
     connection: BoundedConnection, statements: Statements, statement: str, *values: object
 ) -> Row:
+    """Return the one row that a statement finds. Raises `psycopg.Error` if there is none."""
     found: Row | None = connection.execute(statements.of(statement), values).fetchone()
     if found is None:
-        raise LedgerError(
-            f"a table of the schema {statements.schema} lacks its only row",
-            advice="restore a dump, or set another ledger.schema to start counting from zero",
-            kind=LedgerFailure.CORRUPT,
-        )
+        raise psycopg.errors.DataCorrupted("a table lacks its only row")
     return found

@@ -6,6 +6,7 @@ values when it opens a ledger, and relies on them afterwards.
 
 from collections.abc import Mapping
 
+from exporter.errors import LedgerError
 from exporter.ledger.counters import read_counters
 from exporter.ledger.counting import ENDED_STATES
 from exporter.ledger.database import Reader
@@ -76,7 +77,7 @@ def damage(db: Reader, version: int) -> str:
         read_counters(db)
         for (text,) in db.query("SELECT nano_cu_hours FROM remainder"):
             int(text)
-    except (ValueError, TypeError, RecursionError):
+    except (LedgerError, ValueError, TypeError):
         return "a counter has an invalid value"
     return ""
 
