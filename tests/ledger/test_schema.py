@@ -15,6 +15,7 @@ from exporter.ledger.postgres.schema import MIGRATIONS
 from tests.support import postgres
 from tests.support.harness import ManualClock
 from tests.support.ledger_builders import GATEWAY, listed, record, values
+from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import Database
 
 pytestmark = pytest.mark.real
@@ -162,6 +163,26 @@ def test_role_that_may_only_read_is_refused(counted: Database, command: str) -> 
     assert said.endswith(
         "else set default_transaction_read_only to off for the role [unreachable]"
     ), said
+
+
+@pytest.mark.parametrize(
+    ("group", "url"), [("without_access", "url"), ("with_account", "socket_url")]
+)
+def test_role_that_is_not_let_in_is_refused(counted: Database, group: str, url: str) -> None:
+    """By a rule of pg_hba.conf, or since the account of the system has another name."""
+    execute(counted, f"GRANT {group} TO {counted.role}")
+    with pytest.raises(LedgerError) as caught:
+        check_ledger(Postgres(getattr(counted, url), counted.schema), ManualClock())
+    assert (caught.value.kind, caught.value.is_passing) == ("io", False)
+    assert caught.value.advice.endswith("and pg_hba.conf")
+
+
+@pytest.mark.parametrize("command", ["daemon", "check"])
+def test_pooler_in_statement_mode_is_refused(counted: Database, command: str) -> None:
+    """It allows no transactions."""
+    with pgbouncer(postgres.shared(), pool_mode="statement") as port:
+        said = refusal(counted.at(port), OPENINGS[command])
+    assert "set the pool_mode of PgBouncer to transaction" in said
 
 
 @pytest.mark.parametrize(

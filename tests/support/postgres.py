@@ -51,8 +51,11 @@ fsync = off
 full_page_writes = off
 """
 
-_ASK_FOR_PASSWORDS = f"host all +with_password {HOST}/32 scram-sha-256\n"
-"""A line of pg_hba.conf, for the members of a role."""
+_ACCESS = f"""host all +with_password {HOST}/32 scram-sha-256
+host all +without_access {HOST}/32 reject
+local all +with_account peer
+"""
+"""Lines of pg_hba.conf, each for the members of a role."""
 
 
 @dataclass(frozen=True)
@@ -220,11 +223,13 @@ class Cluster:
         options = ("--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8")
         self._run("initdb", *options, "--auth=trust", f"--username={SUPERUSER}", data)
         access = data / "pg_hba.conf"
-        access.write_text(_ASK_FOR_PASSWORDS + access.read_text())
+        access.write_text(_ACCESS + access.read_text())
         self._write_settings()
         self.start()
         for sql in (
             "CREATE ROLE with_password NOLOGIN",
+            "CREATE ROLE without_access NOLOGIN",
+            "CREATE ROLE with_account NOLOGIN",
             "CREATE ROLE in_common NOLOGIN",
             f"CREATE DATABASE {COMMON}",
             f"REVOKE ALL ON DATABASE {COMMON} FROM PUBLIC",

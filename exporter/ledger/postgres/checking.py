@@ -31,7 +31,11 @@ def check(url: str, schema: str, name: str, clock: Clock) -> str:
     Raises `LedgerError` if a daemon could not use it.
     """
     statements = Statements(schema)
-    with translated(name), closing(connect(url)) as connection:
+    with (
+        translated(name),
+        closing(connect(url)) as connection,
+        connection.transaction(),  # a pooler could forbid it
+    ):
 
         def one(statement: str, *values: object) -> object:
             found = connection.execute(statements.of(statement), values).fetchone()

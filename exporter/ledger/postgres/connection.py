@@ -132,6 +132,11 @@ _REASONS: Final[tuple[tuple[tuple[str, ...], LedgerFailure, str], ...]] = (
         f"the database is slow or waits for a lock; {_WAIT}",
     ),
     (
+        ("08P01",),
+        LedgerFailure.UNREACHABLE,
+        f"set the pool_mode of PgBouncer to transaction, and read its log; {_WAIT}",
+    ),
+    (
         ("42", "3F", "22", "23", "XX001", "XX002"),
         LedgerFailure.CORRUPT,
         "restore a dump of its tables, or set another ledger.schema to start counting from zero",
@@ -164,7 +169,8 @@ def _code_in(error: psycopg.Error) -> str:
 
 _REFUSALS: Final = (
     ("password authentication failed", "28P01"),
-    ("no pg_hba.conf entry", "28000"),
+    ("pg_hba.conf", "28000"),
+    ("Peer authentication failed", "28000"),
     ('FATAL:  role "', "28000"),
     ('FATAL:  database "', "3D000"),
     ("permission denied for database", "42501"),
