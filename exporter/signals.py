@@ -59,8 +59,8 @@ def _interrupt() -> None:
 def handled_by(handler: Handler) -> Iterator[None]:
     """Let `handler` have the signals that would end the process, while the block runs."""
     numbers = (*_ENDING, signal.SIGHUP)
-    before = {each: signal.getsignal(each) for each in numbers}
-    taken = [each for each in numbers if before[each] != signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number in numbers if before[number] != signal.SIG_IGN]
     for number in taken:
         signal.signal(number, handler)
     try:

@@ -92,12 +92,14 @@ class SampleSet:
         self, metric: Metric, labels: tuple[str, ...], states: tuple[str, ...], state: str
     ) -> None:
         """Add one sample for each of `states`: 1 for `state`, 0 for the others."""
-        for each in states:
-            self.add(metric, (*labels, each), float(each == state))
+        for known in states:
+            self.add(metric, (*labels, known), float(known == state))
 
     def freeze(self) -> Samples:
         """Return what was gathered."""
-        return MappingProxyType({metric: tuple(some) for metric, some in self._samples.items()})
+        return MappingProxyType(
+            {metric: tuple(samples) for metric, samples in self._samples.items()}
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _web_config(path: Path | None) -> Iterator[Finding]:
     try:
         config = ReloadingWebConfig(path).current
     except WebConfigError as error:
-        said = "; ".join(each.removeprefix(f"{path}: ") for each in error.problems)
+        said = "; ".join(problem.removeprefix(f"{path}: ") for problem in error.problems)
         yield Finding(str(path), _WEB_CONFIG, is_good=False, said=said)
     else:
         tls, users = "TLS" if config.tls else "no TLS", len(config.users)
@@ -142,17 +142,19 @@ class _Inquiry:
 
     async def _ask_new(self) -> None:
         inventory = self._planned.inventory
-        scopes = [each for each in inventory.scopes if each not in self._asked]
-        targets = [each for each in inventory.targets() if each not in self._asked]
+        scopes = [scope for scope in inventory.scopes if scope not in self._asked]
+        targets = [target for target in inventory.targets() if target not in self._asked]
         self._asked.update(scopes, targets)
         await asyncio.gather(*map(self._ask_scope, scopes), *map(self._ask_target, targets))
 
     def _note_emptiness(self, place: tuple[str, str]) -> None:
         """Add a finding where all calls succeed and there is nothing to poll."""
         inventory, (account, region_id) = self._planned.inventory, place
-        is_empty = not any((each.account, each.region_id) == place for each in inventory.targets())
+        is_empty = not any(
+            (target.account, target.region_id) == place for target in inventory.targets()
+        )
         asked = [scope for scope in self._asked if (scope.account, scope.region_id) == place]
-        if is_empty and all(self._findings[each, each.action].is_good for each in asked):
+        if is_empty and all(self._findings[work, work.action].is_good for work in asked):
             said = " ".join(filter(None, (NOTHING_FOUND, doubt_about(region_id))))
             where = _place_name(account, region_id)
             self._findings[place, "discovery"] = Finding(

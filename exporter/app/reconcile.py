@@ -45,7 +45,7 @@ async def _reconcile(
     planned = plan(settings)
     async with open_clients(settings, planned.shards) as clients:
         gateways = await discovered(planned, clients)
-        return [await _of_gateway(settings, clients, each, update) for each in gateways]
+        return [await _of_gateway(settings, clients, gateway, update) for gateway in gateways]
 
 
 async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
@@ -55,7 +55,7 @@ async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
         for scope in open_scopes:
             await discover(scope, clients.client(scope), inventory)
         done.update(open_scopes)
-    return [each for each in inventory.targets() if each.source is Source.LIVY_SESSIONS]
+    return [target for target in inventory.targets() if target.source is Source.LIVY_SESSIONS]
 
 
 async def _of_gateway(

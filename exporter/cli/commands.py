@@ -121,7 +121,7 @@ def reconcile(loaded: Loaded) -> int:
     _log(loaded)
     found = app.reconcile(loaded.settings)
     print(tables.reconciliations(found))
-    return 0 if all(each.is_good for each in found) else 1
+    return 0 if all(gateway.is_good for gateway in found) else 1
 
 
 @program.group()

@@ -43,22 +43,23 @@ def findings(found: "Iterable[Finding]") -> str:
     """Write what `check` has found out as a table."""
     rows = [("RESULT", "WHERE", "WHAT", "ANSWER")]
     rows += [
-        ("ok" if each.is_good else "FAILED", each.where, each.what, each.said) for each in found
+        ("ok" if finding.is_good else "FAILED", finding.where, finding.what, finding.said)
+        for finding in found
     ]
     return _columns(rows)
 
 
 def reconciliations(found: "Iterable[Reconciliation]") -> str:
     """Write what `reconcile` has found out of each gateway."""
-    return "\n".join(line for each in found for line in _gateway(each))
+    return "\n".join(line for gateway in found for line in _gateway(gateway))
 
 
 def _gateway(found: "Reconciliation") -> Iterator[str]:
     target = found.target
     yield printable(f"gateway {target.livy_compute_id} of workspace {target.workspace_id}")
     rows = [
-        (each.queue or '""', *map(_cu_hours, (*each[1:], each.difference)))
-        for each in found.balances
+        (balance.queue or '""', *map(_cu_hours, (*balance[1:], balance.difference)))
+        for balance in found.balances
     ]
     text = printable(found.remark) or _columns([_BALANCE, *rows], right=range(1, len(_BALANCE)))
     yield from (f"  {line}" for line in text.splitlines())

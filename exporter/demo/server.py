@@ -155,8 +155,8 @@ async def start_demo(
     keys = {DEMO_KEY_ID: DEMO_KEY_SECRET, GUEST_KEY_ID: GUEST_KEY_SECRET}
     cloud = Cloud(world, clock=clock, access_keys=keys, seed=seed, tick=fleet.advance)
     workspaces = tuple(
-        (each.workspace_id, tuple(g.compute_id for g in world.gateways(each.workspace_id)))
-        for each in world.workspaces()
+        (workspace_id, tuple(gateway.compute_id for gateway in world.gateways(workspace_id)))
+        for workspace_id in (workspace.workspace_id for workspace in world.workspaces())
     )
     async with serve(cloud.app, host, port) as endpoint:
         yield Demo(endpoint, DEMO_KEY_ID, DEMO_KEY_SECRET, REGION_ID, workspaces, cloud)

@@ -68,7 +68,7 @@ def _quality_of(ranges: Sequence[_Range], *names: _Name) -> float:
     """Return the quality of the first of `names` that is there, in its version or in any; or 0."""
     for name in names:
         known = {name, _Name(name.text)}
-        found = [each.quality for each in ranges if each.name in known]
+        found = [media_range.quality for media_range in ranges if media_range.name in known]
         if found:
             return max(found)
     return 0.0

@@ -237,7 +237,7 @@ def _joined(cells_of_groups: Iterator[Cells]) -> dict[int, bytes]:
     for cells in cells_of_groups:
         for row, piece in cells.items():
             pieces.setdefault(row, []).append(piece)
-    return {row: b"".join(some) for row, some in pieces.items()}
+    return {row: b"".join(lines) for row, lines in pieces.items()}
 
 
 def _shared(cells: Mapping[int, bytes], before: Sequence[Cells]) -> Cells:

@@ -117,4 +117,4 @@ def _was_forgotten(session: LivySession, record: GatewayRecord) -> bool:
     if created is not None and record.dropped_ms is not None and created <= record.dropped_ms:
         return True
     known = record.forgotten.get(session.session_id, ())
-    return any(created is None or abs(created - each) <= TOLERANCE_MS for each in known)
+    return any(created is None or abs(created - at) <= TOLERANCE_MS for at in known)

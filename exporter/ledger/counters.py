@@ -164,8 +164,8 @@ class CounterBatch:
     ) -> None:
         """Begin without any change.
 
-        Series that are `due` may be published as they are, and those of the `confirmed` group
-        begin anew there.
+        Series that are `due` may be published as they are, and so may those of the `confirmed`
+        group, which are held from then on.
         """
         self._before = before
         self._gate = gate
@@ -233,7 +233,7 @@ class CounterBatch:
         *gateway, user = key.labels
         if key.group not in self._users:
             known = self._before.groups.get(key.group, {})
-            admitted = {each.labels[-1] for each in known if each.metric in _BY_PROXY_USER}
+            admitted = {key.labels[-1] for key in known if key.metric in _BY_PROXY_USER}
             self._users[key.group] = admitted - {OTHER_PROXY_USER}
         users = self._users[key.group]
         if user not in users and len(users) >= self._max_proxy_users:

@@ -1,4 +1,4 @@
-"""The durable counters of Livy sessions and session clusters: the one door for all that is read.
+"""The durable counters of Livy sessions and session clusters, for all that is listed.
 
 The API's figures are cumulative, so what was not committed is simply read again: a crash at
 any instant loses nothing and counts nothing twice.
@@ -8,20 +8,18 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping, 
 from typing import Any, TypeVar
 
 from exporter.clock import Clock
-from exporter.errors import LedgerError
 from exporter.ledger.clusters import ClusterLedger
 from exporter.ledger.counters import switched_off
 from exporter.ledger.counting import GatewayKey, Key
+from exporter.ledger.gateway_scan import GatewayScan, Listing
 from exporter.ledger.gateways import GatewayLedger, SessionKey
 from exporter.ledger.listing_order import ListedSession, Place, listed_sessions, listing_order
 from exporter.ledger.listing_sizes import listed_count, record_gateways, record_workspaces
 from exporter.ledger.location import Location, open_database
-from exporter.ledger.scans import ScanTracker
 from exporter.ledger.store import LedgerState, Store
 from exporter.ledger.worker import PATIENCE, Worker
 from exporter.model import (
     Gateway,
-    LivySession,
     Ownership,
     Scope,
     SessionCluster,
@@ -34,9 +32,6 @@ _ENDED_SINCE = """SELECT session_id, ended FROM main.session JOIN main.gateway U
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
 
 T = TypeVar("T")
-
-Listing = tuple[str, ...]
-"""What was listed: its kind, the workspace, and the gateway where there is one."""
 
 
 class Ledger:
@@ -92,11 +87,11 @@ class Ledger:
         self._store.tend()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do `work` with this ledger, in its thread; raises `LedgerError` also where that hangs."""
+        """Do `work` with this ledger, in its thread; raise `LedgerError` also if that hangs."""
         return await self._worker.run(work)
 
     def ownership(self) -> Ownership | None:
-        """Return who owns the ledger; `None` where nobody else can."""
+        """Return who owns the ledger; `None` if no other process can."""
         return self._store.ownership()
 
     def may_show(self, state: LedgerState, *, ahead: float = 0.0) -> bool:
@@ -146,7 +141,7 @@ class Ledger:
         """The ledger as of the last commit, without waiting for a writer."""
         return self._store.state
 
-    def open_scan(self, gateway: GatewayKey) -> "GatewayScan":
+    def open_scan(self, gateway: GatewayKey) -> GatewayScan:
         """Begin a scan of the sessions of a gateway; nothing is written yet."""
         return GatewayScan(self._store, gateway, self._empty_at, self._forget_after)
 
@@ -259,75 +254,3 @@ class Ledger:
         """Close the database; a transaction that is under way is finished first."""
         self._store.close()
         self._worker.close()
-
-
-class GatewayScan:
-    """One scan of the sessions of a gateway: records are added in batches, then it is finished.
-
-    A scan may be abandoned at any time. What was added to it is counted all the same.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        gateway: GatewayKey,
-        empty_at: dict[Listing, float],
-        forget_after: float,
-    ) -> None:
-        self._store = store
-        self._gateway = gateway
-        self._listing = ("sessions", *gateway)
-        self._empty_at = empty_at
-        self._forget_after = forget_after
-        self._tracker = ScanTracker()
-        self._term = store.term
-        self._is_whole = True
-
-    def add(self, records: Sequence[LivySession]) -> None:
-        """Count what a batch of records adds, in one durable transaction.
-
-        Raises `LedgerError`; the scan is then abandoned, and must not be finished.
-        """
-        self._is_whole = False
-        with self._store.transaction(term=self._term) as transaction:
-            gateway = GatewayLedger.entered(transaction, self._gateway)
-            gateway.add(records, self._tracker)
-            if transaction.sessions:
-                # Those that are listed between the new ones and the known ones are to come.
-                gateway.forget_order()
-        self._is_whole = True
-
-    def finish(
-        self,
-        records: Sequence[LivySession] = (),
-        *,
-        left: Sequence[SessionKey] = (),
-        unreadable: Collection[str] = (),
-        is_complete: bool = True,
-        is_confirmed: bool = True,
-    ) -> None:
-        """Count a last batch and all that only a whole scan tells, in one durable transaction.
-
-        The first scan that is finished gives the counters of a gateway their starting values.
-        Sessions of which the scan has seen no record are gone, unless their ids are among the
-        `unreadable` ones; where the scan is not `is_complete`, only those that `left` are. A scan
-        that found nothing and is not `is_confirmed` concludes nothing yet. Raises `LedgerError`.
-        """
-        if not self._is_whole:
-            raise LedgerError(
-                "an earlier part of this scan could not be written to the ledger",
-                advice="nothing to do: the next scan counts it",
-            )
-        if not is_confirmed:
-            self._empty_at[self._listing] = self._store.clock.now()
-            return
-        with self._store.transaction(term=self._term, confirms=self._gateway) as transaction:
-            gateway = GatewayLedger.entered(transaction, self._gateway)
-            gateway.add(records, self._tracker)
-            gateway.conclude(self._tracker, unreadable=unreadable, is_complete=is_complete)
-            gateway.note_left(left)
-            empty_at = self._empty_at.pop(self._listing, None)
-            if gateway.has_contact:
-                gateway.forget(unlisted_before=transaction.at - self._forget_after)
-            else:
-                gateway.start(empty_at)

@@ -64,4 +64,6 @@ def record_gateways(
     db.upsert(DISCOVERED, [(workspace_id, len(gateways))])
     if not is_first:
         return new
-    return [each for each in new if empty_at is not None and is_created_after(each, empty_at)]
+    return [
+        gateway for gateway in new if empty_at is not None and is_created_after(gateway, empty_at)
+    ]

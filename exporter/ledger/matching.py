@@ -32,8 +32,8 @@ def match(rows: Sequence[SessionRow], records: Sequence[LivySession]) -> Iterato
     if undated:
         _give_to_newest(undated, matches, rows)
     position = {id(record): position for position, record in enumerate(records)}
-    for row, some in matches:
-        yield row, sorted(some, key=lambda record: position[id(record)])
+    for row, readings in matches:
+        yield row, sorted(readings, key=lambda record: position[id(record)])
 
 
 def is_created_at(row: SessionRow, created_ms: int | None) -> bool:
@@ -51,22 +51,22 @@ def age(row: SessionRow) -> tuple[float, int]:
 def _dated(rows: Sequence[SessionRow], records: Sequence[LivySession]) -> list[Match]:
     """Match the records that have a create time; new sessions come last, from old to new."""
     known: dict[int, Match] = {}
-    strangers: list[list[LivySession]] = []
+    unmatched: list[list[LivySession]] = []
     for record in sorted(records, key=_created):
         row = next((row for row in rows if is_created_at(row, record.created_ms)), None)
         if row is not None:
             known.setdefault(row.serial, (row, []))[1].append(record)
-        elif strangers and _created(record) - _created(strangers[-1][0]) <= TOLERANCE_MS:
-            strangers[-1].append(record)
+        elif unmatched and _created(record) - _created(unmatched[-1][0]) <= TOLERANCE_MS:
+            unmatched[-1].append(record)
         else:
-            strangers.append([record])
+            unmatched.append([record])
     newest = max(rows, key=age, default=None)
     if newest is not None and newest.serial not in known:
-        heir = _heir(newest, strangers)
-        if heir is not None:
-            strangers.remove(heir)
-            known[newest.serial] = (newest, heir)
-    return [*known.values(), *((None, some) for some in strangers)]
+        corrected = _corrected(newest, unmatched)
+        if corrected is not None:
+            unmatched.remove(corrected)
+            known[newest.serial] = (newest, corrected)
+    return [*known.values(), *((None, readings) for readings in unmatched)]
 
 
 def _give_to_newest(
@@ -83,11 +83,13 @@ def _give_to_newest(
         latest[1].extend(undated)
 
 
-def _heir(newest: SessionRow, strangers: Sequence[list[LivySession]]) -> list[LivySession] | None:
+def _corrected(
+    newest: SessionRow, unmatched: Sequence[list[LivySession]]
+) -> list[LivySession] | None:
     """Return the records that belong to `newest` under a create time not known so far."""
     if newest.created_ms is None:
-        return strangers[-1] if strangers else None
-    earlier = [some for some in strangers if _created(some[0]) < newest.created_ms]
+        return unmatched[-1] if unmatched else None
+    earlier = [readings for readings in unmatched if _created(readings[0]) < newest.created_ms]
     return earlier[-1] if earlier else None
 
 

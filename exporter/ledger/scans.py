@@ -72,13 +72,13 @@ class ScanTracker:
         if not rows:
             return [*records], []
         newest = self._newest_known(rows)
-        strangers = [record for record in records if _is_stranger(record, rows)]
-        rest = [record for record in records if record not in strangers]
+        unmatched = [record for record in records if _is_unmatched(record, rows)]
+        rest = [record for record in records if record not in unmatched]
         if newest is not None and self._is_unclaimed(newest, rest):
-            claims = [record for record in strangers if _may_claim(record, newest)]
+            claims = [record for record in unmatched if _may_claim(record, newest)]
             self.deferred += claims
-            strangers = [record for record in strangers if record not in claims]
-        return rest, strangers
+            unmatched = [record for record in unmatched if record not in claims]
+        return rest, unmatched
 
     def resolve(
         self, rows: Sequence[SessionRow], records: Sequence[LivySession]
@@ -105,7 +105,7 @@ class ScanTracker:
         return not is_seen and not any(_is_of(record, row) for record in records)
 
 
-def _is_stranger(record: LivySession, rows: Sequence[SessionRow]) -> bool:
+def _is_unmatched(record: LivySession, rows: Sequence[SessionRow]) -> bool:
     return record.created_ms is not None and not any(_is_of(record, row) for row in rows)
 
 
@@ -150,13 +150,13 @@ def rows_resolved(
     rows_by_id = table.rows_of(groups.keys())
     for session_id, some in groups.items():
         rows = rows_by_id[session_id]
-        open_records = [record for record in some if _is_stranger(record, rows)]
+        open_records = [record for record in some if _is_unmatched(record, rows)]
         yield from _overtaken([record for record in some if record not in open_records], rows, at)
         if not open_records:
             continue
-        newest, own, strangers = tracker.resolve(rows, open_records)
+        newest, own, unmatched = tracker.resolve(rows, open_records)
         yield from _changes([newest], own, [], tracker, at)
-        yield from _changes(rows, [], strangers, tracker, at)
+        yield from _changes(rows, [], unmatched, tracker, at)
 
 
 def _overtaken(
@@ -194,16 +194,16 @@ def rows_gone(
 def _changes(
     rows: Sequence[SessionRow],
     records: Sequence[LivySession],
-    strangers: Sequence[LivySession],
+    unmatched: Sequence[LivySession],
     tracker: ScanTracker,
     at: float | None,
 ) -> Iterator[RowChange]:
-    """Yield the rows of one id that change; `strangers` are of sessions without a row."""
+    """Yield the rows of one id that change; `unmatched` are of sessions without a row."""
     before = {row.serial: row for row in rows}
     after = _after(rows, records, max(before, default=-1) + 1, at)
-    after |= _after((), strangers, max((*before, *after), default=-1) + 1, at)
+    after |= _after((), unmatched, max((*before, *after), default=-1) + 1, at)
     if after:
-        session_id = (*records, *strangers)[0].session_id
+        session_id = (*records, *unmatched)[0].session_id
         tracker.mark_seen(session_id, after.keys() & before.keys())
         tracker.mark_added(session_id, after.keys() - before.keys())
     for serial, row in after.items():

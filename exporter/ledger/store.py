@@ -114,7 +114,7 @@ class Store:
         return not self._has_failed and self.state is not UNREAD
 
     def ownership(self) -> Ownership | None:
-        """Return who owns the ledger; `None` where nobody else can."""
+        """Return who owns the ledger; `None` if no other process can."""
         return self._database.ownership()
 
     @contextmanager

@@ -30,8 +30,8 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
         for name, failure in named
         if failure and failure.reason in _FATAL
     ]
-    places = {(each.account, each.region_id) for each in snapshot.targets}
-    places |= {(each.account, each.region_id) for each in snapshot.discoveries}
+    places = {(target.account, target.region_id) for target in snapshot.targets}
+    places |= {(scope.account, scope.region_id) for scope in snapshot.discoveries}
     problems += [
         f"no successful poll yet in region {region_id}"
         + (f" of account {account}" if account else "")

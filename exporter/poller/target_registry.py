@@ -189,9 +189,10 @@ class TargetRegistry:
 
     def _sync_targets(self, after: Mapping[Scope, tuple[Target, ...]]) -> None:
         before, self._by_workspace = self._by_workspace, after
-        changed = [each for each in {**before, **after} if before.get(each) is not after.get(each)]
-        old = {target for each in changed for target in before.get(each, ())}
-        new = [target for each in changed for target in after.get(each, ())]
+        scopes = {**before, **after}
+        changed = [scope for scope in scopes if before.get(scope) is not after.get(scope)]
+        old = {target for scope in changed for target in before.get(scope, ())}
+        new = [target for scope in changed for target in after.get(scope, ())]
         gone, added = old.difference(new), [target for target in new if target not in old]
         for target in gone:
             self._end(target)

@@ -76,7 +76,7 @@ def _with_headers(send: Send, headers: Headers) -> Send:
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [each for each in message["headers"] if each[0].lower() not in names]
+            kept = [header for header in message["headers"] if header[0].lower() not in names]
             message = {**message, "headers": [*kept, *headers]}
         await send(message)
 

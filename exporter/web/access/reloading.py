@@ -100,7 +100,7 @@ class ReloadingWebConfig:
         except WebConfigError:
             self._looks = _looks(consulted) | before
             raise
-        self._looks = {each: before.get(each) or _look(each) for each in consulted}
+        self._looks = {path: before.get(path) or _look(path) for path in consulted}
         return fresh
 
 

@@ -52,7 +52,7 @@ class Turns:
 
     def _push_out_oldest(self) -> None:
         """Of the peer with the most that wait; the newcomer itself is the newest of its own."""
-        peer = max(self._waiting, key=lambda each: len(self._waiting[each]))
+        peer = max(self._waiting, key=lambda peer: len(self._waiting[peer]))
         oldest = self._waiting[peer].popleft()
         if not self._waiting[peer]:
             del self._waiting[peer]

@@ -133,7 +133,9 @@ class Connections:
 
     def _least_active(self) -> Connection:
         counts = Counter(connection.peer for connection in self._open)
-        return max(self._open, key=lambda each: (counts[each.peer], -each.progress_at))
+        return max(
+            self._open, key=lambda connection: (counts[connection.peer], -connection.progress_at)
+        )
 
     def _drop(self, connection: Connection, reason: str) -> None:
         phase = connection.phase.name.lower()

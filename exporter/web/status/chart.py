@@ -34,15 +34,17 @@ class Chart:
 
 def poll_chart(buckets: Sequence[Bucket], slots: int) -> Chart:
     """Draw the polls of each bucket, those that failed on top."""
-    top = max((each.polls for each in buckets), default=0)
-    rows = [((each.polls - each.failures, "good"), (each.failures, "bad")) for each in buckets]
+    top = max((bucket.polls for bucket in buckets), default=0)
+    rows = [
+        ((bucket.polls - bucket.failures, "good"), (bucket.failures, "bad")) for bucket in buckets
+    ]
     return _stacked(rows, top, slots)
 
 
 def burn_chart(buckets: Sequence[Bucket], slots: int) -> Chart:
     """Draw the CU-hours of each bucket."""
-    top = max((each.cu_hours for each in buckets), default=0.0)
-    return _stacked([((each.cu_hours, "burn"),) for each in buckets], top, slots)
+    top = max((bucket.cu_hours for bucket in buckets), default=0.0)
+    return _stacked([((bucket.cu_hours, "burn"),) for bucket in buckets], top, slots)
 
 
 def _stacked(rows: Sequence[Sequence[tuple[float, str]]], top: float, slots: int) -> Chart:

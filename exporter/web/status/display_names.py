@@ -23,8 +23,8 @@ class Names:
         workspaces = snapshot.infos.get(catalog.WORKSPACE_INFO, ())
         gateways = snapshot.infos.get(catalog.LIVY_GATEWAY_INFO, ())
         return cls(
-            {each.labels[0]: each.labels[1] for each in workspaces},
-            {(each.labels[0], each.labels[1]): each.labels[2] for each in gateways},
+            {sample.labels[0]: sample.labels[1] for sample in workspaces},
+            {(sample.labels[0], sample.labels[1]): sample.labels[2] for sample in gateways},
         )
 
     def workspace(self, workspace_id: str) -> str:

@@ -78,7 +78,7 @@ def _template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {each.__name__: each for each in _FILTERS}
+    environment.filters |= {convert.__name__: convert for convert in _FILTERS}
     environment.globals["style"] = Markup(_style())  # noqa: S704 - a file of the package
     return environment.get_template(name)
 

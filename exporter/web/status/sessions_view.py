@@ -37,13 +37,13 @@ def clusters(moment: Moment) -> Clusters:
         for cluster, since in view.records.clusters
         if cluster.state == "error"
     ]
-    failed.sort(key=lambda each: -(each[2] or 0.0))
+    failed.sort(key=lambda cluster: -(cluster[2] or 0.0))
     shown = failed[:MAX_CLUSTERS]
     return Clusters(
         coverage=_coverage(moment, Source.SESSION_CLUSTERS),
         by_state=_by_state(moment, catalog.SESSION_CLUSTERS),
         workspaces_unknown=_unknown(moment, Source.SESSION_CLUSTERS),
-        in_error=tuple(_failed_cluster(moment, anchors, *each) for each in shown),
+        in_error=tuple(_failed_cluster(moment, anchors, *cluster) for cluster in shown),
         errors_not_shown=len(failed) - len(shown),
     )
 
@@ -54,13 +54,15 @@ def sessions(moment: Moment, failed: Sequence[FailedSession]) -> Sessions:
     Links of alerts and dashboards lead to the first session of an id: one that `failed`.
     """
     anchors = Anchors()
-    lost = [_failed_session(moment, anchors, each) for each in failed]
-    live = [each for each in _records(moment) if not each[1].has_ended]
-    ended = [each for each in _records(moment) if each[1].has_ended and each[1].state != "error"]
-    live.sort(key=lambda each: -(each[1].created_ms or 0))
-    ended.sort(key=lambda each: -(each[1].ended_ms or 0))
-    shown = [_session(moment, anchors, *each) for each in live[:MAX_LIVE]]
-    past = [_session(moment, anchors, *each) for each in ended[:MAX_ENDED]]
+    lost = [_failed_session(moment, anchors, session) for session in failed]
+    live = [record for record in _records(moment) if not record[1].has_ended]
+    ended = [
+        record for record in _records(moment) if record[1].has_ended and record[1].state != "error"
+    ]
+    live.sort(key=lambda record: -(record[1].created_ms or 0))
+    ended.sort(key=lambda record: -(record[1].ended_ms or 0))
+    shown = [_session(moment, anchors, *record) for record in live[:MAX_LIVE]]
+    past = [_session(moment, anchors, *record) for record in ended[:MAX_ENDED]]
     ends, ends_seconds = moment.recorder.ended(ENDS_SECONDS)
     return Sessions(
         coverage=_coverage(moment, Source.LIVY_SESSIONS),

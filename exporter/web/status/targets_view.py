@@ -34,12 +34,14 @@ class Moment:
 def targets(moment: Moment) -> tuple[TargetStatus, ...]:
     """Return every target, those that fail first."""
     found = [_target(moment, target, view) for target, view in moment.snapshot.targets.items()]
-    return tuple(sorted(found, key=lambda each: (_RANK[each.state], each.name, each.account)))
+    return tuple(
+        sorted(found, key=lambda target: (_RANK[target.state], target.name, target.account))
+    )
 
 
 def discoveries(moment: Moment) -> tuple[DiscoveryStatus, ...]:
     """Return every discovery, those that fail first."""
-    return tuple(sorted(_discoveries(moment), key=lambda each: (_RANK[each.state], each.name)))
+    return tuple(sorted(_discoveries(moment), key=lambda scope: (_RANK[scope.state], scope.name)))
 
 
 _RANK = {"failing": 0, "stale": 0, "pending": 1, "up": 2}

@@ -28,17 +28,17 @@ _POLLS: Final = (
 def calls(registry: CollectorRegistry, configured_rate: float) -> tuple[Calls, ...]:
     """Return the requests of each account and region."""
     samples = [*_samples(registry, _CALLS)]
-    limits = [each for each in samples if each.name == catalog.API_RATE_LIMIT.name]
+    limits = [sample for sample in samples if sample.name == catalog.API_RATE_LIMIT.name]
     return tuple(_calls(samples, limit, configured_rate) for limit in limits)
 
 
 def _calls(samples: list[Sample], limit: Sample, configured_rate: float) -> Calls:
     where = limit.labels
     failures: dict[str, int] = {}
-    for each in _of(samples, catalog.API_FAILURES, where):
-        if each.value:
-            reason = each.labels["reason"]
-            failures[reason] = failures.get(reason, 0) + int(each.value)
+    for sample in _of(samples, catalog.API_FAILURES, where):
+        if sample.value:
+            reason = sample.labels["reason"]
+            failures[reason] = failures.get(reason, 0) + int(sample.value)
     return Calls(
         account=where["account"],
         region_id=where["region_id"],
@@ -53,7 +53,7 @@ def _calls(samples: list[Sample], limit: Sample, configured_rate: float) -> Call
 def polls(registry: CollectorRegistry) -> tuple[Polls, ...]:
     """Return the polls of each source."""
     samples = [*_samples(registry, _POLLS)]
-    sources = [each.labels for each in samples if each.name == catalog.POLLS.name]
+    sources = [sample.labels for sample in samples if sample.name == catalog.POLLS.name]
     return tuple(
         Polls(
             source=source["source"],

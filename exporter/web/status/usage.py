@@ -31,9 +31,9 @@ def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Covera
     )
     counters = state.counters.items()
     held = sum(
-        each.actual - each.published for key, each in counters if _is(key, catalog.LIVY_CU_HOURS)
+        value.actual - value.published for key, value in counters if _is(key, catalog.LIVY_CU_HOURS)
     )
-    over = sum(each.actual for key, each in counters if _is(key, catalog.LIVY_OVERCOUNTED))
+    over = sum(value.actual for key, value in counters if _is(key, catalog.LIVY_OVERCOUNTED))
     since_start = sum(since for since, _ in queues.values())
     is_unread = coverage == "no_poll_yet" and not since_start
     return UsageView(
@@ -63,7 +63,7 @@ def ledger(state: LedgerState, ownership: Ownership | None) -> LedgerView:
 
 def history(recorder: Recorder, *, monotonic: float, now: float, buckets: int) -> HistoryView:
     """Return the near past without gaps: a bucket in which nothing happened is empty."""
-    tallies = {each.number: each for each in recorder.tallies}
+    tallies = {tally.number: tally for tally in recorder.tallies}
     width = recorder.width
     last, first = int(monotonic // width), int(recorder.started_monotonic // width)
     numbers = range(max(first, last - buckets + 1), last + 1)

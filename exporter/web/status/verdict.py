@@ -50,8 +50,8 @@ def verdict(
 
     What keeps the exporter from its work comes first.
     """
-    failing = [each for each in targets if each.state in {"failing", "stale"}]
-    states = [each.state for each in targets] + [each.state for each in discoveries]
+    failing = [target for target in targets if target.state in {"failing", "stale"}]
+    states = [target.state for target in targets] + [discovery.state for discovery in discoveries]
     is_lost = bool(targets) and len(failing) == len(targets)
     is_starting = "pending" in states and not failing
     # Not ready before the first listings are read is expected, so it is not a problem.
@@ -61,15 +61,15 @@ def verdict(
         *_target_problems(failing, targets),
     ]
     problems = [
-        *(Problem(_sentence(each), "targets", advice=_RESTART) for each in unhealthy),
-        *(Problem(_sentence(each), "targets") for each in told if not polling),
+        *(Problem(_sentence(said), "targets", advice=_RESTART) for said in unhealthy),
+        *(Problem(_sentence(said), "targets") for said in told if not polling),
         *polling,
         *_cluster_problems(clusters),
         *_session_problems(sessions),
         *_throttling_problems(calls),
     ]
     level = _level(problems, is_lost=bool(is_lost or unhealthy or told), is_starting=is_starting)
-    aged = tuple(_with_age(each, now) for each in problems)
+    aged = tuple(_with_age(problem, now) for problem in problems)
     if level == "starting":
         return Verdict(level, _starting(states.count("pending"), targets), aged)
     if level == "ok":
@@ -87,9 +87,9 @@ def _level(problems: Sequence[Problem], *, is_lost: bool, is_starting: bool) -> 
 
 def _starting(waiting: int, targets: Sequence[TargetStatus]) -> str:
     """Return what has not been listed yet, and the progress of first scans of long histories."""
-    scans = [each.scan for each in targets if each.state == "pending" and each.scan]
-    pages = sum(each.pages for each in scans)
-    expected = sum(max(each.pages, each.expected or 0) for each in scans)
+    scans = [target.scan for target in targets if target.state == "pending" and target.scan]
+    pages = sum(scan.pages for scan in scans)
+    expected = sum(max(scan.pages, scan.expected or 0) for scan in scans)
     scanned = f" ({pages} of {expected} pages of long histories)" if expected else ""
     return f"Starting: {_counted(waiting, 'listing')} not read yet{scanned}"
 
@@ -98,9 +98,9 @@ def _all_well(targets: int, clusters: Clusters, sessions: Sessions) -> str:
     said = f"{_counted(targets, 'target')} polled"
     if clusters.coverage == "complete":
         said += ", no session cluster in error"
-    failed = sum(each.failed for each in sessions.ends)
+    failed = sum(queue.failed for queue in sessions.ends)
     if failed:
-        ended = sum(each.ended for each in sessions.ends)
+        ended = sum(queue.ended for queue in sessions.ends)
         return f"{said}, {failed} of {_counted(ended, 'Livy session')} that ended recently failed"
     return f"All is well: {said}"
 
@@ -118,14 +118,14 @@ def _sentence(text: str) -> str:
 def _discovery_problems(
     targets: Sequence[TargetStatus], discoveries: Sequence[DiscoveryStatus]
 ) -> Iterator[Problem]:
-    failing = [each for each in discoveries if each.state == "failing"]
+    failing = [discovery for discovery in discoveries if discovery.state == "failing"]
     for reason, group in _by_reason(failing).items():
         what = f"{len(group)} of {_counted(len(discoveries), 'discovery', 'discoveries')} fail"
         if len(group) == 1:
             what = f"{_looked_for(group[0])} cannot be listed"
         withheld = "" if targets else "; nothing is polled"
         yield _of_group(f"{what}: {reason}{withheld}", "discovery", group)
-    if not targets and discoveries and all(each.state == "up" for each in discoveries):
+    if not targets and discoveries and all(discovery.state == "up" for discovery in discoveries):
         yield Problem(
             "Nothing is polled: no workspace was found",
             "discovery",
@@ -144,7 +144,7 @@ def _target_problems(
     failing: Sequence[TargetStatus], targets: Sequence[TargetStatus]
 ) -> Iterator[Problem]:
     for reason, group in _by_reason(failing).items():
-        stale = sum(each.state == "stale" for each in group)
+        stale = sum(target.state == "stale" for target in group)
         withdrawn = f"; the gauges of {stale} are withdrawn" if stale else ""
         what = f"{len(group)} of {_counted(len(targets), 'target')}"
         if len(group) == 1:
@@ -160,14 +160,14 @@ def _polled(target: TargetStatus) -> str:
 
 def _by_reason(failing: Sequence[_AskedT]) -> Mapping[str, Sequence[_AskedT]]:
     groups: dict[str, list[_AskedT]] = {}
-    for each in failing:
-        groups.setdefault(each.trouble.reason if each.trouble else "", []).append(each)
+    for asked in failing:
+        groups.setdefault(asked.trouble.reason if asked.trouble else "", []).append(asked)
     return groups
 
 
 def _of_group(text: str, anchor: str, group: Sequence[Asked]) -> Problem:
     """Return the problem of all that fail for one reason, in the words of the latest failure."""
-    troubles: list[Trouble] = [each.trouble for each in group if each.trouble]
+    troubles: list[Trouble] = [asked.trouble for asked in group if asked.trouble]
     if not troubles:
         return Problem(text, anchor)
     latest = max(troubles, key=lambda trouble: trouble.at)
@@ -183,15 +183,15 @@ def _cluster_problems(clusters: Clusters) -> Iterator[Problem]:
             "clusters",
             advice="Fix the reason that is shown for each cluster, then start it again in the "
             "console.",
-            since=min((each.since for each in clusters.in_error if each.since), default=None),
+            since=min(filter(None, (cluster.since for cluster in clusters.in_error)), default=None),
         )
 
 
 def _session_problems(sessions: Sessions) -> Iterator[Problem]:
     failing = [
-        each
-        for each in sessions.ends
-        if each.ended >= _LEAST_ENDED and each.failed > each.ended * _FAILED_SHARE
+        queue
+        for queue in sessions.ends
+        if queue.ended >= _LEAST_ENDED and queue.failed > queue.ended * _FAILED_SHARE
     ]
     for queue in failing[:_MOST_QUEUES]:
         yield Problem(
@@ -210,18 +210,18 @@ def _session_problems(sessions: Sessions) -> Iterator[Problem]:
 def _failures_of(queue: QueueEnds, sessions: Sessions) -> Iterator[float]:
     """Yield when sessions of a queue failed, within the time in which `queue` counts."""
     key = (queue.workspace_id, queue.livy_compute_id, queue.queue)
-    for each in sessions.failed:
-        is_of_queue = (each.workspace_id, each.livy_compute_id, each.queue) == key
-        if is_of_queue and each.ended_at and (each.ended_age or 0) <= sessions.ends_seconds:
-            yield each.ended_at
+    for session in sessions.failed:
+        is_of_queue = (session.workspace_id, session.livy_compute_id, session.queue) == key
+        if is_of_queue and session.ended_at and (session.ended_age or 0) <= sessions.ends_seconds:
+            yield session.ended_at
 
 
 def _throttling_problems(calls: Sequence[Calls]) -> Iterator[Problem]:
-    for each in calls:
-        if each.rate_limit <= each.configured_rate * _SLOWED_SHARE:
+    for region in calls:
+        if region.rate_limit <= region.configured_rate * _SLOWED_SHARE:
             yield Problem(
-                f"The API throttles in {each.region_id}: {each.rate_limit:.1f} of"
-                f" {each.configured_rate:g} requests per second are sent",
+                f"The API throttles in {region.region_id}: {region.rate_limit:.1f} of"
+                f" {region.configured_rate:g} requests per second are sent",
                 "api",
                 advice="If this persists, raise poll.interval or ask for a higher quota.",
             )
