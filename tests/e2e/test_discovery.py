@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from exporter.app.plan import plan
 from exporter.demo import (
+    Call,
     SimulatedCluster,
     SimulatedGateway,
     SimulatedSession,
@@ -41,6 +42,14 @@ def harness(
 ) -> Harness:
     """Build an exporter that has to find everything itself."""
     return Harness(world, ledger=ledger, **{"targets": WHOLE_REGION, **settings})
+
+
+def wide_world() -> World:
+    """Make a world whose workspaces fill three pages."""
+    world = discovered_world()
+    for number in range(250):
+        world.put_workspace(SimulatedWorkspace(f"more-{number}"))
+    return world
 
 
 def discovery_up(page_labels: dict[tuple[str, ...], float]) -> dict[str, float]:
@@ -293,20 +302,31 @@ async def test_new_gateway_is_polled_only_after_the_ledger_knows_that_it_is_new(
         assert h.peek().value("exporter_target_up", livy_compute_id="lc-new") == 1
 
 
+async def test_each_page_of_a_discovery_is_a_sign_of_life() -> None:
+    """Whether or not the queue moves, which is noticed twice a second only."""
+    silences: list[float] = []
+
+    def note_silence(_call: Call) -> None:
+        silences.append(h.clock.monotonic() - h.exporter.polling.last_progress)
+        h.clock.advance(0.2)
+
+    async with harness(wide_world()) as h:
+        h.cloud.before_page = note_silence
+        await h.exporter.targets.discover(Scope("", REGION))
+    assert silences == [0, 0, 0]
+
+
 @pytest.mark.parametrize(("rate", "latency"), [(10, 8.0), (0.05, 0.0)], ids=["answers", "queue"])
 def test_a_discovery_lasts_as_long_as_something_arrives(rate: float, latency: float) -> None:
     """Slow answers and a long queue extend its deadline, as they do for a poll."""
 
     async def main() -> None:
-        world = discovered_world()
-        for number in range(250):
-            world.put_workspace(SimulatedWorkspace(f"more-{number}"))
         settings: dict[str, Any] = {
             "targets": WHOLE_REGION,
             "poll": {"timeout": "10s"},
             "api": {"timeout": "9s", "max_requests_per_second": rate},
         }
-        async with LiveHarness(world, latency=latency, **settings) as h:
+        async with LiveHarness(wide_world(), latency=latency, **settings) as h:
             for scope in (Scope("", REGION), Scope("", REGION, WORKSPACE)):
                 await h.exporter.targets.discover(scope)
             assert h.clock.monotonic() > 30
