@@ -308,6 +308,16 @@ def test_scattered_rows_cost_their_pages_and_four(order: Order, wanted: set[int]
     assert service.requests <= len(pages) + 4 <= len(pages) + SPARE_PAGES
 
 
+@pytest.mark.parametrize("order", Order)
+def test_many_new_rows_cost_their_pages_only(order: Order) -> None:
+    """As after a long pause: half as many as there were are not too many."""
+    service = Service(order, 100, 15_000)
+    scan = IncrementalScan(scattered(order), {9_900}, size=100)
+    drive(scan, service.page)
+    assert len(scan.result(POLICY)) == 15_000
+    assert service.requests <= 50 + 2
+
+
 def test_late_comers_near_the_new_end_are_taken_up() -> None:
     """A row that is listed a little behind newer ones is found all the same."""
     history = history_of(Order.NEWEST_FIRST, 60, 5)

@@ -7,7 +7,7 @@ from exporter.demo import Behaviour, HistoryOrder, TableName, TotalCount
 from exporter.demo.calls import Call
 from exporter.demo.faults import FORBIDDEN
 from exporter.errors import IncompleteError, PermissionDeniedError
-from tests.sources.histories import Long, Model, polled
+from tests.sources.histories import KEY, Long, Model, polled
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +95,20 @@ async def test_a_session_whose_record_is_empty_for_a_while_has_not_gone(rows: in
     assert vanished(long) == 0
     long.world.remove_session(row.key)
     await polled(long)
+    assert vanished(long) == 1
+
+
+async def test_a_session_whose_figure_cannot_be_read_when_it_leaves_has_ended() -> None:
+    """Its id can be read, and that tells which session has left."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 1000, is_open=lambda number: number == 3)
+    (row,) = long.open_rows()
+    for figure in ({}, {"cuHours": "many"}):
+        long.world.change_session(row.key, raw={"createTime": None, **figure})
+        await polled(long)
+    assert vanished(long) == 0
+    long.world.trim_oldest(*KEY, 5)
+    _, requests, events = await polled(long)
+    assert (requests, events) == (2, [])
     assert vanished(long) == 1
 
 

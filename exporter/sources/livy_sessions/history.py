@@ -95,8 +95,7 @@ class History:
 
     def left(self, change: Change) -> list[SessionKey]:
         """Return id and create time of the rows that are gone."""
-        gone = self.rows.between(0, min(change.gone, change.kept))
-        return [row.session for row in gone if row.kind is not None]
+        return [row.session for row in self.rows.between(0, min(change.gone, change.kept))]
 
     def advanced(self, change: Change, policy: SettlePolicy) -> "History":
         """Return the history after a change."""
