@@ -43,6 +43,22 @@ class Reader(Protocol):
         """Return the rows for many ids: `IN ({ids})` at the end of the statement names them."""
 
 
+class Lease(Protocol):
+    """The right to write, which processes that share a database have in turns."""
+
+    def ownership(self) -> Ownership:
+        """Return who owns the ledger."""
+
+    def start(self) -> None:
+        """Tend the lease in a thread of its own from now on."""
+
+    def tend(self) -> None:
+        """Renew the lease, or look at that of another process, if it is time to."""
+
+    def close(self) -> None:
+        """Release the lease, also while another thread waits for the database."""
+
+
 class Database(Reader, Protocol):
     """One database with one writer. Whatever goes wrong with it is a `LedgerError`."""
 
@@ -56,8 +72,9 @@ class Database(Reader, Protocol):
         Raises `LedgerError` if this process may not write.
         """
 
-    def ownership(self) -> Ownership | None:
-        """Return who owns the ledger; `None` if no other process can."""
+    @property
+    def lease(self) -> Lease | None:
+        """How processes take turns; `None` if no other process can own the database."""
 
     is_rewound: bool
     """Whether a fail-over may have lost commits that were published in an earlier term."""
@@ -82,15 +99,6 @@ class Database(Reader, Protocol):
 
     def size_bytes(self) -> int:
         """Return the size of the database."""
-
-    def start(self) -> None:
-        """Keep the ownership in a thread of its own from now on."""
-
-    def stop(self) -> None:
-        """Begin to close, also while another thread waits for the database."""
-
-    def tend(self) -> None:
-        """Keep the ownership once, if it is time to."""
 
     def close(self) -> None:
         """Close the database; other processes may write from now on."""

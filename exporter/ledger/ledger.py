@@ -70,6 +70,7 @@ class Ledger:
             max_proxy_users=max_proxy_users,
             hidden=switched_off(sources, max_proxy_users),
         )
+        self._lease = self._store.lease
         self._worker = Worker(patience)
         self._empty_at: dict[Listing, float] = {}
         """When a listing was empty that nothing has confirmed yet."""
@@ -80,11 +81,13 @@ class Ledger:
         Raises `RuntimeError` where the system allows no more.
         """
         self._worker.start()
-        self._store.start_thread()
+        if self._lease:
+            self._lease.start()
 
     def tend(self) -> None:
         """Renew the lease, or look at it, if it is time to, where no thread does it."""
-        self._store.tend()
+        if self._lease:
+            self._lease.tend()
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` with this ledger, in its thread; raise `LedgerError` also if that hangs."""
@@ -92,14 +95,14 @@ class Ledger:
 
     def ownership(self) -> Ownership | None:
         """Return who owns the ledger; `None` if no other process can."""
-        return self._store.ownership()
+        return self._lease.ownership() if self._lease else None
 
     def may_show(self, state: LedgerState, *, ahead: float = 0.0) -> bool:
         """Whether the totals of a state may be on the page for so many seconds more, or for now.
 
         They may be on that of the owner, while it has owned the ledger all the time since.
         """
-        ownership = self._store.ownership()
+        ownership = self.ownership()
         if ownership is None:
             return True
         left = ownership.may_show_until - self._clock.boottime()
@@ -109,7 +112,7 @@ class Ledger:
     @property
     def is_unread(self) -> bool:
         """Whether this process owns a ledger of which it knows nothing yet."""
-        ownership, state = self._store.ownership(), self._store.state
+        ownership, state = self.ownership(), self._store.state
         if ownership is None:
             return state.created_at is None
         return ownership.standing is Standing.OWNER and ownership.acquisitions != state.term

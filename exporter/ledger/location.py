@@ -76,7 +76,8 @@ def open_for_command(location: Path | Postgres, clock: Clock) -> Database:
                     raise
                 time.sleep(_LOOK_SECONDS)
             else:
-                database.start()  # the lease lasts as long as the command works
+                if database.lease:
+                    database.lease.start()  # it lasts as long as the command works
                 return database
     except BaseException:
         database.close()

@@ -14,7 +14,6 @@ from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.counters import CounterBatch, CounterGroups, read_counters, write_counters
 from exporter.ledger.database import Database, Reader
 from exporter.ledger.release_gate import ReleaseGate
-from exporter.model import Ownership
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,7 @@ class Store:
         """
         self.clock = clock
         self.state = UNREAD
+        self.lease = database.lease
         self._database = database
         self._birth_hold = birth_hold
         self._max_proxy_users = max_proxy_users
@@ -112,10 +112,6 @@ class Store:
     def is_up(self) -> bool:
         """Whether the last use succeeded."""
         return not self._has_failed and self.state is not UNREAD
-
-    def ownership(self) -> Ownership | None:
-        """Return who owns the ledger; `None` if no other process can."""
-        return self._database.ownership()
 
     @contextmanager
     def transaction(
@@ -156,17 +152,10 @@ class Store:
                 self._heal(confirms)
             self.on_commit(self.clock.monotonic() - begun_at)
 
-    def start_thread(self) -> None:
-        """Start the thread that the database needs. Raises `RuntimeError` if that is impossible."""
-        self._database.start()
-
-    def tend(self) -> None:
-        """Do what that thread does, once."""
-        self._database.tend()
-
     def close(self) -> None:
         """Close the database; a transaction that is under way is finished first."""
-        self._database.stop()
+        if self.lease:
+            self.lease.close()
         with self._lock:
             self._database.close()
 

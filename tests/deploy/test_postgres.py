@@ -121,7 +121,7 @@ def command(name: str, made: Database, folder: Path) -> None:
 def kept(made: Database) -> Iterator[PostgresDatabase]:
     """Own the ledger inside the block, which is one transaction."""
     database = PostgresDatabase(made.url, made.schema, clock=SystemClock(), duration=10.0)
-    database.start()
+    database.lease.start()
     try:
         wait_until(partial(is_ready, database), "the ledger is owned")
         with database.transaction():

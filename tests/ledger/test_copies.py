@@ -236,7 +236,7 @@ def test_import_keeps_the_lease_however_long_it_takes(tmp_path: Path, store: Sto
         counted(tmp_path / "ledger.db", ManualClock()).close()
     found = store.new()
     assert isinstance(found, Postgres)
-    location = replace(found, lease_duration=0.5)
+    location = replace(found, lease_duration=3.0)
     Ledger(location, clock=SystemClock()).close()
     server, beat = postgres.shared(), f"SELECT beat FROM {location.schema}.lease"
     [(before,)] = server.execute(beat)

@@ -25,7 +25,6 @@ from exporter.ledger.postgres.connection import connect as open_connection
 from exporter.ledger.postgres.keeper import LeaseKeeper
 from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version, row_of
 from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements, document, of_ids
-from exporter.model import Ownership
 
 _PATIENCE: Final = 1.0
 """The least seconds before a server that could not be used is tried again."""
@@ -92,7 +91,7 @@ class PostgresDatabase(PostgresReader):
         self._name = name_of(url, schema)
         self._clock = clock
         self._open = partial(connect or open_connection, url)
-        self._keeper = LeaseKeeper(
+        self.lease = LeaseKeeper(
             self._name,
             self._statements,
             self._open,
@@ -115,7 +114,7 @@ class PostgresDatabase(PostgresReader):
 
         Raises `LedgerError` if this process does not own the ledger.
         """
-        grant = self._keeper.granted()
+        grant = self.lease.granted()
         if grant.term != self._term:
             self._disconnect()  # only the server that granted it knows the revision
             self._term, self._revision = grant.term, grant.revision
@@ -124,10 +123,6 @@ class PostgresDatabase(PostgresReader):
         if self._opened is None or not self._opened.is_alive():
             self._connect()
         return self._term
-
-    def ownership(self) -> Ownership:
-        """Return who owns the ledger, as far as this process knows."""
-        return self._keeper.ownership()
 
     def end_rewind(self) -> None:
         """Note, durably, that what this server lacks has been read again."""
@@ -178,22 +173,10 @@ class PostgresDatabase(PostgresReader):
             self._size, self._size_at = self.query(_SIZE, (self._statements.schema,))[0][0], now
         return self._size
 
-    def start(self) -> None:
-        """Renew or watch the lease in a thread of its own from now on."""
-        self._keeper.start()
-
-    def stop(self) -> None:
-        """Let other processes write, after the transaction in progress."""
-        self._keeper.close()
-
-    def tend(self) -> None:
-        """Renew or watch the lease once, if it is time to."""
-        self._keeper.tend()
-
     def close(self) -> None:
         """Disconnect, and let other processes write."""
         self._disconnect()
-        self._keeper.close()
+        self.lease.close()
 
     def _send(self, last: str = "") -> None:
         """Send the pending statements, and `last` to end the transaction, in one round trip."""
@@ -226,7 +209,7 @@ class PostgresDatabase(PostgresReader):
             self._unanswered.clear()
 
     def _begin(self, connection: BoundedConnection) -> None:
-        if self._keeper.granted().term != self._term:
+        if self.lease.granted().term != self._term:
             raise self._lost()
         self._is_begun = True
         self._next_revision = secrets.randbits(63)
@@ -275,7 +258,7 @@ class PostgresDatabase(PostgresReader):
         )
 
     def _lost(self) -> LedgerError:
-        self._keeper.lose(self._term)
+        self.lease.lose(self._term)
         return LedgerError(
             f"another process has taken over the ledger {self._name}",
             advice="nothing to do if that is another replica; else give each exporter a"

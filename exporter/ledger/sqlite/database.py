@@ -58,6 +58,7 @@ class SqliteDatabase(SqliteReader):
 
     is_patient = False
     is_rewound = False
+    lease = None  # the lock is held until the end
 
     def __init__(
         self,
@@ -90,9 +91,6 @@ class SqliteDatabase(SqliteReader):
                     advice="put it back or restart the exporter; nothing is counted until then",
                 )
         return 1  # the lock is held until the end: there is only one term
-
-    def ownership(self) -> None:
-        """Return `None`: no other process can own the file while the lock is held."""
 
     def translated(self) -> AbstractContextManager[None]:
         """Turn SQLite's errors into a `LedgerError` that says what to do."""
@@ -128,17 +126,8 @@ class SqliteDatabase(SqliteReader):
         size: int = self.db.execute(_SIZE).fetchone()[0]
         return size
 
-    def start(self) -> None:
-        """Do nothing: the lock needs no renewal."""
-
     def end_rewind(self) -> None:
         """Do nothing: a file does not lose commits."""
-
-    def tend(self) -> None:
-        """Do nothing, likewise."""
-
-    def stop(self) -> None:
-        """Do nothing: other processes may write once the file is closed."""
 
     def close(self) -> None:
         """Close the file, and let other processes open it."""
