@@ -3,6 +3,7 @@
 database    reading and writing: one pipeline for a transaction, fenced by a random revision
 connection  opening it, a timeout for every wait, and what the server's errors mean
 statements  the ledger's statements in PostgreSQL's words
+reader      reading the tables over a connection
 schema      the tables, how an older version becomes this one, and whether it is a copy
 lease       who owns the ledger: pure
 lease_table the rows of the lease, over a connection of its own

@@ -7,7 +7,7 @@ from exporter.clock import Clock
 from exporter.errors import LedgerError
 from exporter.ledger.counters import read_counters
 from exporter.ledger.postgres.connection import connect, translated
-from exporter.ledger.postgres.database import PostgresReader
+from exporter.ledger.postgres.reader import PostgresReader
 from exporter.ledger.postgres.schema import NAMESPACE, check_version, has_ledger, require_server
 from exporter.ledger.postgres.statements import Statements
 
@@ -21,7 +21,7 @@ _FORBIDDEN: Final = f"""SELECT relname FROM pg_class
         has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
         AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
     ORDER BY relname LIMIT 1"""  # noqa: S608 - constants
-_HOLDER: Final = "SELECT holder FROM main.lease"
+_HOLDER: Final = "SELECT holder FROM main.lease WHERE holder IS NOT NULL"
 _SESSIONS: Final = "SELECT count(*) FROM main.session"
 
 
@@ -30,35 +30,31 @@ def check(url: str, schema: str, name: str, clock: Clock) -> str:
 
     Raises `LedgerError` if a daemon could not use it.
     """
-    statements = Statements(schema)
     with (
         translated(name),
         closing(connect(url)) as connection,
         connection.transaction(),  # a pooler could forbid it
     ):
-
-        def one(statement: str, *values: object) -> object:
-            found = connection.execute(statements.of(statement), values).fetchone()
-            return found and found[0]
-
-        version = one(_SERVER)
+        db = PostgresReader(connection, Statements(schema))
+        db.row(_SERVER)  # the next one takes a round trip and nothing else
         sent = clock.now()
-        _, server_now = connection.execute(_SERVER).fetchone() or ("", sent)
+        version, server_now = db.row(_SERVER)
         ahead = server_now - (sent + clock.now()) / 2
-        require_server(connection, statements)
+        require_server(db)
         said = [f"PostgreSQL {version}, whose clock is {abs(ahead):.1f} s"]
         said[0] += " ahead" if ahead > 0 else " behind"
-        if not has_ledger(connection, statements):
-            if not one(_MAY_CREATE, schema, schema):
+        if not has_ledger(db):
+            (may_create,) = db.row(_MAY_CREATE, schema, schema)
+            if not may_create:
                 raise _forbidden(name, "the role may not create tables")
             return "; ".join([*said, "no ledger yet"])
-        check_version(connection, statements)
-        read_counters(PostgresReader(connection, statements))
-        if forbidden := one(_FORBIDDEN, schema):
-            raise _forbidden(name, f"the role may not write the table {forbidden}")
-        holder = one(_HOLDER)
-        said.append(f"{one(_SESSIONS)} sessions remembered")
-        said.append(f"used by {holder}" if holder else "not in use")
+        check_version(db)
+        read_counters(db)
+        if forbidden := db.run(_FORBIDDEN, schema):
+            raise _forbidden(name, f"the role may not write the table {forbidden[0]}")
+        holder = db.run(_HOLDER)
+        said.append(f"{db.row(_SESSIONS)[0]} sessions remembered")
+        said.append(f"used by {holder[0]}" if holder else "not in use")
         return "; ".join(said)
 
 

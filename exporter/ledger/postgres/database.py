@@ -23,8 +23,9 @@ from exporter.ledger.database import Row, Table, name_of
 from exporter.ledger.postgres.connection import BoundedConnection, close, translated
 from exporter.ledger.postgres.connection import connect as open_connection
 from exporter.ledger.postgres.keeper import LeaseKeeper
-from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version, row_of
-from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements, document, of_ids
+from exporter.ledger.postgres.reader import PostgresReader
+from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version
+from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements, document
 
 _PATIENCE: Final = 1.0
 """The least seconds before a server that could not be used is tried again."""
@@ -42,28 +43,6 @@ _REVISION = """SELECT revision, current_setting('transaction_read_only')
     FROM main.shard WHERE shard = ''"""
 _SIZE = f"""SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS bigint) FROM pg_class
     WHERE relkind = 'r' AND relnamespace = {NAMESPACE}"""  # noqa: S608 - constants
-
-
-class PostgresReader:
-    """Reads the ledger over an open connection."""
-
-    def __init__(self, connection: BoundedConnection | None, statements: Statements) -> None:
-        self._opened = connection
-        self._statements = statements
-
-    @property
-    def _connection(self) -> BoundedConnection:
-        if self._opened is None:
-            raise psycopg.OperationalError("not connected")
-        return self._opened
-
-    def query(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
-        """Return all rows that a statement finds."""
-        return self._connection.execute(self._statements.of(statement), values).fetchall()
-
-    def query_ids(self, statement: str, values: Sequence[object], ids: Sequence[str]) -> list[Row]:
-        """Return the rows for many ids."""
-        return self.query(*of_ids(statement, values, ids))
 
 
 class PostgresDatabase(PostgresReader):
@@ -93,7 +72,7 @@ class PostgresDatabase(PostgresReader):
         self._open = partial(connect or open_connection, url)
         self.lease = LeaseKeeper(
             self._name,
-            self._statements,
+            self.statements,
             self._open,
             clock=clock,
             duration=duration,
@@ -155,22 +134,22 @@ class PostgresDatabase(PostgresReader):
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
         """Write with one statement."""
-        self._pending.append((self._statements.of(statement), values))
+        self._pending.append((self.statements.of(statement), values))
 
     def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Write with a statement for each of `rows`."""
-        translated_once = self._statements.of(statement)
+        translated_once = self.statements.of(statement)
         self._pending += ((translated_once, row) for row in rows)
 
     def upsert(self, table: Table, rows: Iterable[Sequence[object]]) -> None:
         """Write rows in place of those with the same key."""
-        self._pending.append((self._statements.merge(table), (document(table, rows),)))
+        self._pending.append((self.statements.merge(table), (document(table, rows),)))
 
     def size_bytes(self) -> int:
         """Return the size of the tables and their indexes, at most a minute old."""
         now = self._clock.monotonic()
         if now - self._size_at >= _SIZE_SECONDS and not self._is_begun and not self._pending:
-            self._size, self._size_at = self.query(_SIZE, (self._statements.schema,))[0][0], now
+            self._size, self._size_at = self.query(_SIZE, (self.statements.schema,))[0][0], now
         return self._size
 
     def close(self) -> None:
@@ -180,7 +159,7 @@ class PostgresDatabase(PostgresReader):
 
     def _send(self, last: str = "") -> None:
         """Send the pending statements, and `last` to end the transaction, in one round trip."""
-        connection = self._connection
+        connection = self.connection
         connection.warning = ""
         pending, self._pending = self._pending, []
         try:
@@ -216,7 +195,7 @@ class PostgresDatabase(PostgresReader):
         connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         connection.execute(BOUNDS)
         values = (self._next_revision, len(MIGRATIONS), self.is_rewound, self._revision)
-        connection.execute(self._statements.of(_FENCE), values)
+        connection.execute(self.statements.of(_FENCE), values)
 
     def _connect(self) -> None:
         """Connect again, and find out whether a commit without an answer has succeeded."""
@@ -237,7 +216,7 @@ class PostgresDatabase(PostgresReader):
 
     def _resume(self) -> None:
         """Adopt the revision of the server, if it is that of one of our commits."""
-        revision, is_read_only = row_of(self._connection, self._statements, _REVISION)
+        revision, is_read_only = self.row(_REVISION)
         if is_read_only == "on":
             # A standby may lack the last commits, so its revision proves nothing.
             raise psycopg.errors.ReadOnlySqlTransaction("the server allows reading only")
@@ -279,6 +258,6 @@ def reading(url: str, schema: str) -> Iterator[PostgresReader]:
     with translated(name_of(url, schema)), closing(open_connection(url)) as connection:
         connection.seconds = _READING_SECONDS
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        statements = Statements(schema)
-        check_version(connection, statements)
-        yield PostgresReader(connection, statements)
+        reader = PostgresReader(connection, Statements(schema))
+        check_version(reader)
+        yield reader

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -66,7 +67,10 @@ class LeaseKeeper:
         """
         self._name = name
         # Where an answer is missing, the lease is to be renewed over another connection in time.
-        self._table = LeaseTable(statements, connect, clock=clock, longest_wait=duration / 3)
+        self._new_table = partial(
+            LeaseTable, statements, connect, clock=clock, longest_wait=duration / 3
+        )
+        self._table = self._new_table()
         self._clock = clock
         self._duration = duration
         self._digest = digest
@@ -176,7 +180,7 @@ class LeaseKeeper:
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)
             if self._thread.is_alive():
-                self._table.abandon()
+                self._table = self._new_table()  # that thread waits for an answer on the other
         grant = self._grant
         if grant is not None:
             self.lose(grant.term, Loss.RESIGNED)

@@ -10,7 +10,8 @@ from exporter.clock import Clock
 from exporter.ledger.database import Row
 from exporter.ledger.postgres.connection import BoundedConnection, close
 from exporter.ledger.postgres.lease import Sight
-from exporter.ledger.postgres.schema import prepare, renew_copy, row_of
+from exporter.ledger.postgres.reader import PostgresReader
+from exporter.ledger.postgres.schema import prepare, renew_copy
 from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements
 
 _LOOK = f"SELECT epoch, holder, beat, timeline, {TIMELINE} FROM main.lease"  # noqa: S608 - constants
@@ -45,7 +46,7 @@ _LEAVE_SECONDS: Final = 1.0
 """For an answer to the release of the lease."""
 
 
-class LeaseTable:
+class LeaseTable(PostgresReader):
     """The lease of a ledger, and the replicas that use it."""
 
     def __init__(
@@ -57,88 +58,71 @@ class LeaseTable:
         longest_wait: float,
     ) -> None:
         """Connect with `connect` when needed; `longest_wait` bounds each answer, in seconds."""
-        self._statements = statements
+        super().__init__(None, statements)
         self._connect = connect
         self._clock = clock
         self._longest_wait = longest_wait
-        self._connection: BoundedConnection | None = None
 
     def open(self) -> None:
         """Connect again if needed, and create or migrate the tables if they are not there yet."""
-        known = self._connection
-        if self._opened() is not known:
-            prepare(self._present, self._statements, self._clock.now())
+        known = self._opened
+        if self._alive() is not known:
+            prepare(self, self._clock.now())
 
     def close(self) -> None:
         """Close the connection."""
-        close(self._connection)
-        self._connection = None
-
-    def abandon(self) -> None:
-        """Use another connection from now on, since a thread waits for an answer on this one."""
-        self._connection = None
+        close(self._opened)
+        self._opened = None
 
     def look(self) -> Sight:
         """Return the lease; enter it again if an administrator has deleted its row."""
-        found = self._execute(_LOOK)
+        found = self.run(_LOOK)
         if found is None:
-            self._execute(_ENTER)
-            found = row_of(self._present, self._statements, _LOOK)
+            self.run(_ENTER)
+            found = self.row(_LOOK)
         return Sight(*found)
 
     def renew(self, epoch: int, holder: str) -> Row | None:
         """Renew a lease; return the timeline and the beat, or `None` if it is lost."""
-        return self._execute(_RENEW, epoch, holder)
+        return self.run(_RENEW, epoch, holder)
 
     def acquire(self, sight: Sight, holder: str, revision: int) -> Row | None:
         """Acquire the lease for `holder`, unless it has changed since `sight`.
 
         Return its epoch and timeline, and that of the last commit; `None` if it has changed.
         """
-        connection = self._present
         try:
-            with connection.transaction():
-                connection.execute(BOUNDS)
-                (written_on,) = row_of(connection, self._statements, _OPEN_WRITES)
-                taken = self._execute(_ACQUIRE, holder, sight.epoch, sight.beat, sight.holder)
+            with self.connection.transaction():
+                self.run(BOUNDS)
+                (written_on,) = self.row(_OPEN_WRITES)
+                taken = self.run(_ACQUIRE, holder, sight.epoch, sight.beat, sight.holder)
                 if taken is None:
                     return None
-                self._execute(_SET_REVISION, revision)
-                renew_copy(connection, self._statements, self._clock.now())
+                self.run(_SET_REVISION, revision)
+                renew_copy(self, self._clock.now())
         except psycopg.errors.LockNotAvailable:
-            self._execute(_END_WRITES)
+            self.run(_END_WRITES)
             raise
         return (*taken, written_on)
 
     def report(self, replica: str, digest: str, seconds: float) -> bool:
         """Report a replica; return whether one seen in so many `seconds` has another digest."""
-        found = self._execute(_REPORT, replica, exporter.__version__, digest, digest, seconds)
+        found = self.run(_REPORT, replica, exporter.__version__, digest, digest, seconds)
         return bool(found and found[0])
 
     def leave(self, replica: str, holder: str | None) -> None:
         """Release the lease of `holder`, if any, and delete the replica."""
-        if holder is None and self._connection is None:
+        if holder is None and self._opened is None:
             return
-        self._opened().seconds = _LEAVE_SECONDS
+        self._alive().seconds = _LEAVE_SECONDS
         if holder is not None:
-            self._execute(_RESIGN, holder)
-        self._execute(_LEAVE, replica)
+            self.run(_RESIGN, holder)
+        self.run(_LEAVE, replica)
 
-    def _opened(self) -> BoundedConnection:
+    def _alive(self) -> BoundedConnection:
         """Return an open connection: a new one if the present one is closed."""
-        if self._connection is None or not self._connection.is_alive():
+        if self._opened is None or not self._opened.is_alive():
             self.close()
-            connection = self._connection = self._connect()
+            connection = self._opened = self._connect()
             connection.seconds = min(connection.seconds, self._longest_wait)
-        return self._connection
-
-    @property
-    def _present(self) -> BoundedConnection:
-        if self._connection is None:
-            raise psycopg.OperationalError("not connected")
-        return self._connection
-
-    def _execute(self, statement: str, *values: object) -> Row | None:
-        """Execute a statement, and return its first row."""
-        cursor = self._present.execute(self._statements.of(statement), values)
-        return cursor.fetchone() if cursor.description else None
+        return self._opened

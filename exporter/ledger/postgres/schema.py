@@ -10,9 +10,8 @@ from typing import Final
 import psycopg
 
 from exporter.errors import LedgerError, LedgerFailure
-from exporter.ledger.database import Row
-from exporter.ledger.postgres.connection import BoundedConnection
-from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements
+from exporter.ledger.postgres.reader import PostgresReader
+from exporter.ledger.postgres.statements import BOUNDS, TIMELINE
 
 _VERSION_1 = """
 CREATE TABLE main.meta (
@@ -143,36 +142,35 @@ _RENEW_COPY = f"""WITH moved AS (
     UPDATE main.ledger SET created_at = ? WHERE EXISTS (SELECT 1 FROM moved)"""  # noqa: S608 - constants
 
 
-def prepare(connection: BoundedConnection, statements: Statements, created_at: float) -> None:
+def prepare(db: PostgresReader, created_at: float) -> None:
     """Create or migrate the tables; a new ledger gets the time `created_at`.
 
     Raises `LedgerError` if the tables are of a version that this one does not support.
     """
-    schema = statements.schema
-    require_server(connection, statements)
-    is_there = has_ledger(connection, statements)
-    if is_there and _checked_version(connection, statements) >= len(MIGRATIONS):
+    schema = db.statements.schema
+    require_server(db)
+    if has_ledger(db) and _checked_version(db) >= len(MIGRATIONS):
         return
-    with connection.transaction():
-        connection.execute(BOUNDS)
+    with db.connection.transaction():
+        db.run(BOUNDS)
         # Another process may do the same; the second one finds it done.
-        row_of(connection, statements, _LOCK, schema)
-        has_schema, has_tables = row_of(connection, statements, _FACTS, schema, schema)
+        db.row(_LOCK, schema)
+        has_schema, has_tables = db.row(_FACTS, schema, schema)
         if not has_schema:
-            connection.execute(statements.of("CREATE SCHEMA main.").replace(".", ""))
-        version = _checked_version(connection, statements) if has_tables else 0
+            db.connection.execute(db.statements.of("CREATE SCHEMA main.").replace(".", ""))
+        version = _checked_version(db) if has_tables else 0
         for number in range(version, len(MIGRATIONS)):
-            connection.execute(statements.of(MIGRATIONS[number]))
+            db.run(MIGRATIONS[number])
             if number == 0:
                 for statement in _FIRST:
-                    connection.execute(statements.of(statement))
-                connection.execute(statements.of(_BORN), (created_at,))
-            connection.execute(statements.of("UPDATE main.meta SET version = ?"), (number + 1,))
+                    db.run(statement)
+                db.run(_BORN, created_at)
+            db.run("UPDATE main.meta SET version = ?", number + 1)
 
 
-def require_server(connection: BoundedConnection, statements: Statements) -> None:
+def require_server(db: PostgresReader) -> None:
     """Raise an error if the server is read-only, or cannot store every text."""
-    is_read_only, encoding = row_of(connection, statements, _SERVER)
+    is_read_only, encoding = db.row(_SERVER)
     if is_read_only == "on":
         raise psycopg.errors.ReadOnlySqlTransaction("the server allows reading only")
     if encoding != "UTF8":
@@ -183,50 +181,40 @@ def require_server(connection: BoundedConnection, statements: Statements) -> Non
         )
 
 
-def has_ledger(connection: BoundedConnection, statements: Statements) -> bool:
+def has_ledger(db: PostgresReader) -> bool:
     """Whether the schema has the tables of a ledger, of whatever version."""
-    schema = statements.schema
-    return bool(row_of(connection, statements, _FACTS, schema, schema)[1])
+    schema = db.statements.schema
+    return bool(db.row(_FACTS, schema, schema)[1])
 
 
-def check_version(connection: BoundedConnection, statements: Statements) -> None:
+def check_version(db: PostgresReader) -> None:
     """Raise `LedgerError` if there is no ledger, or if its tables are not of this version."""
-    schema = statements.schema
-    if not has_ledger(connection, statements):
+    schema = db.statements.schema
+    if not has_ledger(db):
         raise LedgerError(
             f"there is no ledger in the schema {schema}",
             advice="set ledger.url and ledger.schema to those of the daemon, and start it first",
         )
-    if _checked_version(connection, statements) < len(MIGRATIONS):
+    if _checked_version(db) < len(MIGRATIONS):
         raise LedgerError(
             f"the schema {schema} was written by an older version of this exporter",
             advice="use that version, or start the daemon of this one first",
         )
 
 
-def renew_copy(connection: BoundedConnection, statements: Statements, created_at: float) -> None:
+def renew_copy(db: PostgresReader, created_at: float) -> None:
     """Give a ledger that was restored from a dump a new creation time, as a reset of its series."""
-    connection.execute(statements.of(_RENEW_COPY), (created_at,))
+    db.run(_RENEW_COPY, created_at)
 
 
-def _checked_version(connection: BoundedConnection, statements: Statements) -> int:
+def _checked_version(db: PostgresReader) -> int:
     """Return the version of the tables. This version can also use the tables of the next one."""
-    version: int = row_of(connection, statements, _VERSION)[0]
+    version: int = db.row(_VERSION)[0]
     if version > len(MIGRATIONS) + 1:
         raise LedgerError(
-            f"the schema {statements.schema} was written by a newer version of this exporter"
+            f"the schema {db.statements.schema} was written by a newer version of this exporter"
             f" (schema version {version}; this one supports up to {len(MIGRATIONS) + 1})",
             advice="run that version, or restore a dump made before the upgrade",
             kind=LedgerFailure.CORRUPT,
         )
     return version
-
-
-def row_of(
-    connection: BoundedConnection, statements: Statements, statement: str, *values: object
-) -> Row:
-    """Return the one row that a statement finds. Raises `psycopg.Error` if there is none."""
-    found: Row | None = connection.execute(statements.of(statement), values).fetchone()
-    if found is None:
-        raise psycopg.errors.DataCorrupted("a table lacks its only row")
-    return found
