@@ -24,7 +24,7 @@ from exporter.api.credentials import (
 from exporter.api.meter import Meter, NullMeter
 from exporter.api.numbered_scan import NumberedScan, PageSteps, ReadRows
 from exporter.api.paging import fetch_page, scan_pages, scan_tokens
-from exporter.api.rate_limiter import OnQueued, RateLimiter, ignore_queueing
+from exporter.api.rate_limiter import RateLimiter
 from exporter.api.regions import doubt_about
 from exporter.api.signing import Credential
 
@@ -36,7 +36,6 @@ __all__ = [
     "Meter",
     "NullMeter",
     "NumberedScan",
-    "OnQueued",
     "PageSteps",
     "RateLimiter",
     "ReadRows",
@@ -45,7 +44,6 @@ __all__ = [
     "connect_library",
     "doubt_about",
     "fetch_page",
-    "ignore_queueing",
     "scan_pages",
     "scan_tokens",
 ]

@@ -15,13 +15,12 @@ demo_ledger   the temporary folder of a demo
 from exporter.app.build import Exporter, build
 from exporter.app.check import Finding, check
 from exporter.app.reconcile import Reconciliation, reconcile
-from exporter.app.serve import DemoAccess, OncePage, demo, once, serve
+from exporter.app.serve import DemoAccess, demo, once, serve
 
 __all__ = [
     "DemoAccess",
     "Exporter",
     "Finding",
-    "OncePage",
     "Reconciliation",
     "build",
     "check",

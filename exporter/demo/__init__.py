@@ -17,10 +17,10 @@ from typing import Final
 from exporter.demo import faults
 from exporter.demo.calls import Call
 from exporter.demo.cloud import Cloud
-from exporter.demo.faults import Fault, Faults
+from exporter.demo.faults import Fault
 from exporter.demo.fleet import Fleet
-from exporter.demo.history import HistoryOrder, SimulatedHistory
-from exporter.demo.jsontext import Encoding, Verbatim
+from exporter.demo.history import HistoryOrder
+from exporter.demo.jsontext import Encoding
 from exporter.demo.paging import Behaviour, LastToken, PastEnd, TokenStyle, TotalCount
 from exporter.demo.records import (
     ABSENT,
@@ -38,7 +38,7 @@ from exporter.demo.records import (
 )
 from exporter.demo.refusals import Refusal, throttled
 from exporter.demo.server import DEMO_KEY_ID, DEMO_KEY_SECRET, Demo, serve, start_demo
-from exporter.demo.witness import Delivered, Truth, survey
+from exporter.demo.witness import Truth, survey
 from exporter.demo.world import TableName, World
 
 SENTINELS: Final = (CONNECTION_TOKEN, APPLICATION_CONFIG_SECRET, SPARK_CONF_SECRET, DEMO_KEY_SECRET)
@@ -53,11 +53,9 @@ __all__ = [
     "Behaviour",
     "Call",
     "Cloud",
-    "Delivered",
     "Demo",
     "Encoding",
     "Fault",
-    "Faults",
     "Fleet",
     "GatewayKey",
     "HistoryOrder",
@@ -67,7 +65,6 @@ __all__ = [
     "SessionKey",
     "SimulatedCluster",
     "SimulatedGateway",
-    "SimulatedHistory",
     "SimulatedSession",
     "SimulatedUsage",
     "SimulatedWorkspace",
@@ -75,7 +72,6 @@ __all__ = [
     "TokenStyle",
     "TotalCount",
     "Truth",
-    "Verbatim",
     "World",
     "faults",
     "serve",

@@ -9,8 +9,9 @@ A row can be made to lie. `raw` as a mapping is laid over the documented fields 
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Final, NamedTuple, TypeAlias
@@ -82,15 +83,27 @@ def _spark_conf(proxy_user: str | None) -> str:
     return json.dumps({**user, "conf": conf}, indent=4, ensure_ascii=False)
 
 
-def _overlaid(fields: dict[str, object], raw: Raw) -> str:
-    if isinstance(raw, str):
-        return raw
-    merged = {**fields, **(raw or {})}
-    return dump({name: value for name, value in merged.items() if value is not ABSENT})
+@dataclass(frozen=True)
+class Record(ABC):
+    """A row of the service."""
+
+    raw: Raw = field(default=None, kw_only=True)
+
+    @abstractmethod
+    def as_json(self) -> dict[str, object]:
+        """Return the vendor's fields."""
+
+    @cached_property
+    def text(self) -> str:
+        """The row as JSON text; cached, because a history of 100,000 rows is served often."""
+        if isinstance(self.raw, str):
+            return self.raw
+        merged = {**self.as_json(), **(self.raw or {})}
+        return dump({name: value for name, value in merged.items() if value is not ABSENT})
 
 
 @dataclass(frozen=True)
-class SimulatedWorkspace:
+class SimulatedWorkspace(Record):
     """A workspace."""
 
     workspace_id: str
@@ -98,7 +111,6 @@ class SimulatedWorkspace:
     region_id: str = "cn-hangzhou"
     status: str = "RUNNING"
     create_time_ms: int = 1_700_000_000_000
-    raw: Raw = None
 
     @property
     def sort_key(self) -> tuple[int, str]:
@@ -128,14 +140,9 @@ class SimulatedWorkspace:
             "tags": [],
         }
 
-    @cached_property
-    def text(self) -> str:
-        """The row as JSON text."""
-        return _overlaid(self.as_json(), self.raw)
-
 
 @dataclass(frozen=True)
-class SimulatedGateway:
+class SimulatedGateway(Record):
     """A Livy gateway ("Livy compute")."""
 
     workspace_id: str
@@ -145,7 +152,6 @@ class SimulatedGateway:
     status: str = "Running"
     created_by: str = "demo"
     create_time_ms: int = 1_700_000_000_000
-    raw: Raw = None
 
     @property
     def key(self) -> GatewayKey:
@@ -172,14 +178,9 @@ class SimulatedGateway:
             "startTime": self.create_time_ms,
         }
 
-    @cached_property
-    def text(self) -> str:
-        """The row as JSON text."""
-        return _overlaid(self.as_json(), self.raw)
-
 
 @dataclass(frozen=True)
-class SimulatedCluster:
+class SimulatedCluster(Record):
     """A session cluster."""
 
     workspace_id: str
@@ -199,7 +200,6 @@ class SimulatedCluster:
     auto_stop_minutes: int | None = 45
     """Minutes of idleness after which it stops by itself; None = it does not."""
     public_endpoint: bool = False
-    raw: Raw = None
 
     @property
     def sort_key(self) -> tuple[int, str]:
@@ -244,14 +244,9 @@ class SimulatedCluster:
             "connectionToken": CONNECTION_TOKEN,
         }
 
-    @cached_property
-    def text(self) -> str:
-        """The row as JSON text."""
-        return _overlaid(self.as_json(), self.raw)
-
 
 @dataclass(frozen=True)
-class SimulatedSession:
+class SimulatedSession(Record):
     """A Livy session, alive or a row of history."""
 
     workspace_id: str
@@ -269,7 +264,6 @@ class SimulatedSession:
     """The vendor's sample holds this word, as text."""
     spark_conf: str | None = None
     """None: a JSON text with the proxy user and a planted secret; else served as it is."""
-    raw: Raw = None
 
     @cached_property
     def key(self) -> SessionKey:
@@ -302,8 +296,3 @@ class SimulatedSession:
             "vcoreSeconds": self.usage.vcore_seconds,
             "mbSeconds": self.usage.mb_seconds,
         }
-
-    @cached_property
-    def text(self) -> str:
-        """The row as JSON text; kept, because a history of 100,000 rows is served often."""
-        return _overlaid(self.as_json(), self.raw)

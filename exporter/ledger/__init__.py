@@ -33,7 +33,7 @@ a view of the other. After a restart a history is rebuilt from the rows here, an
 `listing_order` stores: a starting point, which the first poll verifies.
 """
 
-from exporter.ledger.balance import Balance, GatewayRecord, balances
+from exporter.ledger.balance import Balance, balances
 from exporter.ledger.counters import CounterValue
 from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateway_scan import GatewayScan
@@ -52,7 +52,6 @@ __all__ = [
     "Balance",
     "CounterValue",
     "GatewayKey",
-    "GatewayRecord",
     "GatewayScan",
     "Key",
     "Ledger",

@@ -10,8 +10,8 @@ checks              settings that do not fit together
 validation_errors   what is wrong, one line each
 """
 
-from exporter.settings.fields import ApiSettings, Settings
+from exporter.settings.fields import Settings
 from exporter.settings.load import Loaded, load
 from exporter.settings.targets import TargetSettings
 
-__all__ = ["ApiSettings", "Loaded", "Settings", "TargetSettings", "load"]
+__all__ = ["Loaded", "Settings", "TargetSettings", "load"]
