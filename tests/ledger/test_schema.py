@@ -177,6 +177,16 @@ def test_role_that_is_not_let_in_is_refused(counted: Database, group: str, url: 
     assert caught.value.advice.endswith("and pg_hba.conf")
 
 
+@pytest.mark.parametrize(
+    "url", [f"postgresql://{'x' * 64}.example/x", "postgresql://a..example/x", "postgresql://%ff@/"]
+)
+def test_name_in_the_url_that_is_not_valid_is_reported(url: str) -> None:
+    """By an error that says where to look."""
+    with pytest.raises(LedgerError, match="a name in ledger.url is not valid") as caught:
+        check_ledger(Postgres(url, "emr_exporter"), ManualClock())
+    assert caught.value.advice.startswith("check ledger.url")
+
+
 @pytest.mark.parametrize("command", ["daemon", "check"])
 def test_pooler_in_statement_mode_is_refused(counted: Database, command: str) -> None:
     """It allows no transactions."""

@@ -60,6 +60,13 @@ def connect(url: str, factory: type[BoundedConnection] = BoundedConnection) -> B
 
     No statement is prepared and no parameter is set for the session, for poolers' sake.
     """
+    try:
+        return _connect(url, factory)
+    except UnicodeError as error:
+        raise psycopg.OperationalError(f"a name in ledger.url is not valid: {error}") from error
+
+
+def _connect(url: str, factory: type[BoundedConnection]) -> BoundedConnection:
     parameters = conninfo_to_dict(url)
     defaults: Mapping[str, str | int | None] = {
         "application_name": "emr-serverless-spark-exporter",
