@@ -29,6 +29,7 @@ from exporter.poller import (
     may_show,
     problems_of_health,
     problems_of_lease,
+    problems_of_looks,
     problems_of_readiness,
     summary,
 )
@@ -71,16 +72,17 @@ class Exporter:
 
     def unhealthy(self) -> Sequence[str]:
         """Say what is wrong with the process, in sentences; nothing where all is well."""
-        silence = self.clock.monotonic() - self.polling.last_progress
-        ownership = self.ledger.ownership()
-        if ownership is not None and ownership.standing is Standing.STANDBY:
-            silence = self.clock.boottime() - ownership.looked_at
-        return problems_of_health(
-            self.snapshots.current,
-            self.polling.timing,
-            discovery_interval=self.settings.discovery.interval,
-            silence=silence,
-        )
+        timing = self.polling.timing
+        duration, at = self.settings.lease.duration, self.clock.boottime()
+        return [
+            *problems_of_looks(self.ledger.ownership(), timing, duration, at),
+            *problems_of_health(
+                self.snapshots.current,
+                timing,
+                discovery_interval=self.settings.discovery.interval,
+                silence=self.clock.monotonic() - self.polling.last_progress,
+            ),
+        ]
 
     def unready(self) -> Sequence[str]:
         """Say what keeps the exporter from doing its work, likewise."""

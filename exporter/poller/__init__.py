@@ -13,6 +13,7 @@ health           whether polling goes on, and whether it does its work: pure
 from exporter.poller.health import (
     problems_of_health,
     problems_of_lease,
+    problems_of_looks,
     problems_of_readiness,
     summary,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "may_show",
     "problems_of_health",
     "problems_of_lease",
+    "problems_of_looks",
     "problems_of_readiness",
     "summary",
 ]

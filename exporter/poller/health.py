@@ -41,6 +41,18 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
     return problems
 
 
+def problems_of_looks(
+    ownership: Ownership | None, timing: Timing, duration: float, at: float
+) -> list[str]:
+    """Return why the process should be restarted, likewise, where it no longer sees to the lease.
+
+    Looks are a sixth of the duration apart, and one that fails has ended, too.
+    """
+    if ownership is None or at - ownership.looked_at <= duration + timing.timeout:
+        return []
+    return [f"no attempt to read or renew the lease has ended for {at - ownership.looked_at:.0f} s"]
+
+
 def problems_of_lease(ownership: Ownership | None, duration: float, at: float) -> list[str]:
     """Return what keeps a replica from taking over (seconds of the boot-time clock).
 

@@ -182,7 +182,7 @@ def test_role_that_is_not_let_in_is_refused(counted: Database, group: str, url: 
 )
 def test_name_in_the_url_that_is_not_valid_is_reported(url: str) -> None:
     """By an error that says where to look."""
-    with pytest.raises(LedgerError, match="a name in ledger.url is not valid") as caught:
+    with pytest.raises(LedgerError, match=r"a name in ledger\.url is not valid") as caught:
         check_ledger(Postgres(url, "emr_exporter"), ManualClock())
     assert caught.value.advice.startswith("check ledger.url")
 

@@ -1,5 +1,6 @@
 """What an owner, a standby and an owner without a database say of themselves."""
 
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -34,10 +35,25 @@ class Pair(NamedTuple):
     proxy: TcpProxy
 
 
+class StoppableClock(ManualClock):
+    """A clock on which threads that look after a lease can be stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    def boottime(self) -> float:
+        """Return the time, when it goes on."""
+        if threading.current_thread().name == "lease":
+            self.goes_on.wait()
+        return super().boottime()
+
+
 @asynccontextmanager
-async def pair() -> AsyncIterator[Pair]:
+async def pair(clock: ManualClock | None = None) -> AsyncIterator[Pair]:
     """Run two replicas; the first has polled."""
-    world, clock = busy_world(), ManualClock()
+    world, clock = busy_world(), clock or ManualClock()
     database = postgres.shared().schema()
     async with AsyncExitStack() as stack:
         proxy = stack.enter_context(tcp_proxy(database.port))
@@ -106,6 +122,25 @@ async def test_a_standby_that_has_waited_for_long_is_healthy_as_it_takes_over() 
         assert await says(standby, "/-/ready", 200)
         assert standby.peek().has("livy_cu_hours_total")
         owner.start()
+
+
+async def test_a_replica_whose_lease_nobody_looks_after_is_unhealthy() -> None:
+    """It is restarted, also an owner: its polls go on, but nothing would be counted any more."""
+    clock = StoppableClock()
+    async with pair(clock) as (owner, standby, _, _):
+        clock.goes_on.clear()
+        try:
+            for each in (owner, standby):
+                assert await says(each, "/-/healthy", 200)
+            clock.advance(2 * DURATION)
+            for each in (owner, standby):
+                await each.tick()
+                await each.poll()
+                answer = await each.get("/-/healthy")
+                assert answer.status_code == 503
+                assert "no attempt to read or renew the lease has ended for " in answer.text
+        finally:
+            clock.goes_on.set()
 
 
 async def test_without_the_database_nobody_is_ready_and_all_are_healthy() -> None:
