@@ -58,7 +58,6 @@ def _parted(address: str) -> tuple[str, int]:
 
 
 def _ask(host: str, port: int) -> tuple[bool, str]:
-    """Return whether the exporter is healthy, and what it said."""
     try:
         return _verdict(HTTPConnection(host, port, timeout=SECONDS))
     except (ConnectionResetError, BrokenPipeError, HTTPException):

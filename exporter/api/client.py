@@ -150,7 +150,6 @@ class Client:
         return await self._get(call, decode.decode_workspaces)
 
     async def _get(self, call: _Call, read: Callable[[bytes], T]) -> T:
-        """Make a call, repeating it where that may help."""
         used: list[Credential] = []
 
         async def attempt() -> T:

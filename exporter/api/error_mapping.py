@@ -195,7 +195,6 @@ def _kind(answer: ErrorResponse) -> type[ApiError]:
 
 
 def _explain(answer: ErrorResponse, kind: type[ApiError], now: float) -> tuple[str, str]:
-    """Return what happened, and what to do."""
     said = f"{answer.action}: {_said(answer)}"
     if kind is PermissionDeniedError:
         return f"{said}; {RAM_PRODUCT}:{answer.action} is not allowed", (

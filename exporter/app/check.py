@@ -211,7 +211,6 @@ class _Inquiry:
     async def _note(
         self, asked: object, where: str, what: str, ask: Callable[[], Awaitable[str]]
     ) -> bool:
-        """Run one check and keep the finding; return whether it succeeded."""
         self._findings[asked, what] = Finding(where, what, is_good=False, said=NO_TIME)
         try:
             is_good, said = True, await ask()

@@ -93,7 +93,6 @@ def _shards(
 
 
 def _endpoint(settings: Settings, region_id: str) -> str:
-    """Return the URL of the API in a region: as set, or the vendor's for the network."""
     if settings.api.endpoint:
         return settings.api.endpoint.replace("{region}", region_id)
     network = "-vpc" if settings.api.network == "vpc" else ""

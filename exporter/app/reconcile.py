@@ -81,7 +81,6 @@ async def _of_gateway(
 async def _listed(
     client: Client, target: Target, update: Callable[[Scans], None]
 ) -> tuple[LivySession, ...]:
-    """Read the whole history of a gateway. Raises `PollError`."""
     numbers = count(1)
 
     async def fetch(number: int) -> Page[LivySession]:

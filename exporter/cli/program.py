@@ -182,7 +182,6 @@ class CommandGroup(click.Group):
 
 
 def _typed(ctx: click.Context) -> str:
-    """Return what is typed for the command."""
     return ctx.command_path.removeprefix(f"{PROGRAM} ")
 
 
@@ -230,7 +229,6 @@ def dispatch(program: CommandGroup, argv: Sequence[str], environ: Mapping[str, s
 
 
 def _line(error: click.UsageError, program: CommandGroup) -> str:
-    """Return the error and what to do, in one line."""
     match error:
         case click.NoSuchCommand(
             command_name=name, ctx=click.Context(command=CommandGroup() as group)

@@ -110,7 +110,6 @@ def _origin(setting: Setting, loaded: Loaded) -> str:
 
 
 def _columns(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> str:
-    """Write a table, with the columns at the places `right` on the right."""
     rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (

@@ -146,7 +146,6 @@ class Layout:
                 yield
 
     def _pieces(self, index: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Return the pieces of a chunk in both formats."""
         start = self._starts[index]
         is_last = index + 1 == len(self._starts)
         cells = self._cells[start : None if is_last else self._starts[index + 1]]

@@ -156,7 +156,6 @@ class Renderer:
     def _cells(
         self, groups: Sequence[Samples], time: Timeslice
     ) -> Generator[None, None, dict[int, bytes]]:
-        """Write the lines of some groups, family by family."""
         lines: dict[int, list[str]] = {}
         for group in groups:
             for metric, samples in group.items():
@@ -191,7 +190,6 @@ def _themselves(samples: Samples) -> Samples:
 
 
 def _of_polls(view: TargetView) -> Samples:
-    """Return the samples that say how the polls of a target go."""
     found = SampleSet()
     target = view.target
     labels = (target.source, target.workspace_id, target.livy_compute_id)
@@ -228,7 +226,6 @@ def _changed_columns(
 
 
 def _is_same(run: Sequence[Samples], before: Sequence[Samples]) -> bool:
-    """Whether two runs consist of the same group objects."""
     return len(run) == len(before) and all(map(is_, run, before))
 
 

@@ -100,7 +100,6 @@ def _balance(record: GatewayRecord, queue: str, listed: int, advanced: int, gone
 def _matched(
     rows: Iterable[SessionRow], listing: Iterable[LivySession]
 ) -> Iterable[tuple[SessionRow | None, LivySession]]:
-    """Pair each listed session, as last read, with its row."""
     rows_by_id: defaultdict[str, list[SessionRow]] = defaultdict(list)
     for known in rows:
         rows_by_id[known.session_id].append(known)

@@ -154,7 +154,6 @@ class GatewayLedger:
         }
 
     def _rows_of(self, keys: Collection[SessionKey]) -> Iterator[tuple[SessionKey, SessionRow]]:
-        """Yield each of some sessions with its row, where it has one."""
         rows_by_id = self._sessions.rows_of({session_id for session_id, _ in keys})
         for key in keys:
             session_id, created_ms = key

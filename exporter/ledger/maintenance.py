@@ -56,7 +56,6 @@ def read_gateway(location: Path | Postgres, gateway: GatewayKey) -> GatewayRecor
 
 
 def _forgotten(db: Reader, gateway_id: int) -> Mapping[str, Sequence[int]]:
-    """Return the create times of forgotten sessions by id."""
     forgotten: defaultdict[str, list[int]] = defaultdict(list)
     for session_id, created_ms in db.query(_FORGOTTEN, (gateway_id,)):
         forgotten[session_id].append(created_ms)

@@ -81,7 +81,6 @@ def _copy(file: SqliteDatabase, database: Database) -> None:
 
 
 def _pieces(file: SqliteDatabase, table: Table) -> Iterator[list[Row]]:
-    """Return the rows of a table in pieces."""
     cursor = file.db.execute(_select(table))
     return iter(lambda: cursor.fetchmany(_ROWS), [])
 

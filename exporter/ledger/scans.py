@@ -95,7 +95,6 @@ class ScanTracker:
         return newest, own, [record for row, some in matches if row is None for record in some]
 
     def _newest_known(self, rows: Sequence[SessionRow]) -> SessionRow | None:
-        """Return the newest session of an id that was known before the scan."""
         known = [row for row in rows if hash((row.session_id, row.serial)) not in self._added]
         return max(known, key=age, default=None)
 

@@ -149,7 +149,6 @@ def is_unchanged(glance: Glance, record: LivySession) -> bool:
 
 
 def _adds(missing: int, record: LivySession) -> bool:
-    """Whether a record tells what is missing in the row of its session."""
     return bool(
         missing & _UNLISTED
         or (missing & _NO_QUEUE and record.queue)

@@ -240,7 +240,6 @@ class Store:
         )
 
     def _read(self) -> tuple[LedgerState, bool]:
-        """Return the state, and whether Prometheus has scraped before."""
         counters = read_counters(self._database, self._hidden)
         ((created_at, knows_prometheus, sessions),) = self._database.query(_FACTS)
         size = self._database.size_bytes()

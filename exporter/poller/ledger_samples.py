@@ -87,7 +87,6 @@ def _samples_of(values: Mapping[Key, CounterValue]) -> Samples:
 
 
 def _facts(state: LedgerState) -> Samples:
-    """Return the samples that describe the ledger itself."""
     samples = SampleSet()
     if state.created_at is None:
         return samples.freeze()

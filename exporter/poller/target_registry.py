@@ -221,7 +221,6 @@ class TargetRegistry:
 
 
 def _samples_of(discovery: tuple[Scope, DiscoveryView]) -> Samples:
-    """Return the samples that say how the discovery of a scope goes."""
     samples = SampleSet()
     scope, view = discovery
     samples.add(catalog.DISCOVERY_UP, scope, view.up)

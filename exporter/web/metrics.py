@@ -113,5 +113,4 @@ def _joined_headers(scope: Scope) -> dict[bytes, str]:
 
 
 def _cut(header: str) -> str:
-    """Return as many whole items of a list as are looked at."""
     return header if len(header) <= _MAX_ACCEPT else header[:_MAX_ACCEPT].rpartition(",")[0]

@@ -190,7 +190,6 @@ class LeaseKeeper:
 
     @property
     def _interval(self) -> float:
-        """The seconds until the lease is to be renewed, or looked at again."""
         interval = self._duration / _RENEWALS
         return interval if self._grant else min(interval, _LONGEST_WAIT)
 
@@ -242,7 +241,6 @@ class LeaseKeeper:
             self._note_holder(sight.holder or "")
 
     def _acquire(self, sight: Sight) -> None:
-        """Acquire the lease, unless it has changed since it was read."""
         holder = f"{self._replica}/{secrets.token_hex(4)}"
         revision = secrets.randbits(63)
         sent = self._clock.boottime()

@@ -38,7 +38,6 @@ def _is_of_content(error: sqlite3.Error) -> bool:
 
 
 def _explain(error: sqlite3.Error) -> tuple[LedgerFailure, str]:
-    """Return the kind of failure and the advice for it."""
     # Extended codes carry the primary one in their low byte.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     match code:

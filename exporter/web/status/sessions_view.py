@@ -98,7 +98,6 @@ def _ends(moment: Moment, counts: Mapping[tuple[str, ...], int]) -> Iterator[Que
 
 
 def _by_state(moment: Moment, metric: Metric) -> Mapping[str, int]:
-    """Sum up the gauges of all targets, by the label `state`, which is the last one."""
     counts: Counter[str] = Counter()
     for view in moment.snapshot.targets.values():
         for sample in view.gauges.get(metric, ()):

@@ -1,8 +1,6 @@
 """The content of the status page, as frozen values; page and JSON both render a `StatusView`.
 
-This is a contract: `schema.json` beside this file is made of it, and a test holds the two
-together. Times are seconds since 1970-01-01 UTC, ages and durations are in seconds; what is not
-known is null. Texts of the API are unchanged: escape them before showing them.
+This is a contract: `schema.json` beside this file is generated from it, and a test compares them.
 """
 
 from collections.abc import Mapping
