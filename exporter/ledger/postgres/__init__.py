@@ -1,7 +1,8 @@
 """The ledger in a schema of a PostgreSQL database: for pods without a disk, and for replicas.
 
 database    reading and writing: one pipeline for a transaction, fenced by a random revision
-connection  opening it, a timeout for every wait, and what the server's errors mean
+connection  opening it, and a timeout for every wait
+errors      what the errors of PostgreSQL mean, and what to do
 statements  the ledger's statements in PostgreSQL's words
 reader      reading the tables over a connection
 schema      the tables, how an older version becomes this one, and whether it is a copy

@@ -6,7 +6,8 @@ from typing import Final
 from exporter.clock import Clock
 from exporter.errors import LedgerError
 from exporter.ledger.counters import read_counters
-from exporter.ledger.postgres.connection import connect, translated
+from exporter.ledger.postgres.connection import connect
+from exporter.ledger.postgres.errors import GRANT, translated
 from exporter.ledger.postgres.reader import PostgresReader
 from exporter.ledger.postgres.schema import NAMESPACE, check_version, has_ledger, require_server
 from exporter.ledger.postgres.statements import Statements
@@ -61,5 +62,5 @@ def check(url: str, schema: str, name: str, clock: Clock) -> str:
 def _forbidden(name: str, what: str) -> LedgerError:
     return LedgerError(
         f"the ledger {name} cannot be used: {what}",
-        advice="give the role the rights of deploy/postgres/role.sql on ledger.schema",
+        advice=GRANT,
     )

@@ -20,8 +20,9 @@ import psycopg
 from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
 from exporter.ledger.database import Row, Table, name_of
-from exporter.ledger.postgres.connection import BoundedConnection, close, translated
+from exporter.ledger.postgres.connection import BoundedConnection, close
 from exporter.ledger.postgres.connection import connect as open_connection
+from exporter.ledger.postgres.errors import translated
 from exporter.ledger.postgres.keeper import LeaseKeeper
 from exporter.ledger.postgres.reader import PostgresReader
 from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version

@@ -14,7 +14,8 @@ import structlog
 
 from exporter.clock import Clock
 from exporter.errors import LedgerError, LedgerFailure
-from exporter.ledger.postgres.connection import BoundedConnection, translated
+from exporter.ledger.postgres.connection import BoundedConnection
+from exporter.ledger.postgres.errors import translated
 from exporter.ledger.postgres.lease import Sight, Tenure, Watch, trust
 from exporter.ledger.postgres.lease_table import LeaseTable
 from exporter.ledger.postgres.statements import Statements
