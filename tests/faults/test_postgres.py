@@ -353,10 +353,13 @@ async def test_a_commit_that_waits_for_a_standby_is_counted_once(
 async def test_a_wait_for_a_standby_that_was_cancelled_leaves_a_commit_in_doubt(
     cluster: Cluster, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server calls it done, with a warning: it is shown when the server is asked again."""
+    """The server calls it done, with a warning: it is shown when the server is asked again.
+
+    Also where warnings are switched off.
+    """
     monkeypatch.setattr(BoundedConnection, "seconds", 8.0)
     async with counting(cluster, world) as (scene, harness):
-        cluster.configure(synchronous_standby_names="nobody")
+        cluster.configure(synchronous_standby_names="nobody", client_min_messages="error")
         world.revise(key("livy-a"), used(2.0))
         words = "check the standby servers of the database (synchronous_standby_names)"
         failing = asyncio.create_task(assert_trouble(harness, "timeout", 1.0, words))
@@ -365,7 +368,7 @@ async def test_a_wait_for_a_standby_that_was_cancelled_leaves_a_commit_in_doubt(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         )
         await failing
-        cluster.configure(synchronous_standby_names="")
+        cluster.configure(synchronous_standby_names="", client_min_messages="notice")
         harness.clock.advance(30)
         await assert_well(harness, 2.0)
         await assert_same_after_restart(harness)

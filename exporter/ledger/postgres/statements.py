@@ -13,10 +13,12 @@ TIMELINE: Final = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 """Changes when another server takes over, which may lack the last commits of this one."""
 
 # An open or waiting transaction must not stop other processes for long, nor if its client is gone.
-# And a commit is durable before its totals are shown, whatever the role's default is.
+# And a commit is durable before its totals are shown, or there is a warning, whatever the role's
+# defaults are.
 BOUNDS: Final = """SELECT set_config('statement_timeout', '6000', true),
     set_config('lock_timeout', '2000', true),
     set_config('idle_in_transaction_session_timeout', '6000', true),
+    set_config('client_min_messages', 'warning', true),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit')
         WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
 
