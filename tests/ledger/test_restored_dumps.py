@@ -1,5 +1,6 @@
 """A restored dump of a ledger in PostgreSQL begins anew; the database itself goes on."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from tests.support import postgres
 from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import listed, record, values
 from tests.support.postgres import Cluster, Database
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.real
 
@@ -85,6 +87,19 @@ def test_dump_that_is_restored_on_another_server_begins_anew_once(
     count(database, clock)
     cluster.restore(server.dump(database), other)
     assert [birth(other, clock) for _ in range(2)] == [1, 1]
+
+
+def test_ledger_that_was_moved_goes_on(clock: ManualClock) -> None:
+    """After the statement for that in the documentation."""
+    server = postgres.shared()
+    database, other = server.database(), server.database()
+    count(database, clock)
+    server.restore(server.dump(database), other)
+    text = (ROOT / "deploy/postgres/README.md").read_text()
+    (statement,) = re.findall(r"```sql\n(UPDATE .*?)```", text, re.DOTALL)
+    with psycopg.connect(other.url) as connection:
+        connection.execute(statement.encode())
+    assert [birth(other, clock) for _ in range(2)] == [0, 0]
 
 
 def test_dump_that_is_restored_in_its_own_database_begins_anew_once(clock: ManualClock) -> None:
