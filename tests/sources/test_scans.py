@@ -63,6 +63,16 @@ def moving(service: Service, moves: list[tuple[int, int]], most: int) -> Callabl
     has_count=True,
     past_end="first",
 )
+@example(  # more came in than had left, and the old end is read on a page that had room
+    order=Order.NEWEST_FIRST,
+    size=5,
+    count=62,
+    wanted=set(),
+    before=(0, 1),
+    moves=[(2, 0)],
+    has_count=True,
+    past_end="empty",
+)
 def test_a_history_that_moves_at_its_ends_is_accounted_for(
     order: Order,
     size: int,
@@ -277,16 +287,65 @@ def scattered(order: Order) -> History:
     return history_of(order, 10_000, 100)
 
 
-def test_an_unknown_row_in_the_middle_is_noticed_where_it_is_read() -> None:
-    """Without a count, too: no other page is read in search of the known rows beside it."""
+@pytest.mark.parametrize("behind", [901, 950])
+def test_an_unknown_row_in_the_middle_is_noticed_where_it_is_read(behind: int) -> None:
+    """Without a count, too: no other page is read in search of the known rows beside it.
+
+    It is the last row of a page, or one in its middle.
+    """
     scan = IncrementalScan(scattered(Order.NEWEST_FIRST), {900}, size=100)
-    current = [*range(9_999, 900, -1), -1, *range(900, -1, -1)]
-    requests: list[int] = []
+    current = [*range(9_999, behind - 1, -1), -1, *range(behind - 1, -1, -1)]
+    asked = asked_until_diverged(scan, lambda n: page_of(current[(n - 1) * 100 :][:100], None))
+    assert asked == [1, 91]
+
+
+@pytest.mark.parametrize("has_count", [True, False])
+@pytest.mark.parametrize(("order", "requests"), [*zip(Order, ([1, 2], [2, 1]), strict=True)])
+def test_a_listing_of_other_sessions_is_read_to_its_end_only(
+    order: Order, requests: list[int], *, has_count: bool
+) -> None:
+    """No known session is found, and no page before the first one is asked for."""
+    service = Service(order, 5, 108, start=100, has_count=has_count)
+    scan = IncrementalScan(history_of(order, 60, 5), size=5)
+    asked = asked_until_diverged(scan, service.page)
+    assert asked[-2:] == requests
+
+
+def asked_until_diverged(
+    scan: IncrementalScan, page: Callable[[int], Page[LivySession]]
+) -> list[int]:
+    """Return the pages that a scan asks for until it finds the listing changed."""
+    asked: list[int] = []
     with pytest.raises(ListingDiverged):  # noqa: PT012
         for number in numbers(scan):
-            requests.append(number)
-            scan.take(number, page_of(current[(number - 1) * 100 :][:100], None))
-    assert requests == [1, 91]
+            asked.append(number)
+            scan.take(number, page(number))
+    return asked
+
+
+def test_a_listing_that_ends_behind_an_unknown_row_is_given_up() -> None:
+    """On a full page, so that only an empty one shows the end."""
+    full = page_of([59, 58, 57, 56, -1], None)
+    scan = IncrementalScan(history_of(Order.NEWEST_FIRST, 60, 5), size=5)
+    assert asked_until_diverged(scan, lambda number: full if number == 1 else Page()) == [1, 2]
+
+
+@pytest.mark.parametrize("has_count", [True, False])
+@pytest.mark.parametrize("order", Order)
+def test_a_listing_that_is_emptied_while_it_is_read_is_given_up(
+    order: Order, *, has_count: bool
+) -> None:
+    """No page is asked for again and again."""
+    service = Service(order, 5, 60, has_count=has_count)
+
+    def page(number: int) -> Page[LivySession]:
+        found = service.page(number)
+        service.start = service.stop
+        return found
+
+    asked = asked_until_diverged(IncrementalScan(history_of(order, 60, 5), {30}, size=5), page)
+    assert min(asked) >= 1
+    assert len(asked) <= 1 + len({*asked})
 
 
 def test_a_page_that_is_repeated_past_the_end_is_noticed_at_once() -> None:
@@ -383,6 +442,20 @@ def test_a_create_time_that_a_full_scan_was_told_once_stays_known() -> None:
     rows = {row.session for row in scan.result().rows.between(0, 6)}
     assert len(rows) == 6
     assert ("r", 10**7) in rows
+
+
+def test_a_record_is_held_as_long_as_the_session_has_series() -> None:
+    """Whether or not its page is read again."""
+    service = Service(Order.NEWEST_FIRST, 5, 60)
+    while_shown = replace(POLICY, recently_ended={"30"})
+    full = FullScan({}, size=5)
+    for number in numbers(full):
+        full.take(number, service.page(number))
+        full.settle(while_shown)
+    scan = IncrementalScan(full.result(), size=5)
+    assert drive(scan, service.page) == 1
+    assert [*scan.result(while_shown).records()] == [*page_of([30], None).records]
+    assert [*scan.result(POLICY).records()] == []
 
 
 def numbers(scan: Scan) -> Iterator[int]:

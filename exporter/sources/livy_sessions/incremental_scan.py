@@ -249,4 +249,4 @@ class _Rest:
     def _see_old_end(self, index: int) -> None:
         if index == len(self._rows):
             raise ListingDiverged("the oldest sessions are not known")
-        self.old_end = max(self.old_end or 0, index)
+        self.old_end = index
