@@ -155,6 +155,19 @@ def test_tables_that_the_role_may_not_use_are_refused(
     ), said
 
 
+def test_server_on_which_the_role_may_not_call_a_function_is_refused() -> None:
+    """Everybody may call these, unless an administrator has forbidden it."""
+    database = postgres.shared().database()
+    for function in ("pg_control_system()", "pg_current_wal_lsn()", "pg_walfile_name(pg_lsn)"):
+        execute(database, f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
+        name = function.partition("(")[0]
+        for command in ("daemon", "check"):
+            said = refusal(database, OPENINGS[command])
+            assert f"permission denied for function {name}" in said, command
+            assert said.endswith("[io]"), command
+        execute(database, f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC")
+
+
 @pytest.mark.parametrize("command", ["daemon", "check"])
 def test_role_that_may_only_read_is_refused(counted: Database, command: str) -> None:
     """It has all rights, but a default that forbids to use them."""

@@ -10,10 +10,12 @@ from exporter.ledger.postgres.connection import connect
 from exporter.ledger.postgres.errors import GRANT, translated
 from exporter.ledger.postgres.reader import PostgresReader
 from exporter.ledger.postgres.schema import NAMESPACE, check_version, has_ledger, require_server
-from exporter.ledger.postgres.statements import Statements
+from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements
 
 _SERVER: Final = """SELECT current_setting('server_version'),
     CAST(extract(epoch FROM clock_timestamp()) AS double precision)"""
+# What a daemon calls besides, and an administrator may have forbidden.
+_CALLS: Final = f"SELECT {TIMELINE} FROM pg_control_system()"  # noqa: S608 - constants
 _MAY_CREATE: Final = f"""SELECT CASE WHEN {NAMESPACE} IS NULL
     THEN has_database_privilege(current_database(), 'CREATE')
     ELSE has_schema_privilege(?, 'CREATE') END"""
@@ -37,11 +39,12 @@ def check(url: str, schema: str, name: str, clock: Clock) -> str:
         connection.transaction(),  # a pooler could forbid it
     ):
         db = PostgresReader(connection, Statements(schema))
-        db.row(_SERVER)  # the next one takes a round trip and nothing else
+        db.run(BOUNDS)
+        require_server(db)
+        db.row(_CALLS)
         sent = clock.now()
         version, server_now = db.row(_SERVER)
         ahead = server_now - (sent + clock.now()) / 2
-        require_server(db)
         said = [f"PostgreSQL {version}, whose clock is {abs(ahead):.1f} s"]
         said[0] += " ahead" if ahead > 0 else " behind"
         if not has_ledger(db):
