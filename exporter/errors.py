@@ -101,7 +101,7 @@ class ApiError(PollError):
     """One call failed.
 
     `code` and `request_id` are the service's own words (for the log and the status page,
-    never for a label); `status` is the HTTP status, 0 where no answer came.
+    never for a label); `status` is the HTTP status, 0 if no answer came.
     """
 
     reason = Reason.SERVER

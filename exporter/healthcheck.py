@@ -51,7 +51,7 @@ def is_exporter(address: str) -> bool:
 
 
 def _parted(address: str) -> tuple[str, int]:
-    """Return the host and port to connect to. Raises `ValueError` where there is no port."""
+    """Return the host and port to connect to. Raises `ValueError` if there is no port."""
     host, _, port = address.strip().rpartition(":")
     host = host.strip("[]")
     return _ALL_INTERFACES.get(host, host), int(port)

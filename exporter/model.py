@@ -240,11 +240,11 @@ class Loss(StrEnum):
 class Ownership:
     """Who owns a ledger that several replicas share, as far as this process knows.
 
-    `holder` is `""` where nobody does, or it is not known; `since` is when this process first saw
-    that it does (seconds since 1970). The last look at the lease was finished at `looked_at`, and
-    the last that succeeded at `seen_at` (seconds of the boot-time clock); `failure` says why the
-    last look failed, and what to do, and is `""` where it succeeded. An owner `may_show` its totals
-    until then, unless it renews the lease.
+    `holder` is the owner, `""` if there is none or it is unknown; `since` is when this process
+    first saw that owner (seconds since 1970). The last look at the lease ended at `looked_at`, and
+    the last successful one at `seen_at` (seconds of the boot-time clock); `failure` says why the
+    last look failed, and what to do, and is `""` if it succeeded. An owner may show its totals
+    until `may_show_until`, which moves on with each renewal.
     """
 
     standing: Standing

@@ -117,7 +117,7 @@ class Failure:
 
 
 class ScanProgress(NamedTuple):
-    """How far a full scan of a Livy history has come; `expected` is `None` where unknown."""
+    """How far a full scan of a Livy history has come; `expected` is `None` if unknown."""
 
     pages: int
     expected: int | None
@@ -142,7 +142,7 @@ NO_RECORDS = Records()
 class TargetView:
     """One target: how its polls go, and its gauges as of the last good one.
 
-    `up` is `None` until a poll has finished. `gauges` is empty where the target is stale.
+    `up` is `None` until a poll has finished. `gauges` is empty if the target is stale.
     The age of the gauges is measured on the monotonic clock (`gauges_read`), shown times
     come from the wall clock (`last_success_at`, seconds). `scan` is there while one goes on.
     `polls` counts those that have finished; `records` go when the gauges go.

@@ -99,7 +99,7 @@ class Telemetry:
         PlatformCollector(registry=self._registry)
 
     def poll_finished(self, source: Source, failure: Reason | None) -> None:
-        """Count a finished poll; `failure` is `None` where it succeeded completely."""
+        """Count a finished poll; `failure` is `None` if it succeeded completely."""
         self._polls.labels(source).inc()
         if failure is not None:
             self._poll_failures.labels(source, failure).inc()

@@ -20,7 +20,7 @@ _NAME_LENGTH: Final = 40
 
 
 def refuse_encoding(action: str, response: httpx.Response) -> None:
-    """Raise `MalformedError` where an answer is encoded, before that is undone.
+    """Raise `MalformedError` if an answer is encoded, before that is undone.
 
     2 KB of layered gzip become 3 GB; and nothing but plain answers was asked for.
     """

@@ -86,7 +86,7 @@ def redact(text: str) -> str:
 def redact_link(link: str) -> str:
     """Return an address of the web without user info and without parameters that may be secrets.
 
-    `""` where its path holds one, or where no browser should be sent to it.
+    `""` if its path holds one, or if no browser should be sent to it.
     """
     if _PLAIN_LINK.fullmatch(link) and _replace_known(link) == link:  # as nearly all of them
         return link

@@ -68,7 +68,7 @@ class Retry:
         self._since = self._clock.monotonic()
 
     def _wait_after(self, error: ApiError) -> float | None:
-        """Return the seconds to wait before the next attempt, `None` where there is none."""
+        """Return the seconds to wait before the next attempt, `None` if there is none."""
         left = self._total_timeout - (self._clock.monotonic() - self._since)
         for case in (is_nonce_used, is_token_refused):
             if case(error):

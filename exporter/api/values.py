@@ -75,13 +75,13 @@ def identity(value: object) -> str:
 
 
 def url(value: object) -> str:
-    """Return an address of the web without secrets; `""` where no browser should be sent to it."""
+    """Return an address of the web without secrets; `""` if no browser should be sent to it."""
     found = text(value, limit=_URL_LENGTH + 1)
     return redact_link(found) if len(found) <= _URL_LENGTH else ""
 
 
 def page_token(value: object) -> str:
-    """Return a page token as it has to be sent back; `""` where there is none."""
+    """Return a page token as it has to be sent back; `""` if there is none."""
     return _valid(value) if isinstance(value, str) else text(value)
 
 
@@ -105,17 +105,17 @@ def integer(value: object, *, limit: int = FIGURE_LIMIT) -> int | None:
 
 
 def time_ms(value: object) -> int | None:
-    """Return milliseconds since 1970, or `None` where the value is no usable time (0 is none)."""
+    """Return milliseconds since 1970, or `None` if the value is no usable time (0 is none)."""
     return integer(value, limit=TIME_LIMIT_MS) or None
 
 
 def figure(value: object) -> int | None:
-    """Return vcore-seconds or MB-seconds, rounded half to even; `None` where there is no figure."""
+    """Return vcore-seconds or MB-seconds, rounded half to even; `None` if there is no figure."""
     return _quantity(value, limit=FIGURE_LIMIT - 1, step=_ONE, per_unit=1)
 
 
 def nano_cu_hours(value: object) -> int | None:
-    """Return CU-hours as nano-CU-hours; `None` where there is no figure.
+    """Return CU-hours as nano-CU-hours; `None` if there is no figure.
 
     The digits of the answer are rounded once, half to even, at the ninth decimal; they never
     pass through a float, so this is exact to the nano over the whole range up to 10^9 CU-hours.

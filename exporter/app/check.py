@@ -47,7 +47,7 @@ class Finding:
 def check(settings: Settings) -> Sequence[Finding]:
     """Read the web configuration, and ask for every credential and all that a first poll asks.
 
-    Raises `SettingsError` where the settings name nothing.
+    Raises `SettingsError` if the settings name nothing.
     """
     planned = plan(settings)
     return [

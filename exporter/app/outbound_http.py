@@ -122,7 +122,7 @@ def _trusted() -> ssl.SSLContext:
 
 
 def _check_key_log() -> None:
-    """Raise `SettingsError` where OpenSSL could not log the keys of sessions."""
+    """Raise `SettingsError` if OpenSSL could not log the keys of sessions."""
     path = os.environ.get("SSLKEYLOGFILE")
     if not path:
         return

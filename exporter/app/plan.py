@@ -30,7 +30,7 @@ class Plan:
 
 
 def plan(settings: Settings) -> Plan:
-    """Work out what to poll. Raises `SettingsError` where that is nothing, or ambiguous."""
+    """Work out what to poll. Raises `SettingsError` if that is nothing, or ambiguous."""
     entries = settings.effective_targets()
     sources = frozenset(_sources(settings))
     if not sources:

@@ -216,7 +216,7 @@ def _section(param: click.Parameter) -> str:
 def dispatch(program: CommandGroup, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run what `argv` asks for; return the exit code.
 
-    Raises `UsageError` where there is no such command, or its arguments or settings are wrong.
+    Raises `UsageError` if there is no such command, or its arguments or settings are wrong.
     """
     color = takes_colour(sys.stdout, environ)
     try:

@@ -209,7 +209,7 @@ def _of_polls(view: TargetView) -> Samples:
 def _changed_columns(
     before: Mapping[Hashable, _Part], after: Mapping[Hashable, _Part], time: Timeslice
 ) -> Generator[None, None, dict[int, tuple[Cells, Cells]] | None]:
-    """Return the columns that changed, as they were and are; `None` where columns came or went."""
+    """Return the columns that changed, as they were and are; `None` if columns came or went."""
     if len(before) != len(after):
         return None
     changes: dict[int, tuple[Cells, Cells]] = {}

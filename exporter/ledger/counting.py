@@ -40,7 +40,7 @@ class SessionRow(NamedTuple):
     The three figures are the highest ever seen; `latest_nano_cu_hours` is the last one seen,
     lower where the service revised its estimate down. `ended` is the first ended state seen,
     `""` while open, `unknown` where it vanished while open. `ended_at` is when that was seen,
-    `None` where the session had ended before the first contact, or is listed again and open.
+    `None` if the session had ended before the first contact, or is listed again and open.
     `unlisted_at` is when a complete listing first lacked the session, `None` while it is listed.
     Both are wall-clock seconds.
     """

@@ -29,7 +29,7 @@ from exporter.ledger.store import Transaction
 from exporter.model import UNKNOWN_STATE, LivySession
 
 SessionKey = tuple[str, int | None]
-"""Id and create time of a session, the time `None` where it is not known."""
+"""Id and create time of a session, the time `None` if it is not known."""
 
 FIND_GATEWAY = """SELECT gateway_id, contacted, dropped_ms FROM main.gateway
     WHERE workspace_id = ? AND livy_compute_id = ?"""
@@ -163,7 +163,7 @@ class GatewayLedger:
 
     @property
     def _event_at(self) -> float | None:
-        """The time of ends that are seen now, `None` where they may be older."""
+        """The time of ends that are seen now, `None` if they may be older."""
         return self._transaction.at if self.has_contact else None
 
     def _set_contact(self) -> None:

@@ -78,7 +78,7 @@ class Ledger:
     def start_thread(self) -> None:
         """Start the threads of `run` and of the lease.
 
-        Raises `RuntimeError` where the system allows no more.
+        Raises `RuntimeError` if the system allows no more.
         """
         self._worker.start()
         if self._lease:
@@ -212,7 +212,7 @@ class Ledger:
             return dict(db.query(_ENDED_SINCE, (*gateway, at)))
 
     def listing_order(self, gateway: GatewayKey) -> str:
-        """Return the order in which a gateway lists its sessions; `""` where it is not known.
+        """Return the order in which a gateway lists its sessions; `""` if it is not known.
 
         It is not where commits may be lost: all of the listing has to be read again.
         """

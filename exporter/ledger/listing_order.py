@@ -51,7 +51,7 @@ class PlaceTable:
         self._gateway_id = gateway_id
 
     def set_order(self, order: str) -> None:
-        """Set the order; `""` where it is not known."""
+        """Set the order; `""` if it is not known."""
         self._db.execute(_SET_ORDER, (order, self._gateway_id, order))
 
     def replace(self, places: Mapping[tuple[str, int], Place]) -> None:
@@ -72,7 +72,7 @@ class PlaceTable:
 
 
 def listing_order(store: Store, gateway: GatewayKey) -> str:
-    """Return the order in which a gateway lists its sessions; `""` where it is not known."""
+    """Return the order in which a gateway lists its sessions; `""` if it is not known."""
     with store.reading() as db:
         found = db.query(_FIND, gateway)
     return found[0][1] if found else ""

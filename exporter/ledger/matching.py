@@ -13,7 +13,7 @@ TOLERANCE_MS = 1000
 """Create times that differ by no more than this are those of one session."""
 
 Match = tuple[SessionRow | None, list[LivySession]]
-"""A session, `None` where it is a new one, and the readings of it: at least one."""
+"""A session, `None` if it is a new one, and the readings of it: at least one."""
 
 
 def match(rows: Sequence[SessionRow], records: Sequence[LivySession]) -> Iterator[Match]:

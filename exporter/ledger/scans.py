@@ -13,7 +13,7 @@ from exporter.ledger.session_table import SessionTable, is_unchanged
 from exporter.model import LivySession
 
 RowChange = tuple[SessionRow | None, SessionRow]
-"""A row as it was (`None` where there was none) and as it becomes."""
+"""A row as it was (`None` if there was none) and as it becomes."""
 
 
 class ScanTracker:

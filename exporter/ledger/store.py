@@ -105,7 +105,7 @@ class Store:
 
     @property
     def term(self) -> int:
-        """The number of the term in which the state was read; 0 where it is not known."""
+        """The number of the term in which the state was read; 0 if it is not known."""
         return self.state.term
 
     @property

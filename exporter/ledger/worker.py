@@ -45,7 +45,7 @@ class Worker:
             done.cancel()
 
     def start(self) -> None:
-        """Start the thread now. Raises `RuntimeError` where the system allows no more."""
+        """Start the thread now. Raises `RuntimeError` if the system allows no more."""
         self._pool.submit(bool).result()
 
     def close(self) -> None:

@@ -119,12 +119,12 @@ def group_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def path_of(steps: Sequence[str | int]) -> tuple[str, ...]:
-    """Return the path of the setting that steps lead to or into; empty where there is none."""
+    """Return the path of the setting that steps lead to or into; empty if there is none."""
     return next((path for path in all_settings() if tuple(steps[: len(path)]) == path), ())
 
 
 def suggest(wrong: str, names: Iterable[str]) -> str:
-    """Return advice that names the name most like `wrong`; empty where none is."""
+    """Return advice that names the name most like `wrong`; empty if none is."""
     close = difflib.get_close_matches(wrong, list(names), n=1)
     return f"did you mean {close[0]}?" if close else ""
 

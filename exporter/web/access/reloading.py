@@ -16,7 +16,7 @@ RELOADED = "web_config_reloaded"
 REFUSED = "web_config_refused"
 
 _Look = tuple[int, int, int] | None
-"""Time of change in ns, inode and size of a file; `None` where there is none."""
+"""Time of change in ns, inode and size of a file; `None` if there is none."""
 
 
 class ReloadingWebConfig:
