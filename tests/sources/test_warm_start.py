@@ -25,6 +25,7 @@ from exporter.sources.livy_sessions.warm_start import HISTORY_LOADED
 from tests.sources.histories import ENDED, Long, Model, polled
 from tests.support.budgets import examples
 from tests.support.ledger_builders import MEMORY_DISK
+from tests.support.worlds import used
 
 pytestmark = pytest.mark.anyio
 
@@ -237,10 +238,12 @@ async def test_the_first_poll_reads_what_may_have_changed(
     """What came, went and changed while nobody looked is seen; the verification is due at once."""
     long = await started(tmp_path, order, open_row=500)
     model = Model().read(long.listing(), long.clock.now())
+    row, *_ = long.open_rows()
     long.end(0)
     await polled(long)
     model = model.read(long.listing(), long.clock.now())
     long.clock.advance(5 * 3600)
+    long.world.change_session(row.key, usage=used(9))
     for _ in range(10):
         long.create(is_open=False)
     long.end(3)
@@ -260,6 +263,22 @@ async def test_the_first_poll_reads_what_may_have_changed(
     assert long.requests - before >= 10
     await long.source.check(lambda *_: None)  # not due
     assert long.requests - before <= 13
+
+
+async def test_a_session_that_came_back_after_it_had_gone_is_read_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    """Its end was concluded, but it runs."""
+    long = await started(tmp_path, HistoryOrder.NEWEST_FIRST, open_row=500)
+    row, *_ = long.open_rows()
+    long.world.remove_session(row.key)
+    await polled(long)
+    long.world.put_session(row)
+    await polled(long)
+    long.restart(tmp_path / "ledger.db")
+    found, _, events = await polled(long)
+    assert found == long.expected(Model(), long.listing())
+    assert events == [HISTORY_LOADED]
 
 
 async def test_a_ledger_of_an_older_version_is_read_completely_once(tmp_path: Path) -> None:

@@ -198,13 +198,14 @@ def _order_and_places(history: History | None) -> tuple[str, Places]:
 def untold_places(rows: Columns, known: Mapping[int, Place], start: int) -> Places:
     """Return places for the rows from index `start` on that are not in order of create times.
 
-    `known` are the places of rows by their keys; they stay if they are in order.
+    `known` are the places of rows by their keys; they stay if they are in order. The row at
+    `start` is the first of all, or was known before, and has its place.
     """
     places: dict[SessionKey, Place] = {}
-    last, first = _BEFORE_ALL, max(0, start - 1)
-    for index, row in enumerate(rows.between(first, len(rows)), first):
+    last = _BEFORE_ALL
+    for row in rows.between(start, len(rows)):
         own = known.get(row.key) or Place(row.created_ms, 0)
-        if own <= last and index >= start:
+        if own <= last:
             own = places[row.session] = Place(last.listed_ms, last.rank + 1)
         last = own
     return places
