@@ -26,7 +26,7 @@ from exporter.ledger.postgres.errors import translated
 from exporter.ledger.postgres.keeper import LeaseKeeper
 from exporter.ledger.postgres.reader import PostgresReader
 from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version
-from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements, document
+from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements, document, merge
 
 _PATIENCE: Final = 1.0
 """The least seconds before a server that could not be used is tried again."""
@@ -144,7 +144,7 @@ class PostgresDatabase(PostgresReader):
 
     def upsert(self, table: Table, rows: Iterable[Sequence[object]]) -> None:
         """Write rows in place of those with the same key."""
-        self._pending.append((self.statements.merge(table), (document(table, rows),)))
+        self.execute(merge(table), (document(table, rows),))
 
     def size_bytes(self) -> int:
         """Return the size of the tables and their indexes, at most a minute old."""

@@ -5,6 +5,7 @@ They name a table `main.session` and a value `?`, as SQLite does.
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final
 
 from exporter.ledger.database import Table
@@ -22,8 +23,6 @@ BOUNDS: Final = """SELECT set_config('statement_timeout', '6000', true),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit')
         WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
 
-_ONE_OF = "SELECT json_array_elements_text(CAST(? AS json))"
-
 
 class Statements:
     """Statements on the tables of one schema, each translated once."""
@@ -31,7 +30,6 @@ class Statements:
     def __init__(self, schema: str) -> None:
         self.schema = schema
         self._known: dict[str, str] = {}
-        self._merges: dict[Table, str] = {}
 
     def of(self, statement: str) -> str:
         """Return a statement with the schema's name and psycopg's placeholders in it."""
@@ -41,15 +39,10 @@ class Statements:
             self._known[statement] = known
         return known
 
-    def merge(self, table: Table) -> str:
-        """Return the statement that writes the rows of a JSON document into a table."""
-        known = self._merges.get(table)
-        if known is None:
-            known = self._merges[table] = self.of(_merge(table))
-        return known
 
-
-def _merge(table: Table) -> str:
+@cache
+def merge(table: Table) -> str:
+    """Return the statement that writes the rows of a JSON document into a table."""
     names = ", ".join(table.columns)
     changes = ", ".join(f"{name} = excluded.{name}" for name in table.values)
     action = f"UPDATE SET {changes}" if changes else "NOTHING"
@@ -65,10 +58,3 @@ def document(table: Table, rows: Iterable[Sequence[object]]) -> str:
     names = table.columns
     documents = [dict(zip(names, row, strict=True)) for row in by_key.values()]
     return json.dumps(documents, ensure_ascii=False, separators=(",", ":"))
-
-
-def of_ids(
-    statement: str, values: Sequence[object], ids: Sequence[str]
-) -> tuple[str, tuple[object, ...]]:
-    """Return a statement about many ids, which are sent as one value, and its values."""
-    return statement.replace("{ids}", _ONE_OF), (*values, json.dumps(ids, ensure_ascii=False))
