@@ -360,6 +360,18 @@ async def test_without_an_order_a_restart_reads_everything(tmp_path: Path) -> No
     assert (await polled(long))[1:] == (10, ["listing_order_unknown"])
 
 
+async def test_with_a_row_that_cannot_be_read_a_restart_reads_everything(tmp_path: Path) -> None:
+    """The ledger knows nothing of it, or counts a session that nobody can read."""
+    long = await started(tmp_path, HistoryOrder.NEWEST_FIRST)
+    garble(long, 457)
+    long.clock.advance(7 * 3600)
+    await polled(long)
+    long.restart(tmp_path / "ledger.db")
+    found, requests, events = await polled(long)
+    assert found == long.expected(Model(), long.listing())
+    assert (requests, events) == (10, [])
+
+
 class Unreadable(sqlite3.Connection):
     """A connection to a disk that fails when sessions are loaded."""
 
