@@ -377,11 +377,21 @@ async def test_without_a_usable_order_every_poll_is_a_full_scan() -> None:
     assert (await polled(long))[1:] == (6, [])
 
 
-@pytest.mark.parametrize(("total_count", "ends"), [(TotalCount.PRESENT, 1), (TotalCount.ABSENT, 2)])
-async def test_a_scan_resumes_where_it_failed(total_count: TotalCount, ends: int) -> None:
+@pytest.mark.parametrize(
+    ("total_count", "pause", "pages"),
+    [
+        (TotalCount.PRESENT, 1700.0, 6 + 1),
+        (TotalCount.ABSENT, 0.0, 6 + 2),
+        (TotalCount.PRESENT, 1801.0, 30),
+    ],
+)
+async def test_a_scan_resumes_where_it_failed(
+    total_count: TotalCount, pause: float, pages: int
+) -> None:
     """What was read before counts by then; only the new end is read again, as it is old by now.
 
-    Without a count, only the old end tells whether sessions have left.
+    Without a count, only the old end tells whether sessions have left. After more than half an
+    hour, all is read again.
     """
     long = Long(HistoryOrder.NEWEST_FIRST, 2990, behaviour=Behaviour(total_count=total_count))
     fault = long.cloud.faults.add(FORBIDDEN, page=25)
@@ -390,8 +400,9 @@ async def test_a_scan_resumes_where_it_failed(total_count: TotalCount, ends: int
     assert long.totals() == {}
     assert long.ledger.state.sessions == 2400
     long.cloud.faults.remove(fault)
+    long.clock.advance(pause)
     found, requests, _ = await polled(long)
-    assert requests == 6 + ends
+    assert requests == pages
     assert found == long.expected(Model(), long.listing())
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 
