@@ -10,7 +10,6 @@ verification, which is due at once.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from operator import eq, itemgetter
 
 import structlog
 
@@ -108,8 +107,9 @@ class ListingMemory:
         return order, sessions
 
     def _history_of(self, order: Order, sessions: list[ListedSession]) -> History | None:
-        if not _sort_by_place(sessions):
-            return None
+        if any(session[0] is None for session in sessions):
+            return None  # it was never told when that one was created
+        sessions.sort()  # by their places; a scan that reads two in the wrong order diverges
         self._places = {
             row_key(session_id, created_ms): Place(at, rank)
             for at, rank, session_id, _, created_ms, *_ in sessions
@@ -154,15 +154,6 @@ def history_of(
         places,
         newest_of_repeated((row.name, row.created_ms) for row in rows),
     )
-
-
-def _sort_by_place(sessions: list[ListedSession]) -> bool:
-    """Sort sessions by their places, from old to new; return whether each has one of its own."""
-    if any(session[0] is None for session in sessions):
-        return False  # it was never told when that one was created
-    sessions.sort()
-    places = [*map(itemgetter(0, 1), sessions)]
-    return not any(map(eq, places, places[1:]))
 
 
 def _may_have_changed(ended: str, ended_at: float | None, since: float) -> bool:
