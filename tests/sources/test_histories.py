@@ -421,14 +421,20 @@ class FullOnce(sqlite3.Connection):
 
 
 async def test_a_scan_that_the_ledger_could_not_count_begins_again() -> None:
-    """The disk was full for a moment, and then the service fell silent: nothing is left out."""
+    """The disk was full for a moment, and then the poll was given up: nothing is left out."""
     connect = partial(sqlite3.connect, factory=FullOnce)
     long = Long(HistoryOrder.NEWEST_FIRST, 2990, connect=connect)
-    fault = long.cloud.faults.add(Hang(), page=25)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(polled(long), 1.0)
-    long.cloud.faults.remove(fault)
-    found, _, _ = await polled(long)
+    begun = asyncio.Event()
+    long.cloud.faults.add(Hang(), page=25)
+    long.cloud.before_page = lambda call: begun.set() if call.page == 24 else None
+    poll = asyncio.create_task(polled(long))
+    await begun.wait()
+    poll.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await poll
+    long.cloud.faults.clear()
+    found, requests, _ = await polled(long)
+    assert requests == 30
     assert found == long.expected(Model(), long.listing())
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 

@@ -64,13 +64,15 @@ async def test_progress_of_a_first_scan_is_shown() -> None:
         assert status["verdict"]["level"] == "attention"
 
 
-async def test_progress_of_a_first_scan_is_logged_every_15_seconds_at_most() -> None:
-    """With 6 s per page that is every third page."""
+async def test_progress_of_a_full_scan_is_logged_every_15_seconds_at_most() -> None:
+    """With 6 s per page that is every third page, also of a later scan."""
     with capture_logs() as logs:
-        async with first_scan(100 * PAGES) as (_, end):
+        async with first_scan(100 * PAGES) as (h, end):
             await end()
+            h.clock.advance(7 * 3600)
+            await h.poll("livy_sessions")
     lines = [each for each in logs if each["event"] == "scan_progress"]
-    assert [(each["pages"], each["expected"]) for each in lines] == [
+    assert [(each["pages"], each["expected"]) for each in lines] == 2 * [
         (4, PAGES),
         (7, PAGES),
         (10, PAGES),
