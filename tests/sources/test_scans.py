@@ -212,12 +212,13 @@ def test_a_change_of_the_count_that_the_ends_do_not_explain_diverges(
             raise ListingDiverged("nothing was believed wrongly")
 
 
-@examples(1)
+@examples(0.3)
 @given(
     order=ORDERS,
     wanted=st.sets(st.integers(0, 59), max_size=5),
     told=st.lists(st.sampled_from([60, 60, *range(40, 60)]), max_size=5),
 )
+@example(order=Order.NEWEST_FIRST, wanted={7}, told=[52, 60])
 def test_a_count_that_is_too_low_makes_no_listed_session_leave(
     order: Order, wanted: set[int], told: list[int]
 ) -> None:
