@@ -173,13 +173,15 @@ class Replicas(RuleBasedStateMachine):
             found = [Gateway(compute, compute, queue="q") for _, compute in self.listed_gateways]
             self.run(replica, partial(replica.ledger.record_gateways, "w", found), plan)
 
-    @rule(number=replicas, plan=cuts)
+    @rule(number=replicas, plan=plans)
     def tend(self, number: int, plan: Plan | None) -> None:
         """Renew the lease, or look at it, also where something else is paused."""
         replica = self.replicas[number]
         stopped = replica.step
         if replica.is_dead or (stopped and stopped.stopped_on and stopped.stopped_on.is_of_lease):
             return
+        if stopped and plan and plan.fate is Fate.PAUSE:
+            plan = None  # one thing at a time is paused
         self.run(replica, replica.ledger.tend, plan)
 
     @rule(number=likely_owners, plan=plans)
