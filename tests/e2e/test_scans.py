@@ -92,6 +92,22 @@ async def test_what_was_read_before_an_outage_is_not_shown_as_new(rows: int, cam
     assert page.has("livy_session_info", session_id="new-0") == bool(came)
 
 
+async def test_what_a_slow_scan_read_long_ago_is_not_shown_as_new() -> None:
+    """A session failed on the first page while the last ones were read."""
+    async with Harness(world_with(950)) as h:
+
+        def take_time(call: Call) -> None:
+            h.clock.advance(10)
+            if call.page == 10:
+                ended = round(h.clock.now() * 1000)
+                h.world.change_session(row(0), state="error", end_time_ms=ended)
+
+        h.cloud.before_page = take_time
+        await h.poll("livy_sessions")
+        page = h.peek()
+    assert page.value("livy_session_state", session_id="livy-0", state="error") == 1
+
+
 async def test_sessions_that_slipped_past_the_first_reading_do_not_empty_the_list() -> None:
     """As many left as came while it was read, so no count told; then they are the oldest."""
     world = world_with(950, order=HistoryOrder.OLDEST_FIRST)

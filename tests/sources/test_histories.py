@@ -370,6 +370,39 @@ async def test_any_other_violation_is_noticed_at_the_next_full_scan(
     assert found == long.expected(Model(), long.listing())
 
 
+async def test_a_verification_that_a_full_scan_overtakes_has_no_say() -> None:
+    """It ends with the page that it waits for, whatever that shows."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 990)
+    await polled(long)
+    long.clock.advance(6 * 3600)
+    begun, released = asyncio.Event(), asyncio.Event()
+    long.cloud.faults.add(Hold(released), page=5, times=1)
+    long.cloud.before_page = lambda call: begun.set() if call.page == 4 else None
+    checking = asyncio.create_task(long.source.check(lambda *_: None))
+    await begun.wait()
+    long.world.remove_session(long.rows[420].key)
+    await polled(long)
+    before = long.requests
+    released.set()
+    await checking
+    assert (await polled(long))[1:] == (1, [])
+    assert long.requests - before <= 1 + 1
+
+
+async def test_nothing_is_verified_while_a_full_scan_waits_to_go_on() -> None:
+    """It will have read all that there is."""
+    long = Long(HistoryOrder.NEWEST_FIRST, 990)
+    await polled(long)
+    long.world.remove_session(long.rows[420].key)
+    long.cloud.faults.add(FORBIDDEN, page=9, times=1)
+    with pytest.raises(PollError):
+        await polled(long)
+    long.clock.advance(6 * 3600)
+    before = long.requests
+    await long.source.check(lambda *_: None)
+    assert long.requests == before
+
+
 async def test_without_a_usable_order_every_poll_is_a_full_scan() -> None:
     """And a warning says so, once."""
     long = Long(HistoryOrder.SHUFFLED, 590)
@@ -436,6 +469,25 @@ async def test_a_scan_that_the_ledger_could_not_count_begins_again() -> None:
     assert requests == 30
     assert found == long.expected(Model(), long.listing())
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
+
+
+async def test_what_the_ledger_could_not_count_is_read_again() -> None:
+    """Be it in a full scan or in a short poll, before which more than a page came in."""
+    opened: list[FullOnce] = []
+
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401  as sqlite3
+        opened.append(sqlite3.connect(*args, factory=FullOnce, **options))
+        return opened[-1]
+
+    long = Long(HistoryOrder.NEWEST_FIRST, 590, connect=connect)
+    for pages in (6, 2):
+        for connection in opened:
+            connection.has_room = False
+        for _ in range(2):
+            assert (await polled(long))[1] == pages
+        assert long.totals() == Model().read(long.listing(), 0.0).totals()
+        for _ in range(150):
+            long.create(age=36_000, is_open=False)
 
 
 async def test_a_truncated_history_is_counted_as_far_as_it_is_shown() -> None:
