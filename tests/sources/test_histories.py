@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -471,23 +471,46 @@ async def test_a_scan_that_the_ledger_could_not_count_begins_again() -> None:
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 
 
-async def test_what_the_ledger_could_not_count_is_read_again() -> None:
-    """Be it in a full scan or in a short poll, before which more than a page came in."""
+def failing_ledger(order: HistoryOrder, rows: int) -> tuple[Long, Callable[[], None]]:
+    """Return a history, and what makes the next writing of sessions fail."""
     opened: list[FullOnce] = []
 
     def connect(*args: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401  as sqlite3
         opened.append(sqlite3.connect(*args, factory=FullOnce, **options))
+        opened[-1].has_room = True
         return opened[-1]
 
-    long = Long(HistoryOrder.NEWEST_FIRST, 590, connect=connect)
-    for pages in (6, 2):
+    def fill_disk() -> None:
         for connection in opened:
             connection.has_room = False
+
+    return Long(order, rows, connect=connect), fill_disk
+
+
+async def test_what_the_ledger_could_not_count_is_read_again() -> None:
+    """Be it in a full scan or in a short poll, before which more than a page came in."""
+    long, fill_disk = failing_ledger(HistoryOrder.NEWEST_FIRST, 590)
+    for pages in (6, 2):
+        fill_disk()
         for _ in range(2):
             assert (await polled(long))[1] == pages
         assert long.totals() == Model().read(long.listing(), 0.0).totals()
         for _ in range(150):
             long.create(age=36_000, is_open=False)
+
+
+async def test_a_verification_that_the_ledger_could_not_count_begins_again() -> None:
+    """Also if it has failed for another reason since: what had settled may have been revised."""
+    long, fill_disk = failing_ledger(HistoryOrder.NEWEST_FIRST, 2990)
+    await polled(long)
+    long.world.change_session(long.rows[950].key, usage=used(9))
+    long.clock.advance(6 * 3600)
+    fill_disk()
+    long.cloud.faults.add(FORBIDDEN, page=25, times=1)
+    with pytest.raises(PollError):
+        await long.source.check(lambda *_: None)
+    await long.source.check(lambda *_: None)
+    assert long.totals() == Model().read(long.listing(), 0.0).totals()
 
 
 async def test_a_truncated_history_is_counted_as_far_as_it_is_shown() -> None:

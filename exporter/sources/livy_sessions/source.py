@@ -101,8 +101,10 @@ class LivySessions:
                 if not scan.is_abandoned:
                     self._trust.note_divergence(divergence)
                     self._history = self._verification = None
+        finally:
+            if run.error is not None:
+                self._verification = None  # what it has read is not counted, so it begins again
         if run.error is not None:
-            self._verification = None
             raise run.error
 
     async def _adopt(self, run: Run[Verification]) -> None:
