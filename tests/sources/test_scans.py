@@ -431,6 +431,31 @@ def test_a_create_time_that_is_told_once_stays_known(order: Order) -> None:
     assert history.left(Change(60, 60, (), {}))[-1] == ("r", 10**7)
 
 
+@pytest.mark.parametrize(("untold", "between"), [(0, 0), (1, 0), (1, 40)])
+@pytest.mark.parametrize("order", Order)
+def test_of_two_sessions_with_one_id_either_may_be_listed_without_its_create_time(
+    order: Order, untold: int, between: int
+) -> None:
+    """It is the newer one, unless that is listed beside it."""
+    others = page_of([*range(58)], None).records
+    older = 58 - between
+    times = (10_000 * (older + 9) - 5_000, 10**7)
+    twins = [LivySession("r", "running", created_ms=at) for at in times]
+
+    def listing() -> Callable[[int], Page[LivySession]]:
+        rows = [*others[:older], twins[0], *others[older:], twins[1]]
+        rows = rows[:: -1 if order is Order.NEWEST_FIRST else 1]
+        return lambda number: Page(tuple(rows[(number - 1) * 5 :][:5]), total_count=len(rows))
+
+    full = FullScan({}, size=5)
+    drive(full, listing())
+    twins[untold] = LivySession("r", "running")
+    scan = IncrementalScan(full.result(), size=5)
+    assert drive(scan, listing()) <= 2
+    gone = scan.result(POLICY).left(Change(60, 60, (), {}))
+    assert [at for name, at in gone if name == "r"] == [*times]
+
+
 def test_a_create_time_that_a_full_scan_was_told_once_stays_known() -> None:
     """A session that is read three times, as others come in, and has it the second time only."""
     oldest = page_of([2, 1, 0], None).records
