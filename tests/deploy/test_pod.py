@@ -140,7 +140,9 @@ async def test_the_pod_of_the_chart_runs(
             tested = await execute(name, *helm_test(manifests, address))
             checked = await execute(name, PROGRAM, "check", made["args"][1])
             stopped = await asyncio.to_thread(stop, name)
-            await asyncio.to_thread(containers.podman, "start", name)
+            # The pod itself ends after its last container, a moment later.
+            await eventually(partial(has_ended, f"{release}-0"))
+            await asyncio.to_thread(containers.podman, "pod", "start", f"{release}-0")
             second = await looked_at(address, made, targets)
             told = containers.podman("logs", name)
     assert inside == "true []"
@@ -173,6 +175,12 @@ def stop(name: str) -> tuple[int, bool]:
     containers.podman("stop", name)
     seconds = time.monotonic() - begun
     return int(inspect(name, "{{.State.ExitCode}}")), seconds < STOP_SECONDS
+
+
+async def has_ended(pod: str) -> bool:
+    """Whether nothing of a pod runs any more."""
+    state = ("pod", "inspect", "--format={{.State}}", pod)
+    return (await asyncio.to_thread(containers.podman, *state)).stdout.strip() == "Exited"
 
 
 def inspect(name: str, template: str) -> str:
