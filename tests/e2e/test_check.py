@@ -106,7 +106,6 @@ async def test_a_valid_web_configuration_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("basic_auth_users: [", "while parsing|expected"),
         (
             "tls_server_confg: {}",
             r"tls_server_confg: unknown key; did you mean tls_server_config\?",
@@ -115,9 +114,8 @@ async def test_a_valid_web_configuration_is_reported(tmp_path: Path) -> None:
             "tls_server_config: {cert_file: none.crt, key_file: none.key}",
             r"tls_server_config: cert_file \S+/none.crt: No such file or directory",
         ),
-        (f"basic_auth_users: {{alice: {ALICE.replace('$04$', '$17$')}}}", "cost"),
     ],
-    ids=["yaml", "key", "certificate", "cost"],
+    ids=["key", "certificate"],
 )
 async def test_a_bad_web_configuration_fails(tmp_path: Path, content: str, reason: str) -> None:
     """It is refused in the words in which the daemon would refuse to start; the rest is tried."""

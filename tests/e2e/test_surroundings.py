@@ -37,7 +37,7 @@ def resident_mib(process: Process) -> float:
     return pages * 4096 / (1 << 20)
 
 
-@pytest.mark.parametrize("days", [30, 3650, -30, -3650])
+@pytest.mark.parametrize("days", [3650, -3650])
 async def test_a_step_of_the_wall_clock_costs_nothing(tmp_path: Path, days: int) -> None:
     """Each job runs once, at once; the cost does not grow with the step."""
     clock = tmp_path / "clock"

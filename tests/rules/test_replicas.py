@@ -1,6 +1,6 @@
 """No hand-over and no absent database changes what is recorded of usage."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -27,11 +27,9 @@ STORIES: Mapping[str, Mapping[str, Life]] = {
     "the database fails over and loses commits": REWINDS,
     "the owner changes every three minutes": flapping(),
 }
-FROM_MIDNIGHT = (-60, -20, -0.5, 0, 10)
-"""When it happens."""
-
-PROMETHEUS = ((30, 0), (60, 45))
-"""Seconds between two scrapes, and from the full minute to the first."""
+PROMETHEUS = ((30, 0, (-60, -0.5, 10)), (60, 45, (-20, 0)))
+"""Seconds between two scrapes, and from the full minute to the first; and when it happens, in
+minutes from midnight."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +75,18 @@ class Watched:
             yield {"series": PREFIX + named, "values": values}
 
 
-@pytest.mark.parametrize(("step", "phase"), PROMETHEUS)
+@pytest.mark.parametrize(("step", "phase", "from_midnight"), PROMETHEUS)
 def test_each_prometheus_records_what_was_used(
-    step: int, phase: int, tmp_path: Path, real_tool: Callable[[str], Path]
+    step: int,
+    phase: int,
+    from_midnight: Sequence[float],
+    tmp_path: Path,
+    real_tool: Callable[[str], Path],
 ) -> None:
     """Minute by minute over midnight; and in the end the days add up to the truth."""
     watched = [
         Watched(f"{name}, {offset} minutes from midnight", _moved(lives, offset, step, phase))
-        for (name, lives), offset in product(STORIES.items(), FROM_MIDNIGHT)
+        for (name, lives), offset in product(STORIES.items(), from_midnight)
     ]
     checks = [
         _expected(

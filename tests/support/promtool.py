@@ -55,7 +55,8 @@ class Case:
     only: str = ""
     """Look at this alert alone."""
     step: int = 30
-    """Seconds between two samples, and between two evaluations."""
+    """Seconds between two samples, and between two evaluations unless `evaluated` is given."""
+    evaluated: int = 0
     prometheus: str = ""
     """When Prometheus runs, as values; it always does where this is empty."""
 
@@ -164,14 +165,15 @@ def run_case(promtool: Path, folder: Path, case: Case, alerts: Collection[str]) 
     """Run a case against some alerts, and what its values need; give promtool's complaints."""
     chosen = chosen_groups(alerts, [expression for _, expression in case.values])
     chosen = gated(chosen) if case.prometheus else chosen
-    return run_test(promtool, folder, case.step, chosen, case.as_test())
+    return run_test(promtool, folder, case.evaluated or case.step, chosen, case.as_test())
 
 
 def texts_of(promtool: Path, folder: Path, case: Case, alert: str, minute: float) -> list[str]:
     """Return summary and description of an alert that fires at a minute of a case, as rendered."""
     none = {"eval_time": f"{round(minute * 60)}s", "alertname": alert, "exp_alerts": []}
     test = {**case.as_test(), "promql_expr_test": [], "alert_rule_test": [none]}
-    complaint = run_test(promtool, folder, case.step, chosen_groups([alert], []), test)
+    seconds = case.evaluated or case.step
+    complaint = run_test(promtool, folder, seconds, chosen_groups([alert], []), test)
     # promtool tells what it got where it expected none.
     found = [re.search(rf'{name}=("(?:[^"\\]|\\.)*")', complaint) for name in TEXTS]
     return [json.loads(each[1]) for each in found if each]
