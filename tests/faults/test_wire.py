@@ -132,6 +132,7 @@ async def compressed(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 )
 async def test_every_connection_error_has_a_reason(answer: Answer, reasons: set[Reason]) -> None:
     """The call ends in time, with the reason, and without a word of what was sent."""
+    timeout = TIMEOUT if Reason.TIMEOUT in reasons else 20 * TIMEOUT
     async with raw_server(answer) as url, httpx.AsyncClient(verify=NO_TLS) as http:
         clock = SystemClock()
         client = Client(
@@ -144,12 +145,12 @@ async def test_every_connection_error_has_a_reason(answer: Answer, reasons: set[
             meter=NullMeter(),
             clock=clock,
             max_attempts=1,
-            timeout=TIMEOUT,
+            timeout=timeout,
         )
         start = time.monotonic()
         with pytest.raises(ApiError) as caught:
             await client.session_clusters_page("w-1")
-        assert time.monotonic() - start < 4 * TIMEOUT
+        assert time.monotonic() - start < 4 * timeout
     assert caught.value.reason in reasons
     assert "sentinel" not in str(caught.value)
 
