@@ -93,7 +93,7 @@ async def run(
 
 
 async def until(
-    condition: Callable[[], object], what: str, process: Process, *, seconds: float = 20.0
+    condition: Callable[[], object], what: str, process: Process, *, seconds: float = 45.0
 ) -> None:
     """Wait for a condition that a process brings about; fail if it ends, or takes too long."""
     deadline = time.monotonic() + seconds
