@@ -46,10 +46,8 @@ SPEED = 15.0
 not write it down is delivered to the next one, too."""
 
 NAMES = ("a", "b", "c")
-# A busy machine may have sent a part of it only: the server is then active, and waits for the rest.
 _OPEN = """SELECT count(*) FROM pg_stat_activity
-    WHERE usename = current_user AND (state LIKE 'idle in transaction%'
-        OR (state = 'active' AND wait_event = 'ClientRead'))"""
+    WHERE usename = current_user AND state LIKE 'idle in transaction%'"""
 
 LIVY = "livy_cu_hours_total"
 
