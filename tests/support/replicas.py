@@ -268,8 +268,7 @@ class Fleet:
         await self.until(lambda: self.watch.polled_at() > polled_at, "a poll ended", seconds=45)
         self._burn(late)
         owner.proxy.hang_at(late.session_id.encode(), b"BEGIN ISOLATION")
-        # The other connection renews the lease: the whole write is on its way by then.
-        await self.until(lambda: owner.proxy.held > 1, "the session is written", seconds=45)
+        await self.until(lambda: owner.proxy.is_held, "the session is written", seconds=45)
         owner.send(SIGSTOP)
         try:
             await self.next_owner(owner)

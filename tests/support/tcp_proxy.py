@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 _MAX_BYTES = 2**16
+_PARSE, _SYNC = b"P", b"S\0\0\0\4"
+"""What a pipeline of PostgreSQL begins and ends with."""
 
 
 class TcpProxy:
@@ -31,8 +33,8 @@ class TcpProxy:
         self._upstream = ("127.0.0.1", upstream_port)
         self.delay = 0.0
         """Seconds by which everything is passed on later, in each direction."""
-        self.held = 0
-        """How many connections have something that is not passed on to the server."""
+        self.is_held = False
+        """Whether the pipeline that `hang_at` asked for has come, all of it."""
         self._to_server, self._to_client = threading.Event(), threading.Event()
         self._is_refusing = False
         self._last_answered = b""
@@ -52,9 +54,9 @@ class TcpProxy:
         """Pass on the next bytes of a client that hold `request`, and then no answer."""
         self._last_answered = request
 
-    def hang_at(self, *requests: bytes) -> None:
-        """Pass nothing on to the server once these have come in turn, and not the last of them."""
-        self._held = requests
+    def hang_at(self, *parts: bytes) -> None:
+        """Pass nothing on to the server from a pipeline on that holds all these parts."""
+        self._held = parts
 
     def lead_to(self, port: int) -> None:
         """Close all connections, and lead new ones to another port, as after a fail-over."""
@@ -75,7 +77,7 @@ class TcpProxy:
     def resume(self) -> None:
         """Pass everything on again, what hangs first."""
         self._is_refusing = False
-        self._last_answered, self._held, self.held = b"", (), 0
+        self._last_answered, self._held, self.is_held = b"", (), False
         self._to_server.set()
         self._to_client.set()
 
@@ -116,16 +118,15 @@ class TcpProxy:
     ) -> None:
         data = b"-"
         while data:
-            try:
-                data = source.recv(_MAX_BYTES)
-            except OSError:
-                data = b""
+            data = _received(source)
             time.sleep(self.delay)
-            if may_pass is self._to_server and self._held and self._held[0] in data:
-                self._held = self._held[1:]
-                if not self._held:
+            if may_pass is self._to_server and self._held and data.startswith(_PARSE):
+                while _SYNC not in data and (more := _received(source)):
+                    data += more
+                if all(part in data for part in self._held):
+                    self._held = ()
                     may_pass.clear()
-            self.held += may_pass is self._to_server and not may_pass.is_set()
+                    self.is_held = True
             may_pass.wait()
             if may_pass is self._to_server and self._last_answered and self._last_answered in data:
                 self._to_client.clear()
@@ -136,6 +137,14 @@ class TcpProxy:
                 self._unanswered.discard(sink)
             with suppress(OSError):  # the other side has ended
                 sink.sendall(data) if data else sink.shutdown(socket.SHUT_WR)
+
+
+def _received(source: socket.socket) -> bytes:
+    """Return what has come next, or nothing once the connection has ended."""
+    try:
+        return source.recv(_MAX_BYTES)
+    except OSError:
+        return b""
 
 
 @contextmanager
