@@ -130,7 +130,11 @@ EXPIRED = {
         (CLI, profile(mode="AK", access_key_id="LTAIsentinel"), "a value that it needs is missing"),
         (CLI, profile(**EXPIRED), "the sign-in has expired; sign in again"),
         (CLI, profile(mode="External", process_command="/bin/sh -c 'exit 3'"), "exit status 3"),
-        (CLI, profile(mode="External", process_command="/none"), "its command gives no credential"),
+        (
+            CLI,
+            profile(mode="External", process_command="/proc/none"),
+            "its command gives no credential",
+        ),
         (CLI, profile(mode="External", process_command="echo sentinel"), "gives no credential"),
         (INI_FILE, "access_key_id = LTAIsentinel", "it is not an INI file"),
         (INI_FILE, "[other]\n", "it has no profile default"),
@@ -161,12 +165,15 @@ OIDC = {"ROLE_ARN": "acs:ram::1:role/x", "OIDC_PROVIDER_ARN": "acs:ram::1:oidc-p
             "ALIBABA_CLOUD_ACCESS_KEY_ID: a value that it needs is missing",
         ),
         ({"PROFILE": "p"}, "/.aliyun/config.json: No such file or directory"),
-        ({"CREDENTIALS_FILE": "/none.ini"}, "(/none.ini: No such file or directory)"),
+        ({"CREDENTIALS_FILE": "/proc/none.ini"}, "(/proc/none.ini: No such file or directory)"),
         ({"CREDENTIALS_FILE": "/proc"}, "(/proc: Is a directory)"),
         (OIDC, "OIDC_TOKEN_FILE: ALIBABA_CLOUD_OIDC_TOKEN_FILE is not set"),
-        ({**OIDC, "OIDC_TOKEN_FILE": "/none"}, "OIDC_TOKEN_FILE: /none: No such file or directory"),
+        (
+            {**OIDC, "OIDC_TOKEN_FILE": "/proc/none"},
+            "OIDC_TOKEN_FILE: /proc/none: No such file or directory",
+        ),
         ({**OIDC, "OIDC_TOKEN_FILE": "/dev/null"}, "OIDC_TOKEN_FILE: the token file is empty"),
-        ({"OIDC_TOKEN_FILE": "/none"}, "ALIBABA_CLOUD_ROLE_ARN is not set"),
+        ({"OIDC_TOKEN_FILE": "/proc/none"}, "ALIBABA_CLOUD_ROLE_ARN is not set"),
         ({"CREDENTIALS_URI": "http://127.0.0.1:9/"}, "CREDENTIALS_URI: STS: the service cannot be"),
     ],
 )
@@ -181,9 +188,9 @@ async def test_what_is_configured_is_named(
 
 async def test_all_that_failed_are_named(tmp_path: Path, ask: Ask) -> None:
     """Where two providers are configured, both say why; a third that works is taken."""
-    variables = {"ACCESS_KEY_SECRET": "sentinel", "CREDENTIALS_FILE": "/none.ini"}
+    variables = {"ACCESS_KEY_SECRET": "sentinel", "CREDENTIALS_FILE": "/proc/none.ini"}
     said = await ask(tmp_path, variables)
-    assert "ACCESS_KEY_ID: a value that it needs is missing; /none.ini: No such file" in said
+    assert "ACCESS_KEY_ID: a value that it needs is missing; /proc/none.ini: No such file" in said
     assert "sentinel" not in said
     put(tmp_path / CLI, profile(**AK))
     assert "found: Credential(access_key_id='LTAIfile'" in await ask(tmp_path, variables)

@@ -51,7 +51,11 @@ def run(
         (["ledger", "backup", "a", "b"], {}, "b: ledger backup takes no such argument; remove"),
         (["ledger", "forget"], {}, "ledger forget: give --livy-compute-id=ID, such as emr-s"),
         (["once", "--output"], {}, "--output: give a value, such as --output=FILE"),
-        (["once", *IN_REGION], {"SSL_CERT_FILE": "/none"}, "SSL_CERT_FILE=/none: No such file"),
+        (
+            ["once", *IN_REGION],
+            {"SSL_CERT_FILE": "/proc/none"},
+            "SSL_CERT_FILE=/proc/none: No such file",
+        ),
         (["once", *IN_REGION], {"SSL_CERT_FILE": "/dev/null"}, "SSL_CERT_FILE=/dev/null: it holds"),
         (["once", *IN_REGION], {"HTTPS_PROXY": "http://a:b/c@d:1"}, "HTTPS_PROXY: give the URL of"),
     ],

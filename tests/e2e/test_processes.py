@@ -36,7 +36,7 @@ NOT_FOR_THE_DEMO = {
     "ALL_PROXY": "socks5://127.0.0.1:9",
     "NO_PROXY": "",
     "no_proxy": "",
-    "SSL_CERT_FILE": "/none",
+    "SSL_CERT_FILE": "/proc/none",
 }
 
 

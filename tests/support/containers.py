@@ -82,6 +82,10 @@ def need_podman() -> None:
     base = base_image()
     if podman("image", "exists", base, check=False).returncode != 0:
         lacking(f"there is no {base} here; .ci/containers .containers gets it")
+    tried = podman("run", "--rm", "--pull=never", "--network=none", base, "true", check=False)
+    if tried.returncode != 0:
+        said = tried.stderr.strip().rpartition("\n")[2]
+        lacking(f"podman runs no containers here ({said}); .ci/containers .containers may help")
 
 
 def base_image() -> str:
