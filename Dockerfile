@@ -2,10 +2,9 @@
 #   docker build -t emr-serverless-spark-exporter .
 #   docker run --read-only --cap-drop=ALL -p 127.0.0.1:9825:9825 emr-serverless-spark-exporter demo
 
-# What both stages stand on. Not an ARG: Dependabot updates no digest of one.
-FROM docker.io/library/python:3.13-slim-bookworm AS base
-
-FROM base AS build
+# Both stages name their base: podman caches no layer upon a stage that only gives it a name, and
+# Dependabot updates no digest of an ARG.
+FROM docker.io/library/python:3.13-slim-bookworm AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
@@ -27,7 +26,7 @@ RUN sed -i "s/^__revision__ = \"\"/__revision__ = \"$REVISION\"/" exporter/__ini
  && pip --python /opt/exporter install -q --root /installed --no-deps --no-index /wheel/*.whl
 
 
-FROM base
+FROM docker.io/library/python:3.13-slim-bookworm
 
 # glibc keeps what is free for each thread and in ever larger pieces; this gives it back.
 ENV PATH=/opt/exporter/bin:/usr/local/bin:/usr/bin:/bin \

@@ -1,24 +1,27 @@
 """The package: an sdist, the wheel made of it, and that wheel where nothing else is installed."""
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import venv
 import zipfile
+from collections.abc import Iterator
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import httpx
 import pytest
+from packaging.requirements import Requirement
 
 import exporter
 from tests.guard import sitecustomize as guard
 from tests.support.pages import Page
 from tests.support.processes import STOP_SECONDS, eventually, start
 from tests.support.repository import ROOT, git_files
-from tests.support.tools import lacking
 
 pytestmark = [
     pytest.mark.anyio,
@@ -83,30 +86,44 @@ def test_the_wheel_of_the_sdist_has_all_that_runs_and_no_tests(wheel: Path) -> N
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the locked packages and the wheel as the README says; give the environment."""
+    """Install the locked packages and the wheel; give the environment.
+
+    The packages are copied from the environment of the tests, where pip has put them by the lock
+    file of development; that of the exporter is installed when the image is built.
+    """
     folder = tmp_path_factory.mktemp("installed") / "venv"
     venv.create(folder)
-    quick = ("install", "--quiet", "--no-compile")
-    pip(folder, *quick, "--require-hashes", "-r", ROOT / "requirements.lock")
-    pip(folder, *quick, "--no-deps", "--no-index", wheel)
+    packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(folder)}))
+    for requirement in locked():
+        distribution = metadata.distribution(requirement.name)
+        assert distribution.version in requirement.specifier
+        copy(distribution, packages)
+    pip(folder, "install", "--quiet", "--no-compile", "--no-deps", "--no-index", wheel)
     return folder
 
 
-def pip(environment: Path, *arguments: str | Path) -> str:
-    """Run pip on an environment. Without the guard: it may ask the package index.
+def locked() -> Iterator[Requirement]:
+    """Return what the lock file asks for on this platform."""
+    for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines():
+        if line[:1].isalpha():
+            requirement = Requirement(line.rstrip(" \\"))
+            if requirement.marker is None or requirement.marker.evaluate():
+                yield requirement
 
-    With a home of its own, in which it leaves a cache.
-    """
-    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", f"--python={environment}", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**inherited, "HOME": str(environment.parent)},
-    )
-    if done.returncode and "connection broken" in done.stderr:
-        lacking("the package index cannot be reached from here")
+
+def copy(distribution: metadata.Distribution, folder: Path) -> None:
+    """Copy a distribution's files, but for its programs, to where Python finds packages."""
+    for file in distribution.files or ():
+        if ".." not in file.parts:
+            target = folder / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(str(file.locate()), target)
+
+
+def pip(environment: Path, *arguments: str | Path) -> str:
+    """Run pip on an environment."""
+    command: list[str | Path] = [sys.executable, "-m", "pip", f"--python={environment}", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
