@@ -1,6 +1,7 @@
 """The way into the program and, whatever happens, out of it with an exit code."""
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -91,10 +92,12 @@ def _is_daemon(argv: Sequence[str]) -> bool:
 def _run(argv: Sequence[str]) -> int:
     for name in _MEANT_FOR_OTHERS:
         os.environ.pop(name, None)
+    gc.disable()  # what is imported stays: to look for garbage in it would take a tenth of a start
     # Late, so that whatever goes wrong on the way in is caught too.
     from exporter.cli.commands import program
     from exporter.cli.program import dispatch
 
+    gc.enable()
     return dispatch(program, argv, os.environ)
 
 
