@@ -60,7 +60,7 @@ def _case(
     # Prometheus begins with the first minutes; an alert fires after a minute.
     checked = [minute for minute in range(3, minutes) if not 0 <= minute - stuck <= 2]
     fires_at: dict[float, Sequence[str]] = {minute: expected(minute) for minute in checked}
-    return Case(name, story.series, fires_at, evaluated=60)
+    return Case(name, story.series, fires_at)
 
 
 def _within(first: float, last: float, *names: str) -> Callable[[float], Sequence[str]]:

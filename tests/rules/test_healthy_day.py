@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 STEP = 300
 """Seconds between two evaluations: what a rule recorded last is found 5 minutes later."""
 
-SCRAPED = 900
-"""Seconds between two polls; each is seen by three scrapes."""
+SCRAPED = 1800
+"""Seconds between two polls; each is seen by six scrapes."""
 
 HOURS = 26
 """From midnight until after the next one."""

@@ -212,7 +212,7 @@ async def lives_again(folder: Path, story: Story) -> None:
 
 
 @pytest.mark.timeout(300)
-@examples(0.3)
+@examples(0.2)
 @given(story=STORIES)
 def test_warm_start_equals_cold_start(story: Story) -> None:
     """Whenever the process dies, whatever happens to service and ledger until it starts again.

@@ -55,10 +55,14 @@ class Case:
     only: str = ""
     """Look at this alert alone."""
     step: int = 30
-    """Seconds between two samples, and between two evaluations unless `evaluated` is given."""
-    evaluated: int = 0
+    """Seconds between two samples."""
     prometheus: str = ""
     """When Prometheus runs, as values; it always does where this is empty."""
+
+    @property
+    def evaluated(self) -> int:
+        """Seconds between two evaluations: a minute, as by default, or the step if it is longer."""
+        return max(60, self.step)
 
     def as_test(self) -> dict[str, Any]:
         """Return the test as promtool wants it."""
@@ -165,15 +169,14 @@ def run_case(promtool: Path, folder: Path, case: Case, alerts: Collection[str]) 
     """Run a case against some alerts, and what its values need; give promtool's complaints."""
     chosen = chosen_groups(alerts, [expression for _, expression in case.values])
     chosen = gated(chosen) if case.prometheus else chosen
-    return run_test(promtool, folder, case.evaluated or case.step, chosen, case.as_test())
+    return run_test(promtool, folder, case.evaluated, chosen, case.as_test())
 
 
 def texts_of(promtool: Path, folder: Path, case: Case, alert: str, minute: float) -> list[str]:
     """Return summary and description of an alert that fires at a minute of a case, as rendered."""
     none = {"eval_time": f"{round(minute * 60)}s", "alertname": alert, "exp_alerts": []}
     test = {**case.as_test(), "promql_expr_test": [], "alert_rule_test": [none]}
-    seconds = case.evaluated or case.step
-    complaint = run_test(promtool, folder, seconds, chosen_groups([alert], []), test)
+    complaint = run_test(promtool, folder, case.evaluated, chosen_groups([alert], []), test)
     # promtool tells what it got where it expected none.
     found = [re.search(rf'{name}=("(?:[^"\\]|\\.)*")', complaint) for name in TEXTS]
     return [json.loads(each[1]) for each in found if each]
