@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer another order of the tests: `--shuffle=7`, or `make test SHUFFLE=7`."""
-    parser.addoption("--shuffle", metavar="SEED", help="run the tests in a random order")
+    told = "run modules, and the tests in them, in a random order"
+    parser.addoption("--shuffle", metavar="SEED", help=told)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -126,7 +128,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Put them in order, or in a random one where that was asked for."""
     seed = config.getoption("shuffle")
     if seed is not None:
-        random.Random(seed).shuffle(items)
+        chance = random.Random(seed)
+        places: dict[Path, float] = defaultdict(chance.random)
+        # Tests of a module stay together, as they share what it builds.
+        items.sort(key=lambda item: (places[item.path], chance.random()))
     items.sort(key=longest_first)
 
 
