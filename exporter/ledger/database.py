@@ -72,6 +72,10 @@ class Database(Reader, Protocol):
         Raises `LedgerError` if this process may not write.
         """
 
+    revision: int
+    """Another number after each commit, also after one whose success is found out later; 0 where
+    none is: a commit to a file succeeds or fails at once."""
+
     @property
     def lease(self) -> Lease | None:
         """How processes take turns; `None` if no other process can own the database."""

@@ -84,6 +84,8 @@ class Store:
         self._lock = threading.Lock()
         self.gate = self._new_gate(CounterGroups({}), knows_prometheus=False)
         self._is_suspect = False
+        self._revision = 0
+        """That of the database when it was used last: what the state equals."""
         self._has_met_prometheus = False
         self._has_failed = False
         self._loaded_at = clock.monotonic()
@@ -168,9 +170,10 @@ class Store:
                     term = self._database.ready()
                     if term != self.term:
                         self._load(term)
-                    elif self._is_suspect:
+                    elif self._is_suspect or self._database.revision != self._revision:
                         self._reload()
                     yield
+                    self._revision = self._database.revision
             except LedgerError as error:
                 self._has_failed = True
                 if error.is_lost:

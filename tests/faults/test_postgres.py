@@ -350,6 +350,27 @@ async def test_a_commit_that_waits_for_a_standby_is_counted_once(
         await assert_same_after_restart(harness)
 
 
+async def test_a_commit_that_is_done_by_a_restart_of_the_server_is_counted_once(
+    cluster: Cluster, world: World
+) -> None:
+    """Also if the ledger was read again before, which did not show the commit."""
+    async with counting(cluster, world) as (scene, harness):
+        await harness.poll("session_clusters")  # from now on there is nothing to write for it
+        cluster.configure(synchronous_standby_names="nobody")
+        world.revise(key("livy-a"), used(2.0))
+        await assert_trouble(harness, "timeout", 1.0, "the database")
+        harness.clock.advance(30)
+        await harness.poll("session_clusters")
+        assert total(harness) == 1.0
+        assert is_waiting(scene, "IPC SyncRep")
+        cluster.configure(synchronous_standby_names="")
+        cluster.restart()
+        world.revise(key("livy-a"), used(3.0))
+        harness.clock.advance(30)
+        await assert_well(harness, 3.0)
+        await assert_same_after_restart(harness)
+
+
 async def test_a_wait_for_a_standby_that_was_cancelled_leaves_a_commit_in_doubt(
     cluster: Cluster, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

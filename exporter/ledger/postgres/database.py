@@ -80,7 +80,7 @@ class PostgresDatabase(PostgresReader):
             digest=digest,
         )
         self._term = 0
-        self._revision = self._next_revision = 0
+        self.revision = self._next_revision = 0
         self._unanswered: set[int] = set()
         """The revisions of commits whose answer was lost: they may have succeeded."""
         self._pending: list[tuple[str, Sequence[object]]] = []
@@ -97,7 +97,7 @@ class PostgresDatabase(PostgresReader):
         grant = self.lease.granted()
         if grant.term != self._term:
             self._disconnect()  # only the server that granted it knows the revision
-            self._term, self._revision = grant.term, grant.revision
+            self._term, self.revision = grant.term, grant.revision
             self.is_rewound = grant.is_rewound
             self._unanswered.clear()
         if self._opened is None or not self._opened.is_alive():
@@ -185,7 +185,7 @@ class PostgresDatabase(PostgresReader):
             )
         if last:
             self._is_begun = False
-            self._revision = self._next_revision
+            self.revision = self._next_revision
             self._unanswered.clear()
 
     def _begin(self, connection: BoundedConnection) -> None:
@@ -195,7 +195,7 @@ class PostgresDatabase(PostgresReader):
         self._next_revision = secrets.randbits(63)
         connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         connection.execute(BOUNDS)
-        values = (self._next_revision, len(MIGRATIONS), self.is_rewound, self._revision)
+        values = (self._next_revision, len(MIGRATIONS), self.is_rewound, self.revision)
         connection.execute(self.statements.of(_FENCE), values)
 
     def _connect(self) -> None:
@@ -222,8 +222,8 @@ class PostgresDatabase(PostgresReader):
             # A standby may lack the last commits, so its revision proves nothing.
             raise psycopg.errors.ReadOnlySqlTransaction("the server allows reading only")
         if revision in self._unanswered:
-            self._revision = revision
-        elif revision != self._revision:
+            self.revision = revision
+        elif revision != self.revision:
             raise self._lost()
 
     def _look_who_wrote(self) -> Never:

@@ -58,6 +58,7 @@ class SqliteDatabase(SqliteReader):
 
     is_patient = False
     is_rewound = False
+    revision = 0
     lease = None  # the lock is held until the end
 
     def __init__(
