@@ -23,6 +23,7 @@ class GatewayScan:
         self,
         store: Store,
         gateway: GatewayKey,
+        term: int,
         empty_at: dict[Listing, float],
         forget_after: float,
     ) -> None:
@@ -32,7 +33,7 @@ class GatewayScan:
         self._empty_at = empty_at
         self._forget_after = forget_after
         self._tracker = ScanTracker()
-        self._term = store.term
+        self._term = term
         self._is_whole = True
 
     def add(self, records: Sequence[LivySession]) -> None:
@@ -78,8 +79,8 @@ class GatewayScan:
             gateway.add(records, self._tracker)
             gateway.conclude(self._tracker, unreadable=unreadable, is_complete=is_complete)
             gateway.note_left(left)
-            empty_at = self._empty_at.pop(self._listing, None)
             if gateway.has_contact:
                 gateway.forget(unlisted_before=transaction.at - self._forget_after)
             else:
-                gateway.start(empty_at)
+                gateway.start(self._empty_at.get(self._listing))
+        self._empty_at.pop(self._listing, None)

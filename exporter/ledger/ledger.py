@@ -144,9 +144,13 @@ class Ledger:
         """The ledger as of the last commit, without waiting for a writer."""
         return self._store.state
 
-    def open_scan(self, gateway: GatewayKey) -> GatewayScan:
-        """Begin a scan of the sessions of a gateway; nothing is written yet."""
-        return GatewayScan(self._store, gateway, self._empty_at, self._forget_after)
+    def open_scan(self, gateway: GatewayKey, *, term: int | None = None) -> GatewayScan:
+        """Begin a scan of the sessions of a gateway; nothing is written yet.
+
+        A scan of what is remembered from a `term` writes nothing in another one.
+        """
+        term = self.term if term is None else term
+        return GatewayScan(self._store, gateway, term, self._empty_at, self._forget_after)
 
     def record_session_clusters(
         self,
@@ -168,8 +172,9 @@ class Ledger:
             return {}
         with self._store.transaction(term=term, confirms=(workspace_id,)) as transaction:
             workspace = ClusterLedger(transaction, workspace_id)
-            since = workspace.record(clusters, self._empty_at.pop(listing, None))
+            since = workspace.record(clusters, self._empty_at.get(listing))
             workspace.forget(unlisted_before=transaction.at - self._forget_after)
+        self._empty_at.pop(listing, None)  # not before the commit has succeeded
         return since
 
     def record_gateways(
@@ -191,10 +196,11 @@ class Ledger:
             self._empty_at[listing] = self._clock.now()
             return
         with self._store.transaction(term=term) as transaction:
-            empty_at = self._empty_at.pop(listing, None)
+            empty_at = self._empty_at.get(listing)
             for gateway in record_gateways(transaction, workspace_id, gateways, empty_at):
                 key = workspace_id, gateway.livy_compute_id
                 GatewayLedger.entered(transaction, key).start_at_zero(gateway.queue)
+        self._empty_at.pop(listing, None)
 
     def record_workspaces(self, scope: Scope, count: int) -> None:
         """Record how many workspaces a complete list of an account and region holds."""

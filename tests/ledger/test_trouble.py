@@ -68,6 +68,26 @@ async def test_full_disk_loses_no_usage(world: World, small_disk: Path) -> None:
         await assert_same_after_restart(harness)
 
 
+async def test_usage_after_an_empty_listing_is_an_increase_also_if_its_first_commit_fails(
+    small_disk: Path,
+) -> None:
+    """It is known from the empty listing on that none of these sessions was there before."""
+    world = empty_world()
+    async with Harness(world, ledger=small_disk / "ledger.db", birth_hold=90.0) as harness:
+        await harness.poll()
+        await harness.tick(60)
+        for n in range(200):
+            world.put_session(session(f"new-{n}", 0.5, age=-30))
+        fill(small_disk)
+        await harness.poll()
+        assert harness.peek().value("exporter_ledger_failures_total", reason="full") >= 1
+        (small_disk / "rest").unlink()
+        await harness.poll()
+        before = (await harness.page()).value("livy_cu_hours_total")
+        await harness.tick(91)
+        assert (before, total(harness)) == (0, 100)
+
+
 async def test_removed_file_is_reported_before_the_next_write(world: World, tmp_path: Path) -> None:
     """Nothing is counted until the file is back, and then everything missed is."""
     path, aside = tmp_path / "ledger.db", tmp_path / "aside.db"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Final, NamedTuple
 
+import psycopg
 import pytest
 
 from exporter.exposition import Form, PageFormat
@@ -17,10 +18,12 @@ from tests.support.harness import START, Harness, ManualClock
 from tests.support.pages import Page
 from tests.support.processes import eventually
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
-from tests.support.worlds import busy_world
+from tests.support.worlds import busy_world, session
 from tests.web.status_pages import view_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
+
+LIVY: Final = {"source": "livy_sessions"}
 
 DURATION: Final = 3600.0
 """Seconds of the manual clock for which a lease lasts: it jumps, and the lease is to be kept."""
@@ -81,11 +84,13 @@ async def holds(harness: Harness) -> bool:
     return (await view_of(harness)).ledger.standing == "owner"
 
 
-async def in_time(clock: ManualClock, check: Callable[[], Awaitable[bool]]) -> None:
+async def in_time(
+    clock: ManualClock, check: Callable[[], Awaitable[bool]], *, step: float = 1.0
+) -> None:
     """Let time pass until an answer is true, since lookers wait by that clock."""
 
     async def passed() -> bool:
-        clock.advance(1)
+        clock.advance(step)
         return await check()
 
     await eventually(passed)
@@ -165,6 +170,30 @@ async def test_without_the_database_nobody_is_ready_and_all_are_healthy() -> Non
         assert not page.has("livy_cu_hours_total")
         proxy.resume()
         await in_time(clock, lambda: says(standby, "/-/ready", 200))
+
+
+async def test_an_owner_of_two_terms_counts_nothing_by_what_it_remembers_of_the_first() -> None:
+    """Another one may have counted in between; it begins anew with the next second."""
+
+    async def is_up() -> bool:
+        await owner.poll("livy_sessions")
+        return set(owner.peek().values("exporter_target_up", **LIVY).values()) == {1}
+
+    async with pair() as (owner, standby, clock, _):
+        await standby.stop()
+        assert await is_up()
+        assert isinstance(owner.ledger, Postgres)
+        with psycopg.connect(owner.ledger.url) as connection:
+            for change in ("shard SET revision = 1", "lease SET holder = NULL, beat = beat + 1"):
+                connection.execute(f"UPDATE {owner.ledger.schema}.{change}")
+        owner.world.put_session(session("new", 1))
+        assert not await is_up()
+        await in_time(clock, lambda: holds(owner), step=DURATION / 6)
+        await owner.poll("session_clusters")
+        assert owner.peek().value("exporter_ledger_up") == 1
+        assert not await is_up()
+        await owner.tick()
+        assert await is_up()
 
 
 async def test_the_page_of_an_owner_keeps_its_gauges_while_its_trust_runs_out() -> None:

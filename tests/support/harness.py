@@ -108,7 +108,7 @@ class Harness:
         self._credentials = credentials or StaticCredentials(
             Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")
         )
-        self._ledger = ledger
+        self.ledger = ledger
         self._birth_hold = birth_hold
         self._forget_after = forget_after
         self._settings = settings
@@ -185,7 +185,7 @@ class Harness:
             clock=self.clock,
             http=self._http,
             credentials=lambda _role_arn: self._credentials,
-            ledger=self._ledger,
+            ledger=self.ledger,
             birth_hold=self._birth_hold,
             web_config=settings.web.config.file,
         )

@@ -82,6 +82,8 @@ class Driver:
         self._failed = failed
         self._retention = retention
         self._settle_after = settle_after
+        self._term = 0
+        """The term in which the gateway was read first: what is remembered holds only then."""
         self._read_at = self._logged_at = clock.monotonic()
         self.recently_ended: Collection[str] = frozenset()
         """The ids of the sessions whose end was first seen less than `retention` ago."""
@@ -94,7 +96,9 @@ class Driver:
 
     def begin(self, scan: ScanT) -> Run[ScanT]:
         """Begin a scan, or resume one whose counting begins again."""
-        return Run(scan, self._ledger.open_scan(self._gateway), self._clock.monotonic())
+        self._term = self._term or self._ledger.term
+        counted = self._ledger.open_scan(self._gateway, term=self._term)
+        return Run(scan, counted, self._clock.monotonic())
 
     def may_resume(self, run: Run[ScanT]) -> bool:
         """Whether a scan that failed is worth resuming: counted so far, long, and not over."""
