@@ -431,6 +431,29 @@ def test_a_create_time_that_is_told_once_stays_known(order: Order) -> None:
     assert history.left(Change(60, 60, (), {}))[-1] == ("r", 10**7)
 
 
+@pytest.mark.parametrize("told", [10**7 - 500, 10**7 + 500])
+@pytest.mark.parametrize("order", Order)
+def test_a_create_time_that_changes_by_half_a_second_makes_no_session_a_former_one(
+    order: Order, told: int
+) -> None:
+    """An open session keeps its series, also when it is told as before again."""
+    others = page_of([*range(59)], None).records
+
+    def listing(created_ms: int) -> Callable[[int], Page[LivySession]]:
+        rows = [*others, LivySession("r", "running", created_ms=created_ms)]
+        rows = rows[:: -1 if order is Order.NEWEST_FIRST else 1]
+        return lambda number: Page(tuple(rows[(number - 1) * 5 :][:5]), total_count=len(rows))
+
+    full = FullScan({}, size=5)
+    drive(full, listing(10**7))
+    history = full.result()
+    for created_ms in (told, 10**7):
+        scan = IncrementalScan(history, size=5)
+        drive(scan, listing(created_ms))
+        history = scan.result(POLICY)
+        assert [each.session_id for each in history.records()].count("r") == 1
+
+
 @pytest.mark.parametrize(("untold", "between"), [(0, 0), (1, 0), (1, 40)])
 @pytest.mark.parametrize("order", Order)
 def test_of_two_sessions_with_one_id_either_may_be_listed_without_its_create_time(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from exporter.ledger import SessionKey
+from exporter.ledger import TOLERANCE_MS, SessionKey
 from exporter.model import LivySession
 from exporter.sources.livy_sessions.columns import Columns
 from exporter.sources.livy_sessions.rows import NO_TIME, Identities, Row, dated
@@ -123,7 +123,9 @@ class History:
 
     def _is_former(self, record: LivySession) -> bool:
         created = self.newest.get(record.session_id)
-        return created is not None and record.created_ms is not None and record.created_ms < created
+        if created is None or record.created_ms is None:
+            return False
+        return record.created_ms + TOLERANCE_MS < created
 
     def _repeated_among(self, rows: Iterable[Row]) -> Mapping[str, int]:
         """Return the newest create time of each id that `rows` share with others."""
