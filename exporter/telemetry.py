@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.errors import LedgerFailure, Reason
-from exporter.model import Loss, Ownership, Scope, Source, Standing, Target
+from exporter.model import NAMELESS, Loss, Ownership, Scope, Source, Standing, Target
 
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -121,7 +121,10 @@ class Telemetry:
         """
         self._malformed.labels(target.source).inc(len(malformed))
         self._unknown_states.labels(target.source).inc(unknown_states)
-        news = {(target, record_id) for record_id in malformed} - self._malformed_seen
+        # A digest stands for a record without an id, and changes with it: they are only counted.
+        names = [name for name in malformed if not name.startswith(NAMELESS)]
+        names += (f"{NAMELESS}{number}" for number in range(len(malformed) - len(names)))
+        news = {(target, name) for name in names} - self._malformed_seen
         self._malformed_seen |= news
         self._malformed_ids.labels(target.source).inc(len(news))
 

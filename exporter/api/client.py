@@ -130,7 +130,7 @@ class Client:
     async def gateways(
         self, workspace_id: str, *, on_queued: OnQueued = ignore_queueing
     ) -> tuple[Gateway, ...]:
-        """Read the Livy gateways of a workspace, which come in one piece."""
+        """Read the Livy gateways of a workspace, which come in one piece; each is given once."""
         call = _Call(
             Action.LIST_LIVY_COMPUTE,
             ("api", "interactive", "v1", "workspace", workspace_id, "livycompute"),
@@ -138,7 +138,7 @@ class Client:
             on_queued,
         )
         page = await self._get(call, decode.decode_gateways)
-        return page.records
+        return tuple({gateway.livy_compute_id: gateway for gateway in page.records}.values())
 
     async def workspaces_page(
         self, token: str = "", *, on_queued: OnQueued = ignore_queueing

@@ -74,6 +74,8 @@ class Polling:
         self._clock = clock
         self._last_progress = clock.monotonic()
         self._verified: set[Target] = set()
+        self._unverified: dict[Target, Failure | None] = {}
+        """How the last verification of a target ended."""
         self._scan_shown_at: dict[Target, float] = {}
         # The totals are on the page before any target is known.
         snapshots.publish(self._ledger_samples.apply_to(snapshots.current))
@@ -94,6 +96,8 @@ class Polling:
 
     def remove_targets(self, targets: Collection[Target]) -> None:
         """Take targets off the page; their counters stay."""
+        for target in targets:
+            self._unverified.pop(target, None)
         self._snapshots.publish(self._snapshots.current.without_targets(targets))
 
     async def poll(self, source: PollSource, requests: Callable[[], int]) -> None:
@@ -137,7 +141,9 @@ class Polling:
             _, failure = await self._guarded(target, source.check)
         finally:
             self._verified.discard(target)
-        log_transition(f"{target} (whole history)", None, failure)
+        before = self._unverified.get(target)
+        log_transition(f"{target} (whole history)", before, failure)
+        self._unverified[target] = failure
         view = self._snapshots.current.targets.get(target)
         if view is not None and view.scan is not None:
             self._publish(replace(view, scan=None))

@@ -121,7 +121,8 @@ def test_cookies_are_not_kept() -> None:
 def test_workspaces_and_gateways_come_out() -> None:
     """Both kinds of discovery give values, with the token of the next page."""
     workspaces = Service([good({"workspaces": [{"workspaceId": "w"}], "nextToken": "n"})])
-    gateways = Service([good({"code": "1000000", "data": {"livyComputes": [{"computeId": "lc"}]}})])
+    rows = [{"computeId": "lc"}, {"computeId": "lc"}]  # what is listed twice is one gateway
+    gateways = Service([good({"code": "1000000", "data": {"livyComputes": rows}})])
 
     assert Bench(workspaces).ask(lambda client: client.workspaces_page()) == Page(
         records=(Workspace("w"),), next_token="n"

@@ -228,6 +228,18 @@ async def test_one_malformed_record_costs_only_itself() -> None:
     assert page.value("exporter_malformed_record_ids", source="livy_sessions") == 2
 
 
+async def test_a_record_without_an_id_is_one_whatever_it_says() -> None:
+    """Its figures change with every poll."""
+    world = empty_world()
+    async with Harness(world) as h:
+        for usage in range(3):
+            world.put_session(session("livy-a", 1, raw=f'{{"cuHours":{usage}}}'))
+            await h.poll()
+        page = await h.page()
+    assert page.value("exporter_malformed_records_total", source="livy_sessions") == 3
+    assert page.value("exporter_malformed_record_ids", source="livy_sessions") == 1
+
+
 async def test_over_the_limit_the_failed_keep_their_series_first() -> None:
     """Failed sessions, then the newest live ones; the rest is counted, and in the totals."""
     world = empty_world()

@@ -4,6 +4,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.demo import Call, HistoryOrder, SessionKey, World, faults
 from tests.support.harness import Harness
@@ -67,6 +68,26 @@ async def test_a_verification_ends_although_polls_missed_many_new_sessions(came:
     assert requests <= (700 + came) // 100 + 2
     assert page.value("exporter_target_up", **LIVY) == 1
     assert page.value("livy_sessions_started_total") == 700 + came
+
+
+async def test_a_verification_that_keeps_failing_is_logged_once() -> None:
+    """Polls that succeed begin it again and again; in the end it says that it has recovered."""
+    async with Harness(world_with(700)) as h:
+        await h.poll()
+        h.clock.advance(6 * 3600)
+        fault = h.cloud.faults.add(faults.FORBIDDEN, page=6)
+        with capture_logs() as logged:
+            for _ in range(3):
+                await verify(h)
+            h.cloud.faults.remove(fault)
+            await verify(h)
+    lines = [(line["log_level"], line["event"]) for line in logged if "whole history" in str(line)]
+    assert lines == [
+        ("warning", "poll_failed"),
+        ("debug", "poll_failed"),
+        ("debug", "poll_failed"),
+        ("info", "poll_recovered"),
+    ]
 
 
 @pytest.mark.parametrize("rows", [250, 950])
