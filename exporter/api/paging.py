@@ -92,13 +92,14 @@ async def scan_pages(
     key: Callable[[T], Hashable],
     *,
     max_pages: int = MAX_PAGES,
+    max_rows: int = MAX_ROWS,
 ) -> tuple[T, ...]:
     """Read numbered pages from 1 on to the end, and again where they shifted meanwhile.
 
     `size` is the number of rows asked for. Raise `IncompleteError` if rows stay missing by the
     service's count, `PagingError` if the pages do not end.
     """
-    rows, scan = _Rows(key), NumberedScan(size, max_pages)
+    rows, scan = _Rows(key), NumberedScan(size, max_pages, max_rows=max_rows)
     while (number := scan.next_page()) is not None:
         page = await fetch_page(fetch, number, scan.count)
         scan.take(None if page is None else rows.add(page))

@@ -17,7 +17,7 @@ from exporter.ledger import Balance, read_gateway
 from exporter.model import LivySession, Page, Scope, Source, Target
 from exporter.settings import Settings
 from exporter.snapshot import ScanProgress
-from exporter.sources import discover
+from exporter.sources import MAX_SESSIONS, discover
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ async def _listed(
             fetch,
             size=PAGE_SIZE,
             key=lambda session: (session.session_id, session.created_ms),
+            max_rows=MAX_SESSIONS,
         )
     finally:
         update({})

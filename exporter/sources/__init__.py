@@ -13,11 +13,12 @@ from exporter.sources.discovery import Discovery, discover
 from exporter.sources.failed_sessions import FailedSession, FailedSessions
 from exporter.sources.inventory import Inventory, Selection, Wanted, by_patterns
 from exporter.sources.listing import PollResult, Progress
-from exporter.sources.livy_sessions import LivySessions, ScanTiming, SeriesLimits
+from exporter.sources.livy_sessions import MAX_SESSIONS, LivySessions, ScanTiming, SeriesLimits
 from exporter.sources.sample_cache import SampleCache
 from exporter.sources.session_clusters import SessionClusters
 
 __all__ = [
+    "MAX_SESSIONS",
     "Discovery",
     "FailedSession",
     "FailedSessions",

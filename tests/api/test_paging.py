@@ -28,12 +28,15 @@ def ids(listing: tuple[Row, ...]) -> list[int]:
 
 
 def ask_pages(
-    fetch: Callable[[int], Awaitable[Page[Row]]], size: int, max_pages: int = 1000
+    fetch: Callable[[int], Awaitable[Page[Row]]],
+    size: int,
+    max_pages: int = 1000,
+    max_rows: int = MAX_ROWS,
 ) -> tuple[Row, ...]:
     """Scan numbered pages."""
 
     async def scan() -> tuple[Row, ...]:
-        return await scan_pages(fetch, size, identify, max_pages=max_pages)
+        return await scan_pages(fetch, size, identify, max_pages=max_pages, max_rows=max_rows)
 
     return asyncio.run(scan())
 
@@ -633,6 +636,17 @@ def test_a_list_without_end_is_an_error() -> None:
         with pytest.raises(PagingError, match="no more than 250,000 rows"):
             ask()
         assert len(read) == MAX_ROWS // size + 1
+
+
+def test_a_long_list_is_read_by_who_has_room_for_it() -> None:
+    """The limit on rows is that of the caller."""
+
+    async def by_number(number: int) -> Page[Row]:
+        rows = tuple((number * 10_000 + place, 1) for place in range(10_000))
+        return Page(records=rows, total_count=MAX_ROWS + 10_000)
+
+    found = ask_pages(by_number, 10_000, max_rows=MAX_ROWS + 10_000)
+    assert len(found) == MAX_ROWS + 10_000
 
 
 def test_tokens_without_end_are_an_error() -> None:

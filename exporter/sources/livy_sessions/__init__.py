@@ -30,7 +30,15 @@ resumed. If a listing does not fit the known order, a `ListingDiverged` is raise
 follows.
 """
 
+from exporter.sources.livy_sessions.full_scan import MAX_SESSIONS
 from exporter.sources.livy_sessions.series import SeriesLimits, sample_cache, samples
 from exporter.sources.livy_sessions.source import LivySessions, ScanTiming
 
-__all__ = ["LivySessions", "ScanTiming", "SeriesLimits", "sample_cache", "samples"]
+__all__ = [
+    "MAX_SESSIONS",
+    "LivySessions",
+    "ScanTiming",
+    "SeriesLimits",
+    "sample_cache",
+    "samples",
+]

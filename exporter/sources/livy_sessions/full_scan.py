@@ -13,7 +13,7 @@ from exporter.sources.livy_sessions.history import History, Order, newest_of_rep
 from exporter.sources.livy_sessions.rows import NO_TIME, Identities, Kind, Row, dated, rows_of
 from exporter.sources.livy_sessions.settling import SettlePolicy, Watched
 
-MAX_ROWS = 350_000
+MAX_SESSIONS = 350_000
 """Rows of one history: the process takes 210 MB with 300,000, and should stay below 256 MB."""
 
 SMALL_PAGES = 3
@@ -27,7 +27,7 @@ class FullScan:
     def __init__(self, known: Mapping[int, Watched], *, size: int) -> None:
         """`known` are the rows that were watched so far, by their keys."""
         self._size = size
-        self._pages = NumberedScan(size, max_rows=MAX_ROWS)
+        self._pages = NumberedScan(size, max_rows=MAX_SESSIONS)
         self._identities = Identities()
         self._rows = HistoryBuilder()
         self._nameless: set[tuple[int, int]] = set()
