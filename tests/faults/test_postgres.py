@@ -87,10 +87,13 @@ class Scene:
         return self.cluster.execute(sql, self.database.name)
 
     def end_connections(self) -> None:
-        """End all connections of the exporter, and wait until they have ended."""
-        mine = f"FROM pg_stat_activity WHERE usename = '{self.database.role}'"
-        self.execute(f"SELECT pg_terminate_backend(pid) {mine}")
-        wait_until(lambda: self.execute(f"SELECT 1 {mine}") == [], "they have ended")
+        """End all connections of the exporter, and wait until it can know that they have ended."""
+        before = self.proxy.ended
+        ended = self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE usename = '{self.database.role}'"
+        )
+        wait_until(lambda: self.proxy.ended - before >= len(ended), "they have ended")
 
 
 @asynccontextmanager

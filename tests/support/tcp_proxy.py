@@ -26,6 +26,8 @@ class TcpProxy:
         self.port: int = listener.getsockname()[1]
         self.connections = 0
         """The number of connections so far."""
+        self.ended = 0
+        """How many connections the server has ended, as the clients know by now."""
         self.round_trips = 0
         """How often a client said something after it was answered, or for the first time."""
         self._unanswered: set[socket.socket] = set()
@@ -137,6 +139,7 @@ class TcpProxy:
                 self._unanswered.discard(sink)
             with suppress(OSError):  # the other side has ended
                 sink.sendall(data) if data else sink.shutdown(socket.SHUT_WR)
+        self.ended += may_pass is self._to_client
 
 
 def _received(source: socket.socket) -> bytes:
