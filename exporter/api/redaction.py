@@ -5,6 +5,7 @@ is replaced is named by what stands before it (`password=...`, `Authorization: .
 id, a token or a long random word by its form. Identifiers and names are data and pass unchanged.
 """
 
+import html
 import re
 from typing import Final
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
@@ -22,20 +23,44 @@ _NAME: Final = (
 _QUOTES: Final = r"[\"'\\]{0,4}"
 _SEPARATOR: Final = r"\s{0,8}(?:[:=\uff1a]+>?|->|%3[aAdD]|\bis\b|\s(?=[\"']))\s{0,8}"
 _SCHEME: Final = r"(?:Bearer|Basic|Digest|Negotiate|Token|ACS3-HMAC-SHA256)"
+_BARE: Final = r"[^\s,;&\"'|\\]*[^\s,;&\"'<>(){}\[\]|\\]"
+"""A word, with the brackets inside of it, but not those behind it."""
 _VALUE: Final = (
     rf"(?:{_SCHEME}\s+)?"
-    r"(?:\\*\"(?:[^\"\\]|\\[^\"])*\\*\"?|'[^']*'?|[^\s,;&\"'<>(){}\[\]|\\]+)"
+    rf"(?:\\*\"(?:[^\"\\]|\\[^\"])*\\*\"?|'[^']*'?|[,;&|)\]}}>\\]{{0,4}}{_BARE})"
 )
+_ENCLOSED: Final = "|".join(
+    # Brackets within brackets once; to the end of the text if they are nested deeper or open.
+    f"{begin}(?:[^{begin}{end}]++|{begin}[^{begin}{end}]*+{end})*+{end}(?:{_BARE})?|{begin}.*"
+    for begin, end in ((r"\[", r"\]"), (r"\(", r"\)"), (r"\{", r"\}"), ("<", ">"))
+)
+_KEY: Final = rf"{_NAME}[\w.\-]{{0,40}}"
+_BETWEEN: Final = (
+    rf"{_QUOTES}(?:\s{{0,8}},?\s{{0,8}}{_QUOTES}(?:value|content){_QUOTES})?{_SEPARATOR}"
+)
+"""Between a key and its value, also in `name="..." value="..."` and its like in JSON."""
+_ELEMENT: Final = (
+    rf"(<(?=[^<>]{{0,80}}{_NAME})(?P<tag>[\w:.\-]{{1,80}})[^<>]*(?<!/)>)(?!</)"
+    r"(?:.+?(?=</(?P=tag)\s?>)|[^\s.]\S*$)"
+)
+"""To the end tag; without one, `<token>` may be a placeholder or a type, unless a word follows."""
 _PATTERNS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
         (r"-----BEGIN [^-]{1,40}-----.*", REDACTED),
+        (rf"({_KEY}{_BETWEEN}{_QUOTES})(?:{_ENCLOSED})", rf"\1{REDACTED}"),
+        (_ELEMENT, rf"\1{REDACTED}"),
+        (
+            rf"({_KEY}\s?</[\w:]+>\s?<(?:value|string|td|dd)\b[^<>]*>).+?(?=</|$)",
+            rf"\1{REDACTED}",
+        ),
         (r"((?:set-)?cookie\s{0,8}:)[^\"']+", rf"\1 {REDACTED}"),
         (
             r"(authori[sz]ation[\"'\\]{0,4}\s{0,8}[:=]\s{0,8}[\"'\\]{0,4})[^\"'\\]+",
             rf"\1{REDACTED}",
         ),
-        (rf"({_NAME}[\w.\-]{{0,40}}{_QUOTES}{_SEPARATOR}){_VALUE}", rf"\1{REDACTED}"),
+        (rf"({_KEY}{_BETWEEN}){_VALUE}", rf"\1{REDACTED}"),
+        (rf"(\({_QUOTES}[\w.\-]{{0,80}}{_KEY}(?:{_QUOTES},|[\"'],\s)){_VALUE}", rf"\1{REDACTED}"),
         (rf"(--?[\w\-.]{{0,40}}{_NAME}[\w\-]{{0,40}}\s{{1,8}})[^\s\-]\S*", rf"\1{REDACTED}"),
         (rf"\b({_SCHEME}\s+)(?=\S*[\d=_])[\w.~+/=\-]{{8,}}", rf"\1{REDACTED}"),
         (r"(?<=://)[^\s\"'<>@]{0,512}@", f"{REDACTED}@"),
@@ -64,6 +89,9 @@ _TRIGGERS: Final = (
 )
 """In lower case: an ASCII text without any of them matches none of `_PATTERNS` and `_FORMS`."""
 
+_ESCAPE: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
+"""As Java's JSON writers escape `=`, `<` and quotes."""
+
 _LONG_WORD: Final = re.compile(r"[A-Za-z0-9+/=_%\-]{20}")
 """A part of whatever `_RANDOM_WORDS` match."""
 
@@ -76,7 +104,12 @@ _PLAIN_LINK: Final = re.compile(r"(?i:https?)://[\w:/.,~\-]+", re.ASCII)
 
 def redact(text: str) -> str:
     """Return a text on one line, with whatever may be a secret replaced."""
-    line = _replace_known(" ".join(text[:_MAX_LENGTH].split()))
+    line = " ".join(text[:_MAX_LENGTH].split())
+    unescaped = _unescape(line)
+    redacted = _replace_known(unescaped)
+    if unescaped != line and redacted == unescaped:
+        redacted = _replace_known(line)
+    line = redacted
     if _LONG_WORD.search(line):
         for pattern in _RANDOM_WORDS:
             line = pattern.sub(REDACTED, line)
@@ -119,6 +152,14 @@ def _replace_known(line: str) -> str:
     for pattern in _FORMS:
         line = pattern.sub(REDACTED, line)
     return line
+
+
+def _unescape(line: str) -> str:
+    """Undo the escapes of HTML and JSON, with which no name of a secret is recognized."""
+    if "&" not in line and "\\u00" not in line:  # as nearly all texts
+        return line
+    characters = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), line)
+    return " ".join(html.unescape(characters).split())
 
 
 def _may_be_secret(parameter: str) -> bool:

@@ -48,6 +48,38 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzZW50aW5lbCJ9.c2VudGluZWw"
         "tried sentinel0KpQ7xVbN2mL9wRtYcDeFg",
         "blob c2VudGluZWxzZW50aW5lbHNlbnRpbmVs/sentinel==",
         "x" * 4090 + f" password={SECRET}",
+        f"password=[{SECRET}]",
+        f"password: ( {SECRET}, {SECRET} )",
+        f"password={{{SECRET}}}",
+        f"password=<{SECRET}>",
+        f"password=[[{SECRET}], {SECRET}] x",
+        f"password=[[[x], {SECRET}], {SECRET}]",
+        f"password=[x, {SECRET}",
+        f"password=[x]{SECRET}",
+        f"password=x({SECRET}",
+        f"password=),{SECRET}",
+        f'"password": ["x", "{SECRET}"]',
+        f'"credentials": {{"a": {{"b": 1}}, "c": "{SECRET}"}}',
+        f'{{\\"password\\":[\\"{SECRET}\\"]}}',
+        f'Set-Cookie: ["sid={SECRET}"]',
+        f"{{Set-Cookie=[sid={SECRET}; Path=/, b={SECRET}]}}",
+        f"(fs.oss.accessKeySecret,{SECRET})",
+        f"('password', '{SECRET}')",
+        f"<password>{SECRET} {SECRET}</password>",
+        f"<ns:password type='text'>\n{SECRET}\n</ns:password>",
+        f"<password><![CDATA[{SECRET}<{SECRET}]]></password>",
+        f"password: <b>{SECRET}</b>",
+        f"<password>{SECRET}",
+        f"<credentials><a>{SECRET}</a><b>{SECRET}</b></credentials>",
+        f"<name>ConnectionPassword</name>\n  <value>x {SECRET}</value>",
+        f"<td>password</td><td>{SECRET}</td>",
+        f'<property name="password">{SECRET}</property>',
+        f'<property name="password" value="{SECRET}"/>',
+        f'{{"name": "spark.password", "value": "{SECRET}"}}',
+        f"&lt;password&gt;{SECRET}&lt;/password&gt;",
+        f"{{&quot;password&quot;:&quot;{SECRET}&quot;}}",
+        f"password\\u003d{SECRET}",
+        f"\\u003cpassword\\u003e{SECRET}\\u003c/password\\u003e",
     ],
 )
 def test_what_may_be_a_secret_is_replaced(text: str) -> None:
@@ -66,6 +98,10 @@ def test_what_may_be_a_secret_is_replaced(text: str) -> None:
         "Session livy-0123456789abcdef was stopped by user ann after 30 min idle",
         "password must not be empty; the token has expired",
         "Container exited with code 137 on 10.0.0.8:7337",
+        "usage: login <user> <password> [options]; R&amp;D uses \\u003cb\\u003e",
+        "java.util.List<org.apache.hadoop.security.token.Token> cannot be cast (Foo.java:12)",
+        "missing (password, user): call getToken() of Map<String, Token> in [cn-hangzhou]",
+        "<h1>Invalid token</h1><p>The token has expired</p>",
         "\u8d44\u6e90\u4e0d\u8db3\uff0c\u8bf7\u7a0d\u540e\u91cd\u8bd5",
     ],
 )
@@ -103,7 +139,14 @@ def test_links_lose_their_secrets(link: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 100_000, "password" * 10_000, "://" * 30_000, "token=" * 20_000, "-" * 90_000]
+    "text",
+    [
+        *("a" * 100_000, "password" * 10_000, "://" * 30_000, "token=" * 20_000, "-" * 90_000),
+        *("<token> " * 10_000, "password={([" * 10_000, "password=" + ")" * 90_000),
+        *("password=[a[b" * 10_000, "password=" + "[[a]" * 20_000, "(token" + "-" * 90_000),
+        *("<" + "token " * 10_000, "password</a><value>" * 10_000, "&lt;token\\u003c" * 10_000),
+    ],
+    ids=lambda text: text[:15],
 )
 def test_long_texts_take_no_time(text: str) -> None:
     """The time that a text takes is bounded, whatever it is."""
@@ -116,6 +159,7 @@ PIECES = (
     *("secret", "Passwd", "passphrase", "PWD", "token", "credential", "Authorization", "signature"),
     *("Cookie", "access-key", "api key", "Bearer ", "basic ", "ACS3-HMAC-SHA256 ", "://", "@"),
     *("LTAI5x", "STS.x1", "eyJhbGciOi", "AKIAX", "-----BEGIN x-----", "--", "=", ": ", " is ", " "),
+    *("<", ">", "</", "<value>", "[", "]", "(", ")", "{", "}", ","),
     *("abc", "Zz9", "0123456789abcdefABCDEF", "hockey", "/", "'", '"', "cn-hangzhou", "a.b"),
 )
 

@@ -51,6 +51,8 @@ FREE_TEXTS = tuple(
         'no start:\n"password": "{}"',
         "curl -H 'Authorization: Bearer {}' https://x",
         "jdbc:mysql://ann:{0}@db/x?password={0}",
+        "started with {{password=[{0}]}} or (password={{{0}}})",
+        "<property><name>ConnectionPassword</name><value>{0}</value></property>",
     )
 )
 """Texts of people and programs, in which secrets happen to stand."""
