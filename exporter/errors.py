@@ -100,8 +100,8 @@ class PollError(ExporterError):
 class ApiError(PollError):
     """One call failed.
 
-    `code` and `request_id` are the service's own words (for the log and the status page,
-    never for a label); `status` is the HTTP status, 0 if no answer came.
+    `code` is the service's own word (never for a label); `status` is the HTTP status, 0 if no
+    answer came.
     """
 
     reason = Reason.SERVER
@@ -113,13 +113,11 @@ class ApiError(PollError):
         advice: str = "",
         status: int = 0,
         code: str = "",
-        request_id: str = "",
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, advice=advice)
         self.status = status
         self.code = code
-        self.request_id = request_id
         self.retry_after = retry_after
         """Seconds the service asked us to wait, where it did."""
 

@@ -157,8 +157,8 @@ class SessionCluster:
     auto_stop: bool | None = None
     auto_stop_idle_minutes: int | None = None
     public_endpoint: bool | None = None
-    state_known: bool = True
-    """False where the service gave a state outside the documented vocabulary."""
+    strange_state: str = ""
+    """What the service gave for a state outside the documented vocabulary."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -186,8 +186,8 @@ class LivySession(msgspec.Struct, frozen=True, gc=False):
     created_ms: int | None = None
     ended_ms: int | None = None
     usage: Usage = msgspec.field(default_factory=Usage)
-    state_known: bool = True
-    """False where the service gave a state outside the documented vocabulary."""
+    strange_state: str = ""
+    """What the service gave for a state outside the documented vocabulary."""
     is_presumed_ended: bool = False
     """True where the state is unknown, and the end time is so long ago that it is believed."""
 
@@ -198,7 +198,7 @@ class LivySession(msgspec.Struct, frozen=True, gc=False):
 
     def presumed_ended(self, before_ms: float) -> Self:
         """Return the session as ended if its state is unknown and its end time is that old."""
-        if self.state_known or self.ended_ms is None or self.ended_ms > before_ms:
+        if not self.strange_state or self.ended_ms is None or self.ended_ms > before_ms:
             return self
         return msgspec.structs.replace(self, is_presumed_ended=True)
 

@@ -4,7 +4,8 @@ Every label set that can be known beforehand exists at 0 from the start, so that
 event of its kind is an increase that Prometheus can see.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,6 +28,11 @@ from exporter.model import NAMELESS, Loss, Ownership, Scope, Source, Standing, T
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
+_MOST_STATES = 100
+"""So many undocumented states are told apart; a service that makes up more is told of no more."""
+
+K = TypeVar("K", bound=Hashable)
+
 
 class Telemetry:
     """Counters of what the exporter does. Safe to call from any thread."""
@@ -48,6 +54,7 @@ class Telemetry:
         self._malformed_ids = self._gauge(catalog.MALFORMED_RECORD_IDS)
         self._malformed_seen: set[tuple[Target, str]] = set()
         self._unknown_states = self._counter(catalog.UNKNOWN_STATES)
+        self._strange_seen: set[tuple[Source, str]] = set()
         self._ledger_failures = self._counter(catalog.LEDGER_FAILURES)
         self._web_config: Gauge | None = None
 
@@ -113,20 +120,26 @@ class Telemetry:
         self._late.labels(source).inc()
 
     def records_read(
-        self, target: Target, *, malformed: Collection[str], unknown_states: int
-    ) -> None:
+        self, target: Target, *, malformed: Sequence[str], strange_states: Sequence[str]
+    ) -> tuple[Sequence[str], Sequence[str]]:
         """Count the readings of records of which something was not understood.
 
-        `malformed` are the ids of those that were left out.
+        `malformed` are the ids of those that were left out. Returns the ids and the states that
+        were not met before.
         """
         self._malformed.labels(target.source).inc(len(malformed))
-        self._unknown_states.labels(target.source).inc(unknown_states)
+        self._unknown_states.labels(target.source).inc(len(strange_states))
         # A digest stands for a record without an id, and changes with it: they are only counted.
         names = [name for name in malformed if not name.startswith(NAMELESS)]
-        names += (f"{NAMELESS}{number}" for number in range(len(malformed) - len(names)))
-        news = {(target, name) for name in names} - self._malformed_seen
-        self._malformed_seen |= news
-        self._malformed_ids.labels(target.source).inc(len(news))
+        nameless = len(malformed) - len(names)
+        names += (f"without an id ({number})" for number in range(1, nameless + 1))
+        records = _unseen(self._malformed_seen, ((target, name) for name in names))
+        self._malformed_ids.labels(target.source).inc(len(records))
+        states: list[str] = []
+        if len(self._strange_seen) < _MOST_STATES:
+            found = ((target.source, state) for state in strange_states)
+            states = [state for _, state in _unseen(self._strange_seen, found)]
+        return [name for _, name in records], states
 
     def ledger_failed(self, reason: LedgerFailure) -> None:
         """Count a write of the ledger that failed."""
@@ -221,3 +234,10 @@ class _LeaseCollector(Collector):
             (catalog.LEDGER_REWINDS, now.rewinds),
         ):
             yield CounterMetricFamily(metric.name, metric.help, count)
+
+
+def _unseen(seen: set[K], keys: Iterable[K]) -> list[K]:
+    """Return the keys that are not in a set, each once, and add them to it."""
+    news = [*dict.fromkeys(key for key in keys if key not in seen)]
+    seen.update(news)
+    return news

@@ -239,12 +239,12 @@ def _numbered(names: list[str]) -> tuple[str, ...]:
 
 
 def _session_cluster(row: wire.RawCluster) -> SessionCluster:
-    name, known = state(row.state, SESSION_CLUSTER_STATES)
+    name, strange = state(row.state, SESSION_CLUSTER_STATES)
     kind = text(row.kind)
     return SessionCluster(
         session_cluster_id=identity(row.session_cluster_id),
         state=name,
-        state_known=known,
+        strange_state=strange,
         name=text(row.name),
         kind=kind.upper() if kind.upper() in SESSION_CLUSTER_KINDS else kind,
         queue=text(row.queue_name),
@@ -264,11 +264,11 @@ def _session_cluster(row: wire.RawCluster) -> SessionCluster:
 
 
 def _livy_session(row: wire.RawSession) -> LivySession:
-    name, known = state(row.state, LIVY_SESSION_STATES)
+    name, strange = state(row.state, LIVY_SESSION_STATES)
     return LivySession(
         session_id=identity(row.session_id),
         state=name,
-        state_known=known,
+        strange_state=strange,
         name=text(row.name),
         queue=text(row.queue),
         proxy_user=_proxy_user(row.spark_conf),

@@ -115,7 +115,6 @@ def classify(answer: ErrorResponse, *, now: float) -> ApiError:
         advice=advice,
         status=answer.true_status,
         code=_word(answer.envelope.code),
-        request_id=_word(answer.envelope.request_id),
         retry_after=retry_after(answer.headers, now=now),
     )
 
@@ -236,6 +235,8 @@ def _said(answer: ErrorResponse) -> str:
         parts.append(f"({envelope.message[:_MESSAGE_LENGTH]})")
     if answer.note:
         parts.append(f"({answer.note})")
+    if envelope.request_id:
+        parts.append(f"[request {_word(envelope.request_id)}]")
     return " ".join(parts)
 
 

@@ -28,6 +28,10 @@ _NANO_STEP: Final = Decimal("1e-9")
 _EXACT: Final = Context(prec=40)
 """Holds 10^9 CU-hours to the nano with room to spare, so that only `quantize` rounds."""
 
+NO_STATE: Final = "none"
+"""Stands for a state where a record has none."""
+_STATE_LENGTH: Final = 64
+
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SEPARATORS: Final = re.compile(r"[\s_-]+")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -126,18 +130,18 @@ def nano_cu_hours(value: object) -> int | None:
     return _quantity(value, limit=_CU_HOURS_LIMIT, step=_NANO_STEP, per_unit=NANO)
 
 
-def state(value: object, vocabulary: tuple[str, ...]) -> tuple[str, bool]:
-    """Return the state's name in `vocabulary`, and whether it was documented.
+def state(value: object, vocabulary: tuple[str, ...]) -> tuple[str, str]:
+    """Return the state's name in `vocabulary`, and what the service says where that is not in it.
 
     Case, `_`, `-` and spaces do not count. What is missing is as unknown as what is strange.
     """
     if value in vocabulary and value != UNKNOWN_STATE:
-        return str(value), True
+        return str(value), ""
     word = _SEPARATORS.sub("", text(value)).lower()
     for known in vocabulary:
         if word == known.replace("_", "") and known != UNKNOWN_STATE:
-            return known, True
-    return UNKNOWN_STATE, False
+            return known, ""
+    return UNKNOWN_STATE, free_text(value)[:_STATE_LENGTH] or NO_STATE
 
 
 def _valid(value: str) -> str:

@@ -1,13 +1,23 @@
 """What all sources need to read a listing."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
+
+import structlog
 
 from exporter.errors import IncompleteError, LedgerError
 from exporter.model import LivySession, Page, SessionCluster, Target
 from exporter.snapshot import NO_RECORDS, Records, Samples, ScanProgress
 from exporter.telemetry import Telemetry
+
+_log = structlog.get_logger(__name__)
+
+MALFORMED = "records_malformed"
+STRANGE = "states_unknown"
+
+_NAMED = 10
+"""Records or states that one line of the log names at most."""
 
 
 class Progress(Protocol):
@@ -72,11 +82,13 @@ class DisappearanceGuard:
 def record_anomalies(
     telemetry: Telemetry, target: Target, page: Page[LivySession] | Page[SessionCluster]
 ) -> None:
-    """Count the records and states of a page that could not be understood."""
-    telemetry.records_read(
-        target, malformed=page.malformed, unknown_states=_unknown_states(page.records)
+    """Count the records and states of a page that could not be understood; log the new ones."""
+    strange = [record.strange_state for record in page.records if record.strange_state]
+    records, states = telemetry.records_read(
+        target, malformed=page.malformed, strange_states=strange
     )
-
-
-def _unknown_states(records: Sequence[LivySession | SessionCluster]) -> int:
-    return sum(not record.state_known for record in records)
+    if records:
+        named = ", ".join(records[:_NAMED])
+        _log.warning(MALFORMED, target=str(target), records=named, count=len(records))
+    if states:
+        _log.warning(STRANGE, target=str(target), states=", ".join(states[:_NAMED]))

@@ -107,7 +107,7 @@ def test_a_permission_names_the_ram_action() -> None:
 
     assert "emr-serverless-spark:ListSessionClusters" in str(error)
     assert "emr-serverless-spark:ListSessionClusters" in error.advice
-    assert error.request_id == "R"
+    assert "[request R]" in str(error)
 
 
 @pytest.mark.parametrize(

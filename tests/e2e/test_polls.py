@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.demo import Call, SimulatedCluster, SimulatedSession, TableName, World, faults
 from tests.support.harness import Harness
@@ -219,13 +220,34 @@ async def test_one_malformed_record_costs_only_itself() -> None:
     world.put_session(session("livy-bad", 1, age=1, raw={"cuHours": "many"}))
     world.put_session(session("livy-nan", 1, age=2, raw='{"sessionId":"livy-nan","cuHours":NaN}'))
     async with Harness(world) as h:
-        for _ in range(3):
-            await h.poll()
+        with capture_logs() as logged:
+            for _ in range(3):
+                await h.poll()
         page = await h.page()
+    (line,) = (line for line in logged if line["event"] == "records_malformed")
+    assert (line["records"], line["count"]) == ("livy-bad, livy-nan", 2)
     assert page.value("exporter_target_up", **target("livy_sessions")) == 1
     assert page.value("livy_cu_hours_total") == 1
     assert page.value("exporter_malformed_records_total", source="livy_sessions") == 6
     assert page.value("exporter_malformed_record_ids", source="livy_sessions") == 2
+
+
+async def test_a_state_that_is_not_documented_is_named_in_the_log_once() -> None:
+    """Those of clusters, too; a secret in it is not."""
+    world = empty_world()
+    world.put_session(session("livy-a", 1, state="Hibernating"))
+    world.put_cluster(SimulatedCluster(WORKSPACE, "sc-1", state="password=sentinel"))
+    async with Harness(world) as h:
+        with capture_logs() as logged:
+            for _ in range(2):
+                await h.poll()
+    lines = [
+        (line["target"], line["states"]) for line in logged if line["event"] == "states_unknown"
+    ]
+    assert sorted(lines) == [
+        (f"livy_sessions/{WORKSPACE}/{GATEWAY}", "Hibernating"),
+        (f"session_clusters/{WORKSPACE}", "password=…"),
+    ]
 
 
 async def test_a_record_without_an_id_is_one_whatever_it_says() -> None:

@@ -12,7 +12,7 @@ def presume_ended(page: Page[LivySession], before: float) -> Page[LivySession]:
 
     Such a session is otherwise not known to have ended. `before` is in wall-clock seconds.
     """
-    if all(record.state_known for record in page.records):
+    if not any(record.strange_state for record in page.records):
         return page
     records = tuple(record.presumed_ended(before * 1000) for record in page.records)
     return replace(page, records=records)
