@@ -64,6 +64,17 @@ _CASES = (
         step=300,
     ),
     Case(
+        "a budget for every user is not held against all those beyond the limit together",
+        {
+            **_BURN,
+            at(_USER_CU, f'{GATEWAY},proxy_user="_other"'): "10+20@600 2390@1400",
+            **budget("1000@2000", "user", "day", 'proxy_user="*"'),
+        },
+        {400: [], 580: [BUDGET], 1430: [BUDGET], 1460: []},
+        only=BUDGET,
+        step=300,
+    ),
+    Case(
         "a budget stays exceeded while the exporter is down for hours, until midnight",
         {
             **alive("1@2000"),

@@ -339,6 +339,14 @@ def budget(values: str, scope: str, period: str, labels: str) -> dict[str, str]:
     return {f"scope:{PREFIX}livy_cu_hours:budget{{{inner}}}": values}
 
 
+def malformed(readings: str, records: str, instance: str = "a") -> dict[str, str]:
+    """Let a process read malformed records of the source livy_sessions."""
+    return {
+        at("exporter_malformed_records_total", 'source="livy_sessions"', instance): readings,
+        at("exporter_malformed_record_ids", 'source="livy_sessions"', instance): records,
+    }
+
+
 ENDED = "livy_sessions_ended_total"
 BAD, GOOD = 'state="error"', 'state="terminated"'
 
@@ -401,6 +409,18 @@ LIVY_CASES = (
         only=RATIO,
     ),
     Case(
+        "few sessions fail since minutes ago, when polls begin to fail",
+        {
+            **alive("1@400"),
+            **ledger("1000@400"),
+            **livy_up("1@46 0@180 1@60"),
+            **livy(ENDED, "0@20 0+1@10 19@300", BAD),
+            **livy(ENDED, "0@40 0+10@5 90@300", GOOD),
+        },
+        {30: [RATIO], 45: [RATIO], 58: [], 100: [], 200: []},
+        only=RATIO,
+    ),
+    Case(
         "half of the sessions of a gateway fail, and it is removed; its counters stay",
         {
             **alive("1@400"),
@@ -440,6 +460,21 @@ LIVY_CASES = (
         {3235: [], 3260: [], 3290: [BURN], 3335: [BURN], 3455: [BURN], 3510: [BURN], 3590: []},
         only=BURN,
         step=300,
+    ),
+    *(
+        Case(
+            f"a burn {falls} minutes ago, when polls begin to fail",
+            {
+                **alive("1@3940"),
+                **ledger("1000@3940"),
+                **livy_up("1@3360 0@120 1@200"),
+                **livy("livy_cu_hours_total", f"0+5@3240 3240+50@100 {then}"),
+            },
+            {3335: [BURN], 3358: [BURN], 3385: [], 3460: []},
+            only=BURN,
+            step=300,
+        )
+        for falls, then in (("ended", "4240@320"), ("fell to the usual one", "4240+5@320"))
     ),
     Case(
         "a gateway that burns too much is removed; its counters stay",
@@ -745,12 +780,39 @@ EXPORTER_CASES = (
         "records cannot be understood",
         {
             **alive(),
-            at("exporter_malformed_records_total", 'source="livy_sessions"'): "0@20 0+1@10 20@90",
+            **malformed("0@20 0+1@10 20@90", "0@20 2@100"),
             at("exporter_malformed_records_total", 'source="session_clusters"'): "3@120",
-            at("exporter_malformed_record_ids", 'source="livy_sessions"'): "0@20 2@100",
             at("exporter_malformed_record_ids", 'source="session_clusters"'): "1@120",
         },
         {19: [], 27: [MALFORMED], 50: [MALFORMED], 90: []},
+        only=MALFORMED,
+    ),
+    Case(
+        "records cannot be understood until the exporter is updated, at the same address",
+        {**alive(), **malformed("0@20 0+2@20 0@90", "0@20 2@20 0@90")},
+        {19: [], 27: [MALFORMED], 39: [MALFORMED], 57: [], 65: []},
+        only=MALFORMED,
+    ),
+    Case(
+        "records cannot be understood until the pod is replaced by an updated one",
+        {
+            **alive(),
+            **malformed("0@20 0+2@20 stale", "0@20 2@20 stale"),
+            **malformed("_@41 0@90", "_@41 0@90", "b"),
+        },
+        {27: [MALFORMED], 39: [MALFORMED], 62: [], 68: []},
+        only=MALFORMED,
+    ),
+    Case(
+        "records cannot be understood, after a restart as before, and a scrape fails",
+        {
+            **alive(),
+            **malformed(
+                "0@20 0+2@20 0@5 0+2@10 stale 44+2@10",
+                "0@20 2@20 0@5 2@10 stale 2@10",
+            ),
+        },
+        {minute: [MALFORMED] for minute in (27, 39, 41, 44, 50, 56, 60)},
         only=MALFORMED,
     ),
     Case(

@@ -30,7 +30,10 @@ _LIVY = 'source="livy_sessions"'
 COUNTED: dict[str, tuple[tuple[str, int, int], ...]] = {
     FAILED: ((f"{ENDED}{{{QUEUE},{BAD}}}", 7, 9),),
     RATIO: ((f"{ENDED}{{{QUEUE},{BAD}}}", 7, 10), (f"{ENDED}{{{QUEUE},{GOOD}}}", 50, 52)),
-    MALFORMED: ((f"exporter_malformed_records_total{{{_LIVY}}}", 3, 4),),
+    MALFORMED: (
+        (f"exporter_malformed_records_total{{{_LIVY}}}", 3, 4),
+        (f"exporter_malformed_record_ids{{{_LIVY}}}", 1, 2),
+    ),
     UNKNOWN: ((f"exporter_unknown_states_total{{{_LIVY}}}", 3, 4),),
     LEDGER: (('exporter_ledger_failures_total{reason="full"}', 3, 4),),
     THROTTLED: (
@@ -38,7 +41,7 @@ COUNTED: dict[str, tuple[tuple[str, int, int], ...]] = {
         (f'exporter_api_request_failures_total{{{WHERE},action="A",reason="throttled"}}', 2, 42),
     ),
 }
-"""By alert: what its counters are before a gap and after it."""
+"""By alert: what its series are before a gap and after it."""
 
 OF_THE_PROCESS = (MALFORMED, UNKNOWN, LEDGER, THROTTLED)
 """Alerts on counters that begin at 0 with each process."""

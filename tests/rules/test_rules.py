@@ -13,6 +13,7 @@ from tests.rules import cases
 from tests.rules.budget_cases import BUDGET_CASES
 from tests.rules.cases import BAD, ENDED, FAILED, livy, livy_up
 from tests.rules.replica_cases import REPLICA_CASES
+from tests.rules.text_cases import TEXT_CASES
 from tests.support.golden_files import assert_golden
 from tests.support.promtool import FILES, RULES, Case, rules, run_case, texts_of
 from tests.support.repository import ADDRESS
@@ -113,6 +114,25 @@ def test_failed_sessions_are_counted_once_and_the_latest_ten_named(
     assert "15 Livy session(s) ended in error" in text
     latest = re.findall(r'"etl" of (u\d+) \((s-\d+)\)', text)
     assert latest == [(f"u{number}", f"s-{number}") for number in range(19, 9, -1)]
+
+
+@pytest.mark.parametrize(
+    ("case", "minute", "summary", "beginning"),
+    TEXT_CASES,
+    ids=[case.name for case, *_ in TEXT_CASES],
+)
+def test_what_an_alert_says_is_true_and_names_what_it_is_about(
+    case: Case,
+    minute: float,
+    summary: str,
+    beginning: str,
+    tmp_path: Path,
+    real_tool: Callable[[str], Path],
+) -> None:
+    """Also where a session has no user or queue, and where a figure has fallen to 0."""
+    said, description = texts_of(real_tool("promtool"), tmp_path, case, case.only, minute)
+    assert said == summary
+    assert description.startswith(beginning)
 
 
 def test_every_record_is_named_level_metric_operation() -> None:
