@@ -12,7 +12,9 @@ import bcrypt
 import httpx
 import pytest
 import trustme
+import yaml
 from starlette.types import ASGIApp
+from structlog.testing import capture_logs
 
 from exporter.web import ReloadingWebConfig
 from exporter.web.access import AccessMiddleware
@@ -20,7 +22,7 @@ from exporter.web.access.passwords import NotCheckedError, Passwords
 from exporter.web.access.token_bucket import TokenBucket
 from exporter.web.access.turns import PushedOutError, Turns
 from tests.support.harness import NO_TLS
-from tests.support.web_server import ALICE, SECRET, hello, write_certificate, write_config
+from tests.support.web_server import ALICE, SECRET, hello, write_ca, write_certificate, write_config
 
 pytestmark = pytest.mark.anyio
 
@@ -347,20 +349,74 @@ async def test_invalid_file_keeps_the_last_valid_config(tmp_path: Path) -> None:
     assert watched.access.current.users.keys() == TWO.keys()
 
 
-@pytest.mark.parametrize("section", ["basic_auth_users", "tls_server_config"])
-async def test_half_written_file_does_not_disable_the_password(
-    tmp_path: Path, section: str
+PROTECTED = """\
+basic_auth_users:
+  alice: %s
+tls_server_config:
+  cert_file: server.crt
+  key_file: server.key
+  min_version: TLS13
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: ca.crt
+http_server_config:
+  headers:
+    X-Frame-Options: deny
+rate_limit:
+  interval: 1s
+  burst: 1000
+"""
+
+
+async def test_file_cut_short_weakens_nothing(tmp_path: Path) -> None:
+    """Wherever a half-written file ends, the last complete one stays in use until a restart."""
+    ca = trustme.CA()
+    write_certificate(tmp_path, ca)
+    write_ca(tmp_path, ca)
+    lines = (PROTECTED % ALICE).splitlines(keepends=True)
+    path = tmp_path / "web.yml"
+    path.write_text("".join(lines))
+    watched = Watched(tmp_path, yaml.safe_load(path.read_text()))
+    before = watched.access.current
+    for count in range(len(lines)):
+        path.write_text("".join(lines[:count]))
+        assert await watched.refresh() == [False], lines[:count]
+        assert watched.access.current is before
+    path.write_text("".join(lines))
+    assert await watched.refresh() == [True]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"client_auth_type": "VerifyClientCertIfGiven"},
+        {"client_auth_type": None, "client_ca_file": None},
+        {"min_version": "TLS12"},
+        {"min_version": None},
+    ],
+)
+async def test_tls_is_weakened_by_a_restart_only(
+    tmp_path: Path, change: dict[str, str | None]
 ) -> None:
-    """Neither does an empty one."""
-    pair = write_certificate(tmp_path, trustme.CA())
-    content = {"basic_auth_users": TWO, "tls_server_config": pair}
-    watched = Watched(tmp_path, content)
-    watched.write({name: value for name, value in content.items() if name != section})
-    assert await watched.refresh() == [False]
-    (tmp_path / "web.yml").write_text("")
-    assert await watched.refresh() == [False]
-    assert watched.access.current.tls is not None
-    assert watched.access.current.users.keys() == TWO.keys()
+    """The log names the key and says to restart; stronger TLS is reloaded."""
+    ca = trustme.CA()
+    write_ca(tmp_path, ca)
+    strong = {
+        **write_certificate(tmp_path, ca),
+        "min_version": "TLS13",
+        "client_auth_type": "RequireAndVerifyClientCert",
+        "client_ca_file": "ca.crt",
+    }
+    weak = {**strong, **change}
+    watched = Watched(tmp_path, {"tls_server_config": strong})
+    watched.write({"tls_server_config": weak})
+    with capture_logs() as logs:
+        assert await watched.refresh() == [False]
+    (problem,) = [entry["problem"] for entry in logs]
+    key = next(iter(change))
+    assert f"cannot remove or weaken tls_server_config.{key}; restart the exporter" in problem
+    restarted = Watched(tmp_path, {"tls_server_config": weak})
+    restarted.write({"tls_server_config": strong})
+    assert await restarted.refresh() == [True]
 
 
 async def test_changed_certificate_is_reloaded(tmp_path: Path) -> None:

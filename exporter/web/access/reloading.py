@@ -1,7 +1,7 @@
 """The configuration in use, reloaded when the file or a certificate that it names changes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -52,9 +52,9 @@ class ReloadingWebConfig:
     async def refresh(self) -> None:
         """Read the file again if it, or a file that it names, has changed.
 
-        An invalid file is logged, and the last configuration stays in use. A file may also not
-        remove TLS or all passwords: a file that is half written would look like that. Files are
-        touched in a thread only: the disk may be a network.
+        An invalid file is logged, and the last configuration stays in use, also where the file
+        protects less: one that is half written would look like that. Files are touched in a thread
+        only: the disk may be a network.
         """
         if self._path is None:
             return
@@ -81,14 +81,11 @@ class ReloadingWebConfig:
         if _looks(self._looks) == self._looks:
             return None
         fresh = self._read(path)
-        for what, is_lost in (
-            ("tls_server_config", self._current.tls and not fresh.tls),
-            ("basic_auth_users", self._current.users and not fresh.users),
-        ):
-            if is_lost:
-                raise WebConfigError(
-                    f"{path}: {what} is gone; restart the exporter to serve without it"
-                )
+        if weakened := [*_weakened(self._current, fresh)]:
+            raise WebConfigError(
+                f"{path}: a reload cannot remove or weaken {', '.join(weakened)}; restart the "
+                "exporter for that"
+            )
         return fresh
 
     def _read(self, path: Path) -> WebConfig:
@@ -102,6 +99,23 @@ class ReloadingWebConfig:
             raise
         self._looks = {path: before.get(path) or _look(path) for path in consulted}
         return fresh
+
+
+def _weakened(current: WebConfig, fresh: WebConfig) -> Iterator[str]:
+    """Name each key of the file that protected more before."""
+    if current.tls and not fresh.tls:
+        yield "tls_server_config"
+    if current.tls and fresh.tls:
+        if current.tls.verify_mode > fresh.tls.verify_mode:
+            yield "tls_server_config.client_auth_type"
+        if current.tls.minimum_version > fresh.tls.minimum_version:
+            yield "tls_server_config.min_version"
+    if current.users and not fresh.users:
+        yield "basic_auth_users"
+    if current.headers and not fresh.headers:
+        yield "http_server_config.headers"
+    if current.bucket and not fresh.bucket:
+        yield "rate_limit"
 
 
 def _looks(paths: Iterable[Path]) -> dict[Path, _Look]:
