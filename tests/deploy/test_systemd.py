@@ -26,7 +26,7 @@ from tests.deploy.units import (
     seccomp_profile,
     working_directory,
 )
-from tests.support import containers
+from tests.support import containers, postgres
 from tests.support.command_line import load
 from tests.support.exporters import cloud_of
 from tests.support.harness import targets_of
@@ -169,19 +169,41 @@ async def test_the_units_own_command_line_runs(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_the_check_of_the_readme_has_the_settings_and_the_key(tmp_path: Path) -> None:
     """What it runs as root, run here with files of this test's own."""
-    (script,) = re.findall(
-        r"^sudo sh -c '(.*?check)'$", text("README.md"), re.MULTILINE | re.DOTALL
-    )
-    script = script.replace("/etc/emr-serverless-spark-exporter", str(tmp_path))
+    code, output = await run_check(tmp_path)
+    assert code == 0, output
+    assert "ledger.url" not in output
+
+
+@pytest.mark.real
+@pytest.mark.process
+@pytest.mark.anyio
+async def test_the_check_of_the_readme_reads_the_ledger_in_postgresql(tmp_path: Path) -> None:
+    """By the steps of the page, whose URL both a shell and systemd read as a whole."""
+    database = postgres.shared().database(password="replace-me")
+    url = f"{database.url}?sslmode=prefer&service=emr"
+    (steps,) = re.findall(r"```sh\n(echo .*?)```", text("README.md"), re.DOTALL)
+    steps = re.sub(r"postgresql://[^'\" ]*&service=emr", lambda _: url, steps.replace("sudo ", ""))
+    code, output = await run_check(tmp_path, steps)
+    assert code == 0, output
+    assert re.search(rf"^ok +{database.url} .* ledger\.url +PostgreSQL ", output, re.MULTILINE)
+    lines = (tmp_path / "environment").read_text(encoding="utf-8")
+    assert environment_file(lines)[f"{PREFIX}LEDGER__URL"] == url
+
+
+async def run_check(folder: Path, steps: str = "") -> tuple[int, str]:
+    """Run the `check` of the page after `steps`, with the files of /etc in `folder`."""
+    (check,) = re.findall(r"^sudo sh -c '(.*?check)'$", text("README.md"), re.MULTILINE | re.DOTALL)
+    script = f"{steps}\n{check}".replace("/etc/emr-serverless-spark-exporter", str(folder))
+    script = script.replace(PROGRAM, " ".join(map(shlex.quote, EXPORTER)))
     keys = text("credentials.ini").replace("replace-me", DEMO_KEY_ID, 1)
     keys = keys.replace("replace-me", DEMO_KEY_SECRET)
-    (tmp_path / "credentials.ini").write_text(keys, encoding="utf-8")
+    (folder / "credentials.ini").write_text(keys, encoding="utf-8")
     async with serve(cloud_of(busy_world()).app) as endpoint:
         lines = f"{text('environment')}\n{PREFIX}API__ENDPOINT={endpoint}\n"
-        (tmp_path / "environment").write_text(lines, encoding="utf-8")
-        script = script.replace(PROGRAM, " ".join(map(shlex.quote, EXPORTER)))
-        code, process = await run(["/bin/sh", "-c", script], tmp_path / "run")
-    assert code == 0, process.output
+        lines += f"{PREFIX}WEB__LISTEN_ADDRESS=127.0.0.1:0\n"
+        (folder / "environment").write_text(lines, encoding="utf-8")
+        code, process = await run(["/bin/sh", "-c", script], folder / "run")
+    return code, process.output.decode()
 
 
 def members(real_tool: Callable[[str], Path], group: str) -> set[str]:

@@ -25,9 +25,10 @@ def directives(text: str) -> dict[str, list[str]]:
 
 
 def environment_file(text: str) -> dict[str, str]:
-    """Return the variables of an environment file."""
+    """Return the variables of an environment file, without the quotes around values."""
     lines = (line for line in text.splitlines() if line and not line.startswith("#"))
-    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+    pairs = (line.partition("=") for line in lines)
+    return {name: "".join(shlex.split(value)) for name, _, value in pairs}
 
 
 def environment(given: Mapping[str, list[str]], folder: Path) -> dict[str, str]:
