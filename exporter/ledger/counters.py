@@ -112,8 +112,8 @@ def read_counters(db: Reader, hidden: Collection[Metric] = frozenset()) -> Count
     except (ValueError, TypeError, RecursionError) as error:
         raise LedgerError(
             "the ledger is damaged: a counter has values that no exporter writes",
-            advice="restore a backup, or set another ledger.path or ledger.schema to start"
-            " counting from zero",
+            advice="restore a backup, or set another ledger.path or ledger.schema to start with"
+            " new counters",
             kind=LedgerFailure.CORRUPT,
         ) from error
 

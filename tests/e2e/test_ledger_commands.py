@@ -189,7 +189,7 @@ async def test_every_command_reports_damaged_values(tmp_path: Path) -> None:
             output = process.output.decode()
             assert code == 1, output
             assert f"the ledger {path} is damaged: " in output, output
-            assert "restore a backup, or move the file away to start counting from zero" in output
+            assert "restore a backup, or move the file away to start with new counters" in output
             assert "Traceback" not in output
     assert path.read_bytes() == content
     assert not (tmp_path / "copy.db").exists()

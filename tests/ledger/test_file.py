@@ -107,7 +107,7 @@ def test_truncated_file_is_reported_as_corrupt(path: Path) -> None:
     said = refusal(path)
     assert said.startswith(f"the ledger {path} ")
     assert said.endswith(
-        "; restore a backup, or move the file away to start counting from zero [corrupt]"
+        "; restore a backup, or move the file away to start with new counters [corrupt]"
     )
     assert path.read_bytes() == content[: len(content) // 2]
 
@@ -118,7 +118,7 @@ def test_file_that_is_not_a_database_is_reported_as_corrupt(path: Path, content:
     path.write_bytes(content)
     assert refusal(path) == (
         f"the ledger {path} cannot be used: file is not a database;"
-        " restore a backup, or move the file away to start counting from zero [corrupt]"
+        " restore a backup, or move the file away to start with new counters [corrupt]"
     )
     assert path.read_bytes() == content
 

@@ -224,7 +224,7 @@ def test_rows_that_no_exporter_writes_are_reported_as_corrupt(counted: Database,
     execute(counted, sql.format(schema=counted.schema))
     for command, opening in OPENINGS.items():
         said = refusal(counted, opening)
-        assert "to start counting from zero" in said, command
+        assert "to start with new counters" in said, command
         assert said.endswith("[corrupt]"), command
 
 
@@ -244,7 +244,7 @@ def test_schema_with_tables_of_another_program_is_refused(database: Database, ta
     execute(database, f"CREATE TABLE {database.schema}.{name} {columns}")
     execute(database, f"ALTER TABLE {database.schema}.{name} OWNER TO {database.role}")
     said = refusal(database)
-    assert "set another ledger.schema to start counting from zero" in said
+    assert "set another ledger.schema to start with new counters" in said
     assert said.endswith("[corrupt]")
     tables = execute(
         database, f"SELECT tablename FROM pg_tables WHERE schemaname = '{database.schema}'"

@@ -25,7 +25,7 @@ _RAISE_LIMITS = (
 )
 _SET_POOL = f"set the pool_mode of PgBouncer to transaction, and read its log; {_WAIT}"
 _SLOW = f"the database is slow or waits for a lock; {_WAIT}"
-_RESTORE = "restore a dump of its tables, or set another ledger.schema to start counting from zero"
+_RESTORE = "restore a dump of its tables, or set another ledger.schema to start with new counters"
 
 _REASONS: Final = (
     (("28",), LedgerFailure.IO, _CHECK_LOGIN),

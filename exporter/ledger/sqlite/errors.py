@@ -15,7 +15,7 @@ def damaged(path: Path | None, what: str) -> LedgerError:
     )
 
 
-_DAMAGED = "restore a backup, or move the file away to start counting from zero"
+_DAMAGED = "restore a backup, or move the file away to start with new counters"
 
 
 @contextmanager
