@@ -19,7 +19,7 @@
         │   └── TooLargeError       too_large
         ├── PagingError             paging: the service's page tokens make no sense
         ├── IncompleteError         incomplete: the pages do not add up to a whole listing
-        └── LedgerError             ledger: the file of counters cannot be read or written
+        └── LedgerError             ledger: it cannot be opened, read or written
 
 Every failure that a poll can meet is one of these, so the poll boundary only asks for
 `reason`; whatever else arrives there is a bug and is counted as `internal`.
@@ -30,7 +30,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a poll or a call failed: the closed list behind every `reason` label."""
+    """Why a poll, a discovery or a call failed: the closed list behind their `reason` label."""
 
     THROTTLED = "throttled"
     PERMISSION = "permission"

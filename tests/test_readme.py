@@ -25,7 +25,7 @@ from exporter import catalog, model
 from exporter.catalog import CATALOG, PREFIX
 from exporter.cli import entry
 from exporter.cli.program import PROGRAM
-from exporter.errors import Reason
+from exporter.errors import LedgerFailure, Reason
 from exporter.settings.registry import all_settings
 from exporter.web.access.file_schema import WebFile
 from tests.support.command_line import COMMANDS, load
@@ -303,10 +303,10 @@ def test_alerts_that_are_named_exist() -> None:
 
 
 def test_states_and_reasons_are_complete() -> None:
-    """The documented states and the closed list of reasons are in the page about metrics."""
+    """The documented states and the closed lists of reasons are in the page about metrics."""
     words = set(METRICS.quoted)
     assert {*model.SESSION_CLUSTER_STATES, *model.LIVY_SESSION_STATES} - words == set()
-    assert {reason.value for reason in Reason} - words == set()
+    assert {*Reason, *LedgerFailure, *model.Loss} - words == set()
 
 
 def test_queries_are_valid_and_about_our_metrics() -> None:
