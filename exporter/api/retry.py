@@ -23,8 +23,9 @@ class Retry:
     """Repeats one call: what may pass by itself, with growing waits; two cases once, at once.
 
     A used nonce is replaced by the next attempt's; a refused token by `renew`, which may raise
-    our error of its own. Neither counts against `max_attempts`. No attempt begins after
-    `total_timeout` seconds, so that a call ends with the reason why it failed, not with "too late".
+    our error of its own. Neither counts against `max_attempts`, nor is it ever too late for them.
+    No other attempt begins after `total_timeout` seconds, so that a call ends with the reason why
+    it failed, not with "too late".
     """
 
     def __init__(
@@ -69,13 +70,13 @@ class Retry:
 
     def _wait_after(self, error: ApiError) -> float | None:
         """Return the seconds to wait before the next attempt, `None` if there is none."""
-        left = self._total_timeout - (self._clock.monotonic() - self._since)
         for case in (is_nonce_used, is_token_refused):
             if case(error):
                 is_first = case not in self._repeated_at_once
                 self._repeated_at_once.add(case)
-                return 0.0 if is_first and left > 0 else None
+                return 0.0 if is_first else None
         self._failures += 1
+        left = self._total_timeout - (self._clock.monotonic() - self._since)
         if self._failures >= self._max_attempts or left <= 0 or not is_retryable(error):
             return None
         ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** (self._failures - 1))

@@ -96,7 +96,11 @@ class ApiSettings(SettingsGroup):
         description="time limit of one attempt of an API request, of which connecting may take 5 s",
     )
     max_attempts: WholeNumber = Field(
-        4, ge=1, le=20, description="attempts per API request, including the first"
+        4,
+        ge=1,
+        le=20,
+        description="attempts per API request, including the first; failures are repeated only "
+        "while `api.timeout` fits into what is left of `poll.timeout`",
     )
     max_requests_per_second: Number = Field(
         10.0,

@@ -112,6 +112,7 @@ class Bench:
     endpoint: str = "https://spark.example"
     max_attempts: int = 4
     timeout: float = 10.0
+    total_timeout: float = 60.0
     max_response_bytes: int = 2**20
 
     @asynccontextmanager
@@ -130,6 +131,7 @@ class Bench:
                 clock=self.clock,
                 max_attempts=self.max_attempts,
                 timeout=self.timeout,
+                total_timeout=self.total_timeout,
                 max_response_bytes=self.max_response_bytes,
             )
 

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.api import Credential, StaticCredentials
 from exporter.app.build import build
-from exporter.demo.faults import FORBIDDEN, UNAVAILABLE, Hang
+from exporter.demo.faults import FORBIDDEN, NONCE_USED, UNAVAILABLE, Hang
 from exporter.settings import Settings
 from tests.support.harness import NO_TLS, Harness, ManualClock
 from tests.support.worlds import START_MS, empty_world, key, session
@@ -35,6 +35,14 @@ async def attempts(h: Harness) -> object:
     """Return how often a request that fails is sent."""
     h.cloud.faults.add(UNAVAILABLE)
     await h.poll("session_clusters")
+    return len(h.cloud.calls)
+
+
+async def attempts_with_a_used_nonce(h: Harness) -> object:
+    """Return how often a request is sent whose nonce is refused the first time."""
+    h.cloud.faults.add(NONCE_USED, times=1)
+    await h.poll("session_clusters")
+    assert h.peek().value("exporter_target_up", source="session_clusters") == 1
     return len(h.cloud.calls)
 
 
@@ -114,6 +122,8 @@ async def proxy_users(h: Harness) -> object:
         ({"api": {"max_attempts": 3}}, attempts, 3),
         # A second attempt would not have its 10 s within poll.timeout.
         ({"poll": {"timeout": 10}}, attempts, 1),
+        ({"poll": {"timeout": 10}}, attempts_with_a_used_nonce, 2),
+        ({"poll": {"timeout": 5}}, attempts_with_a_used_nonce, 2),
         ({"poll": {"timeout": 1}}, hanging_poll, ["1"]),
         ({"api": {"timeout": 0.3, "max_attempts": 1}}, hanging_poll, ["0.3"]),
         ({"api": {"max_requests_per_second": 700}}, request_rate, 700),
