@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from exporter import ledger
@@ -14,7 +14,7 @@ from exporter.app.plan import Plan, ledger_location, plan
 from exporter.app.progress import Scans, progress_on
 from exporter.errors import PollError
 from exporter.ledger import Balance, read_gateway
-from exporter.model import LivySession, Page, Scope, Source, Target
+from exporter.model import LivySession, Page, Scope, Source, Target, Usage
 from exporter.settings import Settings
 from exporter.snapshot import ScanProgress
 from exporter.sources import MAX_SESSIONS, discover
@@ -88,7 +88,7 @@ async def _listed(
         page = await client.livy_sessions_page(*where, number)
         expected = page.total_count and -(-page.total_count // PAGE_SIZE)
         update({target: ScanProgress(next(numbers), expected)})
-        return page
+        return replace(page, records=tuple(map(_compared, page.records)))
 
     try:
         return await scan_pages(
@@ -99,3 +99,14 @@ async def _listed(
         )
     finally:
         update({})
+
+
+def _compared(session: LivySession) -> LivySession:
+    """Keep what is compared of a session: a long history is held as a whole."""
+    return LivySession(
+        session.session_id,
+        session.state,
+        queue=sys.intern(session.queue),
+        created_ms=session.created_ms,
+        usage=Usage(session.usage.nano_cu_hours),
+    )
