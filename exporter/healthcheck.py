@@ -31,7 +31,7 @@ _UNAUTHORIZED = 401
 
 
 def main(address: str) -> int:
-    """Ask the exporter that listens on `address`; gives the exit code."""
+    """Ask the exporter that listens on `address`; return the exit code."""
     try:
         is_healthy, said = _ask(*_parted(address))
     except (OSError, HTTPException, ValueError) as error:

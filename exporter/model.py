@@ -245,6 +245,10 @@ class Ownership:
     the last successful one at `seen_at` (seconds of the boot-time clock); `failure` says why the
     last look failed, and what to do, and is `""` if it succeeded. An owner may show its totals
     until `may_show_until`, which moves on with each renewal.
+
+    `acquisitions` counts how often this process became the owner, so it is the number of the term
+    of an owner; `losses` and `rewinds` count since the start as well. `settings_differ` tells
+    whether another replica polls or counts with different settings.
     """
 
     standing: Standing

@@ -85,7 +85,7 @@ class Exporter:
         ]
 
     def unready(self) -> Sequence[str]:
-        """Say what keeps the exporter from doing its work, likewise."""
+        """Say what keeps the exporter from doing its work, in sentences; nothing if all is well."""
         duration, at = self.settings.lease.duration, self.clock.boottime()
         return [
             *problems_of_lease(self.ledger.ownership(), duration, at),

@@ -4,7 +4,7 @@ entry       the way in and out, with an exit code; `output` stdout and stderr
 commands    each command
 program     every setting is a flag of every command; the texts of `--help`
 arguments   which word is the command
-tables      what `config`, `metrics` and `check` print
+tables      the texts that commands print
 """
 
 from exporter.cli.entry import main

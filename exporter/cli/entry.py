@@ -34,7 +34,7 @@ files, to start processes, and to print requests with their secrets."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that `argv` names; gives the exit code.
+    """Run the command that `argv` names; return the exit code.
 
     Without `argv` it is the process that was started for it, whose signals it handles.
     """

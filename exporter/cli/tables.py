@@ -1,4 +1,4 @@
-"""What the commands `config`, `metrics` and `check` print."""
+"""The texts that commands print."""
 
 import shlex
 from collections.abc import Container, Iterable, Iterator, Sequence

@@ -257,7 +257,7 @@ class Ledger:
     def release(self) -> None:
         """Publish the increases whose hold is over, durably."""
         with self._store.transaction():
-            """Each transaction releases what is due."""
+            pass  # each transaction releases what is due
 
     def close(self) -> None:
         """Close the database; a transaction that is under way is finished first."""

@@ -93,7 +93,7 @@ class Store:
         """Called with the seconds that each transaction took."""
         try:
             with self.reading():
-                """The first use reads everything."""
+                pass  # the first use reads everything
         except LedgerError as error:
             if not (database.is_patient and error.is_passing):
                 database.close()

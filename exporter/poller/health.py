@@ -44,7 +44,7 @@ def problems_of_readiness(snapshot: Snapshot) -> list[str]:
 def problems_of_looks(
     ownership: Ownership | None, timing: Timing, duration: float, at: float
 ) -> list[str]:
-    """Return why the process should be restarted, likewise, where it no longer sees to the lease.
+    """Return why the process should be restarted; empty while it reads or renews the lease.
 
     Looks are a sixth of the duration apart, and one that fails has ended, too.
     """

@@ -5,7 +5,7 @@ metrics   the answer to a scrape
 status    the status page, and the same as JSON
 access    passwords, headers, TLS and rate limit, by the web configuration file
 http      the server, and what bounds its clients
-asgi      helpers for ASGI
+asgi      whether a client has disconnected
 """
 
 from exporter.web.access import ReloadingWebConfig

@@ -36,7 +36,8 @@ def check(url: str, schema: str, name: str, clock: Clock) -> str:
     with (
         translated(name),
         closing(connect(url)) as connection,
-        connection.transaction(),  # a pooler could forbid it
+        # PgBouncer refuses transactions in the pool_mode statement: found out here.
+        connection.transaction(),
     ):
         db = PostgresReader(connection, Statements(schema))
         db.run(BOUNDS)

@@ -107,8 +107,9 @@ CREATE TABLE main.counter (
     shown numeric NOT NULL,
     PRIMARY KEY (metric, labels));
 """
-"""The tables of `sqlite.schema`, which explains them, and three more: `meta` has their version and
-the place where they were created, `lease` the owner of the ledger, `shard` its last revision."""
+"""The tables of `sqlite.schema`, which explains them, and four more: `meta` has their version and
+the place where they were created, `lease` the owner of the ledger, `shard` its last revision,
+`replica` the processes that use it."""
 
 MIGRATIONS: Final[Sequence[str]] = (_VERSION_1,)
 """`MIGRATIONS[n]` leads from version n to version n + 1; version 0 is an empty schema."""

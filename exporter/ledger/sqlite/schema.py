@@ -64,7 +64,7 @@ _VERSION_1 = (
         UNIQUE (workspace_id, livy_compute_id))""",
     # The workspaces whose gateways were listed before: one that comes later is new.
     "CREATE TABLE discovered (workspace_id TEXT PRIMARY KEY) WITHOUT ROWID",
-    # The columns are those of `counting.Row`; `serial` tells sessions of one id apart.
+    # The columns are those of `counting.SessionRow`; `serial` tells sessions of one id apart.
     """CREATE TABLE session (
         gateway_id INTEGER NOT NULL REFERENCES gateway,
         session_id TEXT NOT NULL,

@@ -43,7 +43,7 @@ class Gauges:
         *,
         is_truncated: bool = False,
     ) -> PollResult:
-        """Return the gauges of a history, of which the end may not be shown."""
+        """Return the gauges of a history; where it `is_truncated`, without its counts by state."""
         build = partial(self._build, history, recently_ended, is_truncated=is_truncated)
         gauges = await asyncio.to_thread(build)
         return PollResult(gauges, error, Records(sessions=self._cache.shown))
@@ -62,7 +62,7 @@ class Gauges:
 
 
 def sample_cache(gateway: GatewayKey) -> SampleCache[LivySession]:
-    """Keep the series of the sessions of a gateway."""
+    """Return a cache of the series of a gateway's sessions."""
     return SampleCache(partial(_of_session, gateway))
 
 

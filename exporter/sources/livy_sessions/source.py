@@ -24,7 +24,7 @@ from exporter.telemetry import Telemetry
 
 @dataclass(frozen=True, slots=True)
 class ScanTiming:
-    """Seconds between complete readings, and from an ended session's last change to rest."""
+    """Seconds between complete readings, and without a change until an ended session settles."""
 
     full_walk_interval: float = 6 * 3600.0
     settle_after: float = 1800.0
