@@ -77,7 +77,7 @@ async def _polling(exporter: Exporter) -> AsyncIterator[None]:
     """Poll while the block runs; the ledger is closed after it."""
     schedule = Schedule(
         exporter.targets.run,
-        exporter.targets.check,
+        exporter.targets.verify,
         poll_interval=exporter.settings.poll.interval,
         discovery_interval=exporter.settings.discovery.interval,
         on_skip=exporter.telemetry.poll_skipped,

@@ -38,7 +38,7 @@ class PollSource(Protocol):
 class VerifiedSource(Protocol):
     """A source whose polls read only a part, so that all of it is verified beside them."""
 
-    async def check(self, progress: Progress) -> None:
+    async def verify(self, progress: Progress) -> None:
         """Read everything, if that is due. Raises `PollError`."""
 
 
@@ -73,7 +73,7 @@ class Polling:
         self._telemetry = telemetry
         self._clock = clock
         self._last_progress = clock.monotonic()
-        self._verified: set[Target] = set()
+        self._verifying: set[Target] = set()
         self._unverified: dict[Target, Failure | None] = {}
         """How the last verification of a target ended."""
         self._scan_shown_at: dict[Target, float] = {}
@@ -123,7 +123,7 @@ class Polling:
             last_requests=requests() - requests_before,
             stale_after=self.timing.stale_after_poll(now - started),
             polls=before.polls + 1,
-            scan=before.scan if target in self._verified else None,
+            scan=before.scan if target in self._verifying else None,
         )
         if result is not None:
             view = replace(view, gauges=result.gauges, records=result.records, gauges_read=now)
@@ -131,16 +131,16 @@ class Polling:
             view = replace(view, last_success_at=self._clock.now())
         self._publish(view)
 
-    async def check(self, source: PollSource) -> None:
+    async def verify(self, source: PollSource) -> None:
         """Let a source verify its whole listing beside the polls, if that is due."""
         if not isinstance(source, VerifiedSource):
             return
         target = source.target
-        self._verified.add(target)
+        self._verifying.add(target)
         try:
-            _, failure = await self._guarded(target, source.check)
+            _, failure = await self._guarded(target, source.verify)
         finally:
-            self._verified.discard(target)
+            self._verifying.discard(target)
         before = self._unverified.get(target)
         log_transition(f"{target} (whole history)", before, failure)
         self._unverified[target] = failure

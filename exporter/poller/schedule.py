@@ -65,7 +65,7 @@ class Schedule:
     def __init__(
         self,
         run: Callable[[Work], Coroutine[Any, Any, None]],
-        check: Callable[[Work], Coroutine[Any, Any, None]],
+        verify: Callable[[Work], Coroutine[Any, Any, None]],
         *,
         poll_interval: float,
         discovery_interval: float,
@@ -74,13 +74,13 @@ class Schedule:
         clock: Clock = SystemClock(),  # noqa: B008 - it has no state
     ) -> None:
         self._do = run
-        self._check = check
+        self._verify = verify
         self._poll_interval = poll_interval
         self._discovery_interval = discovery_interval
         self._on_skip = on_skip
         self._works: dict[str, Work] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._checking: dict[Work, asyncio.Task[None]] = {}
+        self._verifications: dict[Work, asyncio.Task[None]] = {}
         self._is_stopping = False
         self._clock = clock
         self._wall_ahead = clock.now() - clock.monotonic()
@@ -124,14 +124,14 @@ class Schedule:
         if self._pulse is not None:
             self._pulse.cancel()
         self._scheduler.pause()
-        for task in self._checking.values():
+        for task in self._verifications.values():
             task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=deadline)
         for task in self._running:
             task.cancel()
         # Cancelled polls end at their next await; the ledger must not be closed before.
-        await asyncio.gather(*self._running, *self._checking.values(), return_exceptions=True)
+        await asyncio.gather(*self._running, *self._verifications.values(), return_exceptions=True)
         self._scheduler.shutdown(wait=False)
 
     def _watch_clock(self) -> None:
@@ -146,11 +146,11 @@ class Schedule:
             for job in self._scheduler.get_jobs():
                 job.modify(next_run_time=job.next_run_time + step)
 
-    def _begin_check(self, work: Work) -> None:
-        """Let a check go on beside the polls, unless the one before still does."""
-        if _job_id(work) in self._works and work not in self._checking:
-            task = self._checking[work] = asyncio.create_task(self._check(work))
-            task.add_done_callback(lambda _: self._checking.pop(work))
+    def _begin_verification(self, work: Work) -> None:
+        """Let a verification go on beside the polls, unless the one before still does."""
+        if _job_id(work) in self._works and work not in self._verifications:
+            task = self._verifications[work] = asyncio.create_task(self._verify(work))
+            task.add_done_callback(lambda _: self._verifications.pop(work))
 
     async def _run(self, work: Work) -> None:
         if self._is_stopping:
@@ -165,7 +165,7 @@ class Schedule:
             if not self._is_stopping:
                 raise
         if isinstance(work, Target) and not self._is_stopping:
-            self._begin_check(work)
+            self._begin_verification(work)
 
     def _submitted(self, event: JobSubmissionEvent) -> None:
         work = self._works.get(event.job_id)

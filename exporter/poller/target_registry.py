@@ -126,10 +126,10 @@ class TargetRegistry:
             job = self._jobs[work]
             await self._polling.poll(job.source, job.requests)
 
-    async def check(self, work: Target | Scope) -> None:
+    async def verify(self, work: Target | Scope) -> None:
         """Verify the whole listing of a target beside its polls, if that is due."""
         if isinstance(work, Target) and work in self._jobs:
-            await self._polling.check(self._jobs[work].source)
+            await self._polling.verify(self._jobs[work].source)
 
     async def discover(self, scope: Scope) -> None:
         """Read one scope; where that fails, what was found before stays."""

@@ -101,7 +101,7 @@ async def test_failing_targets_do_not_delay_others(
         )
         schedule = Schedule(
             exporter.targets.run,
-            exporter.targets.check,
+            exporter.targets.verify,
             poll_interval=INTERVAL,
             discovery_interval=600,
             on_skip=exporter.telemetry.poll_skipped,

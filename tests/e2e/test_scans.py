@@ -37,7 +37,7 @@ def row(age: int) -> SessionKey:
 async def verify(h: Harness) -> None:
     """Run the verification of the whole history, if it is due."""
     for job in h.exporter.jobs:
-        await h.exporter.polling.check(job.source)
+        await h.exporter.polling.verify(job.source)
 
 
 def stop_after(h: Harness, requests: int) -> None:

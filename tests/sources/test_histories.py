@@ -138,7 +138,7 @@ class Histories(RuleBasedStateMachine):
 
         long.cloud.before_page = happen
         with capture_logs() as logs:
-            self.runner.run(long.source.check(lambda *_: None))
+            self.runner.run(long.source.verify(lambda *_: None))
         assert [each for each in logs if each["event"] == "history_diverged"] == []
         for action, choice in actions:
             act(long, action, self.one_thing(action, choice))
@@ -262,7 +262,7 @@ async def test_polls_that_read_most_pages_read_all_and_leave_nothing_to_verify()
         assert (await polled(long))[1] == 10
         long.clock.advance(4 * 3600)
     before = long.requests
-    await long.source.check(lambda *_: None)
+    await long.source.verify(lambda *_: None)
     assert long.requests == before
 
 
@@ -343,7 +343,7 @@ async def test_any_other_violation_is_noticed_at_the_next_full_scan(
     long.world.change_session(row.key, state="error" if row.state == "terminated" else "terminated")
     long.clock.advance(30)
     assert (await polled(long))[0] == before
-    await long.source.check(lambda *_: None)  # not due
+    await long.source.verify(lambda *_: None)  # not due
     assert (await polled(long))[0] == before
     long.clock.advance(6 * 3600)
     requests = long.requests
@@ -351,7 +351,7 @@ async def test_any_other_violation_is_noticed_at_the_next_full_scan(
     long.cloud.faults.add(Hold(released), page=5)
     # The page before it, in either order.
     long.cloud.before_page = lambda call: begun.set() if call.page in {4, 6} else None
-    checking = asyncio.create_task(long.source.check(lambda *_: None))
+    verifying = asyncio.create_task(long.source.verify(lambda *_: None))
     await begun.wait()
     for _ in range(3):
         long.create(is_open=False)
@@ -360,7 +360,7 @@ async def test_any_other_violation_is_noticed_at_the_next_full_scan(
         _, short, events = await polled(long)
         assert (short <= 3, events) == (True, [])
     released.set()
-    await checking
+    await verifying
     assert long.requests - requests >= 10
     # Of the open session the polls have read a later figure than the verification.
     assert catalog.LIVY_OVERCOUNTED.name not in {name for name, _ in long.totals()}
@@ -378,13 +378,13 @@ async def test_a_verification_that_a_full_scan_overtakes_has_no_say() -> None:
     begun, released = asyncio.Event(), asyncio.Event()
     long.cloud.faults.add(Hold(released), page=5, times=1)
     long.cloud.before_page = lambda call: begun.set() if call.page == 4 else None
-    checking = asyncio.create_task(long.source.check(lambda *_: None))
+    verifying = asyncio.create_task(long.source.verify(lambda *_: None))
     await begun.wait()
     long.world.remove_session(long.rows[420].key)
     await polled(long)
     before = long.requests
     released.set()
-    await checking
+    await verifying
     assert (await polled(long))[1:] == (1, [])
     assert long.requests - before <= 1 + 1
 
@@ -399,7 +399,7 @@ async def test_nothing_is_verified_while_a_full_scan_waits_to_go_on() -> None:
         await polled(long)
     long.clock.advance(6 * 3600)
     before = long.requests
-    await long.source.check(lambda *_: None)
+    await long.source.verify(lambda *_: None)
     assert long.requests == before
 
 
@@ -508,8 +508,8 @@ async def test_a_verification_that_the_ledger_could_not_count_begins_again() -> 
     fill_disk()
     long.cloud.faults.add(FORBIDDEN, page=25, times=1)
     with pytest.raises(PollError):
-        await long.source.check(lambda *_: None)
-    await long.source.check(lambda *_: None)
+        await long.source.verify(lambda *_: None)
+    await long.source.verify(lambda *_: None)
     assert long.totals() == Model().read(long.listing(), 0.0).totals()
 
 

@@ -74,15 +74,15 @@ async def verified(long: Long, steps: list[Step]) -> None:
     """Verify the whole history while `steps` happen, as often as it takes."""
     waiting = [*steps]
     for _ in range(len(steps) + 1):
-        checking = asyncio.create_task(long.source.check(lambda *_: None))
-        while not checking.done():
+        verifying = asyncio.create_task(long.source.verify(lambda *_: None))
+        while not verifying.done():
             if waiting:
                 step = waiting.pop()
                 apply(long, step)
                 if step.is_polled:
                     await poll(long)
             await asyncio.sleep(0)
-        if checking.exception() is None and not waiting:
+        if verifying.exception() is None and not waiting:
             return
         if not waiting:
             long.cloud.faults.clear()

@@ -124,7 +124,7 @@ STORIES = st.builds(
 
 async def die(long: Long, work: str, pages: int) -> None:
     """Begin a poll or a verification, and end it after so many pages, if it has as many."""
-    call = long.source.check if work == "verification" else long.source.poll
+    call = long.source.verify if work == "verification" else long.source.poll
     task = asyncio.create_task(call(lambda *_: None))
     left = [*range(pages)]
 
@@ -204,7 +204,7 @@ async def lives_again(folder: Path, story: Story) -> None:
     found, _, _ = await polled(long)
     if not story.damage and not story.surprise:
         assert (found, long.ledger.state.counters) == (expected, counters)
-    await long.source.check(lambda *_: None)
+    await long.source.verify(lambda *_: None)
     found, _, _ = await polled(long)
     assert (found, long.ledger.state.counters) == (expected, counters)
     long.ledger.close()
@@ -259,9 +259,9 @@ async def test_the_first_poll_reads_what_may_have_changed(
     # What ended before the restart has settled by now: the next poll reads the running ones.
     assert (await polled(long))[1] == 1
     before = long.requests
-    await long.source.check(lambda *_: None)
+    await long.source.verify(lambda *_: None)
     assert long.requests - before >= 10
-    await long.source.check(lambda *_: None)  # not due
+    await long.source.verify(lambda *_: None)  # not due
     assert long.requests - before <= 13
 
 
@@ -320,7 +320,7 @@ async def test_sessions_that_ended_before_the_ledger_was_begun_may_be_revised(
     await polled(long)
     long.restart(tmp_path / "ledger.db")
     await polled(long)
-    await long.source.check(lambda *_: None)
+    await long.source.verify(lambda *_: None)
     long.clock.advance(600)
     long.revise(230)  # on the third page
     await polled(long)
@@ -345,7 +345,7 @@ async def test_create_times_that_do_not_tell_the_order_are_no_obstacle(
         assert found == long.expected(Model(), long.listing())
         assert (requests <= 3, events) == (True, [HISTORY_LOADED])
         long.clock.advance(7 * 3600)
-        await long.source.check(lambda *_: None)
+        await long.source.verify(lambda *_: None)
 
 
 async def test_without_an_order_a_restart_reads_everything(tmp_path: Path) -> None:

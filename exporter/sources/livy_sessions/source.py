@@ -82,7 +82,7 @@ class LivySessions:
                     return result
             return await self._read_all(progress)
 
-    async def check(self, progress: Progress) -> None:
+    async def verify(self, progress: Progress) -> None:
         """Verify the whole history beside the polls, when that is due. Raises `PollError`."""
         self._trust.is_verified_beside = True
         history = self._history
