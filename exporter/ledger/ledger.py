@@ -17,7 +17,7 @@ from exporter.ledger.listing_order import ListedSession, Place, listed_sessions,
 from exporter.ledger.listing_sizes import listed_count, record_gateways, record_workspaces
 from exporter.ledger.location import Location, open_database
 from exporter.ledger.store import LedgerState, Store
-from exporter.ledger.worker import PATIENCE, Worker
+from exporter.ledger.worker import WORK_TIMEOUT, Worker
 from exporter.model import (
     Gateway,
     Ownership,
@@ -51,7 +51,7 @@ class Ledger:
         max_proxy_users: int = 200,
         sources: Collection[Source] = frozenset(Source),
         connect: Callable[..., Any] | None = None,
-        patience: float = PATIENCE,
+        work_timeout: float = WORK_TIMEOUT,
     ) -> None:
         """Open the ledger at `location`, or keep everything in memory where it is `None`.
 
@@ -71,7 +71,7 @@ class Ledger:
             hidden=switched_off(sources, max_proxy_users),
         )
         self._lease = self._store.lease
-        self._worker = Worker(patience)
+        self._worker = Worker(work_timeout)
         self._empty_at: dict[Listing, float] = {}
         """When a listing was empty that nothing has confirmed yet."""
 

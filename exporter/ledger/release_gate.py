@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from exporter.ledger.counting import Key
 
-PATIENCE_SECONDS = 3600.0
+PROMETHEUS_GONE_SECONDS = 3600.0
 """How long only Prometheus' scrapes count after the last of them. Then it has gone for good, or
 was replaced by a collector that does not name itself, and any reader of the page counts."""
 
@@ -55,7 +55,9 @@ class ReleaseGate:
         what they saw before it came.
         """
         with self._lock:
-            is_expected = self.knows_prometheus and at - self._last_prometheus <= PATIENCE_SECONDS
+            is_expected = (
+                self.knows_prometheus and at - self._last_prometheus <= PROMETHEUS_GONE_SECONDS
+            )
             if is_prometheus:
                 if not is_expected:
                     self._waiting |= dict.fromkeys(self._scraped)

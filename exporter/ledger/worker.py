@@ -10,7 +10,7 @@ from exporter.errors import LedgerError, LedgerFailure
 
 T = TypeVar("T")
 
-PATIENCE: Final = 10.0
+WORK_TIMEOUT: Final = 10.0
 """Seconds that one piece of work may take; a database that is locked gives up after 5."""
 
 
@@ -18,11 +18,11 @@ class Worker:
     """Does one piece of work after the other, in a thread of its own.
 
     Names are looked up and passwords checked in other threads: a disk that hangs stops only the
-    ledger. Callers that wait for the ledger get an error within `patience` seconds.
+    ledger. Callers that wait for the ledger get an error within `timeout` seconds.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self._patience = patience
+    def __init__(self, timeout: float = WORK_TIMEOUT) -> None:
+        self._timeout = timeout
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._began_at: float | None = None
         """When the work that is being done began."""
@@ -63,12 +63,12 @@ class Worker:
     def _left(self) -> float:
         """The seconds that the work which is being done may still take."""
         began_at = self._began_at
-        return self._patience if began_at is None else began_at + self._patience - time.monotonic()
+        return self._timeout if began_at is None else began_at + self._timeout - time.monotonic()
 
     def _check(self) -> None:
         if self._left <= 0:
             raise LedgerError(
-                f"the ledger has not answered for {self._patience:g} s",
+                f"the ledger has not answered for {self._timeout:g} s",
                 advice="check its disk or database, which hangs or is very slow; counters stand"
                 " still until it answers, and nothing is lost",
                 kind=LedgerFailure.TIMEOUT,

@@ -31,7 +31,7 @@ from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import MEMORY_DISK
 
 HOLD = 90.0
-PATIENCE = 3600.0
+PROMETHEUS_GONE_SECONDS = 3600.0
 DAYS = 86400.0
 FORGET_AFTER = 10 * DAYS
 GATEWAYS: tuple[GatewayKey, ...] = (("w", "g"), ("v", "h"))
@@ -582,7 +582,7 @@ class CountedOnce(RuleBasedStateMachine):
         """Scrape as Prometheus does."""
         now = self.clock.monotonic()
         self.ledger.note_scrape(self.on_page, is_prometheus=True)
-        if not self.knows_prometheus or now - self.last_prometheus > PATIENCE:
+        if not self.knows_prometheus or now - self.last_prometheus > PROMETHEUS_GONE_SECONDS:
             self.holds.first = dict.fromkeys(self.holds.first)
         self.knows_prometheus = self.is_met = True
         self.last_prometheus = now
@@ -594,7 +594,7 @@ class CountedOnce(RuleBasedStateMachine):
         """Read the page as a person with curl does."""
         now = self.clock.monotonic()
         self.ledger.note_scrape(self.on_page, is_prometheus=False)
-        if not self.knows_prometheus or now - self.last_prometheus > PATIENCE:
+        if not self.knows_prometheus or now - self.last_prometheus > PROMETHEUS_GONE_SECONDS:
             self.holds.scraped(self.on_page, now)
 
     @rule(seconds=st.sampled_from((60.0, 89.0, 90.0)), is_prometheus=st.booleans())

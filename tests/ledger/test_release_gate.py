@@ -6,7 +6,7 @@ import pytest
 
 from exporter import catalog
 from exporter.ledger import Ledger
-from exporter.ledger.release_gate import PATIENCE_SECONDS
+from exporter.ledger.release_gate import PROMETHEUS_GONE_SECONDS
 from tests.support.harness import ManualClock
 from tests.support.ledger_builders import listed, memory, opened, record, shown, values
 from tests.support.ledger_stores import both_stores
@@ -151,7 +151,7 @@ def test_a_restart_remembers_that_prometheus_has_scraped(
     scrape(first)
     listed(first, record(cu=8))
     first.close()
-    clock.advance(2 * PATIENCE_SECONDS)
+    clock.advance(2 * PROMETHEUS_GONE_SECONDS)
     second = opened(path, clock, hold=HOLD)
     scrape(second, is_prometheus=False)
     clock.advance(HOLD)
@@ -169,7 +169,7 @@ def test_any_reader_starts_a_hold_after_an_hour_without_prometheus(
     """It is then assumed to be the scraper."""
     scrape(ledger)
     listed(ledger, record(cu=8), record("new", 4, queue="later"))
-    clock.advance(PATIENCE_SECONDS)
+    clock.advance(PROMETHEUS_GONE_SECONDS)
     scrape(ledger, is_prometheus=False)
     clock.advance(HOLD)
     ledger.release()

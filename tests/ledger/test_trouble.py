@@ -211,7 +211,7 @@ async def test_gauges_are_updated_while_the_disk_hangs(
 ) -> None:
     """Polls report a timeout of the ledger; once the disk responds, all usage is counted."""
     module = import_module("exporter.app.build")
-    monkeypatch.setattr(module, "Ledger", partial(Ledger, patience=0.5))
+    monkeypatch.setattr(module, "Ledger", partial(Ledger, work_timeout=0.5))
     async with Harness(world, ledger=tmp_path / "ledger.db") as harness:
         await assert_well(harness, 1.0)
         answers = threading.Event()

@@ -28,7 +28,7 @@ from exporter.ledger.postgres.reader import PostgresReader
 from exporter.ledger.postgres.schema import MIGRATIONS, NAMESPACE, check_version
 from exporter.ledger.postgres.statements import BOUNDS, TIMELINE, Statements, document, merge
 
-_PATIENCE: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 """The least seconds before a server that could not be used is tried again."""
 _SIZE_SECONDS: Final = 60.0
 _READING_SECONDS: Final = 60.0
@@ -211,7 +211,7 @@ class PostgresDatabase(PostgresReader):
             self._disconnect()
             now = self._clock.monotonic()
             # At most half of the time is spent waiting for a server that does not answer.
-            self._refusal, self._refused_until = error, now + max(_PATIENCE, now - tried_at)
+            self._refusal, self._refused_until = error, now + max(_RETRY_SECONDS, now - tried_at)
             raise
         self._refusal = None
 

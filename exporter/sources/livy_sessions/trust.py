@@ -49,7 +49,7 @@ class ListingTrust:
     def allows_increments(self, history: History) -> bool:
         """Whether an incremental scan of a history is possible, and cheaper than a full one."""
         now = self._clock.monotonic()
-        patience = 2 if self.is_verified_beside else 1
+        intervals = 2 if self.is_verified_beside else 1
         is_contradicted = self._divergences >= MAX_DIVERGENCES
         return (
             history.order is not None
@@ -57,7 +57,7 @@ class ListingTrust:
             # A full scan holds less in memory, and leaves nothing to verify.
             and len({at // PAGE_SIZE for at in history.unsettled()}) * PAGE_SIZE * 2 <= len(history)
             and (not is_contradicted or now - self._diverged_at >= self._interval)
-            and now - self._read_at < patience * self._interval
+            and now - self._read_at < intervals * self._interval
         )
 
     def note_loaded(self) -> None:
