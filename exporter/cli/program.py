@@ -15,7 +15,7 @@ import exporter
 from exporter.cli.arguments import SWITCHES, place_of_command
 from exporter.errors import UsageError
 from exporter.settings import Loaded, load
-from exporter.settings.documents import printable
+from exporter.settings.documents import quoted_unless_plain
 from exporter.settings.registry import Setting, all_settings, suggest
 from exporter.terminal import takes_colour
 
@@ -134,9 +134,9 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
     def _surplus(self, ctx: click.Context, word: str) -> str:
-        name = printable(word.partition("=")[0])
+        name = quoted_unless_plain(word.partition("=")[0])
         if not word.startswith("-"):
-            return f"{printable(word)}: {_typed(ctx)} takes no such argument; remove it"
+            return f"{quoted_unless_plain(word)}: {_typed(ctx)} takes no such argument; remove it"
         owner = _options(ctx.find_root().command).get(name)
         if owner and name not in _options(self):
             return f"{name}: only the command {owner[0]} takes it; remove it"
@@ -234,7 +234,7 @@ def _line(error: click.UsageError, program: CommandGroup) -> str:
             command_name=name, ctx=click.Context(command=CommandGroup() as group)
         ):
             advice = suggest(name, group.commands) or f"use {', '.join(group.commands)}"
-            return f"{printable(name)}: unknown command; {advice}"
+            return f"{quoted_unless_plain(name)}: unknown command; {advice}"
         case click.BadOptionUsage(option_name=name) if name not in SWITCHES:
             return f"{name}: give a value, such as {name}={_options(program)[name][1]}"
         case click.MissingParameter(

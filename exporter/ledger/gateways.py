@@ -37,7 +37,7 @@ _SET_CONTACTED = "UPDATE main.gateway SET contacted = 1 WHERE gateway_id = ?"
 _SET_DROPPED = "UPDATE main.gateway SET dropped_ms = ? WHERE gateway_id = ?"
 _FORGOTTEN_OF = """SELECT session_id, created_ms FROM main.forgotten
     WHERE gateway_id = ? AND session_id IN ({ids})"""
-REMAINDER = """SELECT queue, CAST(nano_cu_hours AS text) FROM main.remainder
+FIND_REMAINDERS = """SELECT queue, CAST(nano_cu_hours AS text) FROM main.remainder
     WHERE gateway_id = ?"""
 GATEWAY = Table("gateway", ("workspace_id", "livy_compute_id"))
 FORGOTTEN = Table("forgotten", ("gateway_id", "session_id", "created_ms"))
@@ -226,7 +226,7 @@ class GatewayLedger:
         for queue, nano_cu_hours in amounts:
             added[queue] += nano_cu_hours
         if added:
-            known: dict[str, str] = dict(self._db.query(REMAINDER, (self._gateway_id,)))
+            known: dict[str, str] = dict(self._db.query(FIND_REMAINDERS, (self._gateway_id,)))
             self._db.upsert(
                 REMAINDERS,
                 [

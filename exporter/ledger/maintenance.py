@@ -16,7 +16,7 @@ from exporter.ledger.balance import GatewayRecord
 from exporter.ledger.counters import delete_counters, read_counters
 from exporter.ledger.counting import GatewayKey
 from exporter.ledger.database import Database, Reader
-from exporter.ledger.gateways import FIND_GATEWAY, REMAINDER
+from exporter.ledger.gateways import FIND_GATEWAY, FIND_REMAINDERS
 from exporter.ledger.location import Postgres, check_postgres, open_for_command, reading
 from exporter.ledger.session_table import SessionRows
 
@@ -50,7 +50,9 @@ def read_gateway(location: Path | Postgres, gateway: GatewayKey) -> GatewayRecor
             dropped_ms=dropped_ms,
             forgotten=_forgotten(db, gateway_id),
             rows=tuple(SessionRows(db, gateway_id).all()),
-            remainder={queue: int(text) for queue, text in db.query(REMAINDER, (gateway_id,))},
+            remainder={
+                queue: int(text) for queue, text in db.query(FIND_REMAINDERS, (gateway_id,))
+            },
             counters=counters,
         )
 

@@ -92,10 +92,10 @@ def dotted(steps: Iterable[str | int]) -> str:
     """Write steps as people do: `targets[0].region_id`."""
     parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
     joined = "".join(parts)
-    return printable(joined.removeprefix(".")) if joined else ""
+    return quoted_unless_plain(joined.removeprefix(".")) if joined else ""
 
 
-def printable(text: str) -> str:
+def quoted_unless_plain(text: str) -> str:
     """Return `text` as it is, or quoted where it is empty or would not stay on its line."""
     return text if text.isprintable() and text else repr(text)
 
@@ -152,7 +152,8 @@ class _Loader(yaml.SafeLoader):
                 _refuse(key_node, "a key must be a single text")
             if key_node.value in keys:
                 _refuse(
-                    key_node, f"the key {printable(key_node.value)} is given twice; give it once"
+                    key_node,
+                    f"the key {quoted_unless_plain(key_node.value)} is given twice; give it once",
                 )
             keys.add(key_node.value)
             if key_node.tag != _MERGE:
@@ -219,7 +220,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {printable(twice)} is given twice; give it once")
+        raise ValueError(f"the key {quoted_unless_plain(twice)} is given twice; give it once")
     return values
 
 

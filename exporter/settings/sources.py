@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic_settings import EnvSettingsSource
 
 from exporter.errors import UsageError
-from exporter.settings.documents import Document, Steps, dotted, printable, read_yaml
+from exporter.settings.documents import Document, Steps, dotted, quoted_unless_plain, read_yaml
 from exporter.settings.fields import Settings
 from exporter.settings.registry import PREFIX, all_settings, path_of, suggest
 
@@ -126,4 +126,4 @@ def _unknown_variable(variable: str, known: Iterable[str]) -> str:
     names = [name.removeprefix(PREFIX) for name in known]
     advice = suggest(variable.upper().removeprefix(PREFIX), names)
     advice = advice.replace("mean ", f"mean {PREFIX}") or "unset it"
-    return f"{printable(variable)}: unknown variable; {advice}"
+    return f"{quoted_unless_plain(variable)}: unknown variable; {advice}"

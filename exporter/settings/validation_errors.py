@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from exporter.settings.documents import dotted, printable
+from exporter.settings.documents import dotted, quoted_unless_plain
 from exporter.settings.fields import Settings
 from exporter.settings.registry import all_settings, fields, path_of, suggest
 from exporter.settings.sources import SourceValues, first_source_with
@@ -110,4 +110,4 @@ def _shown(value: object) -> str:
     if _MAY_HOLD_A_SECRET.search(text):
         return ""
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return printable(text)
+    return quoted_unless_plain(text)

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.web.status.view import StatusView
 
-Parts = Sequence[bytes]
-Write = Callable[[StatusView], Parts]
+BodyParts = Sequence[bytes]
+Write = Callable[[StatusView], BodyParts]
 """Writes a status in parts, which are kept and sent to all who ask for them."""
 
 REFRESH_SECONDS: Final = 15
@@ -31,7 +31,7 @@ _HEADERS: Final = {
 class _PartsResponse(Response):
     """Sends parts that are shared with other answers, so a slow reader has no copy of its own."""
 
-    def __init__(self, parts: Parts, media_type: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, parts: BodyParts, media_type: str, headers: Mapping[str, str]) -> None:
         self._parts = parts
         size = {"Content-Length": str(sum(map(len, parts)))}
         super().__init__(headers={**_HEADERS, **size, **headers}, media_type=media_type)
@@ -55,7 +55,7 @@ class StatusPages:
         self._status = status
         self._lock = asyncio.Lock()
         self._of: StatusView | None = None
-        self._written: dict[Write, Parts] = {}
+        self._written: dict[Write, BodyParts] = {}
 
     def routes(self) -> list[Route]:
         """Return the routes of both forms."""
@@ -75,7 +75,7 @@ class StatusPages:
     async def _json(self, _: Request) -> Response:
         return _PartsResponse(await self._write(as_json), "application/json", {})
 
-    async def _write(self, write: Write) -> Parts:
+    async def _write(self, write: Write) -> BodyParts:
         async with self._lock:
             view = self._status()
             if view is not self._of:
@@ -85,7 +85,7 @@ class StatusPages:
             return self._written[write]
 
 
-def as_json(view: StatusView) -> Parts:
+def as_json(view: StatusView) -> BodyParts:
     """Write the facts as JSON; they follow `schema.json`."""
     text = json.dumps(asdict(view), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return (text.encode("utf-8", "replace"),)
