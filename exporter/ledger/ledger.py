@@ -223,7 +223,7 @@ class Ledger:
         It is not where commits may be lost: all of the listing has to be read again.
         """
         order = listing_order(self._store, gateway)
-        return "" if gateway in self.state.withheld else order
+        return "" if gateway in self.state.unconfirmed else order
 
     def listed_sessions(self, gateway: GatewayKey) -> Iterator[list[ListedSession]]:
         """Yield the sessions that a gateway lists, in pieces, while their order is known."""

@@ -28,8 +28,9 @@ class LedgerState:
     sessions: int
     size_bytes: int
     held_series: int
-    withheld: frozenset[tuple[str, ...]] = frozenset()
-    """Groups of counters that may be lower than what was shown, so that they are not shown yet."""
+    unconfirmed: frozenset[tuple[str, ...]] = frozenset()
+    """Groups of counters that may be lower than what was shown, and are not shown until a complete
+    listing confirms them."""
     term: int = 0
     """The number of the term in which it holds; 0 while the ledger could not be read yet."""
 
@@ -131,7 +132,7 @@ class Store:
                 raise _taken_over()
             begun_at = self.clock.monotonic()
             due = self.gate.due(begun_at)
-            confirmed = confirms if confirms in before.withheld else None
+            confirmed = confirms if confirms in before.unconfirmed else None
             batch = CounterBatch(
                 before.counters,
                 self.gate,
@@ -148,8 +149,8 @@ class Store:
             self._has_met_prometheus = self.gate.knows_prometheus
             begun_anew = state.counters.groups[confirmed] if confirmed else ()
             self.gate.settle(new=[*batch.new_keys(), *begun_anew], released=due)
-            withheld = self._withheld(before, state, confirms)
-            self.state = replace(state, held_series=len(self.gate), withheld=withheld)
+            unconfirmed = self._unconfirmed_after(before, state, confirms)
+            self.state = replace(state, held_series=len(self.gate), unconfirmed=unconfirmed)
             if self._database.is_rewound:
                 self._heal(confirms)
             self.on_commit(self.clock.monotonic() - begun_at)
@@ -185,7 +186,7 @@ class Store:
         """Discard the state, since another process may write from now on."""
         self.state = UNREAD
 
-    def _withheld(
+    def _unconfirmed_after(
         self, before: LedgerState, after: LedgerState, confirmed: tuple[str, ...] | None
     ) -> frozenset[tuple[str, ...]]:
         """Return which groups are not shown yet after a commit.
@@ -193,9 +194,9 @@ class Store:
         While commits may be lost, a group that is new may have been shown before as well.
         """
         if not self._database.is_rewound:
-            return after.withheld - {confirmed}
+            return after.unconfirmed - {confirmed}
         new = after.counters.groups.keys() - before.counters.groups.keys()
-        return (after.withheld | new) - {confirmed}
+        return (after.unconfirmed | new) - {confirmed}
 
     def _heal(self, confirmed: tuple[str, ...] | None) -> None:
         """Let later owners show everything, once every group was `confirmed` or time is up.
@@ -203,7 +204,7 @@ class Store:
         A group whose gateway or workspace was deleted is never confirmed.
         """
         is_late = self.clock.monotonic() - self._loaded_at >= _HEALING_SECONDS
-        if is_late or (confirmed and not self.state.withheld):
+        if is_late or (confirmed and not self.state.unconfirmed):
             self._database.end_rewind()
 
     def _load(self, term: int) -> None:
@@ -214,8 +215,8 @@ class Store:
         self.gate = self._new_gate(state.counters, knows_prometheus=knows_prometheus)
         self._has_met_prometheus, self._is_suspect = knows_prometheus, False
         self._loaded_at = self.clock.monotonic()
-        withheld = frozenset(state.counters.groups) if self._database.is_rewound else frozenset()
-        self.state = replace(state, held_series=len(self.gate), withheld=withheld, term=term)
+        unconfirmed = frozenset(state.counters.groups) if self._database.is_rewound else frozenset()
+        self.state = replace(state, held_series=len(self.gate), unconfirmed=unconfirmed, term=term)
 
     def _reload(self) -> None:
         """Read the state again where the last transaction broke off.
@@ -225,8 +226,8 @@ class Store:
         state, self._has_met_prometheus = self._read()
         new = state.counters.keys() - self.state.counters.keys()
         self.gate.settle(new=new, released=())
-        withheld, term = self.state.withheld, self.term
-        self.state = replace(state, held_series=len(self.gate), withheld=withheld, term=term)
+        unconfirmed, term = self.state.unconfirmed, self.term
+        self.state = replace(state, held_series=len(self.gate), unconfirmed=unconfirmed, term=term)
         self._is_suspect = False
 
     def _written(self, before: LedgerState, transaction: Transaction) -> LedgerState:

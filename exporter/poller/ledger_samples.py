@@ -41,8 +41,8 @@ class LedgerSamples:
     def _build(self, state: LedgerState) -> tuple[Samples, ...]:
         known = self._groups
         shown = state.counters.groups
-        if state.withheld:
-            shown = {group: shown[group] for group in shown if group not in state.withheld}
+        if state.unconfirmed:
+            shown = {group: shown[group] for group in shown if group not in state.unconfirmed}
         self._groups = {
             group: known[group]
             if group in known and known[group][0] is values
