@@ -142,7 +142,7 @@ def build(
     *,
     clock: Clock,
     http: httpx.AsyncClient,
-    ledger: Location,
+    ledger_location: Location,
     birth_hold: float,
     credentials: Callable[[str], CredentialSource] = vendor_credentials,
     web_config: Path | None = None,
@@ -165,14 +165,14 @@ def build(
         credentials=credentials,
         on_rate_limiter=telemetry.watch_rate,
     )
-    kept = _ledger(settings, planned, ledger, clock, birth_hold)
-    kept.on_commit(telemetry.watch_ledger(lambda: kept.is_up))
-    if kept.ownership() is not None:
-        telemetry.watch_lease(kept.ownership)
+    ledger = _ledger(settings, planned, ledger_location, clock, birth_hold)
+    ledger.on_commit(telemetry.watch_ledger(lambda: ledger.is_up))
+    if ledger.ownership() is not None:
+        telemetry.watch_lease(ledger.ownership)
     snapshots = RenderedSnapshotStore(Snapshot())
-    polling = Polling(snapshots, kept, telemetry, clock, _timing(settings))
+    polling = Polling(snapshots, ledger, telemetry, clock, _timing(settings))
     failed = FailedSessions()
-    work = _Work(settings, clock, clients, planned.inventory, kept, telemetry, failed)
+    work = _Work(settings, clock, clients, planned.inventory, ledger, telemetry, failed)
     own = OwnMetrics(registry)
     return Exporter(
         settings=settings,
@@ -180,13 +180,13 @@ def build(
         registry=registry,
         telemetry=telemetry,
         access=access,
-        ledger=kept,
+        ledger=ledger,
         snapshots=snapshots,
         polling=polling,
         targets=TargetRegistry(
             planned.inventory, polling, snapshots, clock, new_job=work.job, new_reader=work.reader
         ),
-        answers=PageResponses(snapshots, own, partial(may_show, kept)),
+        answers=PageResponses(snapshots, own, partial(may_show, ledger)),
         own=own,
         failed_sessions=failed,
     )

@@ -75,7 +75,7 @@ async def _serve(settings: Settings) -> None:
             settings,
             clock=SystemClock(),
             http=http,
-            ledger=ledger_location(settings, is_patient=True),
+            ledger_location=ledger_location(settings, is_patient=True),
             birth_hold=settings.ledger.birth_hold,
             web_config=settings.web.config.file,
         )
@@ -100,7 +100,7 @@ async def _demo(settings: Settings, announce: Callable[[DemoAccess], None]) -> N
                 http=http,
                 credentials=lambda _role_arn: StaticCredentials(credential),
                 # The simulated cloud is new at each start, and so are its counters.
-                ledger=ledger_path,
+                ledger_location=ledger_path,
                 birth_hold=simulated.ledger.birth_hold,
                 web_config=settings.web.config.file,
             )
@@ -137,7 +137,7 @@ async def _once(settings: Settings) -> OncePage:
             settings,
             clock=SystemClock(),
             http=http,
-            ledger=ledger_location(settings) if settings.ledger.is_given else None,
+            ledger_location=ledger_location(settings) if settings.ledger.is_given else None,
             birth_hold=0.0,
         )
         with closing(exporter.ledger):

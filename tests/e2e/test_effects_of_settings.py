@@ -180,7 +180,7 @@ async def test_requests_go_to_the_endpoint_of_their_region_with_their_role(
             Settings(targets=targets, api=api),
             clock=ManualClock(),
             http=http,
-            ledger=None,
+            ledger_location=None,
             birth_hold=0,
             credentials=lambda role: StaticCredentials(Credential(f"of-{role[-1]}", "secret")),
         )

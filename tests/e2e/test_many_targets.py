@@ -96,7 +96,7 @@ async def test_failing_targets_do_not_delay_others(
             clock=clock,
             http=http,
             credentials=credential_of,
-            ledger=None,
+            ledger_location=None,
             birth_hold=0.0,
         )
         schedule = Schedule(

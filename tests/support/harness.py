@@ -185,7 +185,7 @@ class Harness:
             clock=self.clock,
             http=self._http,
             credentials=lambda _role_arn: self._credentials,
-            ledger=self.ledger,
+            ledger_location=self.ledger,
             birth_hold=self._birth_hold,
             web_config=settings.web.config.file,
         )

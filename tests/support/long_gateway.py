@@ -79,7 +79,7 @@ async def exporter(
                 clock=SystemClock(),
                 http=http,
                 credentials=lambda _role_arn: CREDENTIALS,
-                ledger=ledger or Path(folder) / "ledger.db",
+                ledger_location=ledger or Path(folder) / "ledger.db",
                 birth_hold=90,
             )
             yield built
