@@ -107,7 +107,7 @@ class Inventory:
         for polled in self._polled.values():
             self._update_infos(polled)
         self._infos = dict(sorted(self._infos.items()))
-        self.by_workspace = {scope: self._targets(each) for scope, each in self._polled.items()}
+        self.by_workspace = {scope: self._targets(polled) for scope, polled in self._polled.items()}
         of_workspaces = (
             Scope(selection.account, selection.region_id)
             for selection in self._selections

@@ -81,7 +81,11 @@ def samples(
     not all there are.
     """
     found = SampleSet()
-    counts = Counter((each.queue, each.state) for each in sessions) if counts is None else counts
+    counts = (
+        Counter((session.queue, session.state) for session in sessions)
+        if counts is None
+        else counts
+    )
     for queue in sorted({queue for queue, _ in counts}):
         for state in LIVY_SESSION_STATES:
             found.add(
