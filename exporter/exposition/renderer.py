@@ -102,7 +102,7 @@ class Renderer:
         """Render `snapshot`, with a pause after about every millisecond of work."""
         time = Timeslice()
         parts: dict[Hashable, _Part] = {}
-        for key, source, samples_of in _parts(snapshot):
+        for key, source, samples_of in parts_of(snapshot):
             part = self._parts.get(key, _NO_PART)
             if part.source is not source:
                 part = yield from self._part(source, samples_of(source), part, time)
@@ -169,14 +169,11 @@ class Renderer:
         return {row: "".join(written).encode() for row, written in lines.items()}
 
 
-def groups(snapshot: Snapshot) -> Iterator[Samples]:
-    """Return every group of samples; within a family, they stand in the order of the groups."""
-    for _, source, samples_of in _parts(snapshot):
-        yield from groups_of(samples_of(source))
+def parts_of(snapshot: Snapshot) -> Iterator[tuple[Hashable, Any, Callable[[Any], Samples]]]:
+    """Yield the parts of a snapshot: a key, the object whose identity counts, and its samples.
 
-
-def _parts(snapshot: Snapshot) -> Iterator[tuple[Hashable, Any, Callable[[Any], Samples]]]:
-    """Return the parts of a snapshot: a key, the object whose identity counts, and its samples."""
+    Within a family, samples stand in the order of the parts.
+    """
     yield "infos", snapshot.infos, _themselves
     for target, view in snapshot.targets.items():
         yield ("polls", target), view, _of_polls

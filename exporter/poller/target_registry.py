@@ -83,11 +83,6 @@ class TargetRegistry:
         """The job of each target that is polled now."""
         return MappingProxyType(self._jobs)
 
-    @property
-    def scopes(self) -> tuple[Scope, ...]:
-        """The scopes that are discovered now."""
-        return tuple(self._readers)
-
     def run_on(self, timetable: Timetable) -> None:
         """Put all work on `timetable`, and keep that up to date from now on."""
         self._timetable = timetable

@@ -40,11 +40,9 @@ def failing(world: World, session_id: str, **fields: Any) -> None:  # noqa: ANN4
 
 async def discover(h: Harness) -> None:
     """Discover as the daemon does: workspaces, then the gateways of those that were found."""
-    targets = h.exporter.targets
-    for scope in targets.scopes:
-        await targets.run(scope)
-    for scope in targets.scopes:
-        await targets.run(scope)
+    for _ in range(2):
+        for scope in h.exporter.snapshots.current.discoveries:
+            await h.exporter.targets.run(scope)
 
 
 async def test_what_is_discovered_is_one_line_and_each_change_another() -> None:

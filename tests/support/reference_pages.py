@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 
 from exporter.catalog import CATALOG, Metric
 from exporter.exposition import PageFormat
-from exporter.exposition.renderer import groups
+from exporter.exposition.renderer import parts_of
 from exporter.exposition.responses import encoded
-from exporter.snapshot import Snapshot
+from exporter.snapshot import Snapshot, groups_of
 
 END = b"# EOF\n"
 
@@ -27,9 +27,13 @@ class _Ready(Collector):
 
 def families(snapshot: Snapshot) -> Iterator[Family]:
     """Yield the families that have samples, in the order of the catalog, built fresh."""
-    parts = list(groups(snapshot))
+    groups = [
+        group
+        for _, source, samples_of in parts_of(snapshot)
+        for group in groups_of(samples_of(source))
+    ]
     for metric in CATALOG:
-        found = tuple(chain.from_iterable(part.get(metric, ()) for part in parts))
+        found = tuple(chain.from_iterable(group.get(metric, ()) for group in groups))
         if found:
             family = family_of(metric)
             for sample in found:
