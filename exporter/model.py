@@ -122,7 +122,6 @@ class Workspace:
 
     workspace_id: str
     name: str = ""
-    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)

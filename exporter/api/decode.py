@@ -285,9 +285,7 @@ def _livy_session(row: wire.RawSession) -> LivySession:
 
 
 def _workspace(row: wire.RawWorkspace) -> Workspace:
-    return Workspace(
-        workspace_id=identity(row.workspace_id), name=text(row.name), status=text(row.status)
-    )
+    return Workspace(workspace_id=identity(row.workspace_id), name=text(row.name))
 
 
 def _gateway(row: wire.RawGateway) -> Gateway:

@@ -78,19 +78,12 @@ class RawSession(
 
 
 class RawWorkspace(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "workspace_id": "workspaceId",
-        "name": "workspaceName",
-        "status": "workspaceStatus",
-    },
+    msgspec.Struct, gc=False, rename={"workspace_id": "workspaceId", "name": "workspaceName"}
 ):
     """One of `workspaces`."""
 
     workspace_id: object = None
     name: object = None
-    status: object = None
 
 
 class RawGateway(

@@ -108,7 +108,7 @@ def test_workspaces_and_gateways() -> None:
         b'[{"computeId":"lc","name":"n","queueName":"q","status":"RUNNING"}]}}'
     )
 
-    assert decode_workspaces(workspaces).records == (Workspace("w", "n", "R"),)
+    assert decode_workspaces(workspaces).records == (Workspace("w", "n"),)
     assert decode_gateways(gateways).records == (Gateway("lc", "n", "q", "RUNNING"),)
 
 
