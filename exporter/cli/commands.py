@@ -195,7 +195,7 @@ def forget(loaded: Loaded, livy_compute_id: str) -> int:
     example="config --config.file=exporter.yml",
 )
 def config(loaded: Loaded) -> int:
-    """Print the effective settings and where each comes from, secrets masked."""
+    """Print the effective settings and where each comes from."""
     print(tables.settings(loaded))
     return 0
 

@@ -34,7 +34,7 @@ class Notation:
     write: Callable[[Any], str] = str
 
     is_quoted: bool = True
-    """Whether an error may repeat a wrong value."""
+    """Whether an error may repeat a wrong value, which may hold a password where it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

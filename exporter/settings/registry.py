@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from exporter.settings.fields import Settings
@@ -44,17 +44,6 @@ class Setting:
         return ".".join(self.path)
 
     @property
-    def is_secret(self) -> bool:
-        """Whether the value must never be shown."""
-        annotation = self.field.annotation
-        return SecretStr in (annotation, *get_args(annotation))
-
-    @property
-    def may_be_quoted(self) -> bool:
-        """Whether an error may repeat a wrong value, which may hold a secret where it is wrong."""
-        return self.notation.is_quoted and not self.is_secret
-
-    @property
     def is_list(self) -> bool:
         """Whether the value is a list of texts."""
         return self.notation.word == LIST.word
@@ -71,11 +60,11 @@ class Setting:
         return "empty" if value == () else self.write(value)
 
     def write(self, value: object) -> str:
-        """Write `value` as the operator would; secrets are masked."""
+        """Write `value` as the operator would."""
         if value is None:
             unset = self._marker(Unset)
             return unset.meaning if unset else "none"
-        return "********" if self.is_secret else self.notation.write(value)
+        return self.notation.write(value)
 
     def value_in(self, settings: Settings) -> object:
         """Return the value in `settings`."""

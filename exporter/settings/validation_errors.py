@@ -91,7 +91,7 @@ def lines(source: SourceValues, stronger: Sequence[SourceValues]) -> Iterator[st
 def _line(source: SourceValues, path: tuple[str, ...], details: "ErrorDetails") -> str:
     location = details["loc"]
     must_hide = details["type"] == "extra_forbidden" or (
-        path and not all_settings()[path].may_be_quoted
+        path and not all_settings()[path].notation.is_quoted
     )
     shown = "" if must_hide else _shown(details["input"])
     if path == ("targets",):

@@ -1,11 +1,7 @@
 """Names of settings, and how their values are shown."""
 
-import pytest
-from pydantic import SecretStr
-from pydantic.fields import FieldInfo
-
 from exporter.settings import Settings
-from exporter.settings.registry import Setting, all_settings
+from exporter.settings.registry import all_settings
 from tests.support.command_line import load
 
 
@@ -27,12 +23,3 @@ def test_every_default_shown_is_accepted_as_a_value() -> None:
     ]
     argv = [f"{setting.flag}={setting.default}" for setting in settings]
     assert load("demo", argv, {}).settings == Settings()
-
-
-@pytest.mark.parametrize("annotation", [SecretStr, SecretStr | None])
-def test_a_secret_is_masked(annotation: type) -> None:
-    """The value of a secret setting is never written."""
-    setting = Setting(("password",), FieldInfo.from_annotation(annotation))
-    assert setting.is_secret
-    assert setting.write(SecretStr("geheim")) == "********"
-    assert setting.write("geheim") == "********"
