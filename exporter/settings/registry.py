@@ -118,7 +118,7 @@ def suggest(wrong: str, names: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else ""
 
 
-def _plain_notation(annotation: Any) -> Notation:  # noqa: ANN401 - as above
+def _plain_notation(annotation: Any) -> Notation:  # noqa: ANN401 - annotations have no common type
     if annotation is bool:
         return Notation("true|false", lambda value: str(value).lower())
     if annotation in (int, float):
