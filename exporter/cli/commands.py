@@ -9,6 +9,7 @@ from exporter.cli import tables
 from exporter.cli.output import write_page
 from exporter.cli.program import PROGRAM, CommandGroup
 from exporter.settings import Loaded
+from exporter.settings.notation import check_file_path
 from exporter.signals import interrupting
 from exporter.terminal import printable
 
@@ -26,6 +27,18 @@ _DEMO = (
     *("ledger.birth-hold", "ledger.forget-after"),
     *("api.timeout", "api.max-attempts", "api.max-requests-per-second", "api.max-response-bytes"),
 )
+
+
+def _file(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the value of an option or argument, if it can be a path; flags are refused later."""
+    try:
+        if value is not None and not value.startswith("--"):
+            check_file_path(value)
+    except ValueError as error:
+        name = param.opts[0] if isinstance(param, click.Option) else param.metavar
+        raise click.UsageError(f"{name}: {error}") from None
+    return value
+
 
 program = CommandGroup(
     PROGRAM,
@@ -78,7 +91,12 @@ def demo(loaded: Loaded) -> int:
     uses=(*_TARGETS, *_POLL, "sessions", "usage", *_LEDGER, "ledger.forget-after"),
     example="once --region-id=cn-hangzhou --output=/var/lib/node_exporter/emr.prom",
 )
-@click.option("--output", metavar="FILE", help="file to write atomically, instead of stdout")
+@click.option(
+    "--output",
+    metavar="FILE",
+    callback=_file,
+    help="file to write atomically, instead of stdout",
+)
 def once(loaded: Loaded, output: str | None) -> int:
     """Poll every target once and print the metrics; exit 1 if any target failed."""
     from exporter import app
@@ -134,7 +152,7 @@ def ledger() -> None:
     needs_region=False,
     example="ledger backup /backup/emr-exporter.db",
 )
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH", callback=_file)
 def backup(loaded: Loaded, path: str) -> int:
     """Write a consistent copy of the ledger to PATH; the daemon may be running."""
     from exporter.ledger import back_up
@@ -153,7 +171,12 @@ def backup(loaded: Loaded, path: str) -> int:
     "--ledger.url=postgresql://exporter@db/ledger",
 )
 @click.option(
-    "--from", "source", metavar="FILE", required=True, help="SQLite file of the ledger to import"
+    "--from",
+    "source",
+    metavar="FILE",
+    required=True,
+    callback=_file,
+    help="SQLite file of the ledger to import",
 )
 def import_(loaded: Loaded, source: str) -> int:
     """Copy a ledger from FILE into an empty schema of PostgreSQL; stop the daemon first."""

@@ -17,6 +17,7 @@ from exporter.errors import UsageError
 from exporter.settings import Loaded, load
 from exporter.settings.documents import quoted_unless_plain
 from exporter.settings.registry import Setting, all_settings, suggest
+from exporter.settings.validation_errors import safely_shown
 from exporter.terminal import takes_colour
 
 PROGRAM = "emr-serverless-spark-exporter"
@@ -136,7 +137,7 @@ class Command(click.Command):
     def _surplus(self, ctx: click.Context, word: str) -> str:
         name = quoted_unless_plain(word.partition("=")[0])
         if not word.startswith("-"):
-            return f"{quoted_unless_plain(word)}: {_typed(ctx)} takes no such argument; remove it"
+            return f"{_repeated(word)}: {_typed(ctx)} takes no such argument; remove it"
         owner = _options(ctx.find_root().command).get(name)
         if owner and name not in _options(self):
             return f"{name}: only the command {owner[0]} takes it; remove it"
@@ -228,13 +229,17 @@ def dispatch(program: CommandGroup, argv: Sequence[str], environ: Mapping[str, s
         raise UsageError(_line(error, program)) from None
 
 
+def _repeated(word: str) -> str:
+    return safely_shown(word) or "(not shown)"
+
+
 def _line(error: click.UsageError, program: CommandGroup) -> str:
     match error:
         case click.NoSuchCommand(
             command_name=name, ctx=click.Context(command=CommandGroup() as group)
         ):
             advice = suggest(name, group.commands) or f"use {', '.join(group.commands)}"
-            return f"{quoted_unless_plain(name)}: unknown command; {advice}"
+            return f"{_repeated(name)}: unknown command; {advice}"
         case click.BadOptionUsage(option_name=name) if name not in SWITCHES:
             return f"{name}: give a value, such as {name}={_options(program)[name][1]}"
         case click.MissingParameter(

@@ -10,6 +10,7 @@ from exporter.errors import SettingsError, UsageError
 from exporter.settings import validation_errors
 from exporter.settings.checks import cross_check
 from exporter.settings.fields import Settings
+from exporter.settings.notation import check_file_path
 from exporter.settings.registry import all_settings
 from exporter.settings.sources import (
     Origin,
@@ -64,10 +65,11 @@ def load(
 def _from_file(sources: Iterable[SourceValues], problems: list[str]) -> list[SourceValues]:
     named = first_source_with(sources, _FILE)
     name = str(named.values["config"]["file"]) if named else ""
-    if not name.strip():
-        return []
     try:
+        check_file_path(name)
         return [from_file(Path(name))]
+    except ValueError:  # which the errors of the source that names it repeat
+        return []
     except UsageError as error:
         problems += error.problems
         return []

@@ -20,6 +20,9 @@ from exporter.settings.documents import read_json
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 15
 
+_URL = re.compile(r"^\s*[a-z][a-z0-9+.-]*:/|://|\bpassword\s*=", re.IGNORECASE)
+"""A URL, also one that lost a slash, or a connection string of libpq with a password."""
+
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]+")
 """Characters that need no encoding in a request, and mean nothing to the router."""
 
@@ -73,8 +76,13 @@ def _check_telemetry_path(path: str) -> str:
     return path
 
 
-def _check_file_path(path: object) -> object:
-    if isinstance(path, str) and (not path.strip() or "\0" in path or path.startswith("--")):
+def check_file_path(path: object) -> object:
+    """Return the path; raise `ValueError` for what may be anything else, also a secret."""
+    if not isinstance(path, str):
+        return path
+    if _URL.search(path):
+        raise ValueError("give the path of a file; a database is given by ledger.url")
+    if not path.strip() or set(path) & {"\0", "\n"} or path.startswith("--"):
         raise ValueError("give the path of a file")
     return path
 
@@ -135,7 +143,7 @@ SchemaName = Annotated[str, AfterValidator(databases.parse_schema), Notation("NA
 
 ListenAddress = Annotated[str, AfterValidator(_check_listen_address), Notation("HOST:PORT")]
 
-FilePath = Annotated[Path, BeforeValidator(_check_file_path), Notation("FILE")]
+FilePath = Annotated[Path, BeforeValidator(check_file_path), Notation("FILE")]
 
 UrlPath = Annotated[str, AfterValidator(_check_telemetry_path), Notation("PATH")]
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _LONGEST = 60
 """Characters of a wrong value that are repeated."""
 
-_MAY_HOLD_A_SECRET = re.compile(r"[{}]|://.*@|password")
-"""An object with keys of any name; a URL with a password; a connection string of libpq."""
+_MAY_HOLD_A_SECRET = re.compile(r"[{}@]|://.*\?|passw|pwd|secret|token|-----BEGIN", re.IGNORECASE)
+"""An object with keys of any name; a URL with or without scheme; a connection string of libpq."""
 
 _ADVICE = {
     "bool_": "give true or false",
@@ -93,7 +93,7 @@ def _line(source: SourceValues, path: tuple[str, ...], details: "ErrorDetails") 
     must_hide = details["type"] == "extra_forbidden" or (
         path and not all_settings()[path].notation.is_quoted
     )
-    shown = "" if must_hide else _shown(details["input"])
+    shown = "" if must_hide else safely_shown(details["input"])
     if path == ("targets",):
         name, names = str(location[-1]), [*TargetSettings.model_fields]
     else:
@@ -102,7 +102,7 @@ def _line(source: SourceValues, path: tuple[str, ...], details: "ErrorDetails") 
     return f"{source.quote(location, shown)}: {advice(details, name, names, write)}"
 
 
-def _shown(value: object) -> str:
+def safely_shown(value: object) -> str:
     """Repeat a wrong value on one line, unless it is of a kind that may hold a secret."""
     if isinstance(value, dict | list | tuple):
         return ""

@@ -74,6 +74,8 @@ def test_commands_and_flags_may_come_in_any_order(
         (["frist"], ["frist: unknown command; did you mean first?"]),
         (["xyz"], ["xyz: unknown command; use first, second"]),
         (["first", "now"], ["now: first takes no such argument; remove it"]),
+        (["a:geheim@db"], ["(not shown): unknown command; use first, second"]),
+        (["first", "a:geheim@db"], ["(not shown): first takes no such argument; remove it"]),
         (["second"], ["second: give FILE, such as emr-serverless-spark-exporter second FILE"]),
         (["second", "y", "--flie=x"], ["--flie: unknown flag; did you mean --file?"]),
         (["first", "--output=x"], ["--output: only the command second takes it; remove it"]),
@@ -224,6 +226,23 @@ def test_the_help_shows_every_command_and_exit_code(
 def shown(text: str) -> set[str]:
     """Return the flags that have an entry in a help."""
     return {line.split()[0] for line in text.splitlines() if line.startswith("  --")}
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        (["ledger", "backup", "postgresql://ann:geheim@db/x"], "PATH"),
+        (["ledger", "import", "--from=postgresql://ann:geheim@db/x"], "--from"),
+        (["once", "--region-id=cn-hangzhou", "--output=https://ann:geheim@host/x"], "--output"),
+    ],
+)
+def test_a_url_is_not_accepted_as_a_path(argv: list[str], name: str) -> None:
+    """The error does not repeat it, as a password may be in it."""
+    with pytest.raises(UsageError) as caught:
+        dispatch(program, argv, {})
+    assert str(caught.value) == (
+        f"{name}: give the path of a file; a database is given by ledger.url"
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

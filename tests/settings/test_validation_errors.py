@@ -260,3 +260,49 @@ def test_a_password_in_a_url_is_not_repeated() -> None:
     assert problem == (
         "--api.endpoint: give a URL without user name and password; requests are signed"
     )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://emr:geheim@db/x",
+        "postgresql:/emr:geheim@db/x",
+        "postgres://db/x?key=geheim",
+        " POSTGRESQL://geheim@db",
+        "host=db password=geheim",
+        "host=db password = 'geheim'",
+    ],
+)
+@pytest.mark.parametrize("name", ["ledger.path", "web.config.file", "config.file"])
+def test_a_database_is_not_accepted_as_a_file(name: str, value: str) -> None:
+    """The error says where it belongs, and repeats nothing of it."""
+    assert problems([f"--{name}={value}"]) == [
+        f"--{name}: give the path of a file; a database is given by ledger.url"
+    ]
+
+
+@pytest.mark.parametrize("path", ["/data/a@b.db", "x:y.db", "/mnt/c:/x.db", "passwords.db"])
+def test_an_unusual_name_of_a_file_is_accepted(path: str) -> None:
+    """Only what can be no path is refused."""
+    assert load("serve", [f"--ledger.path={path}"], REGION).settings.ledger.path == Path(path)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--api.endpoint=ann:geheim@emr.example.com",
+        "--api.endpoint=geheim@emr.example.com",
+        "--web.listen-address=ann:geheim@localhost",
+        "--web.telemetry-path=ann:geheim@localhost/metrics",
+        "--region-id=Password=geheim",
+        "--workspace-ids=ann:geheim@host",
+        "--api.timeout=token geheim",
+        "--poll.interval=-----BEGIN PRIVATE KEY-----geheim",
+    ],
+)
+def test_a_wrong_value_that_may_hold_a_secret_is_not_repeated(flag: str) -> None:
+    """With or without the scheme of a URL."""
+    (problem,) = problems([flag])
+    assert problem.startswith(flag.partition("=")[0])
+    assert ": give " in problem
+    assert "geheim" not in problem

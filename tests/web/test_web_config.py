@@ -139,6 +139,8 @@ BAD_TLS: list[tuple[dict[str, Any], str]] = [
     ({"cert_file": "fifo"}, "cert_file fifo: not a regular file"),
     ({"key_file": "folder"}, "key_file folder: not a regular file"),
     ({"key_file": "huge.key"}, "key_file huge.key: larger than 1 MiB"),
+    ({"key_file": "-----BEGIN PRIVATE KEY-----\nMII"}, "key_file: give the path of a file"),
+    ({"key_file": "MII\nMII"}, "key_file: give the path of a file"),
     ({"key_file": "ca.crt"}, "certificate or key is not valid PEM"),
     ({"key_file": "other.key"}, "the key does not belong to the certificate"),
     ({"key_file": "locked.key"}, "the key is encrypted; use a key without a passphrase"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from exporter.settings.notation import check_file_path
 from exporter.web.access.file_schema import TlsSection
 
 Find = Callable[[str, str], Path]
@@ -31,6 +32,10 @@ def server_context(section: TlsSection, folder: Path, consulted: set[Path]) -> s
     def find(key: str, name: str) -> Path:
         if not name:
             raise TlsProblem(f"{key} is missing; set it")
+        try:
+            check_file_path(name)
+        except ValueError as error:  # whose text does not repeat the name: it may be a key
+            raise TlsProblem(f"{key}: {error}") from None
         path = folder / name
         consulted.add(path)
         try:
