@@ -193,13 +193,13 @@ async def test_markup_in_names_is_shown_as_text(browser: "Browser") -> None:
         assert visited.complaints == []
 
 
-async def test_tab_reaches_every_link_with_a_visible_focus(browser: "Browser") -> None:
-    """From Reload, which is first, to Ready?, which is last."""
+async def test_tab_reaches_every_stop_with_a_visible_focus(browser: "Browser") -> None:
+    """From Reload, which is first, to Ready?, which is last; a long text can be scrolled."""
     async with shown(browser, await failing_view(), "keyboard") as visited:
         page = visited.page
-        links = await page.locator("a[href]").count()
+        stops = await page.locator("a[href], [tabindex='0']").count()
         seen = []
-        for _ in range(links):
+        for _ in range(stops):
             await page.keyboard.press("Tab")
             seen.append(
                 await page.evaluate(
