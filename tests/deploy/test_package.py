@@ -1,5 +1,6 @@
 """The package: an sdist, the wheel made of it, and that wheel where nothing else is installed."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -121,9 +122,17 @@ def copy(distribution: metadata.Distribution, folder: Path) -> None:
 
 
 def pip(environment: Path, *arguments: str | Path) -> str:
-    """Run pip on an environment."""
-    command: list[str | Path] = [sys.executable, "-m", "pip", f"--python={environment}", *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    """Run pip on an environment, with a home of its own: it may leave something there.
+
+    To say what it runs on, it asks for the version of Rust, and rustup makes a folder.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", f"--python={environment}", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": str(environment.parent)},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
