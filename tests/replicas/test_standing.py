@@ -234,7 +234,8 @@ async def test_an_owner_whose_trust_has_run_out_polls_at_half_its_rate() -> None
                 await targets.run(target)
         return sum(harness.peek().values("exporter_polls_total", "source").values()) - before
 
-    async with pair() as (owner, _, clock, proxy):
+    async with pair() as (owner, standby, clock, proxy):
+        await standby.stop()  # it might take over as soon as the database answers
         usual = await polls(owner, 4)
         proxy.refuse()
         clock.advance(DURATION)
