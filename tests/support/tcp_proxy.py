@@ -26,8 +26,7 @@ class TcpProxy:
         self.port: int = listener.getsockname()[1]
         self.connections = 0
         """The number of connections so far."""
-        self.ended = 0
-        """How many connections the server has ended, as the clients know by now."""
+        self._ended: list[threading.Event] = []  # threads append to it at the same time
         self.round_trips = 0
         """How often a client said something after it was answered, or for the first time."""
         self._unanswered: set[socket.socket] = set()
@@ -44,6 +43,11 @@ class TcpProxy:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.resume()
+
+    @property
+    def ended(self) -> int:
+        """How many connections the server has ended, as the clients know by now."""
+        return self._ended.count(self._to_client)
 
     def hang(self, *, to_server: bool = True, to_client: bool = True) -> None:
         """Pass nothing on, in both directions or in one; connections are accepted."""
@@ -139,7 +143,7 @@ class TcpProxy:
                 self._unanswered.discard(sink)
             with suppress(OSError):  # the other side has ended
                 sink.sendall(data) if data else sink.shutdown(socket.SHUT_WR)
-        self.ended += may_pass is self._to_client
+        self._ended.append(may_pass)
 
 
 def _received(source: socket.socket) -> bytes:
