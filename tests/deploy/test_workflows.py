@@ -143,6 +143,15 @@ def test_a_release_is_tested_then_built_and_published_in_order() -> None:
     assert built["sbom"] is True
 
 
+def test_a_release_has_the_files_of_its_jobs_and_no_others() -> None:
+    """The record of an image's build, an artifact too, is no ZIP file: to download it fails."""
+    given = {step["with"]["name"] for step in steps() if "upload-artifact@" in step.get("uses", "")}
+    downloads = [step["with"] for step in steps() if "download-artifact@" in step.get("uses", "")]
+    for download in downloads:
+        assert set(re.findall(r"\w+", download.get("name") or download["pattern"])) <= given
+    assert {*re.findall(r"\w+", downloads[-1]["pattern"])} == given
+
+
 def test_the_notes_of_a_release_are_its_part_of_the_changelog(tmp_path: Path) -> None:
     """The script that cuts it out gives that version's part, and no other."""
     (script,) = (each for each in scripts() if "gh release" in each)
