@@ -25,7 +25,7 @@ from exporter.settings.registry import all_settings
 from tests.deploy.units import environment_file
 from tests.support import containers
 from tests.support.command_line import load
-from tests.support.containers import has_sessions
+from tests.support.containers import wait_for_sessions
 from tests.support.processes import EXPORTER, eventually, free_port, start
 from tests.support.prometheus import Prometheus, find_alertmanager, is_ready
 from tests.support.promtool import groups
@@ -215,7 +215,7 @@ def test_the_configurations_are_valid(tmp_path: Path, real_tool: Callable[[str],
 
 @pytest.mark.real
 @pytest.mark.timeout(containers.BUILD_SECONDS + 60)
-async def test_the_exporter_runs_with_the_options_of_its_service() -> None:
+def test_the_exporter_runs_with_the_options_of_its_service() -> None:
     """As locked down as the Compose file says, the demo serves its sessions."""
     image = containers.build()
     service = SERVICES["exporter"]
@@ -232,7 +232,7 @@ async def test_the_exporter_runs_with_the_options_of_its_service() -> None:
         (target,) = (each.split(":")[1] for each in service["volumes"])
         options.append(f"--volume={ledger}:{target}")
         with containers.run(image, "demo", options=options) as container:
-            await eventually(partial(has_sessions, container))
+            wait_for_sessions(container)
             assert container.stop() == 0
 
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from tests.support import containers
 from tests.support.containers import (
     HARDENED,
     Container,
-    has_sessions,
+    wait_for_sessions,
 )
 from tests.support.harness import NO_TLS, PROMETHEUS, targets_of
 from tests.support.pages import Page
@@ -69,6 +68,8 @@ def test_both_stages_stand_on_one_base() -> None:
     name = r"docker\.io/library/python:3\.13-slim-bookworm(@sha256:[0-9a-f]{64})?"
     assert re.fullmatch(f"FROM {name}", shipped)
     assert build == f"{shipped} AS build"
+    operating = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
+    assert "Both `FROM` lines of the Dockerfile name that base image" in " ".join(operating.split())
 
 
 def test_the_image_tells_how_it_is_run(image: str) -> None:
@@ -170,10 +171,10 @@ def size_of(image: str) -> int:
     return int(containers.podman("image", "inspect", "--format={{.Size}}", image).stdout)
 
 
-async def test_the_demo_runs_in_a_sealed_container(image: str) -> None:
+def test_the_demo_runs_in_a_sealed_container(image: str) -> None:
     """Read-only, without a capability, network or root: scraped, healthy, and ended with 0."""
     with containers.run(image, "demo", options=SEALED) as container:
-        await eventually(partial(has_sessions, container))
+        wait_for_sessions(container)
         checked = container.podman("healthcheck", "run", check=False)
         assert checked.returncode == 0, checked.stdout + checked.stderr
         assert container.execute("touch", "/opt/exporter/x").returncode != 0

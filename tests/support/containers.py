@@ -8,7 +8,6 @@
 give `--network=none`, or `--network=host` and an address on the loopback.
 """
 
-import asyncio
 import fcntl
 import hashlib
 import os
@@ -23,7 +22,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import Page
 from tests.support.repository import ROOT
 from tests.support.tools import find_tool, lacking
 
@@ -225,15 +223,23 @@ def volume() -> Iterator[str]:
         podman("volume", "rm", "--force", name, check=False)
 
 
-SCRAPE = (
-    "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9825/metrics').read().decode())"
-)
+def wait_for_sessions(container: Container) -> None:
+    """Scrape from inside until live sessions are on the page."""
+    done = container.execute("python", "-c", _SCRAPE)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def has_sessions(container: Container) -> bool:
-    """Scrape from inside; tell whether live sessions are on the page."""
-    done = await asyncio.to_thread(container.execute, "python", "-c", SCRAPE)
-    if done.returncode != 0:
-        return False
-    page = Page.from_text(done.stdout)
-    return sum(page.values("livy_sessions", state="running").values()) > 0
+_SCRAPE = r"""
+import re, sys, time, urllib.request
+
+page, deadline = "", time.monotonic() + 20
+while not re.search(r'livy_sessions\{.*state="running".*\} [1-9]', page):
+    if time.monotonic() > deadline:
+        sys.exit(page or "nobody answers")
+    time.sleep(0.1)
+    try:
+        page = urllib.request.urlopen("http://127.0.0.1:9825/metrics").read().decode()
+    except OSError:
+        pass
+"""
+"""One process for all scrapes: to start one inside takes much longer than to scrape."""
