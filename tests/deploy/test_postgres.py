@@ -166,11 +166,19 @@ def test_the_password_comes_by_each_way_of_the_page(
 def test_the_certificate_of_the_server_is_checked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With `verify-full`, by the authority in PGSSLROOTCERT, as the chart gives it."""
+    """With `verify-full`, by the authority that the chart or the unit's service file names."""
     ours, other = trustme.CA(), trustme.CA()
+    text = (ROOT / "deploy" / "systemd" / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^printf '(.*)' \|$", text, re.MULTILINE)
+    service = lines.replace("/etc/emr-serverless-spark-exporter", str(tmp_path))
+    (tmp_path / "pg_service.conf").write_text(service.replace("\\n", "\n"))
     with postgres.private() as cluster:
         cluster.serve_tls(ours)
         url = parse_url(f"{cluster.superuser_url}?sslmode=verify-full")
+        write_ca(tmp_path, ours)
+        monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "pg_service.conf"))
+        with connect(parse_url(f"{url}&service=emr")) as connection:
+            assert connection.pgconn.ssl_in_use
         monkeypatch.setenv("PGSSLROOTCERT", str(write_ca(tmp_path, ours)))
         with connect(url) as connection:
             assert connection.pgconn.ssl_in_use
@@ -195,6 +203,23 @@ def test_the_job_that_imports_is_valid() -> None:
     assert f"--from={DISK}/{settings.ledger.path}" in flags
     mounted = {each["name"]: each["mountPath"] for each in made["volumeMounts"]}
     assert mounted["data"] == DISK
-    assert {"name": "emr-postgres", "key": chart["postgres"]["passwordKey"]} in [
-        each["valueFrom"]["secretKeyRef"] for each in made["env"]
-    ]
+    variables = {each["name"]: each for each in made["env"]}
+    password = {"name": "emr-postgres", "key": chart["postgres"]["passwordKey"]}
+    assert variables["PGPASSWORD"]["valueFrom"]["secretKeyRef"] == password
+    # The URL asks for `verify-full`, which needs an authority.
+    authority = f"{mounted['postgres-ca']}/{chart['postgres']['caKey']}"
+    assert variables["PGSSLROOTCERT"]["value"] == authority
+
+
+def test_the_import_waits_for_the_end_of_the_exporter() -> None:
+    """Or it finds the ledger locked, and fails; kubectl waits for 30 s if not told otherwise."""
+    (steps,) = re.findall(r"```sh\n(helm upgrade .*?)```", README, re.DOTALL)
+    job = yaml.safe_load((FOLDER / "import-job.yaml").read_text(encoding="utf-8"))
+    volumes = {each["name"]: each for each in job["spec"]["template"]["spec"]["volumes"]}
+    claim = volumes["data"]["persistentVolumeClaim"]["claimName"]
+    _stop, gone, _apply, copied, _start = steps.splitlines()
+    wait = f"kubectl -n {job['metadata']['namespace']} wait --for="
+    pod = claim.removeprefix("data-")
+    assert re.fullmatch(rf"{wait}delete --timeout=\d+m pod/{pod}", gone)
+    name = job["metadata"]["name"]
+    assert re.fullmatch(rf"{wait}condition=complete --timeout=\d+m job/{name}", copied)
