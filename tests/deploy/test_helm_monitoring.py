@@ -122,6 +122,24 @@ def test_alerts_can_be_changed(helm: Helm) -> None:
         assert "status_url" not in rule["annotations"]
 
 
+@pytest.mark.real
+def test_no_alert_tells_a_time_that_can_be_changed(helm: Helm) -> None:
+    """Times and thresholds of the values change no text: it may only tell what was measured."""
+    for name, rule in alerts_of(helm.render(MATRIX["rules"])).items():
+        said = " ".join([rule["annotations"]["summary"], rule["annotations"]["description"]])
+        for word in ("days", *WORDS.get(rule.get("for", ""), ())):
+            assert f"for {word}" not in said.lower(), name
+
+
+WORDS = {
+    "1m": ("a minute", "1 minute"),
+    "5m": ("5 minutes", "five minutes"),
+    "15m": ("15 minutes", "a quarter of an hour"),
+    "30m": ("30 minutes", "half an hour"),
+    "1h": ("an hour", "1 hour"),
+}
+"""What a text would call a time."""
+
 THRESHOLDS = {
     "clusterStuckSeconds": "EmrSparkSessionClusterStuck",
     "clusterRunsSeconds": "EmrSparkSessionClusterRunsForDays",
