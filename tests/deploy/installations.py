@@ -46,7 +46,7 @@ TLS: Values = {
     "webConfig": {"existingSecret": "emr-web", "tlsSecret": "emr-tls"},
     "serviceMonitor": {
         "enabled": True,
-        "interval": "1m",
+        "interval": "1m15s",
         "tlsConfig": {
             "ca": {"secret": {"name": "emr-ca", "key": "ca.crt"}},
             "serverName": "emr-exporter",
@@ -90,7 +90,7 @@ EXTRAS: Values = {
     "service": {"labels": {"a": "b"}, "annotations": {"c": "d"}},
     "persistence": {
         "storageClassName": "alicloud-disk-topology-alltype",
-        "size": "40Gi",
+        "size": "40G",
         "accessMode": "ReadWriteOncePod",
         "annotations": {"e": "f"},
         "labels": {"g": "h", "app.kubernetes.io/name": "mine"},
@@ -156,7 +156,10 @@ MATRIX: Mapping[str, Values] = {
     "no disk": {**KEY, "persistence": {"enabled": False}},
     "postgres": POSTGRES,
     "replicas": {**POSTGRES, "replicaCount": 3, "serviceMonitor": {"enabled": True}},
-    "postgres of one line": {**RRSA, "postgres": {"url": "postgresql://emr@db/emr"}},
+    "postgres of one line": {
+        **RRSA,
+        "postgres": {"url": "postgresql://emr@db/emr?sslmode=verify-full&sslrootcert=system"},
+    },
     "demo beside postgres": {**DEMO, "postgres": POSTGRES["postgres"]},
     "a claim": {**KEY, "persistence": {"existingClaim": "ledger"}},
     "extras": EXTRAS,

@@ -9,13 +9,11 @@ from typing import Any
 
 import yaml
 
+from tests.support.charts import OLDEST
+
 Manifest = Mapping[str, Any]
 
 CRDS = Path(__file__).parent / "crds"
-
-OLDEST = "1.25"
-"""The oldest version that the schemas know, and that the chart says it needs."""
-
 
 _PART = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL = re.compile(rf"(?=.{{1,63}}$){_PART}")
@@ -35,17 +33,18 @@ def versions() -> tuple[str, str]:
     return utils.major_minor(utils.all_versions()[0]), utils.major_minor(utils.latest_version())
 
 
-def complaints(manifests: Iterable[Manifest]) -> list[str]:
-    """Say what is wrong with manifests, each only once; unknown fields are wrong too."""
+def complaints(manifests: Iterable[Manifest], *, oldest: str = OLDEST) -> list[str]:
+    """Say what is wrong with manifests, from `oldest` on; unknown fields are wrong too."""
     unique = sorted({json.dumps(each, sort_keys=True) for each in manifests})
-    return [complaint for text in unique for complaint in _complaints_of(text)]
+    return [complaint for text in unique for complaint in _complaints_of(text, oldest)]
 
 
 @cache
-def _complaints_of(text: str) -> Sequence[str]:
+def _complaints_of(text: str, oldest: str) -> Sequence[str]:
     manifest = json.loads(text)
     name = f"{manifest['kind']}/{manifest['metadata']['name']}"
-    return [f"{name}: {complaint}" for complaint in (*_look_at(manifest), *_misnamed(manifest))]
+    found = (*_look_at(manifest, oldest), *_misnamed(manifest))
+    return [f"{name}: {complaint}" for complaint in found]
 
 
 def _misnamed(manifest: Manifest) -> Iterator[str]:
@@ -64,7 +63,7 @@ def _misnamed(manifest: Manifest) -> Iterator[str]:
                 yield f"{value} is not a value of the label {label}"
 
 
-def _look_at(manifest: Manifest) -> Iterator[str]:
+def _look_at(manifest: Manifest, oldest: str) -> Iterator[str]:
     # To import these takes long, and every worker reads this module.
     import jsonschema  # noqa: PLC0415
     import kubernetes_validate  # noqa: PLC0415
@@ -74,7 +73,7 @@ def _look_at(manifest: Manifest) -> Iterator[str]:
         for error in jsonschema.Draft202012Validator(custom).iter_errors(manifest):
             yield f"{error.json_path}: {error.message}"
         return
-    for version in versions():
+    for version in (oldest, versions()[1]):
         try:
             kubernetes_validate.validate(manifest, version, strict=True)
         except (
@@ -89,7 +88,7 @@ def _custom_schemas() -> Mapping[tuple[str, str], Any]:
     """Return the schemas of the operator's resources by version and kind."""
     found = {}
     for path in sorted(CRDS.glob("*.yaml")):
-        spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
+        spec = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)["spec"]
         for version in spec["versions"]:
             schema = _strict(version["schema"]["openAPIV3Schema"])
             schema["properties"]["metadata"] = {"type": "object"}  # Kubernetes' own

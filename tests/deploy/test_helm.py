@@ -1,5 +1,6 @@
 """The chart: rendered by the real helm, held to real schemas, refused where it cannot be meant."""
 
+import asyncio
 import json
 import os
 import re
@@ -28,8 +29,17 @@ from tests.deploy.installations import (
     RRSA,
     TLS,
 )
-from tests.deploy.manifests import OLDEST, complaints, versions
-from tests.support.charts import CHART, OF_THE_CHART, Helm, Values, container, exporter_pod
+from tests.deploy.manifests import complaints, versions
+from tests.support.charts import (
+    CHART,
+    OF_THE_CHART,
+    OLDEST,
+    Helm,
+    Values,
+    container,
+    exporter_pod,
+    find,
+)
 from tests.support.command_line import COMMANDS, load
 from tests.support.exporters import ANY_PORT
 from tests.support.processes import EXPORTER, run, start
@@ -89,6 +99,9 @@ def test_labels_of_operators_come_along_once(helm: Helm) -> None:
         assert wanted.items() <= labels.items()
     assert (pod["team"], pod["tier"]) == ("data", "monitoring")
     assert stateful["metadata"]["labels"]["tier"] == "data"
+    for each in manifests:
+        assert each["metadata"]["labels"]["team"] == "data", each["kind"]
+        assert each["metadata"]["annotations"]["owner"] == "data@example.com", each["kind"]
     assert complaints(manifests) == []
 
 
@@ -101,7 +114,7 @@ NUMBERED: Values = {
     "priorityClassName": "8",
     "fullnameOverride": "9",
     "nameOverride": "0",
-    "serviceMonitor": {"enabled": True},
+    "serviceMonitor": {"enabled": True, "tlsConfig": {"serverName": "14"}},
     "prometheusRule": {"enabled": True},
     "dashboards": {"enabled": True, "namespace": "10"},
     "networkPolicy": {"enabled": True},
@@ -185,6 +198,14 @@ REFUSED: Mapping[str, tuple[Values, str]] = {
         {**KEY, "serviceMonitor": {"enabled": True, "interval": "90s"}},
         "serviceMonitor.interval (90s) has to be shorter than config.ledger.birth_hold (90s)",
     ),
+    "scrapes as rare as a hold of several units": (
+        {
+            "config": {"region_id": "cn-hangzhou", "ledger": {"birth_hold": "1m29500ms"}},
+            "credentials": KEY["credentials"],
+            "serviceMonitor": {"enabled": True, "interval": "1m59s"},
+        },
+        "(1m59s) has to be shorter than config.ledger.birth_hold (1m29500ms)",
+    ),
     "rarer scrapes": (
         {
             "config": {"region_id": "cn-hangzhou", "ledger": {"birth_hold": 60}},
@@ -196,6 +217,37 @@ REFUSED: Mapping[str, tuple[Values, str]] = {
     "scrapes that wait longer than their interval": (
         {**KEY, "serviceMonitor": {"enabled": True, "interval": "5s"}},
         "serviceMonitor.scrapeTimeout (10s) is longer than serviceMonitor.interval (5s)",
+    ),
+    "scrapes that trust nobody": (
+        {**TLS, "serviceMonitor": {"enabled": True}},
+        "serviceMonitor.tlsConfig has no serverName",
+    ),
+    "scrapes without the certificate that is required": (
+        {**TLS, "webConfig": {"existingSecret": "w", "clientCertificates": True}},
+        "serviceMonitor.tlsConfig has no cert",
+    ),
+    "client certificates without TLS": (
+        {
+            **KEY,
+            "webConfig": {"existingSecret": "w", "tls": False, "clientCertificates": True},
+        },
+        "webConfig.clientCertificates needs webConfig.existingSecret and webConfig.tls",
+    ),
+    "a server that nobody vouches for": (
+        {**KEY, "postgres": {"url": "postgresql://emr@db/emr?sslmode=verify-full"}},
+        "name the Secret with its authority in postgres.caSecret",
+    ),
+    "a schema of the server": (
+        {**KEY, "postgres": {"url": "postgresql://emr@db/emr", "schema": "pg_emr"}},
+        "at '/postgres/schema': 'not' failed",
+    ),
+    "a repository with a tag": (
+        {**KEY, "image": {"repository": "registry:5000/exporter:1.0"}},
+        "at '/image/repository'",
+    ),
+    "a variable that is no text": (
+        {**KEY, "extraEnv": [{"name": "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "value": True}]},
+        "at '/extraEnv/0/value': got boolean, want string",
     ),
     "a secret in values": (
         {**KEY, "credentials": {"accessKeyId": "LTAI"}},
@@ -353,7 +405,9 @@ IN_POSTGRES = ("postgres", "replicas")
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", ["demo", "rrsa", "access key", "tls", "no disk", *IN_POSTGRES])
+@pytest.mark.parametrize(
+    "name", ["demo", "rrsa", "every setting", "access key", "tls", "no disk", *IN_POSTGRES]
+)
 def test_the_notes_say_what_to_do_next(helm: Helm, name: str) -> None:
     """With commands that exist, and what is special about this installation."""
     notes = helm.notes(MATRIX[name])
@@ -369,6 +423,10 @@ def test_the_notes_say_what_to_do_next(helm: Helm, name: str) -> None:
     assert (f"data-r-{PROGRAM}-0" in notes) == (name not in {"demo", "no disk", *IN_POSTGRES})
     assert ("pg_dump" in notes) == (name in IN_POSTGRES)
     assert ("One of the 3 pods polls" in notes) == (name == "replicas")
+    hold = "150s" if name == "every setting" else "90s"
+    assert (f"with an interval under {hold}" in " ".join(notes.split())) == (
+        name not in {"tls", "replicas"}  # scraped already
+    )
 
 
 NAMES = COMMANDS.keys()
@@ -378,8 +436,7 @@ NAMES = COMMANDS.keys()
 @pytest.mark.anyio
 async def test_the_test_of_the_chart_finds_the_page(helm: Helm, tmp_path: Path) -> None:
     """The script of `helm test` exits with 0 once a real exporter is ready."""
-    (pod,) = (each for each in helm.render(DEMO) if each["kind"] == "Pod")
-    (made,) = pod["spec"]["containers"]
+    (made,) = find(helm.render(DEMO), "Pod")["spec"]["containers"]
     assert made["command"] == ["python", "-c"]
     script, host, port, *rest = made["args"]
     assert (host, port) == (f"r-{PROGRAM}.default.svc", "9825")
@@ -387,4 +444,48 @@ async def test_the_test_of_the_chart_finds_the_page(helm: Helm, tmp_path: Path) 
         served = (await process.url()).rpartition(":")[2]
         arguments = [sys.executable, "-c", script, "127.0.0.1", served, *rest]
         code, done = await run(arguments, tmp_path / "test")
-    assert (code, done.output.startswith(b"ready; /metrics has")) == (0, True), done.output
+    assert (code, done.output) == (0, b"ready; /metrics has the metrics\n")
+
+
+LARGEST_MEMORY = "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+
+
+@pytest.mark.real
+@pytest.mark.process
+@pytest.mark.anyio
+async def test_the_test_of_the_chart_has_memory_for_any_page(helm: Helm, tmp_path: Path) -> None:
+    """As large as that of 1,000 workspaces, 30 MB, and recognized by its last line."""
+    session = b'a_sample{of="%s"} 1\n' % (b"x" * 180)
+    page = session * 150_000 + b"emr_serverless_spark_exporter_build_info 1\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        body = page if asked.startswith(b"GET /metrics ") else b"Ready.\n"
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+    (made,) = find(helm.render(DEMO), "Pod")["spec"]["containers"]
+    script, _host, _port, *rest = made["args"]
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = str(server.sockets[0].getsockname()[1])
+        command = [sys.executable, "-c", script + LARGEST_MEMORY, "127.0.0.1", port, *rest]
+        code, done = await run(command, tmp_path)
+    said, kilobytes = done.output.decode().splitlines()
+    assert (code, said) == (0, "ready; /metrics has the metrics")
+    assert int(kilobytes) < 1024 * int(made["resources"]["limits"]["memory"].removesuffix("Mi"))
+
+
+@pytest.mark.real
+def test_the_test_of_the_chart_runs_where_the_exporter_may(helm: Helm) -> None:
+    """On nodes that are chosen or tolerated, with what pulls the image."""
+    manifests = helm.render(EXTRAS)
+    pod, tester = exporter_pod(manifests)["spec"], find(manifests, "Pod")["spec"]
+    for name in (
+        "imagePullSecrets",
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "priorityClassName",
+    ):
+        assert tester[name] == pod[name] == EXTRAS[name]

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.deploy.installations import MATRIX, POSTGRES
+from tests.deploy.manifests import complaints
 from tests.support.charts import Helm, exporter_pod, find, workload
 from tests.support.processes import STOP_SECONDS
 
@@ -48,6 +49,14 @@ def test_nodes_are_drained_one_by_one(helm: Helm) -> None:
     assert budget["selector"] == workload(manifests)["spec"]["selector"]
     for values in (ALONE, MATRIX["access key"]):
         assert "PodDisruptionBudget" not in {each["kind"] for each in helm.render(values)}
+
+
+def test_replicas_that_are_not_ready_do_not_block_a_drain(helm: Helm) -> None:
+    """Where Kubernetes knows the field: by default it would wait until they are ready again."""
+    manifests = helm.render(REPLICAS, kubernetes="1.27")
+    assert complaints(manifests, oldest="1.27") == []
+    budget = find(manifests, "PodDisruptionBudget")["spec"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_each_pod_is_scraped(helm: Helm) -> None:

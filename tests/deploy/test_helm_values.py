@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.support.charts import CHART, SCHEMA, config_schema, values_file
+from tests.support.charts import CHART, SCHEMA, Helm, config_schema, values_file
 
 
 def test_golden_schema_of_the_settings() -> None:
@@ -50,7 +52,45 @@ def test_every_value_is_used() -> None:
     templates = "".join(path.read_text("utf-8") for path in (CHART / "templates").rglob("*.*"))
     own = names(yaml.safe_load(values_file()), lambda each: each)
     looked_into = [name for name in own if not name.startswith(FREE)]
-    assert [name for name in looked_into if f".{name.rpartition('.')[2]}" not in templates] == []
+    read = set(re.findall(r'[."](\w+)', templates))
+    assert [name for name in looked_into if name.rpartition(".")[2] not in read] == []
+
+
+def test_no_empty_line_drops_a_default() -> None:
+    """`replicaCount:` alone is null, with which Helm removes the default: the schema wants one."""
+    assert [*removable(values_schema(), yaml.safe_load(values_file()))] == []
+
+
+def removable(schema: dict[str, Any], values: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Name the values that are not empty, and that the schema does not require."""
+    for key, value in values.items():
+        if value and not f"{path}{key}.".startswith(FREE):
+            if key not in schema["required"]:
+                yield f"{path}{key}"
+            below = schema["properties"][key]
+            if "properties" in below:
+                yield from removable(below, value, f"{path}{key}.")
+
+
+@pytest.mark.real
+def test_values_that_are_empty_anyway_may_be_null(helm: Helm) -> None:
+    """As `commonLabels:` is when all that stands below it is a comment."""
+    given = {part: {"enabled": True} for part in OPTIONAL}
+    empty = emptied(yaml.safe_load(values_file()))
+    null = {**empty, **{part: {**empty[part], "enabled": True} for part in OPTIONAL}, "demo": True}
+    assert helm.render(null) == helm.render({**given, "demo": True})
+
+
+OPTIONAL = ("serviceMonitor", "prometheusRule", "dashboards", "networkPolicy")
+
+
+def emptied(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that are empty, each as null; what is handed on as it is stays out."""
+    return {
+        key: emptied(value) if value else None
+        for key, value in values.items()
+        if f"{key}." not in FREE and (not value or isinstance(value, dict))
+    }
 
 
 FREE = ("dashboards.labels.", "resources.", "podSecurityContext.", "securityContext.")

@@ -146,7 +146,7 @@ async def test_the_pod_of_the_chart_runs(
             second = await looked_at(address, made, targets)
             told = containers.podman("logs", name)
     assert inside == "true []"
-    assert tested.startswith("ready; /metrics has")
+    assert tested == "ready; /metrics has the metrics\n"
     assert "FAILED" not in checked
     assert stopped == (0, True)
     created = "exporter_ledger_created_timestamp_seconds"

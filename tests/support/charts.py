@@ -23,6 +23,9 @@ Values = Mapping[str, Any]
 RELEASE = "r"
 """The name of an installation where it does not matter."""
 
+OLDEST = "1.25"
+"""The oldest Kubernetes that the chart says it needs, and that the schemas know."""
+
 OF_THE_CHART = frozenset(
     {"config.file", "web.listen-address", "web.config.file"}
     | {"ledger.path", "ledger.url", "ledger.schema"}
@@ -36,7 +39,7 @@ class Helm:
 
     program: Path
     folder: Path
-    _rendered: dict[tuple[Path, str, str, str], str] = field(default_factory=dict)
+    _rendered: dict[tuple[Path, str, str, str, str], str] = field(default_factory=dict)
 
     @property
     def folders(self) -> dict[str, str]:
@@ -60,11 +63,15 @@ class Helm:
         chart: Path = CHART,
         release: str = RELEASE,
         namespace: str = "default",
+        kubernetes: str = OLDEST,
     ) -> list[dict[str, Any]]:
-        """Return the manifests that an installation with `values` makes."""
-        asked = (chart, release, namespace, json.dumps(values))
+        """Return the manifests that an installation with `values` makes, by default in an old one.
+
+        What is valid there is valid everywhere.
+        """
+        asked = (chart, release, namespace, kubernetes, json.dumps(values))
         if asked not in self._rendered:  # many tests look at the same ones
-            done = self._template(values, chart, release, namespace)
+            done = self._template(values, chart, release, namespace, kubernetes)
             assert done.returncode == 0, done.stderr
             self._rendered[asked] = done.stdout
         text = self._rendered[asked]
@@ -79,14 +86,15 @@ class Helm:
 
     def refusal(self, values: Values) -> str:
         """Return why an installation with `values` is refused."""
-        done = self._template(values, CHART, RELEASE, "default")
+        done = self._template(values, CHART, RELEASE, "default", OLDEST)
         assert done.returncode != 0, done.stdout
         return done.stderr
 
     def _template(
-        self, values: Values, chart: Path, release: str, namespace: str
+        self, values: Values, chart: Path, release: str, namespace: str, kubernetes: str
     ) -> subprocess.CompletedProcess[str]:
-        words = ("template", release, chart, f"--namespace={namespace}")
+        where = (f"--namespace={namespace}", f"--kube-version={kubernetes}")
+        words = ("template", release, chart, *where)
         return self.run(*words, "--values", self._written(values))
 
     def _written(self, values: Values) -> Path:

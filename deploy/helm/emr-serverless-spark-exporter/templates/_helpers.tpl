@@ -26,12 +26,18 @@ app.kubernetes.io/name: {{ include "exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{/* Those of the pod of `helm test`, which is neither served nor scraped. */}}
+{{- define "exporter.testLabels" -}}
+app.kubernetes.io/name: {{ include "exporter.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
 {{/*
 The labels of an object: list root, and labels of its own. Each stands there once: the chart's win,
 which its selectors look for, and those of the object win over the common ones.
 */}}
 {{- define "exporter.labels" -}}
-{{- $labels := include "exporter.selectorLabels" .root | fromYaml -}}
+{{- $labels := include (.selector | default "exporter.selectorLabels") .root | fromYaml -}}
 {{- with .root -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
 {{- $_ := set $labels "app.kubernetes.io/version" .Chart.AppVersion -}}
@@ -47,7 +53,7 @@ name: {{ .name | quote }}
 namespace: {{ .namespace | default $root.Release.Namespace | quote }}
 labels:
   {{- include "exporter.labels" . | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) $root.Values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) ($root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -69,6 +75,15 @@ annotations:
 {{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Where a pod may run, the one of `helm test` too, and what pulls its image. */}}
+{{- define "exporter.placement" -}}
+{{- $given := dict -}}
+{{- range $name := list "imagePullSecrets" "priorityClassName" "nodeSelector" "tolerations" "affinity" -}}
+{{- with index $.Values $name }}{{ $_ := set $given $name . }}{{ end -}}
+{{- end -}}
+{{- with $given }}{{ toYaml . }}{{ end -}}
 {{- end -}}
 
 {{- define "exporter.isTls" -}}
@@ -138,12 +153,18 @@ httpGet:
 {{- end }}
 {{- end -}}
 
-{{/* Seconds of a duration such as 90, 90s or 2m; nothing for any other notation. */}}
-{{- define "exporter.seconds" -}}
-{{- $text := toString . -}}
-{{- if regexMatch "^[0-9]+s?$" $text -}}
-{{- trimSuffix "s" $text -}}
-{{- else if regexMatch "^[0-9]+m$" $text -}}
-{{- mul (trimSuffix "m" $text | int) 60 -}}
+{{/* How long a new series keeps its first value: scrapes have to come more often. */}}
+{{- define "exporter.birthHold" -}}
+{{- dig "ledger" "birth_hold" "90s" (.Values.config | default dict) | toJson | trimAll "\"" -}}
 {{- end -}}
+
+{{/* Seconds of a duration such as 90, 90s or 1m30s. */}}
+{{- define "exporter.seconds" -}}
+{{- $units := dict "ms" 0.001 "" 1 "s" 1 "m" 60 "h" 3600 "d" 86400 "w" 604800 -}}
+{{- $seconds := 0.0 -}}
+{{- range regexFindAll "[0-9.]+[a-z]*" (toString .) -1 -}}
+{{- $unit := regexFind "[a-z]*$" . -}}
+{{- $seconds = addf $seconds (mulf (trimSuffix $unit . | float64) (get $units $unit)) -}}
+{{- end -}}
+{{- $seconds -}}
 {{- end -}}

@@ -42,26 +42,38 @@
 {{- if and .Values.webConfig.tlsSecret (not .Values.webConfig.existingSecret) -}}
 {{- fail "webConfig.tlsSecret needs webConfig.existingSecret: the file in it says which certificate is served." -}}
 {{- end -}}
+{{- if and .Values.webConfig.clientCertificates (not (include "exporter.isTls" .)) -}}
+{{- fail "webConfig.clientCertificates needs webConfig.existingSecret and webConfig.tls: certificates are a part of TLS." -}}
+{{- end -}}
 {{- with .Values.postgres -}}
 {{- if and (not .url) (or .existingSecret .caSecret) -}}
 {{- fail "postgres.existingSecret and postgres.caSecret need postgres.url: without it the ledger is a file on a disk." -}}
 {{- end -}}
-{{- if regexMatch "^[a-z]+://[^/@]*:[^@]*@|[?&](ssl)?password=" .url -}}
+{{- if regexMatch "^[a-z]+://[^/@]*:[^@]*@|[?&](ssl)?password=" (toString .url) -}}
 {{- fail "postgres.url holds a password: give it without one, and name a Secret with the password in postgres.existingSecret." -}}
 {{- end -}}
+{{- if and (regexMatch "[?&]sslmode=verify-" (toString .url)) (not (or .caSecret (contains "sslrootcert=" .url) $.Values.extraEnv $.Values.extraEnvFrom)) -}}
+{{- fail "postgres.url has the certificate of the server checked: name the Secret with its authority in postgres.caSecret, or add sslrootcert=system to the URL for a public one." -}}
 {{- end -}}
-{{- if .Values.serviceMonitor.enabled -}}
-{{- $interval := .Values.serviceMonitor.interval -}}
-{{- $intervalSeconds := include "exporter.seconds" $interval | int -}}
-{{- $timeout := .Values.serviceMonitor.scrapeTimeout -}}
-{{- if gt (include "exporter.seconds" $timeout | int) $intervalSeconds -}}
+{{- end -}}
+{{- with .Values.serviceMonitor -}}
+{{- if .enabled -}}
+{{- $tls := .tlsConfig | default dict -}}
+{{- if and (include "exporter.isTls" $) (not (or $tls.serverName $tls.insecureSkipVerify)) -}}
+{{- fail "serviceMonitor.tlsConfig has no serverName: Prometheus would look for the address of the pod in the certificate. Give serverName, and ca unless a public authority signed it; or webConfig.tls: false if the file has no tls_server_config." -}}
+{{- end -}}
+{{- if and (include "exporter.isMutualTls" $) (not (or $tls.cert $tls.certFile)) -}}
+{{- fail "serviceMonitor.tlsConfig has no cert: the exporter requires client certificates (webConfig.clientCertificates). Give cert and keySecret." -}}
+{{- end -}}
+{{- $interval := .interval -}}
+{{- $intervalSeconds := include "exporter.seconds" $interval | float64 -}}
+{{- $timeout := .scrapeTimeout -}}
+{{- if gt (include "exporter.seconds" $timeout | float64) $intervalSeconds -}}
 {{- fail (printf "serviceMonitor.scrapeTimeout (%s) is longer than serviceMonitor.interval (%s): prometheus-operator would ignore the whole ServiceMonitor." $timeout $interval) -}}
 {{- end -}}
-{{- $hold := dig "ledger" "birth_hold" "90s" $config -}}
-{{- $holdSeconds := include "exporter.seconds" $hold -}}
-{{- if $holdSeconds -}}
-{{- if ge $intervalSeconds (int $holdSeconds) -}}
-{{- fail (printf "serviceMonitor.interval (%s) has to be shorter than config.ledger.birth_hold (%v): Prometheus would miss the first value of new counters, and lose the increase that follows." $interval $hold) -}}
+{{- $hold := include "exporter.birthHold" $ -}}
+{{- if ge $intervalSeconds (include "exporter.seconds" $hold | float64) -}}
+{{- fail (printf "serviceMonitor.interval (%s) has to be shorter than config.ledger.birth_hold (%s): Prometheus would miss the first value of new counters, and lose the increase that follows." $interval $hold) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
