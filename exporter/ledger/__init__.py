@@ -37,12 +37,11 @@ from exporter.ledger.balance import Balance, balances
 from exporter.ledger.counters import CounterValue
 from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateway_scan import GatewayScan
-from exporter.ledger.gateways import SessionKey
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.listing_order import ListedSession, Place
 from exporter.ledger.location import Location, Postgres
 from exporter.ledger.maintenance import back_up, check_ledger, forget_gateway, read_gateway
-from exporter.ledger.matching import TOLERANCE_MS
+from exporter.ledger.matching import TOLERANCE_MS, SessionKey
 from exporter.ledger.moving import import_ledger
 from exporter.ledger.sqlite import Lock
 from exporter.ledger.store import LedgerState

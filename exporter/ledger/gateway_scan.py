@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 
 from exporter.errors import LedgerError
 from exporter.ledger.counting import GatewayKey
-from exporter.ledger.gateways import GatewayLedger, SessionKey
+from exporter.ledger.gateways import GatewayLedger
+from exporter.ledger.matching import SessionKey
 from exporter.ledger.scans import ScanTracker
 from exporter.ledger.store import Store
 from exporter.model import LivySession
@@ -77,8 +78,9 @@ class GatewayScan:
         with self._store.transaction(term=self._term, confirms=self._gateway) as transaction:
             gateway = GatewayLedger.entered(transaction, self._gateway)
             gateway.add(records, self._tracker)
-            gateway.conclude(self._tracker, unreadable=unreadable, is_complete=is_complete)
-            gateway.note_left(left)
+            gateway.conclude(
+                self._tracker, left=left, unreadable=unreadable, is_complete=is_complete
+            )
             if gateway.has_contact:
                 gateway.forget(unlisted_before=transaction.at - self._forget_after)
             else:

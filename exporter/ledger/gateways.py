@@ -11,25 +11,22 @@ from exporter.ledger.counting import (
     increments,
     readmission,
     starting_values,
-    unlisted_row,
     zeros,
 )
 from exporter.ledger.database import Table
 from exporter.ledger.listing_order import Place, PlaceTable
-from exporter.ledger.matching import is_created_at
+from exporter.ledger.matching import SessionKey, is_created_at
 from exporter.ledger.scans import (
     RowChange,
     ScanTracker,
     rows_changed_by,
     rows_gone,
+    rows_left,
     rows_resolved,
 )
 from exporter.ledger.session_table import SessionTable
 from exporter.ledger.store import Transaction
 from exporter.model import UNKNOWN_STATE, LivySession
-
-SessionKey = tuple[str, int | None]
-"""Id and create time of a session, the time `None` if it is not known."""
 
 FIND_GATEWAY = """SELECT gateway_id, contacted, dropped_ms FROM main.gateway
     WHERE workspace_id = ? AND livy_compute_id = ?"""
@@ -80,20 +77,22 @@ class GatewayLedger:
         self._count(rows_changed_by(records, self._sessions, tracker, self._event_at))
 
     def conclude(
-        self, tracker: ScanTracker, *, unreadable: Collection[str], is_complete: bool
+        self,
+        tracker: ScanTracker,
+        *,
+        left: Collection[SessionKey],
+        unreadable: Collection[str],
+        is_complete: bool,
     ) -> None:
-        """Count what only a whole scan tells; sessions are gone only where it `is_complete`."""
+        """Count what only a whole scan tells.
+
+        Sessions are gone that `left`; where it `is_complete`, all that it has not seen.
+        """
+        at = self._transaction.at
         self._count(rows_resolved(self._sessions, tracker, self._event_at))
         if is_complete:
-            self._count(rows_gone(self._sessions, tracker, unreadable, self._transaction.at))
-
-    def note_left(self, keys: Collection[SessionKey]) -> None:
-        """Count sessions that are known to have left the listing."""
-        self._count(
-            (row, unlisted_row(row, self._transaction.at))
-            for _, row in self._rows_of(keys)
-            if row.unlisted_at is None
-        )
+            self._count(rows_gone(self._sessions, tracker, unreadable, at))
+        self._count(rows_left(self._sessions, tracker, left, at))
 
     def start(self, empty_at: float | None) -> None:
         """Give the counters their starting values: all that is known of the gateway by now.
@@ -149,17 +148,13 @@ class GatewayLedger:
         self._places.write(self._by_serial(places))
 
     def _by_serial(self, places: Mapping[SessionKey, Place]) -> dict[tuple[str, int], Place]:
+        rows_by_id = self._sessions.rows_of({session_id for session_id, _ in places})
         return {
-            (row.session_id, row.serial): places[key] for key, row in self._rows_of(places.keys())
+            (session_id, row.serial): place
+            for (session_id, created_ms), place in places.items()
+            for row in rows_by_id[session_id]
+            if is_created_at(row, created_ms)
         }
-
-    def _rows_of(self, keys: Collection[SessionKey]) -> Iterator[tuple[SessionKey, SessionRow]]:
-        rows_by_id = self._sessions.rows_of({session_id for session_id, _ in keys})
-        for key in keys:
-            session_id, created_ms = key
-            for row in rows_by_id[session_id]:
-                if is_created_at(row, created_ms):
-                    yield key, row
 
     @property
     def _event_at(self) -> float | None:

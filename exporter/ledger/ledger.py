@@ -12,10 +12,11 @@ from exporter.ledger.clusters import ClusterLedger
 from exporter.ledger.counters import switched_off
 from exporter.ledger.counting import GatewayKey, Key
 from exporter.ledger.gateway_scan import GatewayScan, Listing
-from exporter.ledger.gateways import GatewayLedger, SessionKey
+from exporter.ledger.gateways import GatewayLedger
 from exporter.ledger.listing_order import ListedSession, Place, listed_sessions, listing_order
 from exporter.ledger.listing_sizes import listed_count, record_gateways, record_workspaces
 from exporter.ledger.location import Location, open_database
+from exporter.ledger.matching import SessionKey
 from exporter.ledger.store import LedgerState, Store
 from exporter.ledger.worker import WORK_TIMEOUT, Worker
 from exporter.model import (

@@ -12,6 +12,9 @@ from exporter.model import LivySession
 TOLERANCE_MS = 1000
 """Create times that differ by no more than this are those of one session."""
 
+SessionKey = tuple[str, int | None]
+"""Id and create time of a session, the time `None` if it is not known."""
+
 Match = tuple[SessionRow | None, list[LivySession]]
 """A session, `None` if it is a new one, and the readings of it: at least one."""
 

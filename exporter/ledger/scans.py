@@ -8,7 +8,7 @@ is that bears an earlier create time than a known session of its id.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from exporter.ledger.counting import SessionRow, new_row, unlisted_row, updated_row
-from exporter.ledger.matching import age, is_created_at, match
+from exporter.ledger.matching import SessionKey, age, is_created_at, match
 from exporter.ledger.session_table import SessionTable, is_unchanged
 from exporter.model import LivySession
 
@@ -188,6 +188,26 @@ def rows_gone(
         yield from (
             (row, unlisted_row(row, at)) for row in rows if (row.session_id, row.serial) in gone
         )
+
+
+def rows_left(
+    table: SessionTable, tracker: ScanTracker, keys: Collection[SessionKey], at: float
+) -> Iterator[RowChange]:
+    """Yield the rows of listed sessions that are known to have left.
+
+    A record that could not be read has told no create time. It was that of the one session of its
+    id, if it is only one, that is listed and that the scan has not seen.
+    """
+    left: dict[tuple[str, int], SessionRow] = {}
+    rows_by_id = table.rows_of({session_id for session_id, _ in keys})
+    for session_id, created_ms in keys:
+        listed = [row for row in rows_by_id[session_id] if row.unlisted_at is None]
+        found = [row for row in listed if is_created_at(row, created_ms)]
+        if created_ms is None:
+            unseen = [row for row in listed if not tracker.has_seen(session_id, row.serial)]
+            found = unseen if len(unseen) == 1 else []
+        left |= {(session_id, row.serial): row for row in found}
+    yield from ((row, unlisted_row(row, at)) for row in left.values())
 
 
 def _changes(

@@ -23,6 +23,7 @@ pytestmark = all_stores
 
 DAY = 86400.0
 A = 1_000_000
+LATER = A + 60_000
 
 
 def test_counters_start_with_the_first_complete_listing() -> None:
@@ -140,6 +141,28 @@ def test_session_with_an_unreadable_record_is_still_listed() -> None:
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 0
     listed(ledger, record("a", 5))
     assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "seen", "ended"),
+    [
+        ([A], [], 1),
+        ([A], [A], 0),
+        ([A, LATER], [LATER], 1),
+        ([A, LATER], [], 0),
+    ],
+)
+def test_session_that_left_without_a_create_time_has_ended_if_it_is_the_only_one_of_its_id(
+    known: list[int], seen: list[int], ended: int
+) -> None:
+    """As one whose record became unreadable; what the scan has seen is still listed."""
+    ledger = memory()
+    listed(ledger, *(record("a", 5, created=created) for created in known))
+    for _ in range(2):
+        scan = ledger.open_scan(GATEWAY)
+        records = [record("a", 6, created=created) for created in seen]
+        scan.finish(records, left=[("a", None)], is_complete=False)
+        assert values(ledger, catalog.LIVY_SESSIONS_ENDED)["unknown"] == ended
 
 
 def test_unlisted_session_is_forgotten_after_ledger_forget_after() -> None:

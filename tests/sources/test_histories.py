@@ -231,6 +231,25 @@ ORDERED = [HistoryOrder.NEWEST_FIRST, HistoryOrder.OLDEST_FIRST]
 
 
 @pytest.mark.parametrize("order", ORDERED)
+async def test_session_that_became_unreadable_has_ended_once_it_leaves(
+    order: HistoryOrder,
+) -> None:
+    """The next poll says so, although it reads a few pages only."""
+    long = Long(order, 590, is_open=lambda number: number == 0)
+    await polled(long)
+    [oldest] = long.open_rows()
+    has_ended = catalog.LIVY_SESSIONS_ENDED.name, (*KEY, oldest.queue, "unknown")
+    long.world.change_session(oldest.key, raw={"cuHours": -1})
+    for _ in range(2):
+        await polled(long)
+        assert has_ended not in long.totals()
+    long.trim(0)
+    _, requests, events = await polled(long)
+    assert (requests < 6, events) == (True, [])
+    assert long.totals()[has_ended] == 1
+
+
+@pytest.mark.parametrize("order", ORDERED)
 @pytest.mark.parametrize("total_count", TotalCount)
 async def test_rolling_retention_never_causes_a_full_scan(
     order: HistoryOrder, total_count: TotalCount

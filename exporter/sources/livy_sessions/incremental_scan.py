@@ -138,6 +138,13 @@ class Verification(IncrementalScan):
         """Return the number of the page to read, `None` at the end."""
         return None if self.is_abandoned else super().next_page()
 
+    def left(self) -> list[SessionKey]:
+        """Return the sessions that are no longer listed, if their create time is known.
+
+        By its id alone one could be taken for a running one, whose record it does not count.
+        """
+        return [key for key in super().left() if key[1] is not None]
+
     def _may_have_changed(self, index: int, row: Row) -> bool:
         """Whether a row is watched, of another kind, or by its record has not settled.
 
