@@ -194,9 +194,9 @@ class Store:
         While commits may be lost, a group that is new may have been shown before as well.
         """
         if not self._database.is_rewound:
-            return after.unconfirmed - {confirmed}
+            return before.unconfirmed - {confirmed}
         new = after.counters.groups.keys() - before.counters.groups.keys()
-        return (after.unconfirmed | new) - {confirmed}
+        return (before.unconfirmed | new) - {confirmed}
 
     def _heal(self, confirmed: tuple[str, ...] | None) -> None:
         """Let later owners show everything, once every group was `confirmed` or time is up.
@@ -226,7 +226,7 @@ class Store:
         state, self._has_met_prometheus = self._read()
         new = state.counters.keys() - self.state.counters.keys()
         self.gate.settle(new=new, released=())
-        unconfirmed, term = self.state.unconfirmed, self.term
+        unconfirmed, term = self._unconfirmed_after(self.state, state, None), self.term
         self.state = replace(state, held_series=len(self.gate), unconfirmed=unconfirmed, term=term)
         self._is_suspect = False
 

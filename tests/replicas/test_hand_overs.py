@@ -173,6 +173,29 @@ def test_series_that_a_fail_over_has_lost_begins_at_what_was_shown(
     assert not [value for series, value in model.shown.items() if series[-1] == "p" and not value]
 
 
+def test_gateway_that_a_fail_over_has_lost_begins_at_what_was_shown_also_if_an_answer_is_lost(
+    model: Replicas,
+) -> None:
+    """The commit that enters it again is done, and nobody is told."""
+    commits = len(server().states)
+    model.create(H, "p", 3)
+    model.create_gateway()
+    model.discover(None, None)
+    model.poll(None, H, None)
+    show_all(model)
+    model.fail_over(len(server().states) - commits)
+    owner = take_over(model)
+    for instants in range(1, 40):
+        model.discover(None, Plan(instants, Fate.CUT))
+        model.run(owner, owner.ledger.release, None)
+        model.read_pages()
+        if H in owner.ledger.state.counters.groups:
+            break
+    model.poll(None, H, None)
+    show_all(model)
+    assert owner.page()[(USED.name, *H, "p")] == 3
+
+
 def test_late_failure_of_an_earlier_term_leaves_the_present_one(model: Replicas) -> None:
     """A transaction that stood still, while the lease was lost and acquired again, is undone."""
     first = model.replicas[0]
