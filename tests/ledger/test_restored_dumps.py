@@ -14,8 +14,9 @@ from exporter.ledger.location import Postgres
 from tests.support import postgres
 from tests.support.harness import START, ManualClock
 from tests.support.ledger_builders import listed, record, values
-from tests.support.postgres import Cluster, Database
+from tests.support.postgres import HOST, Cluster, Database
 from tests.support.repository import ROOT
+from tests.support.tcp_proxy import tcp_proxy
 
 pytestmark = pytest.mark.real
 
@@ -35,9 +36,10 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def used(database: Database, clock: ManualClock) -> Ledger:
-    """Return the ledger in a schema, once this process owns it."""
-    location = Postgres(database.url, database.schema, is_patient=True)
+def used(database: Database, clock: ManualClock, *ports: int) -> Ledger:
+    """Return the ledger in a schema, once this process owns it; maybe on one of several servers."""
+    url = url_of(database, *ports) if ports else database.url
+    location = Postgres(url, database.schema, is_patient=True)
     ledger = Ledger(location, clock=clock)
     for _ in range(10):
         if ledger.state.created_at is not None:
@@ -49,6 +51,13 @@ def used(database: Database, clock: ManualClock) -> Ledger:
     pytest.fail("the lease was not acquired")
 
 
+def url_of(database: Database, *ports: int) -> str:
+    """Return the URL of a database on whichever of several servers is the primary."""
+    hosts = ",".join(f"{HOST}:{port}" for port in ports)
+    parameters = "target_session_attrs=read-write&connect_timeout=2"
+    return f"postgresql://{database.role}@{hosts}/{database.name}?{parameters}"
+
+
 def count(database: Database, clock: ManualClock) -> None:
     """Count something, a day ago."""
     ledger = used(database, clock)
@@ -57,9 +66,9 @@ def count(database: Database, clock: ManualClock) -> None:
     clock.advance(DAY)
 
 
-def birth(database: Database, clock: ManualClock) -> int:
+def birth(database: Database, clock: ManualClock, *ports: int) -> int:
     """Use a ledger as a daemon does; return how many days after the start it was created."""
-    ledger = used(database, clock)
+    ledger = used(database, clock, *ports)
     assert values(ledger) == {"q": 5}
     created_at = ledger.state.created_at
     ledger.close()
@@ -114,15 +123,20 @@ def test_dump_that_is_restored_in_its_own_database_begins_anew_once(clock: Manua
 def test_ledger_goes_on_after_a_restart_and_a_failover(
     clock: ManualClock, cluster: Cluster
 ) -> None:
-    """A standby is the same database, and has been one all the time."""
+    """A standby is the same database, and has been one all the time: the URL may name both."""
     database = cluster.database()
     count(database, clock)
     cluster.restart()
     assert birth(database, clock) == 0
-    with cluster.standby() as standby:
+    with cluster.standby() as standby, tcp_proxy(cluster.port) as silent:
+        silent.hang()
         standby.catch_up(cluster)
+        assert birth(database, clock, standby.port, cluster.port) == 0
+        standby.catch_up(cluster)
+        cluster.stop()
         standby.promote()
-        assert birth(database.at(standby.port), clock) == 0
+        assert birth(database, clock, silent.port, cluster.port, standby.port) == 0
+    cluster.start()
 
 
 def test_ledger_goes_on_after_its_tables_were_written_anew(clock: ManualClock) -> None:

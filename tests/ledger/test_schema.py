@@ -169,8 +169,12 @@ def test_server_on_which_the_role_may_not_call_a_function_is_refused() -> None:
 
 
 @pytest.mark.parametrize("command", ["daemon", "check"])
-def test_role_that_may_only_read_is_refused(counted: Database, command: str) -> None:
-    """It has all rights, but a default that forbids to use them."""
+@pytest.mark.parametrize("wish", ["any", "read-write"])
+def test_role_that_may_only_read_is_refused(
+    counted: Database, command: str, wish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has all rights, but a default that forbids to use them; libpq may find out, or we do."""
+    monkeypatch.setenv("PGTARGETSESSIONATTRS", wish)
     execute(counted, f"ALTER ROLE {counted.role} SET default_transaction_read_only = on")
     said = refusal(counted, OPENINGS[command])
     assert said.endswith(

@@ -15,8 +15,8 @@ _CHECK_LOGIN = (
 )
 _WAIT = "the exporter tries again, and then counts the usage in the meantime"
 _LET_WRITE = (
-    "if it is a standby, name all servers in ledger.url, with target_session_attrs=read-write; else"
-    " set default_transaction_read_only to off for the role"
+    "if it is a standby, name all servers in ledger.url, with target_session_attrs=read-write, and"
+    " see that one is the primary; else set default_transaction_read_only to off for the role"
 )
 _MAKE_ROOM = "make room on the disk of the database; the usage is counted when writing works again"
 _RAISE_LIMITS = (
@@ -48,6 +48,8 @@ _REFUSALS: Final = (
     ("permission denied for database", "42501"),
     ("too many c", "53300"),
     ("connection slots are reserved", "53300"),
+    ("session is read-only", "25006"),
+    ("server is in hot standby mode", "25006"),
 )
 
 
