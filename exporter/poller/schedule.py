@@ -115,6 +115,11 @@ class Schedule:
         del self._works[_job_id(work)]
         self._scheduler.remove_job(_job_id(work))
 
+    def cancel_runs(self) -> None:
+        """Cancel what is under way: nobody wants its results."""
+        for task in (*self._running, *self._verifications.values()):
+            task.cancel()
+
     async def stop(self, deadline: float) -> None:
         """Start no more polls, and give the running ones `deadline` seconds to finish.
 
@@ -161,8 +166,8 @@ class Schedule:
         try:
             await task
         except asyncio.CancelledError:
-            # A cancellation by `stop` is not a failure; APScheduler would log a traceback.
-            if not self._is_stopping:
+            # A cancellation by this class is not a failure; APScheduler would log a traceback.
+            if not (task.cancelled() or self._is_stopping):
                 raise
         if isinstance(work, Target) and not self._is_stopping:
             self._begin_verification(work)

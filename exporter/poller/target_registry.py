@@ -47,6 +47,9 @@ class Timetable(Protocol):
     def remove(self, work: Target | Scope) -> None:
         """Start no more runs; one that is under way goes on."""
 
+    def cancel_runs(self) -> None:
+        """Cancel all runs that are under way."""
+
 
 class TargetRegistry:
     """Keeps the jobs in step with the inventory."""
@@ -201,9 +204,14 @@ class TargetRegistry:
             self._begin(target)
 
     def _end_all(self) -> None:
-        """Poll nothing more, and take everything off the page."""
+        """Poll nothing more, and take everything off the page.
+
+        A scan of a long history would go on for minutes, and count nothing.
+        """
         self._sync_scopes(())
         self._sync_targets({})
+        if self._timetable is not None:
+            self._timetable.cancel_runs()
         self._snapshots.publish(self._snapshots.current.with_infos({}))
 
     def _begin(self, work: Target | Scope) -> None:

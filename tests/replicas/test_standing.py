@@ -1,24 +1,33 @@
 """What an owner, a standby and an owner without a database say of themselves."""
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from typing import Final, NamedTuple
 
 import psycopg
 import pytest
 
+from exporter.demo.faults import Hold
 from exporter.exposition import Form, PageFormat
 from exporter.ledger import Ledger, Postgres
-from exporter.ledger.postgres.connection import WAIT_SECONDS
+from exporter.ledger.postgres.connection import WAIT_SECONDS, connect
+from exporter.ledger.postgres.lease_table import LeaseTable
+from exporter.ledger.postgres.statements import Statements
 from exporter.model import Standing
+from exporter.poller import Schedule
 from tests.support import postgres
 from tests.support.harness import START, Harness, ManualClock
 from tests.support.pages import Page
 from tests.support.processes import eventually
+from tests.support.server_folders import wait_until
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
-from tests.support.worlds import busy_world, session
+from tests.support.worlds import GATEWAY, busy_world, session
+from tests.web.first_scans import LIVY as LIVY_CALL
 from tests.web.status_pages import view_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real]
@@ -196,6 +205,45 @@ async def test_an_owner_of_two_terms_counts_nothing_by_what_it_remembers_of_the_
         assert await is_up()
 
 
+async def test_a_replica_that_has_lost_the_ledger_reads_no_history_to_its_end() -> None:
+    """The next owner reads it: the service is asked once, also where a scan takes minutes."""
+    released = asyncio.Event()
+    async with pair() as (owner, _, clock, _):
+        for number in range(450):
+            old = session(f"old-{number}", 1, age=9000 + number, state="terminated")
+            owner.world.put_session(old)
+        held = owner.cloud.faults.add(Hold(released), action=LIVY_CALL, compute_id=GATEWAY, page=2)
+        targets = owner.exporter.targets
+        schedule = Schedule(
+            targets.run,
+            targets.verify,
+            poll_interval=3600,
+            discovery_interval=3600,
+            on_skip=lambda _: None,
+            on_late=lambda _: None,
+        )
+        targets.run_on(schedule)
+        schedule.start(owner.exporter.tick)
+
+        async def is_held() -> bool:
+            return owner.cloud.faults.struck(held) > 0
+
+        async def stands_by() -> bool:
+            return (await view_of(owner)).ledger.standing == "standby" and not targets.jobs
+
+        await eventually(is_held)
+        assert isinstance(owner.ledger, Postgres)
+        with psycopg.connect(owner.ledger.url) as connection:
+            lease = f"{owner.ledger.schema}.lease"
+            connection.execute(f"UPDATE {lease} SET holder = 'another', epoch = epoch + 1".encode())
+        clock.advance(DURATION / 6)  # once: it could take over again
+        await eventually(stands_by)
+        calls = len(owner.cloud.calls)
+        released.set()
+        await schedule.stop(5.0)
+        assert len(owner.cloud.calls) == calls
+
+
 async def test_the_page_of_an_owner_keeps_its_gauges_while_its_trust_runs_out() -> None:
     """The totals go before they must; no scrape in between finds a page without gauges."""
     async with pair() as (owner, _, clock, proxy):
@@ -267,3 +315,32 @@ def test_an_owner_gives_a_renewal_without_an_answer_up_in_time_for_another_one()
             ownership = ledger.ownership()
             assert ownership
             assert (ownership.standing, ownership.failure) == (Standing.OWNER, "")
+
+
+def test_replicas_report_at_once_also_where_transactions_are_serializable() -> None:
+    """By a default of the role; none of them fails because of another one."""
+    database, server = postgres.shared().schema(), postgres.shared()
+    server.execute(f"ALTER ROLE {database.role} SET default_transaction_isolation = 'serializable'")
+    first, second = (
+        LeaseTable(
+            Statements(database.schema),
+            partial(connect, database.url),
+            clock=ManualClock(),
+            longest_wait=WAIT_SECONDS,
+        )
+        for _ in range(2)
+    )
+    waiting = (
+        "SELECT count(*) = 1 FROM pg_stat_activity"
+        f" WHERE wait_event_type = 'Lock' AND usename = '{database.role}'"
+    )
+    with closing(first), closing(second), ThreadPoolExecutor(1) as threads:
+        first.open()
+        second.open()
+        first.report("first", "same", 60)
+        with psycopg.connect(server.superuser_url) as other:
+            other.execute(f"SELECT FROM {database.schema}.replica FOR UPDATE".encode())
+            reported = threads.submit(first.report, "first", "same", 60)
+            wait_until(lambda: server.execute(waiting) == [(True,)], "the first replica waits")
+            assert second.report("second", "another", 60)
+        assert reported.result()

@@ -35,10 +35,11 @@ _END_WRITES = """SELECT pg_terminate_backend(pid)
 _SET_REVISION = "UPDATE main.shard SET revision = ?"
 # Replicas with other settings would poll something else after a hand-over. Times are those of the
 # server: they tell only which replicas are alive; no right to write depends on them.
-_REPORT = """WITH mine AS (
-    INSERT INTO main.replica (name, seen_at, version, digest) VALUES (?, now(), ?, ?)
-    ON CONFLICT (name) DO UPDATE SET seen_at = now())
-    SELECT count(*) FROM main.replica
+# Two statements: where the role's transactions are serializable, one that reads and writes would
+# fail now and then beside that of another replica.
+_REPORT = """INSERT INTO main.replica (name, seen_at, version, digest) VALUES (?, now(), ?, ?)
+    ON CONFLICT (name) DO UPDATE SET seen_at = now()"""
+_OTHERS = """SELECT count(*) FROM main.replica
     WHERE digest <> ? AND seen_at > now() - make_interval(secs => ?)"""
 _LEAVE = "DELETE FROM main.replica WHERE name = ? OR seen_at < now() - interval '1 day'"
 
@@ -107,8 +108,8 @@ class LeaseTable(PostgresReader):
 
     def report(self, replica: str, digest: str, seconds: float) -> bool:
         """Report a replica; return whether one seen in so many `seconds` has another digest."""
-        found = self.run(_REPORT, replica, exporter.__version__, digest, digest, seconds)
-        return bool(found and found[0])
+        self.run(_REPORT, replica, exporter.__version__, digest)
+        return bool(self.row(_OTHERS, digest, seconds)[0])
 
     def leave(self, replica: str, holder: str | None) -> None:
         """Release the lease of `holder`, if any, and delete the replica."""
