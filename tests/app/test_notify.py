@@ -12,7 +12,8 @@ from exporter.app.notify import Notifier
 from exporter.demo import serve
 from tests.support.exporters import ANY_PORT, cloud_of, serve_command
 from tests.support.harness import targets_of
-from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port, search_path, start
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port, start
+from tests.support.repository import search_path
 from tests.support.simulation import LiveHarness, simulated
 from tests.support.systemd import Systemd, systemd
 from tests.support.worlds import busy_world

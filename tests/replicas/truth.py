@@ -26,7 +26,9 @@ async def assert_the_truth(fleet: Fleet) -> None:
     """Compare the page with the cloud, and the ledger with the lists."""
     await fleet.comes_to_rest()
     assert fleet.problems() == []
-    code, process = await run(fleet.reconcile, fleet.folder / "reconcile", CREDENTIAL)
+    code, process = await run(
+        fleet.reconcile, fleet.folder / "reconcile", CREDENTIAL, is_forked=True
+    )
     assert code == 0, process.output.decode()
 
 

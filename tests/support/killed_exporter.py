@@ -122,7 +122,7 @@ class Scene:
     @asynccontextmanager
     async def life(self) -> AsyncIterator[Process]:
         """Run the exporter; it is killed at the end of the block."""
-        async with start(self._command, self.folder, CREDENTIAL) as process:
+        async with start(self._command, self.folder, CREDENTIAL, is_forked=True) as process:
             yield process
             self.last_polled = max(self.last_polled, self.reader.polled_at())
             assert process.running.returncode is None, process.output.decode()

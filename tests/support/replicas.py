@@ -69,7 +69,9 @@ class Replica:
         """Begin a life; it may be one of many."""
         self.lives += 1
         place = self.folder / f"{self.name}{self.lives}"
-        self.process = await self._stack.enter_async_context(start(self.command, place, CREDENTIAL))
+        self.process = await self._stack.enter_async_context(
+            start(self.command, place, CREDENTIAL, is_forked=True)
+        )
 
     def send(self, number: Signals) -> None:
         """Send a signal to a process that must not have ended by itself."""
