@@ -16,6 +16,8 @@ from grafana.parts import (
     number,
     once,
     or_none,
+    or_zero,
+    risen,
     rows,
     with_gateway_name,
     with_names,
@@ -38,8 +40,8 @@ def _by_target(metric: str, shape: str = "{}") -> tuple[Query, Query]:
     clusters = shape.format(once(f'{E}{metric}{{{TARGET},source="session_clusters"}}'))
     sessions = shape.format(once(f'{E}{metric}{{{TARGET},source="livy_sessions"}}'))
     return (
-        Query(with_gateway_name(f"({sessions})"), "{{name}}"),
-        Query(with_workspace_name(f"({clusters})"), "{{workspace_name}} clusters"),
+        Query(with_gateway_name(sessions), "{{name}}"),
+        Query(with_workspace_name(clusters), "{{workspace_name}} clusters"),
     )
 
 
@@ -66,7 +68,14 @@ def _targets() -> tuple[Placed, ...]:
             "The reason of the last failure; the status page and the log say more.",
             Figure(
                 "Failing",
-                Query(or_none(with_names(reasons, EVERY_TARGET), "source", "no target fails")),
+                Query(
+                    or_none(
+                        with_names(reasons, EVERY_TARGET),
+                        "source",
+                        "no target fails",
+                        f"{E}target_up{{{TARGET}}}",
+                    )
+                ),
             ),
             columns={**TARGET_COLUMNS, "reason": "Reason"},
             link=f"{STATUS_PAGE}#targets",
@@ -232,8 +241,8 @@ def _ledger() -> tuple[Placed, ...]:
         lines(
             "Revisions and readmissions in 1 h",
             "Estimates revised down; sessions that came back after they were forgotten.",
-            Query(f"sum(increase({E}usage_revisions_total{{{WORKSPACE}}}[1h]))", "revisions"),
-            Query(f"sum(increase({E}sessions_readmitted_total{{{WORKSPACE}}}[1h]))", "readmitted"),
+            Query(risen("", f"{E}usage_revisions_total{{{WORKSPACE}}}"), "revisions"),
+            Query(risen("", f"{E}sessions_readmitted_total{{{WORKSPACE}}}"), "readmitted"),
             decimals=0,
             width=8,
         ),
@@ -278,7 +287,7 @@ def _process() -> tuple[Placed, ...]:
         ),
         lines(
             "CPU",
-            "Cores in use by the process.",
+            "CPU time that the process uses; 100% is one core.",
             Query(f"rate(process_cpu_seconds_total[$__rate_interval]) {OURS}", "{{instance}}"),
             unit="percentunit",
             width=8,
@@ -295,6 +304,7 @@ def _process() -> tuple[Placed, ...]:
 
 def exporter() -> dict[str, Any]:
     """Build the dashboard."""
+    up = once(f"{E}target_up{{{TARGET}}}")
     return board(
         "emr-serverless-spark-exporter",
         "EMR Serverless Spark / Exporter",
@@ -311,13 +321,13 @@ def exporter() -> dict[str, Any]:
                 number(
                     "Targets",
                     "What is polled on its own: the session clusters of a workspace, a gateway.",
-                    Query(f"count({once(f'{E}target_up{{{TARGET}}}')})"),
+                    Query(f"count({up})"),
                     color=BLUE,
                 ),
                 number(
                     "Failing targets",
                     "Targets whose last poll failed.",
-                    Query(f"count({once(f'{E}target_up{{{TARGET}}}')} == 0) or vector(0)"),
+                    Query(or_zero(f"count({up} == 0)", up)),
                     bad_from=1,
                 ),
                 number(
@@ -339,7 +349,7 @@ def exporter() -> dict[str, Any]:
                 number(
                     "Bad web config",
                     "1: the file of web.config.file was invalid when it was last read.",
-                    Query(f"max({E}web_config_last_reload_successful == bool 0) or vector(0)"),
+                    Query(or_zero(f"max({E}web_config_last_reload_successful == bool 0)")),
                     bad_from=1,
                 ),
             ),

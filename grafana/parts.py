@@ -37,6 +37,12 @@ STATE_COLORS: Final = {
     "unknown": "purple",
 }
 
+SCRAPED: Final = f"{P}exporter_build_info"
+"""Has a series while an exporter is scraped."""
+RULES: Final = "calendar:time_seconds:day_number"
+"""Has a series while the recording rules are evaluated."""
+_LEDGERS: Final = f"instance:{P}exporter_ledger_created_timestamp_seconds:count_values"
+
 HIDDEN: Final = ("workspace_id", "livy_compute_id", "session_cluster_id")
 """Ids in tables that show names: they tell rows of one name apart."""
 
@@ -75,27 +81,39 @@ def burned(metric: str, by: str, window: str = "$__rate_interval") -> str:
     return f"sum by ({by}) ({once(f'rate({metric}[{window}])')})"
 
 
-def with_gateway_name(expr: str) -> str:
-    """Add the name of the gateway to series."""
-    info = f"max by (workspace_id, livy_compute_id, name) ({P}livy_gateway_info)"
-    one = f"topk by (workspace_id, livy_compute_id) (1, {info})"
-    return f"{expr} * on (workspace_id, livy_compute_id) group_left (name) {one}"
+def risen(by: str, metric: str, window: str = "1h") -> str:
+    """Return the increase of a counter, by labels: over replaced pods too, and of one ledger."""
+    ledgers = f"topk by (job, instance) (1, last_over_time({_LEDGERS}[{window}]))"
+    rose = f"increase({metric}[{window}]) * on (job, instance) group_left (ledger) {ledgers}"
+    return f"sum by ({by}) (max without (ledger) (sum without (instance, pod) ({rose})))"
 
 
-def with_workspace_name(expr: str) -> str:
-    """Add the name of the workspace to series."""
-    info = f"max by (workspace_id, workspace_name) ({P}workspace_info)"
-    one = f"topk by (workspace_id) (1, {info})"
-    return f"{expr} * on (workspace_id) group_left (workspace_name) {one}"
+def with_figure(by: str, series: str, figure: str) -> str:
+    """Give series of the value 1 a figure, by labels; -1 where it is not known."""
+    return f"(({series}) * on ({by}) group_left () ({figure}) or -1 * ({series}))"
+
+
+def with_gateway_name(expr: str, by: str = "workspace_id, livy_compute_id") -> str:
+    """Add the name of the gateway to series that are told apart by labels."""
+    return _named(expr, by, "name", ("workspace_id", "livy_compute_id"), f"{P}livy_gateway_info")
+
+
+def with_workspace_name(expr: str, by: str = "workspace_id") -> str:
+    """Add the name of the workspace to series that are told apart by labels."""
+    return _named(expr, by, "workspace_name", ("workspace_id",), f"{P}workspace_info")
 
 
 def with_names(expr: str, by: str) -> str:
-    """Add the names of workspace and gateway to series that have them.
+    """Add the names of workspace and gateway to series that are told apart by labels."""
+    return with_gateway_name(with_workspace_name(expr, by), by)
 
-    `by` are their labels, `workspace_id` and `livy_compute_id` among them.
-    """
-    in_workspace = f"({with_workspace_name(f'({expr})')} or on ({by}) ({expr}))"
-    return f"({with_gateway_name(in_workspace)} or on ({by}) {in_workspace})"
+
+def _named(expr: str, by: str, label: str, ids: Sequence[str], info: str) -> str:
+    """Add a name; the id where that is not known, such as while no exporter is scraped."""
+    on = ", ".join(ids)
+    known = f"topk by ({on}) (1, max by ({on}, {label}) ({info}))"
+    unnamed = f'label_replace({expr}, "{label}", "$1", "{ids[-1]}", "(.+)")'
+    return f"(({expr}) * on ({on}) group_left ({label}) {known} or on ({by}) {unnamed})"
 
 
 def filled(expr: str, label: str, text: str = "(none)") -> str:
@@ -103,9 +121,15 @@ def filled(expr: str, label: str, text: str = "(none)") -> str:
     return f'label_replace({expr}, "{label}", "{text}", "{label}", "^$")'
 
 
-def or_none(expr: str, label: str, text: str = "none") -> str:
-    """Show a text where there is no data."""
-    return f'{expr} or label_replace(vector(0), "{label}", "{text}", "", "") unless on () ({expr})'
+def or_zero(expr: str, known: str = SCRAPED) -> str:
+    """Show 0 where there is no data although there are series of `known`."""
+    return f"{expr} or 0 * count({known})"
+
+
+def or_none(expr: str, label: str, text: str = "none", known: str = SCRAPED) -> str:
+    """Show a text where there is no data although there are series of `known`."""
+    none = f'label_replace(0 * count({known}), "{label}", "{text}", "", "")'
+    return f"{expr} or {none} unless on () ({expr})"
 
 
 def _target(query: Query, number: int, *, is_instant: bool, is_table: bool) -> prometheus.Dataquery:

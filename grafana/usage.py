@@ -8,6 +8,7 @@ from grafana.parts import (
     BLUE,
     GATEWAY,
     QUEUE,
+    RULES,
     SESSION_LINK,
     WORKSPACE,
     Figure,
@@ -21,6 +22,7 @@ from grafana.parts import (
     number,
     once,
     or_none,
+    or_zero,
     rows,
     with_gateway_name,
     with_workspace_name,
@@ -48,6 +50,13 @@ def _burned(period: str) -> str:
     return f"sum(queue:{P}livy_cu_hours:{period}{{{QUEUE}}})"
 
 
+def _burned_before(period: str) -> str:
+    """Return the CU-hours of a past period, 0 where it was counted and nothing was burned."""
+    total = f"ledger_queue:{P}livy_cu_hours_total"
+    start = f"last_over_time({total}:{period}_start{{{QUEUE}}}[62d])"
+    return or_zero(_burned(period), f"{total}:max{{{QUEUE}}} and {start}")
+
+
 def _number(title: str, description: str, expr: str, no_value: str = "unknown") -> Placed:
     shown = Query(expr)
     return number(
@@ -66,14 +75,14 @@ def _numbers() -> tuple[Placed, ...]:
     exactly = "Burned, exactly, from the totals recorded at the borders of the period (UTC)."
     return (
         *(
-            _number(title, exactly, _burned(period))
-            for period, title in (
-                ("day", "Today"),
-                ("yesterday", "Yesterday"),
-                ("week", "This week"),
-                ("last_week", "Last week"),
-                ("month", "This month"),
-                ("last_month", "Last month"),
+            _number(title, exactly, expr)
+            for title, expr in (
+                ("Today", _burned("day")),
+                ("Yesterday", _burned_before("yesterday")),
+                ("This week", _burned("week")),
+                ("Last week", _burned_before("last_week")),
+                ("This month", _burned("month")),
+                ("Last month", _burned_before("last_month")),
             )
         ),
         _number(
@@ -86,7 +95,7 @@ def _numbers() -> tuple[Placed, ...]:
             "Est. cost $currency",
             "CU-hours of this month (UTC) times the price typed above; an estimate, not a bill.",
             # Nothing is shown until a price is typed.
-            f"{_burned('month')} * (${{cu_price:raw}}+0) > 0",
+            f"{_burned('month')} * (vector(${{cu_price:raw}}+0) > 0)",
             "type a price",
         ),
     )
@@ -113,8 +122,7 @@ def _budgets() -> tuple[Figure, ...]:
 
     def named(expr: str) -> Query:
         # Without the name of the metric, by which rows of one budget would differ.
-        unnamed = f"(({expr}) + 0)"
-        return Query(f"{with_workspace_name(unnamed)} or on ({SCOPE}) {unnamed}")
+        return Query(with_workspace_name(f"({expr}) + 0", SCOPE))
 
     def share(expr: str) -> Query:
         return named(f"{expr} / on ({SCOPE}) {budget}")
@@ -122,7 +130,7 @@ def _budgets() -> tuple[Figure, ...]:
     return (
         Figure(
             "Used of it",
-            Query(or_none(share(f"{recorded}:used").expr, "scope", "no budget is set")),
+            Query(or_none(share(f"{recorded}:used").expr, "scope", "no budget is set", RULES)),
             "percentunit",
             0,
             warn_from=0.8,
@@ -165,7 +173,7 @@ def _answers() -> tuple[Placed, ...]:
             "Exactly, by day, week (from Monday) and month in UTC; empty where none are known.",
             *_columns(
                 {
-                    heading: with_workspace_name(filled(expr, "queue"))
+                    heading: with_workspace_name(filled(expr, "queue"), "workspace_id, queue")
                     for heading, expr in by_queue.items()
                 }
             ),

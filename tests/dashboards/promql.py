@@ -24,7 +24,8 @@ PROCESS = frozenset(
 ALERT = frozenset(
     {
         *("alertname", "severity", "workspace_id", "livy_compute_id", "session_cluster_id"),
-        *("name", "queue", "proxy_user", "source", "reason"),
+        *("account", "region_id", "name", "queue", "proxy_user", "scope", "period"),
+        *("source", "reason", "instance"),
     }
 )
 """Labels that alerts have, some of them or all."""
