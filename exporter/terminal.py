@@ -1,5 +1,6 @@
 """What a terminal can show that a file cannot, and what must not reach either."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -12,6 +13,12 @@ def takes_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
 def takes_redrawing(stream: TextIO, environ: Mapping[str, str]) -> bool:
     """Whether a line on `stream` can be written over."""
     return stream.isatty() and environ.get("TERM") != "dumb"
+
+
+def width(text: str) -> int:
+    """Return the columns that a printable text takes: Chinese characters take two each."""
+    wide = sum(unicodedata.east_asian_width(character) in {"W", "F"} for character in text)
+    return len(text) + wide - sum(unicodedata.combining(character) > 0 for character in text)
 
 
 def printable(text: str) -> str:

@@ -23,13 +23,14 @@ from exporter.web import ReloadingWebConfig, bind
 DEADLINE: Final = 8.0
 """Seconds for all calls together, so that `check` takes less than 10 with the start of the process.
 
-Not included: up to 5 for each host of `ledger.url` that does not answer, which is tried before.
+Not included: the time that the rate limit demands for the calls, and up to 5 for each host of
+`ledger.url` that does not answer, which is tried before.
 """
 
 CALL_SECONDS: Final = 4.0
 """For one call or one credential, which is not repeated: it must not take the others' time."""
 
-NO_TIME: Final = f"timeout: no answer within the {DEADLINE:g} s that a check may take"
+NO_TIME: Final = "timeout: no answer in the time that a check may take"
 NOTHING_FOUND: Final = (
     "nothing to poll was found: check region-id, discovery.include and discovery.exclude, and "
     "that the credential belongs to the account that owns the workspaces."
@@ -81,14 +82,13 @@ _WEB_CONFIG: Final = "web.config.file"
 
 def _ledger(location: Path | Postgres) -> Iterator[Finding]:
     """Read the ledger, if there is one; a daemon may use it meanwhile."""
-    if isinstance(location, Path) and not location.exists():
-        return
     name = "ledger.path" if isinstance(location, Path) else "ledger.url"
     try:
         said, is_good = check_ledger(location, SystemClock()), True
     except LedgerError as error:
         said, is_good = error.with_advice, False
-    yield Finding(str(location), name, is_good, said)
+    if said:
+        yield Finding(str(location), name, is_good, said)
 
 
 def _listen_address(settings: Settings) -> Finding:
@@ -106,9 +106,9 @@ def _listen_address(settings: Settings) -> Finding:
 
 async def _run(settings: Settings, planned: Plan) -> Sequence[Finding]:
     async with open_clients(_hurried(settings), planned.shards) as clients:
-        inquiry = _Inquiry(planned, clients)
+        inquiry = _Inquiry(planned, clients, 1 / settings.api.max_requests_per_second)
         with suppress(TimeoutError):  # open findings then say that there was no answer
-            async with asyncio.timeout(DEADLINE):
+            async with inquiry.deadline:
                 await inquiry.ask_all()
         return list(inquiry.findings())
 
@@ -123,7 +123,10 @@ def _hurried(settings: Settings) -> Settings:
 class _Inquiry:
     """Runs the checks, and keeps the findings in the order of the checks."""
 
-    def __init__(self, planned: Plan, clients: ClientFactory) -> None:
+    def __init__(self, planned: Plan, clients: ClientFactory, seconds_per_call: float) -> None:
+        self.deadline = asyncio.timeout(DEADLINE)
+        self._ends = asyncio.get_running_loop().time() + DEADLINE
+        self._seconds_per_call = seconds_per_call
         self._planned = planned
         self._clients = clients
         self._findings: dict[tuple[object, str], Finding] = {}
@@ -208,6 +211,8 @@ class _Inquiry:
         self, asked: Scope | Target, name: str, ask: Callable[[], Awaitable[str]]
     ) -> None:
         if (asked.account, asked.region_id) not in self._barred:
+            self._ends += self._seconds_per_call
+            self.deadline.reschedule(self._ends)
             place = _place_name(asked.account, asked.region_id)
             await self._note(asked, "/".join(filter(None, (place, name))), asked.action, ask)
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 
 from exporter import ledger
 from exporter.api import PAGE_SIZE, Client, scan_pages
@@ -12,8 +13,8 @@ from exporter.app import threads
 from exporter.app.clients import ClientFactory, open_clients
 from exporter.app.plan import Plan, ledger_location, plan
 from exporter.app.progress import Scans, progress_on
-from exporter.errors import PollError
-from exporter.ledger import Balance, read_gateway
+from exporter.errors import LedgerError, PollError
+from exporter.ledger import Balance, GatewayKey, Postgres, read_gateway, read_other_gateways
 from exporter.model import LivySession, Page, Scope, Source, Target, Usage
 from exporter.settings import Settings
 from exporter.snapshot import ScanProgress
@@ -24,17 +25,27 @@ from exporter.sources import MAX_SESSIONS, discover
 class Reconciliation:
     """What the ledger and the history of one gateway come to."""
 
-    target: Target
+    gateway: GatewayKey
     balances: Sequence[Balance] = ()
     """One for each queue."""
     remark: str = ""
     """Why there is no balance, where there is none."""
-    is_good: bool = True
-    """Whether every CU-hour is accounted for."""
+    is_readable: bool = True
+    """Whether the history of the gateway could be read, if there is one."""
+    is_found: bool = True
+    """Whether there is such a gateway; the counters of one that is gone stay."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every CU-hour is accounted for."""
+        return self.is_readable and all(balance.difference == 0 for balance in self.balances)
 
 
 def reconcile(settings: Settings) -> Sequence[Reconciliation]:
-    """Compare what the ledger holds of each gateway with all that the service lists of it."""
+    """Compare what the ledger holds of each gateway with all that the service lists of it.
+
+    Raises `LedgerError`, also where neither has a gateway.
+    """
     with progress_on(sys.stderr) as update:
         return threads.run(_reconcile(settings, update))
 
@@ -42,10 +53,21 @@ def reconcile(settings: Settings) -> Sequence[Reconciliation]:
 async def _reconcile(
     settings: Settings, update: Callable[[Scans], None]
 ) -> Sequence[Reconciliation]:
-    planned = plan(settings)
+    planned, location = plan(settings), ledger_location(settings)
     async with open_clients(settings, planned.shards) as clients:
-        gateways = await discovered(planned, clients)
-        return [await _of_gateway(settings, clients, gateway, update) for gateway in gateways]
+        targets = await discovered(planned, clients)
+        found = [await _of_gateway(location, clients, target, update) for target in targets]
+    listed = {reconciliation.gateway for reconciliation in found}
+    found += [
+        Reconciliation(record.key, ledger.balances(record, ()), is_found=False)
+        for record in await asyncio.to_thread(read_other_gateways, location, listed)
+    ]
+    if not found:
+        raise LedgerError(
+            "no Livy gateway was found, and the ledger holds none: nothing is compared",
+            advice="use the settings of the daemon, ledger.path or ledger.url among them",
+        )
+    return found
 
 
 async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
@@ -59,23 +81,24 @@ async def discovered(planned: Plan, clients: ClientFactory) -> list[Target]:
 
 
 async def _of_gateway(
-    settings: Settings, clients: ClientFactory, target: Target, update: Callable[[Scans], None]
+    location: Path | Postgres,
+    clients: ClientFactory,
+    target: Target,
+    update: Callable[[Scans], None],
 ) -> Reconciliation:
     key = (target.workspace_id, target.livy_compute_id)
     # The ledger first: whatever the service reports after that is an advance.
-    record = await asyncio.to_thread(read_gateway, ledger_location(settings), key)
+    record = await asyncio.to_thread(read_gateway, location, key)
     if not record.has_contact:
         remark = "not counted yet: no complete listing has been committed"
-        return Reconciliation(target, remark=remark)
+        return Reconciliation(key, remark=remark)
     client = clients.client(target)
     try:
         sessions = await _listed(client, target, update)
     except PollError as error:
         remark = f"cannot be listed: {error.with_advice}"
-        return Reconciliation(target, remark=remark, is_good=False)
-    balances = ledger.balances(record, sessions)
-    is_good = all(balance.difference == 0 for balance in balances)
-    return Reconciliation(target, balances, is_good=is_good)
+        return Reconciliation(key, remark=remark, is_readable=False)
+    return Reconciliation(key, ledger.balances(record, sessions))
 
 
 async def _listed(

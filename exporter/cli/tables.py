@@ -9,7 +9,7 @@ from exporter.cli.program import invocation
 from exporter.model import NANO
 from exporter.settings import Loaded
 from exporter.settings.registry import Setting, all_settings
-from exporter.terminal import printable
+from exporter.terminal import printable, width
 
 if TYPE_CHECKING:
     from exporter.app import (  # no more than its type: `config` needs none of the rest
@@ -55,8 +55,9 @@ def reconciliations(found: "Iterable[Reconciliation]") -> str:
 
 
 def _gateway(found: "Reconciliation") -> Iterator[str]:
-    target = found.target
-    yield printable(f"gateway {target.livy_compute_id} of workspace {target.workspace_id}")
+    workspace_id, livy_compute_id = found.gateway
+    gone = "" if found.is_found else ", no longer found: its counters stay"
+    yield printable(f"gateway {livy_compute_id} of workspace {workspace_id}{gone}")
     rows = [
         (balance.queue or '""', *map(_cu_hours, (*balance[1:], balance.difference)))
         for balance in found.balances
@@ -111,12 +112,17 @@ def _origin(setting: Setting, loaded: Loaded) -> str:
 
 def _columns(rows: Sequence[tuple[str, ...]], right: Container[int] = ()) -> str:
     rows = [tuple(map(printable, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            _filled(cell, wanted, is_right=place in right)
+            for place, (cell, wanted) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _filled(cell: str, wanted: int, *, is_right: bool) -> str:
+    space = " " * (wanted - width(cell))
+    return space + cell if is_right else cell + space

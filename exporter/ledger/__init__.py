@@ -40,7 +40,13 @@ from exporter.ledger.gateway_scan import GatewayScan
 from exporter.ledger.ledger import Ledger
 from exporter.ledger.listing_order import ListedSession, Place
 from exporter.ledger.location import Location, Postgres
-from exporter.ledger.maintenance import back_up, check_ledger, forget_gateway, read_gateway
+from exporter.ledger.maintenance import (
+    back_up,
+    check_ledger,
+    forget_gateway,
+    read_gateway,
+    read_other_gateways,
+)
 from exporter.ledger.matching import TOLERANCE_MS, SessionKey
 from exporter.ledger.moving import import_ledger
 from exporter.ledger.sqlite import Lock
@@ -67,4 +73,5 @@ __all__ = [
     "forget_gateway",
     "import_ledger",
     "read_gateway",
+    "read_other_gateways",
 ]

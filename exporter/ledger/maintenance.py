@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import mkstemp
@@ -22,6 +22,8 @@ from exporter.ledger.session_table import SessionRows
 
 _FIND_COUNTED = """SELECT gateway_id, workspace_id FROM main.gateway WHERE livy_compute_id = ?
     AND (contacted = 1 OR gateway_id IN (SELECT gateway_id FROM main.session))"""
+_COUNTED = """SELECT workspace_id, livy_compute_id FROM main.gateway WHERE contacted = 1
+    ORDER BY workspace_id, livy_compute_id"""
 _RESET = """UPDATE main.gateway SET contacted = 0, dropped_ms = NULL, listing_order = ''
     WHERE gateway_id = ?"""
 _FORGOTTEN = "SELECT session_id, created_ms FROM main.forgotten WHERE gateway_id = ?"
@@ -35,26 +37,37 @@ def read_gateway(location: Path | Postgres, gateway: GatewayKey) -> GatewayRecor
     Raises `LedgerError` if there is no ledger, or if it cannot be read.
     """
     with reading(location) as db:
-        found = db.query(FIND_GATEWAY, gateway)
-        if not found:
-            return GatewayRecord(gateway)
-        ((gateway_id, contacted, dropped_ms),) = found
-        counters = {
-            key: value
-            for key, value in read_counters(db).items()
-            if key.metric in _BY_QUEUE and key.group == gateway
-        }
-        return GatewayRecord(
-            gateway,
-            has_contact=bool(contacted),
-            dropped_ms=dropped_ms,
-            forgotten=_forgotten(db, gateway_id),
-            rows=tuple(SessionRows(db, gateway_id).all()),
-            remainder={
-                queue: int(text) for queue, text in db.query(FIND_REMAINDERS, (gateway_id,))
-            },
-            counters=counters,
-        )
+        return _record(db, gateway)
+
+
+def read_other_gateways(
+    location: Path | Postgres, known: Collection[GatewayKey]
+) -> Sequence[GatewayRecord]:
+    """Read what a ledger counts of the gateways that are not `known`. Raises `LedgerError`."""
+    with reading(location) as db:
+        counted = [(workspace_id, compute_id) for workspace_id, compute_id in db.query(_COUNTED)]
+        return [_record(db, gateway) for gateway in counted if gateway not in known]
+
+
+def _record(db: Reader, gateway: GatewayKey) -> GatewayRecord:
+    found = db.query(FIND_GATEWAY, gateway)
+    if not found:
+        return GatewayRecord(gateway)
+    ((gateway_id, contacted, dropped_ms),) = found
+    counters = {
+        key: value
+        for key, value in read_counters(db).items()
+        if key.metric in _BY_QUEUE and key.group == gateway
+    }
+    return GatewayRecord(
+        gateway,
+        has_contact=bool(contacted),
+        dropped_ms=dropped_ms,
+        forgotten=_forgotten(db, gateway_id),
+        rows=tuple(SessionRows(db, gateway_id).all()),
+        remainder={queue: int(text) for queue, text in db.query(FIND_REMAINDERS, (gateway_id,))},
+        counters=counters,
+    )
 
 
 def _forgotten(db: Reader, gateway_id: int) -> Mapping[str, Sequence[int]]:
@@ -65,12 +78,15 @@ def _forgotten(db: Reader, gateway_id: int) -> Mapping[str, Sequence[int]]:
 
 
 def check_ledger(location: Path | Postgres, clock: Clock) -> str:
-    """Describe what a ledger holds; a daemon may write it meanwhile.
+    """Describe what a ledger holds, `""` if it is a new file; a daemon may write it meanwhile.
 
     Raises `LedgerError` if a daemon could not use it.
     """
     if isinstance(location, Postgres):
         return check_postgres(location, clock)
+    sqlite.check_access(location)
+    if not location.exists() or not location.stat().st_size:
+        return ""
     with reading(location, is_current=False) as db:
         return f"{db.query(_COUNT)[0][0]} sessions remembered"
 
@@ -87,8 +103,8 @@ def back_up(path: Path | Postgres, copy: Path) -> None:
             advice=f"use pg_dump --schema={path.schema}",
         )
     with sqlite.reading(path, is_current=False) as ledger:
-        _check_target(path, copy)
         try:
+            _check_target(path, copy)
             handle, name = mkstemp(dir=copy.parent, prefix=f"{copy.name}.", suffix=".part")
             os.close(handle)
             unfinished = Path(name)

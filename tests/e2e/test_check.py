@@ -13,7 +13,7 @@ import trustme
 from exporter.demo import DEMO_KEY_SECRET, Cloud, SimulatedGateway, SimulatedSession, faults, serve
 from exporter.demo.faults import Canned, Hang
 from exporter.settings.registry import all_settings
-from tests.support.exporters import ANY_PORT, cloud_of
+from tests.support.exporters import ANY_PORT, cloud_of, files_in
 from tests.support.harness import targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, run, start, until
 from tests.support.web_server import ALICE, write_certificate, write_config
@@ -191,6 +191,39 @@ async def test_a_service_that_hangs_takes_no_longer(tmp_path: Path) -> None:
         "ListLivyCompute": "FAILED",
     }
     assert "timeout" in next(line for line in findings if line.startswith("FAILED"))
+
+
+async def test_a_slow_rate_takes_longer(tmp_path: Path) -> None:
+    """What the daemon would poll in time is no failure: the calls may wait for their turns."""
+    world = empty_world()
+    for number in range(2, 5):
+        world.put_gateway(SimulatedGateway(WORKSPACE, f"lc-{number}"))
+    flags = ("--region-id=cn-hangzhou", "--api.max-requests-per-second=0.7")
+    code, findings, _ = await check(cloud_of(world), tmp_path, *flags)
+    assert [line.split()[0] for line in findings] == ["ok"] * 8
+    assert code == 0
+
+
+@pytest.mark.parametrize("name", ["missing/ledger.db", "/proc/ledger.db", "x" * 300])
+async def test_a_place_where_no_ledger_can_be_is_reported(tmp_path: Path, name: str) -> None:
+    """It is refused in the words in which the daemon would refuse to start."""
+    flags = ("--region-id=cn-hangzhou", f"--ledger.path={name}")
+    code, findings, _ = await check(cloud_of(empty_world()), tmp_path, *flags)
+    served, process = await run([*EXPORTER, "serve", ANY_PORT, *flags], tmp_path, CREDENTIAL)
+    said = findings[0].removeprefix(f"FAILED {name} ledger.path ")
+    assert (code, served) == (1, 1)
+    assert said.startswith(f"the ledger {name} cannot be used: ")
+    assert process.stderr.read_text() == f"error: {said}\n"
+
+
+async def test_a_ledger_that_is_yet_to_be_is_no_failure(tmp_path: Path) -> None:
+    """The daemon creates it, also in a file that is empty; the check leaves nothing behind."""
+    (tmp_path / "empty.db").touch()
+    for name in ("new.db", "empty.db"):
+        flags = ("--region-id=cn-hangzhou", f"--ledger.path={name}")
+        code, findings, _ = await check(cloud_of(empty_world()), tmp_path, *flags)
+        assert (code, len(findings)) == (0, 5)
+    assert files_in(tmp_path) == ["empty.db", "stderr", "stdout"]
 
 
 async def test_an_unreachable_service_is_reported(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ import pytest
 from exporter.demo import World, faults, serve
 from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_command
 from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, start
-from tests.support.worlds import GATEWAY, busy_world, key, used
+from tests.support.worlds import (
+    GATEWAY,
+    WORKSPACE,
+    busy_world,
+    empty_world,
+    key,
+    session,
+    used,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -73,6 +81,51 @@ async def test_a_wrong_sum_is_reported(tmp_path: Path) -> None:
     found = figures(process.stdout.read_bytes())
     assert found["root_queue"]["difference"] == "0.000000001"
     assert found["dev"]["difference"] == "0.000000000"
+
+
+async def test_a_gateway_that_is_no_longer_found_is_reconciled(tmp_path: Path) -> None:
+    """Its counters stay on the page, so they are in the answer too, and have to be right."""
+    world = busy_world()
+    world.put_session(session("livy-f", 1.0, queue="队列"))
+    async with serve(cloud_of(world).app) as endpoint:
+        flag = await ledger_of(world, endpoint, tmp_path)
+        world.remove_gateway(WORKSPACE, GATEWAY)
+        command = serve_command(world, endpoint, "reconcile", flag)
+        code, process = await run(command, tmp_path, CREDENTIAL)
+        output = process.stdout.read_text()
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as db, db:
+            db.execute(
+                "UPDATE counter SET value = value + 1"
+                " WHERE metric LIKE '%livy_cu_hours_total' AND labels LIKE '%\"w-1\"%dev\"%'"
+            )
+        wrong, _ = await run(command, tmp_path, CREDENTIAL)
+    listed, gone = output.split("gateway ")[1:]
+    assert listed.startswith("lc-2 of workspace w-2\n")
+    assert gone.startswith(
+        f"{GATEWAY} of workspace {WORKSPACE}, no longer found: its counters stay\n"
+    )
+    rows = {queue: figures for queue, *figures in map(str.split, gone.splitlines()[2:])}
+    assert rows["root_queue"] == [
+        *("1.750000000", "0.000000000", "0.000000000", "0.000000000"),
+        *("0.000000000", "1.750000000", "0.000000000"),
+    ]
+    assert (code, wrong) == (0, 1)
+    # Each character of the name of that queue takes two columns.
+    assert len({len(line) + line.count("队列") * 2 for line in gone.splitlines()[1:]}) == 1
+
+
+async def test_without_any_gateway_nothing_was_reconciled(tmp_path: Path) -> None:
+    """An answer without a row would be taken for a good one."""
+    world = empty_world()
+    world.remove_gateway(WORKSPACE, GATEWAY)
+    async with serve(cloud_of(world).app) as endpoint:
+        flags = ("--region-id=cn-hangzhou", f"--api.endpoint={endpoint}")
+        ledger = f"--ledger.path={tmp_path / 'ledger.db'}"
+        code, _ = await run([*EXPORTER, "once", *flags, ledger], tmp_path, CREDENTIAL)
+        assert code == 0
+        code, process = await run([*EXPORTER, "reconcile", *flags, ledger], tmp_path, CREDENTIAL)
+    assert (code, process.stdout.read_text()) == (1, "")
+    assert process.stderr.read_text().startswith("error: no Livy gateway was found, and the ledger")
 
 
 async def test_an_unreadable_history_is_reported(tmp_path: Path) -> None:

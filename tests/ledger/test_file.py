@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import LedgerError
+from exporter.ledger import check_ledger
 from exporter.ledger.sqlite import SqliteDatabase
 from exporter.ledger.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from exporter.model import Scope, Source, Target
@@ -219,6 +220,28 @@ def test_read_only_file_is_reported(foreign: Path) -> None:
         f"the ledger {foreign}/ledger.db cannot be used: attempt to write a readonly database;"
         " let this user write the file and its folder, or set ledger.path [io]"
     )
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db.lock"])
+def test_check_reports_what_a_daemon_could_not_write(foreign: Path, name: str) -> None:
+    """To read the ledger, which is all that it does, may be possible."""
+    path = foreign / "ledger.db"
+    opened(path).close()
+    foreign.chmod(0o777)
+    path.chmod(0o666)
+    (foreign / "ledger.db.lock").chmod(0o666)
+    os.seteuid(NOBODY)
+    try:
+        assert check_ledger(path, ManualClock()) == "0 sessions remembered"
+        os.seteuid(0)
+        (foreign / name).chmod(0o644)
+        os.seteuid(NOBODY)
+        with pytest.raises(LedgerError) as caught:
+            check_ledger(path, ManualClock())
+    finally:
+        os.seteuid(0)
+    said = f"the ledger {path} cannot be used: {name} cannot be written (Permission denied)"
+    assert str(caught.value) == said
 
 
 def test_file_system_without_locks_is_reported(

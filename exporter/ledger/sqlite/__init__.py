@@ -9,13 +9,14 @@ lock        one writing process for each file
 
 from exporter.ledger.sqlite.database import SqliteDatabase, reading, require
 from exporter.ledger.sqlite.errors import translated
-from exporter.ledger.sqlite.lock import Lock
+from exporter.ledger.sqlite.lock import Lock, check_access
 from exporter.ledger.sqlite.schema import APPLICATION_ID, mark_copy
 
 __all__ = [
     "APPLICATION_ID",
     "Lock",
     "SqliteDatabase",
+    "check_access",
     "mark_copy",
     "reading",
     "require",

@@ -6,6 +6,7 @@ costs one flush. `synchronous=FULL` makes each commit durable before it returns.
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache
@@ -151,9 +152,13 @@ def _upsert(table: Table) -> str:
 
 def require(path: Path) -> None:
     """Raise `LedgerError` if there is no file."""
-    if not path.is_file():
+    try:
+        why = "" if stat.S_ISREG(path.stat().st_mode) else "not a regular file"
+    except OSError as error:
+        why = str(error.strerror)
+    if why:
         raise LedgerError(
-            f"there is no ledger file {path}",
+            f"the ledger {path} cannot be read: {why}",
             advice="set ledger.path to the file that the daemon writes",
         )
 

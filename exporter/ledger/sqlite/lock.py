@@ -11,12 +11,31 @@ import platform
 import stat
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from exporter.errors import LedgerError, LedgerFailure
 
 _UNLOCKABLE = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _MARK = b"process "
+
+
+def check_access(ledger: Path) -> None:
+    """Raise `LedgerError` if this user could not write `ledger`, whoever holds its lock."""
+    target = Path(os.path.realpath(ledger))
+    file = lock = _lock_of(ledger)
+    try:
+        TemporaryFile(dir=target.parent).close()
+        for file in (lock, target):
+            with suppress(FileNotFoundError):
+                os.close(os.open(file, _FLAGS & ~os.O_CREAT))
+    except OSError as error:
+        raise _unusable(ledger, file, error) from error
+
+
+def _lock_of(ledger: Path) -> Path:
+    """Return the path of the lock: a symbolic link must not lead around it."""
+    return Path(os.path.realpath(ledger) + ".lock")
 
 
 class Lock:
@@ -27,8 +46,7 @@ class Lock:
 
         Raises `LedgerError` that names the process that holds the lock, or says why it failed.
         """
-        # A symbolic link must not lead around the lock.
-        path = Path(os.path.realpath(ledger) + ".lock")
+        path = _lock_of(ledger)
         try:
             self._handle = os.open(path, _FLAGS, 0o600)
         except OSError as error:
