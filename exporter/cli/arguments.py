@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-SWITCHES = frozenset({"-h", "--help", "-V", "--version"})
+QUESTIONS = frozenset({"-h", "--help", "-V", "--version"})
+"""Flags that need no command."""
+
+SWITCHES = QUESTIONS | {"--verbose"}
 """All other flags take a value."""
 
 

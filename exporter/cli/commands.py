@@ -40,6 +40,17 @@ def _file(_ctx: click.Context, param: click.Parameter, value: str | None) -> str
     return value
 
 
+def _id(_ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Return the value of an option that is an id of the API: not empty, and in UTF-8."""
+    try:
+        is_id = bool(value.encode())
+    except UnicodeEncodeError:
+        is_id = False
+    if not is_id:
+        raise click.UsageError(f"{param.opts[0]}: give an id, such as lc-0123456789abcdef")
+    return value
+
+
 program = CommandGroup(
     PROGRAM,
     default="serve",
@@ -197,7 +208,13 @@ def import_(loaded: Loaded, source: str) -> int:
     needs_region=False,
     example="ledger forget --livy-compute-id=lc-0123456789abcdef",
 )
-@click.option("--livy-compute-id", metavar="ID", required=True, help="the gateway to forget")
+@click.option(
+    "--livy-compute-id",
+    metavar="ID",
+    required=True,
+    callback=_id,
+    help="the gateway to forget",
+)
 def forget(loaded: Loaded, livy_compute_id: str) -> int:
     """Remove a deleted Livy gateway and its counters from the ledger; stop the daemon first."""
     from exporter.clock import SystemClock

@@ -67,10 +67,12 @@ def write_page(page: bytes, path: Path | None) -> None:
     if path is None:
         sys.stdout.buffer.write(page)
         return
-    place = path.resolve()  # a link stays, and what it leads to is replaced
-    if place.exists() and not place.is_file():
-        raise UsageError(f"--output={path}: not a regular file; omit --output to print to stdout")
+    place = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
     try:
+        if place.exists() and not place.is_file():
+            raise UsageError(
+                f"--output={path}: not a regular file; omit --output to print to stdout"
+            )
         with tempfile.NamedTemporaryFile(dir=place.parent, prefix=place.name, delete=False) as file:
             draft = Path(file.name)
             try:

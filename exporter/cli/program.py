@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import exporter
-from exporter.cli.arguments import SWITCHES, place_of_command
+from exporter.cli.arguments import QUESTIONS, SWITCHES, place_of_command
 from exporter.errors import UsageError
 from exporter.settings import Loaded, load
 from exporter.settings.documents import quoted_unless_plain
@@ -175,7 +175,7 @@ class CommandGroup(click.Group):
         place = place_of_command(args)
         if place is not None:
             args = [args[place], *args[:place], *args[place + 1 :]]
-        elif SWITCHES.isdisjoint(args):
+        elif QUESTIONS.isdisjoint(args):
             if not self._default:
                 raise click.UsageError(f"{self.name}: add a command: {', '.join(self.commands)}")
             args = [self._default, *args]

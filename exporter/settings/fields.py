@@ -265,7 +265,7 @@ class DemoSettings(SettingsGroup):
 
     speed: Number = Field(
         60.0,
-        gt=0,
+        ge=0.001,  # below, its history would begin before 1970
         le=100_000,
         description="how many times faster than in reality simulated sessions run and use CU-hours",
     )

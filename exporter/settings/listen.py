@@ -30,14 +30,15 @@ def parse(text: str) -> ListenAddress:
     match = _ADDRESS.fullmatch(text.strip())
     if match is None or int(match["port"]) > _HIGHEST_PORT:
         raise ValueError(_ADVICE)
-    host = _shortest(match["v6"]) if match["v6"] is not None else match["host"]
+    try:
+        host = _shortest(match["v6"]) if match["v6"] is not None else match["host"]
+        host.encode("idna")  # as the resolver does
+    except ValueError:
+        raise ValueError(_ADVICE) from None
     return ListenAddress(host, int(match["port"]))
 
 
 def _shortest(host: str) -> str:
     """Return the canonical form of an IPv6 address, the IPv4 address where it stands for one."""
-    try:
-        address = ipaddress.IPv6Address(host)
-        return str(address.ipv4_mapped or address)
-    except ValueError:
-        raise ValueError(_ADVICE) from None
+    address = ipaddress.IPv6Address(host)
+    return str(address.ipv4_mapped or address)

@@ -11,6 +11,7 @@ import pytest
 
 from exporter.catalog import CATALOG
 from exporter.cli import entry
+from exporter.cli.arguments import SWITCHES
 from exporter.cli.commands import program
 from exporter.cli.program import PROGRAM, CommandGroup, dispatch
 from exporter.errors import LedgerError, UsageError
@@ -66,6 +67,44 @@ def test_commands_and_flags_may_come_in_any_order(
     made, calls = calling()
     assert dispatch(made, argv, {}) == {"first": 7, "second": 8}[call[0]]
     assert calls == [call]
+
+
+@pytest.mark.parametrize("argv", [["--verbose", "check"], ["check", "--verbose"]])
+def test_a_flag_without_a_value_may_come_before_the_command(
+    monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    """It does not take the command for its value, and says so where it is given one."""
+    called: list[bool] = []
+
+    def run(_loaded: Loaded, *, verbose: bool) -> int:
+        called.append(verbose)
+        return 0
+
+    monkeypatch.setattr(COMMANDS["check"], "run", run)
+    assert dispatch(program, [*argv, IN_REGION], {}) == 0
+    assert called == [True]
+    with pytest.raises(UsageError, match=r"^Option '--verbose' does not take a value\.$"):
+        dispatch(program, ["check", "--verbose=yes", IN_REGION], {})
+
+
+def test_every_flag_without_a_value_is_known() -> None:
+    """Before the commands are loaded, too."""
+    valueless = {
+        flag
+        for command in COMMANDS.values()
+        for param in command.params
+        if isinstance(param, click.Option) and param.is_flag
+        for flag in param.opts
+    }
+    assert valueless | {"-h", "--help"} == SWITCHES
+
+
+@pytest.mark.parametrize("value", ["", "\udcff"])
+def test_an_id_that_none_can_be_is_refused(tmp_path: Path, value: str) -> None:
+    """Bytes that are not UTF-8 come from the command line as surrogates."""
+    argv = ["ledger", "forget", f"--livy-compute-id={value}"]
+    with pytest.raises(UsageError, match=r"^--livy-compute-id: give an id, such as lc-"):
+        dispatch(program, [*argv, f"--ledger.path={tmp_path / 'ledger.db'}"], {})
 
 
 @pytest.mark.parametrize(

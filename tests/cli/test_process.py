@@ -112,6 +112,37 @@ def test_output_that_cannot_be_written_is_reported_in_one_line(command: list[str
     assert done.returncode == 1
 
 
+LONG = "x" * 300
+"""No file system has such a name: to look for the file is an error."""
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["ledger", "backup", "copy.db"], f"the ledger {LONG} cannot be read: File name too long"),
+        (["ledger", "forget", "--livy-compute-id=lc"], f"the ledger {LONG} cannot be read: File"),
+        (
+            ["reconcile", *IN_REGION, "--workspace-ids=w-1", "--livy-compute-ids=lc-1"],
+            f"the ledger {LONG} cannot be read: File name too long; set ledger.path",
+        ),
+    ],
+)
+def test_a_ledger_that_cannot_be_looked_for_is_one_line(argv: list[str], line: str) -> None:
+    """It says what to do, and is no bug of the program."""
+    done = run(*argv, f"--ledger.path={LONG}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {line}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_demo_without_a_folder_for_temporary_files_says_so() -> None:
+    """Such as in a container whose file system is read-only."""
+    done = run("demo", "--web.listen-address=127.0.0.1:0", script='ulimit -f 0; "$0" "$@"')
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the demo needs a folder for temporary files: No usable")
+    assert done.stderr.endswith("; name one that can be written in TMPDIR\n")
+
+
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_what_cannot_be_written_at_the_end_does_not_change_the_exit_code(stream: str) -> None:
     """Python would try again when it ends, and exit with 120."""

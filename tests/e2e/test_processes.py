@@ -187,16 +187,19 @@ async def test_once_reports_a_failed_target(tmp_path: Path) -> None:
     assert link.is_symlink()
 
 
-async def test_once_says_where_it_cannot_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("missing/emr.prom", "No such file or directory"), ("x" * 300, "File name too long")],
+)
+async def test_once_says_where_it_cannot_write(tmp_path: Path, name: str, reason: str) -> None:
     """An output that cannot be written is one line, and leaves nothing behind."""
     world = busy_world()
-    command = ["once", f"--output={tmp_path / 'missing' / 'emr.prom'}"]
+    command = ["once", f"--output={tmp_path / name}"]
     async with serve(cloud_of(world).app) as endpoint:
         code, process = await run(serve_command(world, endpoint, *command), tmp_path, CREDENTIAL)
     assert code == 2
     assert process.output.decode() == (
-        f"error: {command[1]}: No such file or directory;"
-        " name a file in a folder that exists and can be written\n"
+        f"error: {command[1]}: {reason}; name a file in a folder that exists and can be written\n"
     )
 
 

@@ -168,7 +168,10 @@ def test_an_ipv4_address_written_as_ipv6_is_listened_on_as_ipv4() -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", "9825", "host", "host:", "::1:9825", "[::g]:1", "h:65536", "http://h:1", "a b:1"],
+    [
+        *("", "9825", "host", "host:", "::1:9825", "[::g]:1", "h:65536", "http://h:1", "a b:1"),
+        *("a..b:1", "ü..b:1", f"{'h' * 64}:1"),
+    ],
 )
 def test_invalid_listen_addresses_are_refused_with_an_example(written: str) -> None:
     """The message shows a valid one."""

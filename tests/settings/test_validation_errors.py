@@ -188,6 +188,7 @@ def test_a_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
         ("--api.max-requests-per-second=1_0", "give a number"),
         ("--api.max-requests-per-second=nan", "give "),
         ("--api.max-response-bytes=1B", "give at least 1KiB"),
+        ("--demo.speed=1e-5", "give at least 0.001"),
         ("--api.network=vpn", "give public or vpc"),
         ("--api.endpoint=http://emr.example.com", "use https; plain http is allowed to loopback"),
         ("--livy.enabled=maybe", "give true or false"),
