@@ -156,7 +156,7 @@ def decode_workspaces(body: bytes) -> Page[Workspace]:
 
 def decode_gateways(body: bytes) -> Page[Gateway]:
     """Read an answer of `ListLivyCompute` that says success; raise `MalformedError`."""
-    return _page(_GATEWAYS.decode(body), _gateway, lambda row: row.livy_compute_id)
+    return _page(_GATEWAYS.decode(body), _gateway, lambda row: row.compute_id)
 
 
 def holds_too_much(body: bytes) -> bool:
@@ -251,15 +251,15 @@ def _session_cluster(row: wire.RawCluster) -> SessionCluster:
         user_name=text(row.user_name),
         release_version=text(row.release_version) or text(row.display_release_version),
         fusion=flag(row.fusion),
-        state_code=free_text(_child(row.reason, "code")),
-        state_message=free_text(_child(row.reason, "message")),
+        state_code=free_text(_child(row.state_change_reason, "code")),
+        state_message=free_text(_child(row.state_change_reason, "message")),
         web_ui=url(row.web_ui),
-        created_ms=time_ms(row.created),
-        started_ms=time_ms(row.started),
-        auto_start=flag(_child(row.auto_start, "enable")),
-        auto_stop=flag(_child(row.auto_stop, "enable")),
-        auto_stop_idle_minutes=integer(_child(row.auto_stop, "idleTimeoutMinutes")),
-        public_endpoint=flag(row.public_endpoint),
+        created_ms=time_ms(row.gmt_create),
+        started_ms=time_ms(row.start_time),
+        auto_start=flag(_child(row.auto_start_configuration, "enable")),
+        auto_stop=flag(_child(row.auto_stop_configuration, "enable")),
+        auto_stop_idle_minutes=integer(_child(row.auto_stop_configuration, "idleTimeoutMinutes")),
+        public_endpoint=flag(row.public_endpoint_enabled),
     )
 
 
@@ -274,8 +274,8 @@ def _livy_session(row: wire.RawSession) -> LivySession:
         proxy_user=_proxy_user(row.spark_conf),
         web_ui=url(row.web_ui),
         info="" if row.info == "null" else free_text(row.info),  # as in the vendor's sample
-        created_ms=time_ms(row.created),
-        ended_ms=time_ms(row.ended),
+        created_ms=time_ms(row.create_time),
+        ended_ms=time_ms(row.end_time),
         usage=Usage(
             nano_cu_hours=nano_cu_hours(row.cu_hours),
             vcore_seconds=figure(row.vcore_seconds),
@@ -285,16 +285,16 @@ def _livy_session(row: wire.RawSession) -> LivySession:
 
 
 def _workspace(row: wire.RawWorkspace) -> Workspace:
-    return Workspace(workspace_id=identity(row.workspace_id), name=text(row.name))
+    return Workspace(workspace_id=identity(row.workspace_id), name=text(row.workspace_name))
 
 
 def _gateway(row: wire.RawGateway) -> Gateway:
     return Gateway(
-        livy_compute_id=identity(row.livy_compute_id),
+        livy_compute_id=identity(row.compute_id),
         name=text(row.name),
         queue=text(row.queue_name),
         status=text(row.status),
-        created_ms=time_ms(row.created),
+        created_ms=time_ms(row.gmt_create),
     )
 
 

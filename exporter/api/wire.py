@@ -1,32 +1,21 @@
 """The answers as they come over the wire: only the fields that are wanted.
 
 What is not named here is never decoded, above all `connectionToken` and `applicationConfigs`,
-which hold secrets. Fields are `object` because any of them can be of any type; `values` reads
-them. JSON has no cycles, so the garbage collector need not look at records (`gc=False`).
+which hold secrets. Fields are named as the service names them, in snake_case. They are `object`
+because any of them can be of any type; `values` reads them. JSON has no cycles, so the garbage
+collector need not look at records (`gc=False`).
 Source: the vendor's API pages for version 2023-08-08.
 """
 
 import msgspec
+from msgspec import field
 
 
-class RawCluster(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "session_cluster_id": "sessionClusterId",
-        "queue_name": "queueName",
-        "user_name": "userName",
-        "release_version": "releaseVersion",
-        "display_release_version": "displayReleaseVersion",
-        "reason": "stateChangeReason",
-        "auto_start": "autoStartConfiguration",
-        "auto_stop": "autoStopConfiguration",
-        "public_endpoint": "publicEndpointEnabled",
-        "web_ui": "webUI",
-        "created": "gmtCreate",
-        "started": "startTime",
-    },
-):
+class _Wire(msgspec.Struct, rename="camel", gc=False):
+    """A part of an answer."""
+
+
+class RawCluster(_Wire):
     """One of `sessionClusters`."""
 
     session_cluster_id: object = None
@@ -35,32 +24,19 @@ class RawCluster(
     queue_name: object = None
     user_name: object = None
     state: object = None
-    reason: object = None
+    state_change_reason: object = None
     release_version: object = None
     display_release_version: object = None
     fusion: object = None
-    auto_start: object = None
-    auto_stop: object = None
-    public_endpoint: object = None
-    web_ui: object = None
-    created: object = None
-    started: object = None
+    auto_start_configuration: object = None
+    auto_stop_configuration: object = None
+    public_endpoint_enabled: object = None
+    web_ui: object = field(default=None, name="webUI")
+    gmt_create: object = None
+    start_time: object = None
 
 
-class RawSession(
-    msgspec.Struct,
-    gc=False,
-    rename={
-        "session_id": "sessionId",
-        "spark_conf": "sparkConf",
-        "web_ui": "webUI",
-        "created": "createTime",
-        "ended": "endTime",
-        "cu_hours": "cuHours",
-        "vcore_seconds": "vcoreSeconds",
-        "mb_seconds": "mbSeconds",
-    },
-):
+class RawSession(_Wire):
     """One of `sessions`."""
 
     session_id: object = None
@@ -69,105 +45,80 @@ class RawSession(
     state: object = None
     info: object = None
     spark_conf: object = None
-    web_ui: object = None
-    created: object = None
-    ended: object = None
+    web_ui: object = field(default=None, name="webUI")
+    create_time: object = None
+    end_time: object = None
     cu_hours: object = None
     vcore_seconds: object = None
     mb_seconds: object = None
 
 
-class RawWorkspace(
-    msgspec.Struct, gc=False, rename={"workspace_id": "workspaceId", "name": "workspaceName"}
-):
+class RawWorkspace(_Wire):
     """One of `workspaces`."""
 
     workspace_id: object = None
-    name: object = None
+    workspace_name: object = None
 
 
-class RawGateway(
-    msgspec.Struct,
-    gc=False,
-    rename={"livy_compute_id": "computeId", "queue_name": "queueName", "created": "gmtCreate"},
-):
+class RawGateway(_Wire):
     """One of `data.livyComputes`."""
 
-    livy_compute_id: object = None
+    compute_id: object = None
     name: object = None
     queue_name: object = None
     status: object = None
-    created: object = None
+    gmt_create: object = None
 
 
-class ClusterResponse(
-    msgspec.Struct,
-    rename={
-        "records": "sessionClusters",
-        "total_count": "totalCount",
-        "next_token": "nextToken",
-    },
-):
+class ClusterResponse(_Wire):
     """The answer of `ListSessionClusters`."""
 
-    records: list[RawCluster]
+    records: list[RawCluster] = field(name="sessionClusters")
     total_count: object = None
     next_token: object = None
 
 
-class SessionResponse(msgspec.Struct, rename={"records": "sessions", "total_count": "totalCount"}):
+class SessionResponse(_Wire):
     """The answer of `ListLivyComputeSessions`: numbered pages, hence no token."""
 
-    records: list[RawSession]
+    records: list[RawSession] = field(name="sessions")
     total_count: object = None
 
 
-class WorkspaceResponse(
-    msgspec.Struct,
-    rename={"records": "workspaces", "total_count": "totalCount", "next_token": "nextToken"},
-):
+class WorkspaceResponse(_Wire):
     """The answer of `ListWorkspaces`."""
 
-    records: list[RawWorkspace]
+    records: list[RawWorkspace] = field(name="workspaces")
     total_count: object = None
     next_token: object = None
 
 
-class GatewayData(msgspec.Struct, rename={"records": "livyComputes"}):
+class GatewayData(_Wire):
     """What `ListLivyCompute` wraps in `data`."""
 
-    records: list[RawGateway]
+    records: list[RawGateway] = field(name="livyComputes")
 
 
-class GatewayResponse(msgspec.Struct):
+class GatewayResponse(_Wire):
     """The answer of `ListLivyCompute`."""
 
     data: GatewayData
 
 
-class RawEnvelope(
-    msgspec.Struct,
-    rename={
-        "request_id": "requestId",
-        "pascal_code": "Code",
-        "pascal_message": "Message",
-        "pascal_request_id": "RequestId",
-        "pascal_success": "Success",
-    },
-):
+class RawEnvelope(_Wire):
     """What any answer may say about itself besides its rows, in either spelling."""
 
     code: object = None
     message: object = None
     request_id: object = None
     success: object = None
-    pascal_code: object = None
-    pascal_message: object = None
-    pascal_request_id: object = None
-    pascal_success: object = None
+    pascal_code: object = field(default=None, name="Code")
+    pascal_message: object = field(default=None, name="Message")
+    pascal_request_id: object = field(default=None, name="RequestId")
+    pascal_success: object = field(default=None, name="Success")
 
 
-class Impersonation(msgspec.Struct, rename={"proxy_user": "proxyUser"}):
+class Impersonation(_Wire):
     """The one thing that is wanted of a `sparkConf`."""
 
     proxy_user: object = None
