@@ -28,7 +28,7 @@ from exporter.api.error_mapping import (
 from exporter.api.meter import Meter
 from exporter.api.rate_limiter import OnQueued, RateLimiter, ignore_queueing
 from exporter.api.regions import doubt_about
-from exporter.api.retry import TOTAL_TIMEOUT, Retry
+from exporter.api.retry import Retry
 from exporter.api.signing import Credential, Signer, canonical_query, encode_path
 from exporter.clock import Clock
 from exporter.errors import ApiError, MalformedError, ServerError, TooLargeError
@@ -68,7 +68,6 @@ class Client:
         self,
         http: httpx.AsyncClient,
         *,
-        account: str,
         region_id: str,
         endpoint: str,
         credentials: CredentialSource,
@@ -77,11 +76,10 @@ class Client:
         clock: Clock,
         max_attempts: int = 4,
         timeout: float = 10.0,
-        total_timeout: float = TOTAL_TIMEOUT,
+        total_timeout: float = 60.0,
         max_response_bytes: int = 16 * 2**20,
     ) -> None:
-        self.account = account
-        self.region_id = region_id
+        self._region_id = region_id
         self._http = http
         self._endpoint = endpoint.rstrip("/")
         self._credentials = credentials
@@ -220,7 +218,7 @@ class Client:
             async with asyncio.timeout(self._timeout):
                 return await self._exchange(call.action, request, credential)
         except TRANSPORT_ERRORS as error:
-            doubt = doubt_about(self.region_id) if self.region_id in self._endpoint else ""
+            doubt = doubt_about(self._region_id) if self._region_id in self._endpoint else ""
             failure = from_transport_error(call.action, error, timeout=self._timeout, doubt=doubt)
         raise failure  # outside of `except`: a foreign text may quote a header
 
@@ -229,7 +227,7 @@ class Client:
         failure: ApiError
         try:
             path = encode_path(call.segments)
-            query = canonical_query({"regionId": self.region_id, **call.params})
+            query = canonical_query({"regionId": self._region_id, **call.params})
             return httpx.Request(
                 "GET",
                 f"{self._endpoint}{path}?{query}",

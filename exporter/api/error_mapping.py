@@ -44,6 +44,7 @@ TRANSPORT_ERRORS: Final = (
 _MESSAGE_LENGTH: Final = 200
 _WORD_LENGTH: Final = 64
 
+_UNAVAILABLE: Final = r"ServiceUnavailable|Internal(Server)?Error"
 _BY_CODE: Final[tuple[tuple[re.Pattern[str], type[ApiError]], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind)
     for pattern, kind in (
@@ -52,7 +53,7 @@ _BY_CODE: Final[tuple[tuple[re.Pattern[str], type[ApiError]], ...]] = tuple(
         (r"InvalidSecurityToken|InvalidAccessKey|SignatureDoesNotMatch", CredentialError),
         (r"IncompleteSignature|MissingSecurityToken|InvalidCredential", CredentialError),
         (r"Forbidden|NoPermission", PermissionDeniedError),
-        (r"ServiceUnavailable|Internal(Server)?Error", ServerError),
+        (_UNAVAILABLE, ServerError),
     )
 )
 _BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
@@ -68,7 +69,7 @@ _ADVICE: Final[Mapping[type[ApiError], str]] = {
     ClockSkewError: "Synchronise this machine's clock (NTP).",
 }
 _NONCE_USED: Final = "signaturenonceused"
-_RETRYABLE_CODE: Final = re.compile(r"ServiceUnavailable|Internal(Server)?Error", re.IGNORECASE)
+_RETRYABLE_CODE: Final = re.compile(_UNAVAILABLE, re.IGNORECASE)
 _QUOTES_CREDENTIALS: Final = re.compile(
     r"Signature|AccessKey|SecurityToken|Credential", re.IGNORECASE
 )

@@ -15,9 +15,6 @@ BACKOFF_BASE: Final = 0.5
 BACKOFF_CAP: Final = 10.0
 """Seconds: the ceiling of the waits doubles from base to cap; each wait is drawn below it."""
 
-TOTAL_TIMEOUT: Final = 60.0
-"""Seconds for one call with all its attempts; a poll that waits longer has its own deadline."""
-
 
 class Retry:
     """Repeats one call: what may pass by itself, with growing waits; two cases once, at once.

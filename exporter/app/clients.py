@@ -65,7 +65,6 @@ class ClientFactory:
         account, region_id, api = place.account, place.region_id, self._settings.api
         return Client(
             self._http,
-            account=account,
             region_id=region_id,
             endpoint=self._shards[account, region_id].endpoint,
             credentials=self.credentials(account, region_id),

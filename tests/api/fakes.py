@@ -122,7 +122,6 @@ class Bench:
         async with httpx.AsyncClient(transport=transport, follow_redirects=True) as http:
             yield Client(
                 http,
-                account="default",
                 region_id="cn-hangzhou",
                 endpoint=self.endpoint,
                 credentials=self.credentials,

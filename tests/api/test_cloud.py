@@ -104,7 +104,6 @@ class Bench:
     def _client(self, http: httpx.AsyncClient, url: str) -> Client:
         return Client(
             http,
-            account="default",
             region_id="cn-hangzhou",
             endpoint=url,
             credentials=StaticCredentials(Credential(DEMO_KEY_ID, self.secret)),

@@ -211,7 +211,6 @@ async def test_no_text_of_an_error_holds_a_secret(effect: Effect) -> None:
     async with serve(cloud.app) as endpoint, httpx.AsyncClient(verify=NO_TLS) as http:
         client = Client(
             http,
-            account="",
             region_id="cn-hangzhou",
             endpoint=endpoint,
             credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")),

@@ -45,7 +45,6 @@ def our_client(demo: Demo, http: httpx.AsyncClient) -> Client:
     credential = Credential(demo.access_key_id, demo.access_key_secret, "", "demo")
     return Client(
         http,
-        account="",
         region_id=demo.region_id,
         endpoint=demo.endpoint,
         credentials=StaticCredentials(credential),

@@ -29,7 +29,6 @@ def client_of(
     limiter = RateLimiter(h.clock, max_requests_per_second)
     client = Client(
         h.http,
-        account="",
         region_id="cn-hangzhou",
         endpoint="http://127.0.0.1",
         credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET)),

@@ -137,7 +137,6 @@ async def test_every_connection_error_has_a_reason(answer: Answer, reasons: set[
         clock = SystemClock()
         client = Client(
             http,
-            account="",
             region_id="cn-hangzhou",
             endpoint=url,
             credentials=StaticCredentials(Credential("LTAIsentinel", "sentinel-secret")),

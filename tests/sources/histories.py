@@ -182,7 +182,6 @@ class Long:
         http = httpx.AsyncClient(transport=httpx.ASGITransport(self.cloud.app))
         client = Client(
             http,
-            account="",
             region_id="cn-hangzhou",
             endpoint="http://cloud",
             credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")),

@@ -93,7 +93,6 @@ async def client(endpoint: str) -> AsyncIterator[Client]:
     async with httpx.AsyncClient(verify=NO_TLS) as http:
         yield Client(
             http,
-            account="",
             region_id="cn-hangzhou",
             endpoint=endpoint,
             credentials=CREDENTIALS,
