@@ -5,7 +5,7 @@ any instant loses nothing and counts nothing twice.
 """
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from exporter.clock import Clock
 from exporter.ledger.clusters import ClusterLedger
@@ -32,6 +32,7 @@ from exporter.model import (
 _ENDED_SINCE = """SELECT session_id, ended FROM main.session JOIN main.gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND ended_at > ?"""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -90,9 +91,9 @@ class Ledger:
         if self._lease:
             self._lease.tend()
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do `work` with this ledger, in its thread; raise `LedgerError` also if that hangs."""
-        return await self._worker.run(work)
+        return await self._worker.run(work, *args, **kwargs)
 
     def ownership(self) -> Ownership | None:
         """Return who owns the ledger; `None` if no other process can."""

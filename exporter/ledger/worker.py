@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 from exporter.errors import LedgerError, LedgerFailure
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 WORK_TIMEOUT: Final = 10.0
@@ -27,14 +29,15 @@ class Worker:
         self._began_at: float | None = None
         """When the work that is being done began."""
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do `work` when its turn comes, and return its result.
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do `work` with its arguments when its turn comes, and return its result.
 
         Raises what it raises; and `LedgerError` where it, or what is before it, hangs. It may
         be done all the same later on.
         """
         self._check()
-        done = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, work)
+        call = partial(work, *args, **kwargs)
+        done = asyncio.get_running_loop().run_in_executor(self._pool, self._timed, call)
         # Where the caller is cancelled, nobody asks how it ended.
         done.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:

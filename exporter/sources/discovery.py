@@ -17,7 +17,7 @@ class Discovery:
         self._client = client
         self._inventory = inventory
         self._ledger = ledger
-        self._guard = DisappearanceGuard(partial(ledger.run, partial(ledger.listed_count, scope)))
+        self._guard = DisappearanceGuard(partial(ledger.run, ledger.listed_count, scope))
 
     async def run(self, progress: Progress) -> None:
         """Read everything there is; the inventory changes only if that succeeds.
@@ -30,8 +30,7 @@ class Discovery:
         workspaces = await list_workspaces(self._client, progress)
         await self._guard.check(len(workspaces))
         self._inventory.take_workspaces(self.scope, workspaces)
-        count = len(workspaces)
-        await self._ledger.run(partial(self._ledger.record_workspaces, self.scope, count))
+        await self._ledger.run(self._ledger.record_workspaces, self.scope, len(workspaces))
 
     async def _find_gateways(self, progress: Progress) -> None:
         workspace_id, term = self.scope.workspace_id, self._ledger.term
@@ -39,8 +38,13 @@ class Discovery:
         is_confirmed = await self._guard.check(len(gateways))
         # First into the ledger: that a gateway was not there before, and so counts from 0,
         # must be known before its first listing is.
-        record = partial(self._ledger.record_gateways, workspace_id, gateways, term=term)
-        await self._ledger.run(partial(record, is_confirmed=is_confirmed))
+        await self._ledger.run(
+            self._ledger.record_gateways,
+            workspace_id,
+            gateways,
+            is_confirmed=is_confirmed,
+            term=term,
+        )
         self._inventory.take_gateways(self.scope, gateways)
 
 

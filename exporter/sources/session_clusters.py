@@ -25,7 +25,7 @@ class SessionClusters:
         self._client = client
         self._ledger = ledger
         self._telemetry = telemetry
-        self._guard = DisappearanceGuard(partial(ledger.run, partial(ledger.listed_count, target)))
+        self._guard = DisappearanceGuard(partial(ledger.run, ledger.listed_count, target))
         self._cache = sample_cache(target.workspace_id)
 
     async def poll(self, progress: Progress) -> PollResult:
@@ -43,10 +43,13 @@ class SessionClusters:
         since: Mapping[str, float] = {}
         ledger_error = None
         try:
-            record = partial(
-                self._ledger.record_session_clusters, workspace_id, clusters, term=term
+            since = await self._ledger.run(
+                self._ledger.record_session_clusters,
+                workspace_id,
+                clusters,
+                is_confirmed=is_confirmed,
+                term=term,
             )
-            since = await self._ledger.run(partial(record, is_confirmed=is_confirmed))
         except LedgerError as error:
             ledger_error = error
         gauges = samples(workspace_id, clusters, since, self._cache)

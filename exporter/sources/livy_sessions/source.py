@@ -57,7 +57,7 @@ class LivySessions:
             settle_after=timing.settle_after,
         )
         self._gauges = Gauges((target.workspace_id, target.livy_compute_id), limits.max_sessions)
-        self._guard = DisappearanceGuard(partial(ledger.run, partial(ledger.listed_count, target)))
+        self._guard = DisappearanceGuard(partial(ledger.run, ledger.listed_count, target))
         self._trust = ListingTrust(str(target), clock, timing.full_walk_interval)
         unsettled_for = max(limits.ended_retention, timing.settle_after)
         self._memory = ListingMemory(target, ledger, clock, unsettled_for)

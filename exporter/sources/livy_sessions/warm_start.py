@@ -97,11 +97,11 @@ class ListingMemory:
 
     async def _read(self, progress: Progress) -> tuple[Order | None, list[ListedSession]]:
         """Read order and sessions, in pieces, so that other users of the ledger do not wait."""
-        known = await self._ledger.run(partial(self._ledger.listing_order, self._gateway))
+        known = await self._ledger.run(self._ledger.listing_order, self._gateway)
         order = next((order for order in Order if order.value == known), None)
         pieces = self._ledger.listed_sessions(self._gateway)
         sessions: list[ListedSession] = []
-        while order and (piece := await self._ledger.run(partial(next, pieces, None))):
+        while order and (piece := await self._ledger.run(next, pieces, None)):
             sessions += piece
             progress()
         return order, sessions
