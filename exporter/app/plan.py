@@ -9,7 +9,7 @@ from exporter.errors import SettingsError
 from exporter.ledger import Postgres
 from exporter.model import Source
 from exporter.settings import Settings, TargetSettings
-from exporter.sources import Inventory, Selection, Wanted, by_patterns
+from exporter.sources import Inventory, Selection, by_patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,9 @@ def plan(settings: Settings) -> Plan:
         raise SettingsError(
             "there is nothing to poll: set session-clusters.enabled or livy.enabled to true"
         )
-    patterns = settings.discovery
-    wanted = Wanted(sources, by_patterns(patterns.include, patterns.exclude))
-    return Plan(
-        _shards(settings, entries), Inventory(list(map(_selection, entries)), wanted), sources
-    )
+    is_wanted = by_patterns(settings.discovery.include, settings.discovery.exclude)
+    inventory = Inventory(map(_selection, entries), sources, is_wanted)
+    return Plan(_shards(settings, entries), inventory, sources)
 
 
 def ledger_location(settings: Settings, *, is_patient: bool = False) -> Path | Postgres:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Protocol
 
 from exporter import catalog
 from exporter.clock import Clock
@@ -12,6 +11,7 @@ from exporter.model import Scope, Standing, Target
 from exporter.poller.boundary import log_transition, run_guarded
 from exporter.poller.discovered import DiscoveryLog
 from exporter.poller.polling import Polling, PollSource
+from exporter.poller.schedule import Schedule
 from exporter.snapshot import (
     DiscoveryView,
     GroupedSamples,
@@ -20,7 +20,7 @@ from exporter.snapshot import (
     SnapshotStore,
     groups_of,
 )
-from exporter.sources import Inventory, Progress, SampleCache
+from exporter.sources import Discovery, Inventory, SampleCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +29,6 @@ class PollJob:
 
     source: PollSource
     requests: Callable[[], int]
-
-
-class ScopeReader(Protocol):
-    """Reads one scope into the inventory."""
-
-    async def run(self, progress: Progress) -> None:
-        """Read the whole list; call `progress` whenever something arrives. Raises `PollError`."""
-
-
-class Timetable(Protocol):
-    """Runs the work of targets and scopes on their intervals."""
-
-    def add(self, work: Target | Scope) -> None:
-        """Run it from now on, for the first time at once."""
-
-    def remove(self, work: Target | Scope) -> None:
-        """Start no more runs; one that is under way goes on."""
-
-    def cancel_runs(self) -> None:
-        """Cancel all runs that are under way."""
 
 
 class TargetRegistry:
@@ -62,7 +42,7 @@ class TargetRegistry:
         clock: Clock,
         *,
         new_job: Callable[[Target], PollJob],
-        new_reader: Callable[[Scope], ScopeReader],
+        new_reader: Callable[[Scope], Discovery],
     ) -> None:
         self._inventory = inventory
         self._polling = polling
@@ -71,8 +51,8 @@ class TargetRegistry:
         self._new_job = new_job
         self._new_reader = new_reader
         self._jobs: dict[Target, PollJob] = {}
-        self._readers: dict[Scope, ScopeReader] = {}
-        self._timetable: Timetable | None = None
+        self._readers: dict[Scope, Discovery] = {}
+        self._schedule: Schedule | None = None
         self._discovery_log = DiscoveryLog()
         self._by_workspace: Mapping[Scope, tuple[Target, ...]] = {}
         self._scope_samples = SampleCache(_samples_of)
@@ -86,13 +66,13 @@ class TargetRegistry:
         """The job of each target that is polled now."""
         return MappingProxyType(self._jobs)
 
-    def run_on(self, timetable: Timetable) -> None:
-        """Put all work on `timetable`, and keep that up to date from now on."""
-        self._timetable = timetable
+    def run_on(self, schedule: Schedule) -> None:
+        """Put all work on `schedule`, and keep that up to date from now on."""
+        self._schedule = schedule
         for scope in self._readers:
-            timetable.add(scope)
+            schedule.add(scope)
         for target in self._jobs:
-            timetable.add(target)
+            schedule.add(target)
 
     def follow(self, standing: Standing, term: int) -> None:
         """Poll only where this process owns the ledger: another one does it otherwise.
@@ -210,17 +190,17 @@ class TargetRegistry:
         """
         self._sync_scopes(())
         self._sync_targets({})
-        if self._timetable is not None:
-            self._timetable.cancel_runs()
+        if self._schedule is not None:
+            self._schedule.cancel_runs()
         self._snapshots.publish(self._snapshots.current.with_infos({}))
 
     def _begin(self, work: Target | Scope) -> None:
-        if self._timetable is not None:
-            self._timetable.add(work)
+        if self._schedule is not None:
+            self._schedule.add(work)
 
     def _end(self, work: Target | Scope) -> None:
-        if self._timetable is not None:
-            self._timetable.remove(work)
+        if self._schedule is not None:
+            self._schedule.remove(work)
 
 
 def _samples_of(discovery: tuple[Scope, DiscoveryView]) -> Samples:

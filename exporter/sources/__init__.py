@@ -11,7 +11,7 @@ failed_sessions    the last Livy sessions that failed
 
 from exporter.sources.discovery import Discovery, discover
 from exporter.sources.failed_sessions import FailedSession, FailedSessions
-from exporter.sources.inventory import Inventory, Selection, Wanted, by_patterns
+from exporter.sources.inventory import Inventory, Selection, by_patterns
 from exporter.sources.listing import PollResult, Progress
 from exporter.sources.livy_sessions import MAX_SESSIONS, LivySessions, ScanTiming, SeriesLimits
 from exporter.sources.sample_cache import SampleCache
@@ -31,7 +31,6 @@ __all__ = [
     "Selection",
     "SeriesLimits",
     "SessionClusters",
-    "Wanted",
     "by_patterns",
     "discover",
 ]

@@ -3,7 +3,7 @@
 A failed discovery changes nothing: what was found before is still polled.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -30,14 +30,6 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which sources are polled, and which of the discovered workspaces."""
-
-    sources: frozenset[Source]
-    workspace: Callable[[Workspace], bool] = lambda _: True
-
-
-@dataclass(frozen=True, slots=True)
 class _PolledWorkspace:
     """A workspace to poll, and the gateways that the settings name in it."""
 
@@ -49,10 +41,17 @@ class _PolledWorkspace:
 class Inventory:
     """The workspaces and gateways that are known by now."""
 
-    def __init__(self, selections: Sequence[Selection], wanted: Wanted) -> None:
+    def __init__(
+        self,
+        selections: Iterable[Selection],
+        sources: Collection[Source],
+        is_wanted: Callable[[Workspace], bool],
+    ) -> None:
+        """Poll `sources`, and of the discovered workspaces those that `is_wanted` says."""
         # A workspace that is both named and discovered is polled as it is named.
         self._selections = sorted(selections, key=lambda selection: not selection.workspace_id)
-        self._wanted = wanted
+        self._sources = sources
+        self._is_wanted = is_wanted
         self._workspaces: dict[Scope, tuple[Workspace, ...]] = {}
         self._gateways: dict[Scope, tuple[Gateway, ...]] = {}
         self._polled: dict[Scope, _PolledWorkspace] = {}
@@ -77,7 +76,7 @@ class Inventory:
 
     def take_workspaces(self, scope: Scope, workspaces: Iterable[Workspace]) -> None:
         """Take a complete list of the workspaces of an account and region."""
-        wanted = tuple(filter(self._wanted.workspace, workspaces))
+        wanted = tuple(filter(self._is_wanted, workspaces))
         if wanted != self._workspaces.get(scope):
             self._workspaces[scope] = wanted
             self._choose()
@@ -116,7 +115,7 @@ class Inventory:
         of_gateways = (
             polled.scope
             for polled in self._polled.values()
-            if Source.LIVY_SESSIONS in self._wanted.sources and not polled.livy_compute_ids
+            if Source.LIVY_SESSIONS in self._sources and not polled.livy_compute_ids
         )
         self.scopes = tuple(dict.fromkeys(chain(of_workspaces, of_gateways)))
 
@@ -160,9 +159,9 @@ class Inventory:
     def _targets(self, polled: _PolledWorkspace) -> tuple[Target, ...]:
         """Return the targets of a workspace; the same object where they are as they were."""
         found: list[Target] = []
-        if Source.SESSION_CLUSTERS in self._wanted.sources:
+        if Source.SESSION_CLUSTERS in self._sources:
             found.append(Target(Source.SESSION_CLUSTERS, *polled.scope))
-        if Source.LIVY_SESSIONS in self._wanted.sources:
+        if Source.LIVY_SESSIONS in self._sources:
             found += (
                 Target(Source.LIVY_SESSIONS, *polled.scope, gateway.livy_compute_id)
                 for gateway in self._gateways_of(polled)
