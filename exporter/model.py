@@ -116,6 +116,10 @@ class Scope(NamedTuple):
         )
 
 
+Work = Target | Scope
+"""What is done on an interval: a target is polled, a scope is discovered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """A workspace, as `ListWorkspaces` lists it."""

@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from exporter import catalog
 from exporter.catalog import Metric
 from exporter.errors import LedgerFailure, Reason
-from exporter.model import NAMELESS, Loss, Ownership, Scope, Source, Standing, Target
+from exporter.model import NAMELESS, Loss, Ownership, Source, Standing, Target, Work
 
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -86,12 +86,12 @@ class Telemetry:
         for kind in LedgerFailure:
             self._ledger_failures.labels(kind)
 
-    def expect_calls(self, place: Target | Scope) -> None:
-        """Bring the label sets of the calls that `place` is listed by into being, at 0."""
-        where = (place.account, place.region_id, place.action)
+    def expect_calls(self, work: Work) -> None:
+        """Bring the label sets of the calls that `work` makes into being, at 0."""
+        where = (work.account, work.region_id, work.action)
         self._requests.labels(*where)
         self._retries.labels(*where)
-        self._seconds.labels(place.action)
+        self._seconds.labels(work.action)
         for reason in Reason:
             self._failures.labels(*where, reason)
 

@@ -19,7 +19,7 @@ from exporter.clock import Clock
 from exporter.errors import ThreadLimitError
 from exporter.exposition import OwnMetrics, PageResponses, RenderedSnapshotStore
 from exporter.ledger import Key, Ledger, Location
-from exporter.model import Scope, Source, Standing, Target
+from exporter.model import Scope, Source, Standing, Target, Work
 from exporter.poller import (
     Polling,
     PollJob,
@@ -172,7 +172,7 @@ def build(
     snapshots = RenderedSnapshotStore(Snapshot())
     polling = Polling(snapshots, ledger, telemetry, clock, _timing(settings))
     failed = FailedSessions()
-    work = _Work(settings, clock, clients, planned.inventory, ledger, telemetry, failed)
+    factory = _SourceFactory(settings, clock, clients, planned.inventory, ledger, telemetry, failed)
     own = OwnMetrics(registry)
     return Exporter(
         settings=settings,
@@ -184,7 +184,12 @@ def build(
         snapshots=snapshots,
         polling=polling,
         targets=TargetRegistry(
-            planned.inventory, polling, snapshots, clock, new_job=work.job, new_reader=work.reader
+            planned.inventory,
+            polling,
+            snapshots,
+            clock,
+            new_job=factory.job,
+            new_reader=factory.reader,
         ),
         answers=PageResponses(snapshots, own, partial(may_show, ledger)),
         own=own,
@@ -193,7 +198,7 @@ def build(
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class _SourceFactory:
     """Builds what polls a target, and what discovers a scope."""
 
     settings: Settings
@@ -227,10 +232,10 @@ class _Work:
         client, _ = self._client(scope)
         return Discovery(scope, client, self.inventory, self.ledger)
 
-    def _client(self, place: Target | Scope) -> tuple[Client, ApiMeter]:
-        self.telemetry.expect_calls(place)
-        meter = self.telemetry.api_meter(place.account, place.region_id)
-        return self.clients.client(place, meter), meter
+    def _client(self, work: Work) -> tuple[Client, ApiMeter]:
+        self.telemetry.expect_calls(work)
+        meter = self.telemetry.api_meter(work.account, work.region_id)
+        return self.clients.client(work, meter), meter
 
 
 def _ledger(

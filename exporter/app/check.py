@@ -15,7 +15,7 @@ from exporter.clock import SystemClock
 from exporter.errors import AddressInUseError, LedgerError, PollError, TimedOutError, WebConfigError
 from exporter.healthcheck import is_exporter
 from exporter.ledger import Postgres, check_ledger
-from exporter.model import Scope, Source, Target
+from exporter.model import Scope, Source, Target, Work
 from exporter.settings import Settings
 from exporter.sources import discover
 from exporter.web import ReloadingWebConfig, bind
@@ -132,7 +132,7 @@ class _Inquiry:
         self._findings: dict[tuple[object, str], Finding] = {}
         """By what was asked: names may be equal, since ids may hold slashes."""
         self._barred: set[tuple[str, str]] = set()
-        self._asked: set[Scope | Target] = set()
+        self._asked: set[Work] = set()
 
     def findings(self) -> Iterator[Finding]:
         """Yield what has been found out so far."""
@@ -207,14 +207,12 @@ class _Inquiry:
             name = f"{target.workspace_id}/{target.livy_compute_id}"
             await self._note_call(target, name, ask_sessions)
 
-    async def _note_call(
-        self, asked: Scope | Target, name: str, ask: Callable[[], Awaitable[str]]
-    ) -> None:
-        if (asked.account, asked.region_id) not in self._barred:
+    async def _note_call(self, work: Work, name: str, ask: Callable[[], Awaitable[str]]) -> None:
+        if (work.account, work.region_id) not in self._barred:
             self._ends += self._seconds_per_call
             self.deadline.reschedule(self._ends)
-            place = _place_name(asked.account, asked.region_id)
-            await self._note(asked, "/".join(filter(None, (place, name))), asked.action, ask)
+            place = _place_name(work.account, work.region_id)
+            await self._note(work, "/".join(filter(None, (place, name))), work.action, ask)
 
     async def _note(
         self, asked: object, where: str, what: str, ask: Callable[[], Awaitable[str]]

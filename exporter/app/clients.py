@@ -18,7 +18,7 @@ from exporter.api import (
 from exporter.app.outbound_http import open_blocking_http, open_http
 from exporter.app.plan import Shard
 from exporter.clock import Clock, SystemClock
-from exporter.model import Scope, Target
+from exporter.model import Work
 from exporter.settings import Settings
 
 OnRateLimiter = Callable[[str, str, Callable[[], float]], None]
@@ -60,9 +60,9 @@ class ClientFactory:
         """Return where the credential for an account and region comes from."""
         return self._credentials_of_role(self._shards[account, region_id].role_arn)
 
-    def client(self, place: Target | Scope, meter: Meter | None = None) -> Client:
-        """Return a client for the account and region of `place`, which counts on `meter`."""
-        account, region_id, api = place.account, place.region_id, self._settings.api
+    def client(self, work: Work, meter: Meter | None = None) -> Client:
+        """Return a client for the account and region of `work`, which counts on `meter`."""
+        account, region_id, api = work.account, work.region_id, self._settings.api
         return Client(
             self._http,
             region_id=region_id,

@@ -26,7 +26,7 @@ from exporter.model import (
     SessionCluster,
     Source,
     Standing,
-    Target,
+    Work,
 )
 
 _ENDED_SINCE = """SELECT session_id, ended FROM main.session JOIN main.gateway USING (gateway_id)
@@ -209,7 +209,7 @@ class Ledger:
         with self._store.transaction() as transaction:
             record_workspaces(transaction, scope, count)
 
-    def listed_count(self, work: Target | Scope) -> int:
+    def listed_count(self, work: Work) -> int:
         """Return how many records the last recorded listing of `work` held."""
         with self._store.reading() as db:
             return listed_count(db, work)

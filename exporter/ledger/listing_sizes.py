@@ -6,7 +6,7 @@ from exporter.ledger.counting import is_created_after
 from exporter.ledger.database import Reader, Table
 from exporter.ledger.gateways import GATEWAY
 from exporter.ledger.store import Transaction
-from exporter.model import Gateway, Scope, Source, Target
+from exporter.model import Gateway, Scope, Source, Target, Work
 
 _SESSIONS = """SELECT count(*) FROM main.session JOIN main.gateway USING (gateway_id)
     WHERE workspace_id = ? AND livy_compute_id = ? AND unlisted_at IS NULL"""
@@ -23,7 +23,7 @@ _IS_DISCOVERED = "SELECT 1 FROM main.discovered WHERE workspace_id = ?"
 _KNOWN = "SELECT livy_compute_id FROM main.gateway WHERE workspace_id = ?"
 
 
-def listed_count(db: Reader, work: Target | Scope) -> int:
+def listed_count(db: Reader, work: Work) -> int:
     """Return how many records the last recorded listing of `work` held."""
     values: tuple[str, ...]
     match work:

@@ -22,7 +22,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter.clock import Clock, SystemClock
-from exporter.model import Scope, Source, Target
+from exporter.model import Source, Target, Work
 from exporter.poller.lateness import Lateness
 
 _log = structlog.get_logger(__name__)
@@ -36,8 +36,6 @@ _TICK_SECONDS = 1.0
 
 _TOLERATED_STEP = timedelta(seconds=1)
 """The wall clock may be set back by so much at once before the timetable follows it."""
-
-Work = Target | Scope
 
 
 class _EveryInterval(IntervalTrigger):  # type: ignore[misc]  # the library has no types

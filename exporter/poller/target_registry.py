@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from exporter import catalog
 from exporter.clock import Clock
-from exporter.model import Scope, Standing, Target
+from exporter.model import Scope, Standing, Target, Work
 from exporter.poller.boundary import log_transition, run_guarded
 from exporter.poller.discovered import DiscoveryLog
 from exporter.poller.polling import Polling, PollSource
@@ -58,7 +58,7 @@ class TargetRegistry:
         self._scope_samples = SampleCache(_samples_of)
         self._standing = Standing.OWNER
         self._term = 0
-        self._rested: set[Target | Scope] = set()
+        self._rested: set[Work] = set()
         self._sync()
 
     @property
@@ -89,7 +89,7 @@ class TargetRegistry:
         if standing is not Standing.STANDBY and (before is Standing.STANDBY or is_next):
             self._sync()
 
-    async def run(self, work: Target | Scope) -> None:
+    async def run(self, work: Work) -> None:
         """Poll a target or discover a scope once; one that was removed meanwhile is ignored."""
         if self._standing is Standing.EXPIRED and work not in self._rested:
             self._rested.add(work)
@@ -104,7 +104,7 @@ class TargetRegistry:
             job = self._jobs[work]
             await self._polling.poll(job.source, job.requests)
 
-    async def verify(self, work: Target | Scope) -> None:
+    async def verify(self, work: Work) -> None:
         """Verify the whole listing of a target beside its polls, if that is due."""
         if isinstance(work, Target) and work in self._jobs:
             await self._polling.verify(self._jobs[work].source)
@@ -194,11 +194,11 @@ class TargetRegistry:
             self._schedule.cancel_runs()
         self._snapshots.publish(self._snapshots.current.with_infos({}))
 
-    def _begin(self, work: Target | Scope) -> None:
+    def _begin(self, work: Work) -> None:
         if self._schedule is not None:
             self._schedule.add(work)
 
-    def _end(self, work: Target | Scope) -> None:
+    def _end(self, work: Work) -> None:
         if self._schedule is not None:
             self._schedule.remove(work)
 

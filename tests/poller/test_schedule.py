@@ -8,9 +8,8 @@ import apscheduler.schedulers.base
 import pytest
 
 from exporter.clock import SystemClock
-from exporter.model import Source, Target
+from exporter.model import Source, Target, Work
 from exporter.poller import Schedule
-from exporter.poller.schedule import Work
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from exporter import catalog
 from exporter.clock import Clock
 from exporter.ledger import CounterValue, Key, LedgerState
-from exporter.model import Scope, Target
+from exporter.model import Scope, Target, Work
 from exporter.snapshot import DiscoveryView, Failure, Snapshot, TargetView
 
 BUCKETS = 60
@@ -73,7 +73,7 @@ class Recorder:
         }
         self._targets: Mapping[Target, TargetView] = {}
         self._discoveries: Mapping[Scope, DiscoveryView] = {}
-        self._failures: dict[Target | Scope, Seen] = {}
+        self._failures: dict[Work, Seen] = {}
         self._tallies: deque[Tally] = deque(maxlen=BUCKETS)
         self._latest: Snapshot | None = None
         self._noted_at = float("-inf")
@@ -102,10 +102,10 @@ class Recorder:
                 counts.update(tally.ended)
         return counts, monotonic - max(self.started_monotonic, first * self.width)
 
-    def last_failure(self, of: Target | Scope) -> Seen | None:
+    def last_failure(self, work: Work) -> Seen | None:
         """Return the last failure of a target or a discovery, also where it is over."""
         self._note_latest()
-        return self._failures.get(of)
+        return self._failures.get(work)
 
     def start_of(self, key: Key) -> int:
         """Return where a counter of usage stood at the start, in nano-CU-hours."""
@@ -144,13 +144,13 @@ class Recorder:
             if view.failure is not None and (seen is None or seen.failure is not view.failure):
                 self._note_failure(scope, view.failure, is_new=_began(before, view))
         self._discoveries = snapshot.discoveries
-        for of in [*self._failures]:
-            if of not in snapshot.targets and of not in snapshot.discoveries:
-                del self._failures[of]
+        for work in [*self._failures]:
+            if work not in snapshot.targets and work not in snapshot.discoveries:
+                del self._failures[work]
 
-    def _note_failure(self, of: Target | Scope, failure: Failure, *, is_new: bool) -> None:
-        seen, now = self._failures.get(of), self._clock.now()
-        self._failures[of] = Seen(failure, now, now if is_new or seen is None else seen.since)
+    def _note_failure(self, work: Work, failure: Failure, *, is_new: bool) -> None:
+        seen, now = self._failures.get(work), self._clock.now()
+        self._failures[work] = Seen(failure, now, now if is_new or seen is None else seen.since)
 
     def _note_counters(self, tally: Tally) -> None:
         """Add what was counted since the last look at the ledger."""

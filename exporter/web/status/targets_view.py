@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.model import Scope, Target
+from exporter.model import Target, Work
 from exporter.snapshot import ScanProgress, Snapshot, TargetView
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder, Seen
@@ -97,8 +97,8 @@ def _discoveries(moment: Moment) -> Iterator[DiscoveryStatus]:
         )
 
 
-def _trouble(moment: Moment, of: Target | Scope, *, is_current: bool) -> Trouble | None:
-    seen: Seen | None = moment.recorder.last_failure(of)
+def _trouble(moment: Moment, work: Work, *, is_current: bool) -> Trouble | None:
+    seen: Seen | None = moment.recorder.last_failure(work)
     if seen is None:
         return None
     failure = seen.failure
