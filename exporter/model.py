@@ -54,6 +54,11 @@ NAMELESS = "digest:"
 SESSION_CLUSTER_KINDS = ("NOTEBOOK", "THRIFT", "SQL")
 
 
+def seconds(milliseconds: int | None) -> float | None:
+    """Return a time of the API in seconds; `None` if it is not known."""
+    return None if milliseconds is None else milliseconds / 1000
+
+
 class Action(StrEnum):
     """The actions of the API that are called, also the names of RAM actions; the `action` label."""
 
@@ -174,6 +179,11 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     nano_cu_hours: int | None = None
     vcore_seconds: int | None = None
     mb_seconds: int | None = None
+
+    @property
+    def cu_hours(self) -> float | None:
+        """The CU-hours, rounded to a float: for showing, not for sums."""
+        return None if self.nano_cu_hours is None else self.nano_cu_hours / NANO
 
 
 class LivySession(msgspec.Struct, frozen=True, gc=False):

@@ -56,6 +56,8 @@ class Telemetry:
         self._unknown_states = self._counter(catalog.UNKNOWN_STATES)
         self._strange_seen: set[tuple[Source, str]] = set()
         self._ledger_failures = self._counter(catalog.LEDGER_FAILURES)
+        for kind in LedgerFailure:
+            self._ledger_failures.labels(kind)
         self._web_config: Gauge | None = None
 
     def _counter(self, metric: Metric) -> Counter:
@@ -83,8 +85,6 @@ class Telemetry:
             self._malformed_ids.labels(source)
             for reason in Reason:
                 self._poll_failures.labels(source, reason)
-        for kind in LedgerFailure:
-            self._ledger_failures.labels(kind)
 
     def expect_calls(self, work: Work) -> None:
         """Bring the label sets of the calls that `work` makes into being, at 0."""

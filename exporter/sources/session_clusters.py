@@ -8,7 +8,7 @@ from exporter import catalog
 from exporter.api import Client, scan_tokens
 from exporter.errors import LedgerError
 from exporter.ledger import Ledger
-from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Target
+from exporter.model import SESSION_CLUSTER_STATES, Page, SessionCluster, Target, seconds
 from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet
 from exporter.sources.listing import DisappearanceGuard, PollResult, Progress, record_anomalies
 from exporter.sources.sample_cache import SampleCache
@@ -107,8 +107,8 @@ def _of_cluster(workspace_id: str, shown: _Shown) -> Samples:
         "" if cluster.fusion is None else str(cluster.fusion).lower(),
     )
     samples.add(catalog.SESSION_CLUSTER_INFO, (*labels, *attributes), 1)
-    samples.add(catalog.SESSION_CLUSTER_CREATED, labels, _seconds(cluster.created_ms))
-    samples.add(catalog.SESSION_CLUSTER_START, labels, _seconds(cluster.started_ms))
+    samples.add(catalog.SESSION_CLUSTER_CREATED, labels, seconds(cluster.created_ms))
+    samples.add(catalog.SESSION_CLUSTER_START, labels, seconds(cluster.started_ms))
     samples.add(catalog.SESSION_CLUSTER_AUTO_START, labels, cluster.auto_start)
     samples.add(catalog.SESSION_CLUSTER_AUTO_STOP, labels, cluster.auto_stop)
     samples.add(catalog.SESSION_CLUSTER_PUBLIC_ENDPOINT, labels, cluster.public_endpoint)
@@ -119,7 +119,3 @@ def _of_cluster(workspace_id: str, shown: _Shown) -> Samples:
         samples.add(catalog.SESSION_CLUSTER_ERROR_INFO, (*labels, cluster.state_code), 1)
     samples.add(catalog.SESSION_CLUSTER_STATE_SINCE, labels, entered_at)
     return samples.freeze()
-
-
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000

@@ -9,7 +9,7 @@ from functools import partial
 from exporter import catalog
 from exporter.errors import LedgerError
 from exporter.ledger import GatewayKey
-from exporter.model import LIVY_SESSION_STATES, NANO, LivySession
+from exporter.model import LIVY_SESSION_STATES, LivySession, seconds
 from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet, groups_of
 from exporter.sources.listing import PollResult
 from exporter.sources.livy_sessions.history import History
@@ -130,15 +130,11 @@ def _of_session(gateway: GatewayKey, session: LivySession) -> Samples:
     found.add_state(catalog.LIVY_SESSION_STATE, labels, LIVY_SESSION_STATES, session.state)
     attributes = (session.name, session.queue, session.proxy_user)
     found.add(catalog.LIVY_SESSION_INFO, (*labels, *attributes), 1)
-    found.add(catalog.LIVY_SESSION_CREATED, labels, _divided(session.created_ms, 1000))
+    found.add(catalog.LIVY_SESSION_CREATED, labels, seconds(session.created_ms))
     if session.has_ended:
-        found.add(catalog.LIVY_SESSION_END, labels, _divided(session.ended_ms, 1000))
+        found.add(catalog.LIVY_SESSION_END, labels, seconds(session.ended_ms))
     usage = session.usage
-    found.add(catalog.LIVY_SESSION_CU_HOURS, labels, _divided(usage.nano_cu_hours, NANO))
+    found.add(catalog.LIVY_SESSION_CU_HOURS, labels, usage.cu_hours)
     found.add(catalog.LIVY_SESSION_VCORE_SECONDS, labels, usage.vcore_seconds)
     found.add(catalog.LIVY_SESSION_MB_SECONDS, labels, usage.mb_seconds)
     return found.freeze()
-
-
-def _divided(value: int | None, by: int) -> float | None:
-    return None if value is None else value / by

@@ -7,7 +7,7 @@ from typing import Final
 
 from exporter import catalog
 from exporter.catalog import Metric
-from exporter.model import NANO, LivySession, SessionCluster, Source, Target
+from exporter.model import LivySession, SessionCluster, Source, Target, seconds
 from exporter.snapshot import TargetView
 from exporter.sources import FailedSession
 from exporter.web.status.display_names import Anchors, web_address
@@ -174,8 +174,8 @@ def _failed_session(moment: Moment, anchors: Anchors, failed: FailedSession) -> 
 def _session(
     moment: Moment, anchors: Anchors, target: Target, session: LivySession
 ) -> SessionStatus:
-    created = _divided(session.created_ms, 1000)
-    ended = _divided(session.ended_ms, 1000) if session.has_ended else None
+    created = seconds(session.created_ms)
+    ended = seconds(session.ended_ms) if session.has_ended else None
     gateway = (target.workspace_id, target.livy_compute_id)
     return SessionStatus(
         anchor=anchors.take("session", session.session_id, "/".join(gateway)),
@@ -193,12 +193,8 @@ def _session(
         age=moment.age(created),
         ended_at=ended,
         ended_age=moment.age(ended),
-        cu_hours=_divided(session.usage.nano_cu_hours, NANO),
+        cu_hours=session.usage.cu_hours,
         vcore_seconds=session.usage.vcore_seconds,
         mb_seconds=session.usage.mb_seconds,
         spark_ui=web_address(session.web_ui),
     )
-
-
-def _divided(value: int | None, by: int) -> float | None:
-    return None if value is None else value / by
