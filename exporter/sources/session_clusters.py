@@ -73,7 +73,7 @@ def samples(
     workspace_id: str,
     clusters: Sequence[SessionCluster],
     since: Mapping[str, float],
-    cache: SampleCache[_Shown] | None = None,
+    cache: SampleCache[_Shown],
 ) -> Samples:
     """Return the gauges of a complete listing; what did not change is taken from the `cache`.
 
@@ -89,8 +89,7 @@ def samples(
         cluster.session_cluster_id: (cluster, since.get(cluster.session_cluster_id))
         for cluster in sorted(clusters, key=_identity)
     }
-    groups = (cache or sample_cache(workspace_id)).samples_of(shown)
-    return GroupedSamples((totals.freeze(), *groups))
+    return GroupedSamples((totals.freeze(), *cache.samples_of(shown)))
 
 
 def _of_cluster(workspace_id: str, shown: _Shown) -> Samples:

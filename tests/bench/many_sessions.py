@@ -4,7 +4,8 @@ import random
 
 from exporter.model import LivySession, Source, Target, Usage
 from exporter.snapshot import Snapshot, TargetView
-from exporter.sources.livy_sessions import sample_cache, samples
+from exporter.sources.livy_sessions.series import Gauges
+from tests.sources.listings import counts_of
 
 GATEWAY = ("w-1234567890abcdef", "lc-0123456789abcdef")
 SAMPLES = 100_000
@@ -17,8 +18,8 @@ class ManySessions:
 
     def __init__(self) -> None:
         self._chance = random.Random(1)
-        self._kept = sample_cache(GATEWAY)
         self._sessions = [self._session(n) for n in range(SAMPLES // _SAMPLES_OF_A_SESSION)]
+        self._gauges = Gauges(GATEWAY, len(self._sessions))
 
     def change(self, share: float) -> None:
         """Let some sessions use something; other than their usage nothing changes."""
@@ -28,7 +29,7 @@ class ManySessions:
 
     def snapshot(self) -> Snapshot:
         """Return the snapshot of now, as a poll makes it."""
-        gauges = samples(GATEWAY, self._sessions, (), len(self._sessions), self._kept)
+        gauges = self._gauges.samples(self._sessions, (), counts_of(self._sessions))
         return Snapshot().with_targets(TargetView(_TARGET, 300, up=True, gauges=gauges))
 
     def _session(self, number: int) -> LivySession:

@@ -37,9 +37,10 @@ from exporter.ledger import Ledger
 from exporter.model import LivySession, Source, Target
 from exporter.snapshot import Samples
 from exporter.sources import FailedSessions, LivySessions, ScanTiming, SeriesLimits
-from exporter.sources.livy_sessions import samples
 from exporter.sources.livy_sessions.driver import SESSION_FAILED
+from exporter.sources.livy_sessions.series import Gauges
 from exporter.telemetry import Telemetry
+from tests.sources.listings import counts_of
 from tests.support.harness import ManualClock
 from tests.support.worlds import GATEWAY, WORKSPACE, used
 
@@ -244,7 +245,7 @@ class Long:
     ) -> dict[tuple[str, tuple[str, ...]], float]:
         """Return the gauges that a full scan would have published."""
         recent = model.recently_ended(self.clock.now())
-        return flat(samples(KEY, listing, recent, 5000))
+        return flat(Gauges(KEY, 5000).samples(listing, recent, counts_of(listing)))
 
     # What happens
 

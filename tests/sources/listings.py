@@ -1,6 +1,7 @@
 """A listing of numbered rows, and a plain loop that drives a scan over it."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from exporter.model import LivySession, Page
@@ -51,6 +52,11 @@ def page_of(rows: list[int], count: int | None) -> Page[LivySession]:
     """Return a page of ended sessions; a row of a lower number was created earlier."""
     sessions = (LivySession(str(row), "terminated", created_ms=10_000 * (row + 9)) for row in rows)
     return Page(tuple(sessions), total_count=count)
+
+
+def counts_of(sessions: Iterable[LivySession]) -> Counter[tuple[str, str]]:
+    """Count sessions by queue and state."""
+    return Counter((session.queue, session.state) for session in sessions)
 
 
 def drive(

@@ -2,8 +2,7 @@
 
 from exporter import catalog
 from exporter.model import LivySession, Usage
-from exporter.snapshot import groups_of
-from exporter.sources import livy_sessions
+from exporter.sources.livy_sessions.series import Gauges
 from exporter.sources.sample_cache import SampleCache
 
 GATEWAY = ("w", "lc")
@@ -16,12 +15,17 @@ def session(number: int, used: int = 0) -> LivySession:
 
 def test_only_changed_samples_are_built_again() -> None:
     """An equal record is no change; the order is that of now."""
-    kept = livy_sessions.sample_cache(GATEWAY)
-    first = list(kept.samples_of({"a": session(1), "b": session(2)}))
-    second = list(kept.samples_of({"b": session(2), "a": session(1, used=5)}))
-    assert second[0] is first[1]
-    assert second[1] is not first[0]
-    assert second[1][catalog.LIVY_SESSION_CU_HOURS][0].value == 5e-9
+    gauges = Gauges(GATEWAY, 5)
+    _, *first = gauges.samples([session(1), session(2)], (), {}).groups
+    _, *second = gauges.samples([session(2), session(3), session(1, used=5)], (), {}).groups
+    assert [group[catalog.LIVY_SESSION_INFO][0].labels[2] for group in second] == [
+        "livy-3",
+        "livy-2",
+        "livy-1",
+    ]
+    assert second[1] is first[0]
+    assert second[2] is not first[1]
+    assert second[2][catalog.LIVY_SESSION_CU_HOURS][0].value == 5e-9
 
 
 def test_the_samples_of_a_session_that_is_gone_are_dropped() -> None:
@@ -40,9 +44,9 @@ def test_the_samples_of_a_session_that_is_gone_are_dropped() -> None:
 
 def test_the_groups_of_a_listing() -> None:
     """Counts are a group of their own; each session with series is another."""
-    kept = livy_sessions.sample_cache(GATEWAY)
+    gauges = Gauges(GATEWAY, 5)
     sessions = [session(number) for number in range(3)]
-    before = groups_of(livy_sessions.samples(GATEWAY, sessions, (), 5, kept))
+    before = gauges.samples(sessions, (), {}).groups
     sessions[1] = session(1, used=7)
-    after = groups_of(livy_sessions.samples(GATEWAY, sessions, (), 5, kept))
+    after = gauges.samples(sessions, (), {}).groups
     assert [a is b for a, b in zip(before, after, strict=True)] == [False, True, False, True]

@@ -17,8 +17,10 @@ from exporter.model import (
     Usage,
 )
 from exporter.snapshot import Sample, Samples
-from exporter.sources import livy_sessions, session_clusters
+from exporter.sources import session_clusters
 from exporter.sources.listing import DisappearanceGuard
+from exporter.sources.livy_sessions.series import Gauges
+from tests.sources.listings import counts_of
 
 GATEWAY = ("w", "lc")
 
@@ -31,12 +33,12 @@ def sole(samples: Samples, metric: Metric) -> Sample:
 
 def clusters(*found: SessionCluster, since: dict[str, float] | None = None) -> Samples:
     """Return the gauges of session clusters."""
-    return session_clusters.samples("w", found, since or {})
+    return session_clusters.samples("w", found, since or {}, session_clusters.sample_cache("w"))
 
 
 def sessions(*found: LivySession, ended: frozenset[str] = frozenset(), most: int = 5000) -> Samples:
     """Return the gauges of Livy sessions."""
-    return livy_sessions.samples(GATEWAY, found, ended, most)
+    return Gauges(GATEWAY, most).samples(found, ended, counts_of(found))
 
 
 def with_series(samples: Samples) -> list[str]:

@@ -31,7 +31,7 @@ follows.
 """
 
 from exporter.sources.livy_sessions.full_scan import MAX_SESSIONS
-from exporter.sources.livy_sessions.series import SeriesLimits, sample_cache, samples
+from exporter.sources.livy_sessions.series import SeriesLimits
 from exporter.sources.livy_sessions.source import LivySessions, ScanTiming
 
 __all__ = [
@@ -39,6 +39,4 @@ __all__ = [
     "LivySessions",
     "ScanTiming",
     "SeriesLimits",
-    "sample_cache",
-    "samples",
 ]

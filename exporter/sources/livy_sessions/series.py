@@ -1,7 +1,6 @@
 """The gauges of a gateway's sessions."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from exporter import catalog
 from exporter.errors import LedgerError
 from exporter.ledger import GatewayKey
 from exporter.model import LIVY_SESSION_STATES, LivySession, seconds
-from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet, groups_of
+from exporter.snapshot import GroupedSamples, Records, Samples, SampleSet
 from exporter.sources.listing import PollResult
 from exporter.sources.livy_sessions.history import History
 from exporter.sources.sample_cache import SampleCache
@@ -28,12 +27,16 @@ class SeriesLimits:
 
 
 class Gauges:
-    """Turns a history into what is published; series that do not change are built once."""
+    """Turns a history into what is published; series that do not change are built once.
+
+    Live sessions and those that ended recently have series of their own, but no more than
+    `max_sessions` of them.
+    """
 
     def __init__(self, gateway: GatewayKey, max_sessions: int) -> None:
         self._gateway = gateway
         self._max_sessions = max_sessions
-        self._cache = sample_cache(gateway)
+        self._cache = SampleCache(partial(_of_session, gateway))
 
     async def publish(
         self,
@@ -44,59 +47,39 @@ class Gauges:
         is_truncated: bool = False,
     ) -> PollResult:
         """Return the gauges of a history; where it `is_truncated`, without its counts by state."""
-        build = partial(self._build, history, recently_ended, is_truncated=is_truncated)
-        gauges = await asyncio.to_thread(build)
+        gauges = await asyncio.to_thread(
+            self._build, history, recently_ended, is_truncated=is_truncated
+        )
         return PollResult(gauges, error, Records(sessions=self._cache.shown))
 
     def _build(
         self, history: History, recently_ended: Collection[str], *, is_truncated: bool
     ) -> Samples:
-        more = SampleSet()
-        more.add(catalog.HISTORY_TRUNCATED, self._gateway, float(is_truncated))
+        truncated = SampleSet()
+        truncated.add(catalog.HISTORY_TRUNCATED, self._gateway, float(is_truncated))
         counts = {} if is_truncated else history.counts()
-        records = [*history.records()]
-        found = samples(
-            self._gateway, records, recently_ended, self._max_sessions, self._cache, counts
-        )
-        return GroupedSamples((more.freeze(), *groups_of(found)))
+        found = self.samples([*history.records()], recently_ended, counts)
+        return GroupedSamples((truncated.freeze(), *found.groups))
 
+    def samples(
+        self,
+        sessions: Sequence[LivySession],
+        recently_ended: Collection[str],
+        counts: Mapping[tuple[str, str], int],
+    ) -> GroupedSamples:
+        """Return the gauges of `sessions`; `counts`, by queue and state, are of the whole listing.
 
-def sample_cache(gateway: GatewayKey) -> SampleCache[LivySession]:
-    """Return a cache of the series of a gateway's sessions."""
-    return SampleCache(partial(_of_session, gateway))
-
-
-def samples(
-    gateway: GatewayKey,
-    sessions: Sequence[LivySession],
-    recently_ended: Collection[str],
-    max_sessions: int,
-    cache: SampleCache[LivySession] | None = None,
-    counts: Mapping[tuple[str, str], int] | None = None,
-) -> Samples:
-    """Return the gauges of a complete listing; what did not change is taken from the `cache`.
-
-    Live sessions and those whose id is among `recently_ended` have series of their own, but
-    no more than `max_sessions` of them. `counts` are by queue and state, where `sessions` are
-    not all there are.
-    """
-    found = SampleSet()
-    counts = (
-        Counter((session.queue, session.state) for session in sessions)
-        if counts is None
-        else counts
-    )
-    for queue in sorted({queue for queue, _ in counts}):
-        for state in LIVY_SESSION_STATES:
-            found.add(
-                catalog.LIVY_SESSIONS, (*gateway, queue, state), counts.get((queue, state), 0)
-            )
-    chosen = _newest_of_each_id(sessions, recently_ended)
-    chosen.sort(key=_precedence)
-    shown = {session.session_id: session for session in chosen[:max_sessions]}
-    found.add(catalog.SESSIONS_WITHOUT_SERIES, gateway, len(chosen) - len(shown))
-    series = cache or sample_cache(gateway)
-    return GroupedSamples((found.freeze(), *series.samples_of(shown)))
+        Of the ended sessions, those whose id is among `recently_ended` may have series.
+        """
+        totals = SampleSet()
+        for queue in sorted({queue for queue, _ in counts}):
+            for state in LIVY_SESSION_STATES:
+                labels = (*self._gateway, queue, state)
+                totals.add(catalog.LIVY_SESSIONS, labels, counts.get((queue, state), 0))
+        chosen = sorted(_newest_of_each_id(sessions, recently_ended), key=_precedence)
+        shown = {session.session_id: session for session in chosen[: self._max_sessions]}
+        totals.add(catalog.SESSIONS_WITHOUT_SERIES, self._gateway, len(chosen) - len(shown))
+        return GroupedSamples((totals.freeze(), *self._cache.samples_of(shown)))
 
 
 def _newest_of_each_id(
