@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from exporter.exposition import Form, PageResponse, RenderedPage, filtered, negotiated
 from exporter.web.asgi import is_gone
 
 _MAX_ACCEPT: Final = 1024
-"""Characters of an `Accept` header that are looked at; Prometheus sends about 300."""
+"""Characters of a header that are looked at; Prometheus sends about 300."""
 _MAX_FIELDS: Final = 100
 """Fields of a query; with more, the query is ignored."""
 
@@ -34,10 +35,8 @@ class MetricsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the page in the form that is asked for."""
-        headers = _joined_headers(scope)
-        form = negotiated(
-            _cut(headers.get(b"accept", "")), _cut(headers.get(b"accept-encoding", ""))
-        )
+        headers = Headers(scope=scope)
+        form = negotiated(_joined(headers, "accept"), _joined(headers, "accept-encoding"))
         names = _names(scope["query_string"])
         if names:
             await self._send_some(names, form, receive, send)
@@ -51,7 +50,7 @@ class MetricsEndpoint:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        self._on_scrape(answer.page, b"x-prometheus-scrape-timeout-seconds" in headers)
+        self._on_scrape(answer.page, "x-prometheus-scrape-timeout-seconds" in headers)
 
     async def _send_some(
         self, names: frozenset[str], form: Form, receive: Receive, send: Send
@@ -103,14 +102,7 @@ def _names(query: bytes) -> frozenset[str]:
     return frozenset(value for name, value in fields if name == "name[]")
 
 
-def _joined_headers(scope: Scope) -> dict[bytes, str]:
-    """Return the headers; one that stands there twice means both values."""
-    found: dict[bytes, str] = {}
-    for name, value in scope["headers"]:
-        text = value.decode("latin-1")
-        found[name] = f"{found[name]},{text}" if name in found else text
-    return found
-
-
-def _cut(header: str) -> str:
-    return header if len(header) <= _MAX_ACCEPT else header[:_MAX_ACCEPT].rpartition(",")[0]
+def _joined(headers: Headers, name: str) -> str:
+    """Return the values of a header that may occur more than once, cut off behind a whole one."""
+    value = ",".join(headers.getlist(name))
+    return value if len(value) <= _MAX_ACCEPT else value[:_MAX_ACCEPT].rpartition(",")[0]

@@ -19,8 +19,6 @@ from exporter.web.access.token_bucket import TokenBucket
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-Headers = tuple[tuple[bytes, bytes], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
@@ -29,7 +27,7 @@ class WebConfig:
     tls: ssl.SSLContext | None = None
     users: Mapping[str, bytes] = field(default_factory=dict)
     """Their bcrypt hashes by name."""
-    headers: Headers = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
     bucket: TokenBucket | None = None
 
 
@@ -50,11 +48,11 @@ def read(path: Path, consulted: set[Path]) -> WebConfig:
     return WebConfig(
         tls=tls,
         users={name: text.encode() for name, text in parsed.basic_auth_users.items()},
-        headers=tuple(
-            (name.lower().encode(), value.encode())
+        headers={
+            name: value
             for name, value in parsed.http_server_config.headers.items()
             if value and name != "X-Content-Type-Options"  # which every answer has
-        ),
+        },
         bucket=TokenBucket(limit.interval, limit.burst) if limit.interval else None,
     )
 

@@ -1,13 +1,14 @@
 """Access to the application: rate limit, passwords, and the headers that the file sets."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 import structlog
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.web.access.file import Headers, WebConfig
+from exporter.web.access.file import WebConfig
 from exporter.web.access.passwords import NotCheckedError, Passwords
 from exporter.web.asgi import is_gone
 from exporter.web.http import peer_of
@@ -56,28 +57,24 @@ class AccessMiddleware:
             return PlainTextResponse("Too Many Requests\n", 429)
         if not config.users or path in self._open:
             return None
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        given = Headers(scope=scope).get("authorization", "")
         peer = peer_of(scope["client"][0]) if scope["client"] else ""
         try:
-            if await self._passwords.admit(
-                config.users, given.decode("latin-1"), peer, partial(is_gone, receive)
-            ):
+            if await self._passwords.admit(config.users, given, peer, partial(is_gone, receive)):
                 return None
         except NotCheckedError:
             return PlainTextResponse("Too many logins\n", 503, {"Retry-After": "1"})
         return PlainTextResponse("Unauthorized\n", 401, _CHALLENGE)
 
 
-def _with_headers(send: Send, headers: Headers) -> Send:
+def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
     """Add `headers` to the answer; they replace those of the site with the same names."""
     if not headers:
         return send
-    names = {name for name, _ in headers}
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [header for header in message["headers"] if header[0].lower() not in names]
-            message = {**message, "headers": [*kept, *headers]}
+            MutableHeaders(scope=message).update(headers)
         await send(message)
 
     return sending
