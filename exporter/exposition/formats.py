@@ -24,17 +24,6 @@ class PageFormat(Enum):
     TEXT = "text/plain; version=0.0.4; charset=utf-8"
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-    @classmethod
-    def negotiate(cls, accept: str) -> "PageFormat":
-        """Choose by an `Accept` header; clients that accept neither format get the text.
-
-        OpenMetrics is for those who name it: browsers accept anything, and read text.
-        """
-        ranges = list(_ranges(accept))
-        strict = _quality_of(ranges, _Name("application/openmetrics-text", "1.0.0"))
-        text = _quality_of(ranges, _Name("text/plain", "0.0.4"), _Name("text/*"), _Name("*/*"))
-        return cls.OPENMETRICS if strict and strict >= text else cls.TEXT
-
 
 class Form(NamedTuple):
     """A form of the page: its format, and whether it is compressed with gzip."""
@@ -45,13 +34,16 @@ class Form(NamedTuple):
 
 @lru_cache(maxsize=64)  # a Prometheus sends the same headers each time
 def negotiated(accept: str, accept_encoding: str) -> Form:
-    """Choose by an `Accept` and an `Accept-Encoding` header."""
-    return Form(PageFormat.negotiate(accept), accepts_gzip(accept_encoding))
+    """Choose by an `Accept` and an `Accept-Encoding` header.
 
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an `Accept-Encoding` header allows gzip, by name or as anything."""
-    return _quality_of(list(_ranges(accept_encoding)), _Name("gzip"), _Name("*")) > 0
+    Clients that accept neither format get the text. OpenMetrics is for those who name it: browsers
+    accept anything, and read text.
+    """
+    ranges, encodings = [*_ranges(accept)], [*_ranges(accept_encoding)]
+    strict = _quality_of(ranges, _Name("application/openmetrics-text", "1.0.0"))
+    text = _quality_of(ranges, _Name("text/plain", "0.0.4"), _Name("text/*"), _Name("*/*"))
+    page_format = PageFormat.OPENMETRICS if strict and strict >= text else PageFormat.TEXT
+    return Form(page_format, _quality_of(encodings, _Name("gzip"), _Name("*")) > 0)
 
 
 class _Name(NamedTuple):

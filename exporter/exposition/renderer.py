@@ -32,12 +32,7 @@ class RenderedPage:
     """
 
     snapshot: Snapshot
-    text: ChunkSequence
-    openmetrics: ChunkSequence
-
-    def sequence(self, form: PageFormat) -> ChunkSequence:
-        """Return the chunks of one of the formats."""
-        return self.text if form is PageFormat.TEXT else self.openmetrics
+    sequences: Mapping[PageFormat, ChunkSequence]
 
 
 Rendering = Generator[None, None, RenderedPage]
@@ -119,11 +114,11 @@ class Renderer:
             layout = Layout(self._headers, len(columns), self._chunk_bytes)
             yield from layout.fill(columns, self._chunks, time)
         self._parts, self._layout, self._chunks = parts, layout, layout.chunks
-        return RenderedPage(
-            snapshot,
-            ChunkSequence.of(chunk.text for chunk in layout.chunks),
-            ChunkSequence.of(chunk.openmetrics for chunk in layout.chunks),
-        )
+        sequences = {
+            PageFormat.TEXT: ChunkSequence.of(chunk.text for chunk in layout.chunks),
+            PageFormat.OPENMETRICS: ChunkSequence.of(chunk.openmetrics for chunk in layout.chunks),
+        }
+        return RenderedPage(snapshot, sequences)
 
     def _part(
         self, source: object, samples: Samples, before: _Part, time: Timeslice

@@ -44,17 +44,17 @@ class OwnMetrics:
 
     def steps(self) -> Iterator[None]:
         """Render what the registry holds now, family by family, with a pause after each."""
-        pages: dict[PageFormat, list[bytes]] = {form: [] for form in PageFormat}
+        pages: dict[PageFormat, list[bytes]] = {page_format: [] for page_format in PageFormat}
         for family in [*self._registry.collect()]:
             registry = CollectorRegistry(auto_describe=False)
             registry.register(_Family(family))
-            for form, page in pages.items():
-                page.append(encoded(registry, form).removesuffix(_END))
+            for page_format, page in pages.items():
+                page.append(encoded(registry, page_format).removesuffix(_END))
             yield
         pages[PageFormat.OPENMETRICS].append(_END)
         self._current = {
-            form: ChunkSequence.of([Chunk.of(tuple(page), is_last=True)])
-            for form, page in pages.items()
+            page_format: ChunkSequence.of([Chunk.of(tuple(page), is_last=True)])
+            for page_format, page in pages.items()
         }
 
 
@@ -138,9 +138,9 @@ def _kept(part: bytes, wanted: Collection[bytes], headers: list[bytes]) -> bytes
     return b"".join(line + b"\n" for line in kept)
 
 
-def encoded(registry: CollectorRegistry, form: PageFormat) -> bytes:
+def encoded(registry: CollectorRegistry, page_format: PageFormat) -> bytes:
     """Return a whole page as prometheus-client writes it."""
-    if form is PageFormat.TEXT:
+    if page_format is PageFormat.TEXT:
         return exposition.generate_latest(registry)
     # All names are legal, so that no escaping changes them; this one takes half of the time.
     page: bytes = openmetrics.generate_latest(  # type: ignore[no-untyped-call]
@@ -150,7 +150,7 @@ def encoded(registry: CollectorRegistry, form: PageFormat) -> bytes:
 
 
 def _joined(page: RenderedPage, own: OwnPart, form: Form) -> PageResponse:
-    sequences = page.sequence(form.format), own[form.format]
+    sequences = page.sequences[form.format], own[form.format]
     if form.is_gzipped:
         body = gzip_member(sequences)
         return PageResponse(page, own, form, len(body), (body,))

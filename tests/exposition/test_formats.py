@@ -3,7 +3,6 @@
 import pytest
 
 from exporter.exposition import Form, PageFormat, negotiated
-from exporter.exposition.formats import accepts_gzip
 
 TEXT, STRICT = PageFormat.TEXT, PageFormat.OPENMETRICS
 OPENMETRICS = "application/openmetrics-text"
@@ -39,7 +38,7 @@ PROMETHEUS_3 = (
 )
 def test_the_format_follows_the_accept_header(accept: str, expected: PageFormat) -> None:
     """The preferred one; OpenMetrics only if it is named, otherwise text."""
-    assert PageFormat.negotiate(accept) is expected
+    assert negotiated(accept, "").format is expected
 
 
 @pytest.mark.parametrize(
@@ -59,10 +58,9 @@ def test_the_format_follows_the_accept_header(accept: str, expected: PageFormat)
 )
 def test_gzip_is_used_if_the_client_accepts_it(accept_encoding: str, *, expected: bool) -> None:
     """Named, or covered by `*`, and not refused with `q=0`."""
-    assert accepts_gzip(accept_encoding) is expected
+    assert negotiated("", accept_encoding).is_gzipped is expected
 
 
 def test_format_and_encoding_are_negotiated_together() -> None:
     """The result holds both."""
     assert negotiated(OPENMETRICS, "gzip") == Form(STRICT, is_gzipped=True)
-    assert negotiated("", "") == Form(TEXT, is_gzipped=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporter import catalog
-from exporter.exposition import RenderedSnapshotStore, Renderer
+from exporter.exposition import PageFormat, RenderedSnapshotStore, Renderer
 from exporter.snapshot import GroupedSamples, Sample, Samples, Snapshot
 
 pytestmark = pytest.mark.anyio
@@ -136,7 +136,7 @@ def test_unchanged_lines_and_chunks_are_reused() -> None:
     first = renderer.render(Snapshot(infos=GroupedSamples(groups)))
     groups[15_000] = group(15_000, 2.0)
     second = renderer.render(Snapshot(infos=GroupedSamples(groups)))
-    old, new = first.text.chunks, second.text.chunks
+    old, new = (page.sequences[PageFormat.TEXT].chunks for page in (first, second))
     assert len(old) == len(new) > 10
     assert sum(a is not b for a, b in zip(old, new, strict=True)) == 2
     pieces = {id(piece) for chunk in old for piece in chunk.pieces}
@@ -147,5 +147,5 @@ def test_both_formats_share_their_chunks() -> None:
     """Only chunks with the header of a counter exist twice."""
     counters = {catalog.LIVY_CU_HOURS: (Sample(("w", "lc", "q"), 1.0),)}
     page = Renderer().render(Snapshot(infos=snapshot_of(20_000).infos, counters=counters))
-    pairs = list(zip(page.text.chunks, page.openmetrics.chunks, strict=True))
+    pairs = list(zip(*(sequence.chunks for sequence in page.sequences.values()), strict=True))
     assert sum(a is not b for a, b in pairs) == 1

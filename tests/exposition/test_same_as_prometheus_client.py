@@ -86,7 +86,9 @@ def test_cached_parts_are_never_stale(drawn: Sequence[Snapshot], chance: random.
         )
         page = renderer.render(mixed)
         for form in PageFormat:
-            text = b"".join(piece for chunk in page.sequence(form).chunks for piece in chunk.pieces)
+            text = b"".join(
+                piece for chunk in page.sequences[form].chunks for piece in chunk.pieces
+            )
             assert text == reference_page(mixed, form)
 
 
@@ -122,10 +124,10 @@ def test_pages_stay_equal_while_groups_and_targets_come_and_go(
         snapshot = Snapshot(targets=MappingProxyType(views))
         page = renderer.render(snapshot)
         for form in PageFormat:
-            chunks = page.sequence(form).chunks
+            chunks = page.sequences[form].chunks
             text = b"".join(piece for chunk in chunks for piece in chunk.pieces)
             assert text == reference_page(snapshot, form)
-            assert page.sequence(form).crc == zlib.crc32(text)
+            assert page.sequences[form].crc == zlib.crc32(text)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -135,7 +137,7 @@ def test_every_metric_of_the_catalog_is_rendered_alike(metric: Metric) -> None:
     snapshot = Snapshot(counters={metric: (sample, sample)})
     page = Renderer().render(snapshot)
     for form in PageFormat:
-        text = b"".join(piece for chunk in page.sequence(form).chunks for piece in chunk.pieces)
+        text = b"".join(piece for chunk in page.sequences[form].chunks for piece in chunk.pieces)
         assert text == reference_page(snapshot, form)
 
 
