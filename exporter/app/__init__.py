@@ -3,7 +3,8 @@
 serve         `serve`, `demo` and `once`, from settings to what they return
 check         the command `check`; `reconcile` the command of that name
 plan          from settings to what is polled: pure
-build         puts the parts together; `status` those of the status page
+build         puts the parts together
+web_app       metrics, health and status of these parts as a web application
 clients       API clients; `outbound_http` proxies and certificates, `no_proxy` their exceptions
 life          what starts in which order, and what stops how fast
 threads       the event loop, with all the threads that it will ever need

@@ -3,22 +3,20 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import httpx
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp
 
 import exporter
 from exporter.api import Client, CredentialSource
 from exporter.app.clients import ClientFactory, vendor_credentials
 from exporter.app.plan import Plan, plan
-from exporter.app.status import status_builder
 from exporter.clock import Clock
 from exporter.errors import ThreadLimitError
 from exporter.exposition import OwnMetrics, PageResponses, RenderedSnapshotStore
-from exporter.ledger import Key, Ledger, Location
+from exporter.ledger import Ledger, Location
 from exporter.model import Scope, Source, Standing, Target, Work
 from exporter.poller import (
     Polling,
@@ -34,7 +32,7 @@ from exporter.poller import (
     summary,
 )
 from exporter.settings import Settings
-from exporter.snapshot import Snapshot, groups_of
+from exporter.snapshot import Snapshot
 from exporter.sources import (
     Discovery,
     FailedSessions,
@@ -45,7 +43,7 @@ from exporter.sources import (
     SessionClusters,
 )
 from exporter.telemetry import ApiMeter, Telemetry
-from exporter.web import ReloadingWebConfig, build_app
+from exporter.web import ReloadingWebConfig
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -110,32 +108,6 @@ class Exporter:
                 self.polling.touch()  # nothing is due; once it owns the ledger, the first poll is
             self.targets.follow(ownership.standing, ownership.acquisitions)
 
-    @cached_property
-    def web(self) -> ASGIApp:
-        """The web application; its status page tells what happens after it was first asked for."""
-        status = status_builder(
-            self.settings,
-            self.snapshots,
-            self.ledger,
-            self.registry,
-            self.clock,
-            failed_sessions=self.failed_sessions,
-            unhealthy=self.unhealthy,
-            unready=self.unready,
-        )
-        return build_app(
-            answer=self.answers.answer,
-            unhealthy=self.unhealthy,
-            unready=self.unready,
-            on_scrape=lambda page, is_prometheus: self.ledger.note_scrape(
-                _ShownCounters(page.snapshot), is_prometheus=is_prometheus
-            ),
-            status=status.status,
-            config=lambda: self.access.current,
-            telemetry_path=self.settings.web.telemetry_path,
-            health_auth=self.settings.web.health_auth,
-        )
-
 
 def build(
     settings: Settings,
@@ -170,7 +142,9 @@ def build(
     if ledger.ownership() is not None:
         telemetry.watch_lease(ledger.ownership)
     snapshots = RenderedSnapshotStore(Snapshot())
-    polling = Polling(snapshots, ledger, telemetry, clock, _timing(settings))
+    poll = settings.poll
+    timing = Timing(poll.interval, poll.timeout, poll.stale_after)
+    polling = Polling(snapshots, ledger, telemetry, clock, timing)
     failed = FailedSessions()
     factory = _SourceFactory(settings, clock, clients, planned.inventory, ledger, telemetry, failed)
     own = OwnMetrics(registry)
@@ -262,11 +236,6 @@ def _ledger(
     return ledger
 
 
-def _timing(settings: Settings) -> Timing:
-    poll = settings.poll
-    return Timing(poll.interval, poll.timeout, poll.stale_after)
-
-
 def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:
     telemetry = Telemetry(registry)
     telemetry.build_info(
@@ -276,23 +245,3 @@ def _telemetry(registry: CollectorRegistry, planned: Plan) -> Telemetry:
     )
     telemetry.expect_sources(planned.sources)
     return telemetry
-
-
-class _ShownCounters:
-    """The counters on a page: listed only when asked for, since mostly none awaits a scrape."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-
-    @cached_property
-    def _keys(self) -> frozenset[object]:
-        return frozenset(
-            Key(metric, sample.labels)
-            for group in groups_of(self._snapshot.counters)
-            for metric, samples in group.items()
-            for sample in samples
-        )
-
-    def __contains__(self, key: object) -> bool:
-        """Whether the series `key` is on the page."""
-        return key in self._keys

@@ -18,6 +18,7 @@ import structlog
 from exporter import signals
 from exporter.app.build import Exporter
 from exporter.app.notify import Notifier
+from exporter.app.web_app import web_app
 from exporter.poller import Schedule
 from exporter.web import Server, bind
 
@@ -52,7 +53,7 @@ async def run_until_signalled(
         bind(address.host, address.port) as listener,
         _every(_PULSE_SECONDS, lambda: _stepwise(exporter.own.steps())),
     ):
-        server = Server(exporter.web, lambda: exporter.access.current.tls)
+        server = Server(web_app(exporter), lambda: exporter.access.current.tls)
         async with (
             _signals() as stop,
             exporter.access.watched(_PULSE_SECONDS),

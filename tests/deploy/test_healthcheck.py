@@ -29,7 +29,7 @@ async def probe(folder: Path, address: str, *arguments: str) -> tuple[int, str]:
 
 async def test_it_prints_the_response_of_the_exporter(tmp_path: Path) -> None:
     """Healthy is 0; unhealthy, as after polling has stopped, is 1, with the reason."""
-    async with Harness(busy_world()) as h, served(site=h.exporter.web) as at:
+    async with Harness(busy_world()) as h, served(site=h.site) as at:
         await h.poll()
         assert await probe(tmp_path, f"127.0.0.1:{at.port}") == (0, "Healthy.")
         await h.tick(3600)
@@ -96,7 +96,7 @@ async def test_a_port_that_asks_for_a_password_is_alive(tmp_path: Path) -> None:
     """With `web.health-auth` the probe hears no more than that."""
     path = write_config(tmp_path, {"basic_auth_users": {"alice": ALICE}})
     web = {"config": {"file": path}, "health_auth": True}
-    async with Harness(busy_world(), web=web) as h, served(site=h.exporter.web) as at:
+    async with Harness(busy_world(), web=web) as h, served(site=h.site) as at:
         await h.poll()
         assert await probe(tmp_path, f":{at.port}") == (0, "It asks for a password.")
 

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.api import Credential, StaticCredentials
 from exporter.app.build import build
+from exporter.app.web_app import web_app
 from exporter.clock import SystemClock
 from exporter.demo import (
     DEMO_KEY_ID,
@@ -118,7 +119,7 @@ async def test_failing_targets_do_not_delay_others(
         finally:
             await schedule.stop(1.0)
         found = lateness(cloud)
-        transport = httpx.ASGITransport(exporter.web)
+        transport = httpx.ASGITransport(web_app(exporter))
         async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as reader:
             page = Page.from_text((await reader.get("/metrics")).text)
         exporter.ledger.close()

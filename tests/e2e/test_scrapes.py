@@ -89,7 +89,7 @@ async def test_a_scrape_that_is_cut_off_starts_no_hold() -> None:
         with bind("127.0.0.1", 0) as listener:
             # So that the page is larger than what fits on the way.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            async with Server(h.exporter.web).serving(listener):
+            async with Server(h.site).serving(listener):
                 await asyncio.to_thread(hang_up, listener.getsockname())
         h.world.revise(key("livy-a"), used(3))
         await h.poll()

@@ -20,6 +20,7 @@ import httpx
 
 from exporter.api import Credential, CredentialSource, StaticCredentials
 from exporter.app.build import Exporter, build
+from exporter.app.web_app import web_app
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Behaviour, Cloud, World, serve
 from exporter.exposition import Form, PageFormat
 from exporter.ledger.location import Location
@@ -189,8 +190,9 @@ class Harness:
             birth_hold=self._birth_hold,
             web_config=settings.web.config.file,
         )
+        self.site = web_app(self.exporter)
         self.reader = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.exporter.web),
+            transport=httpx.ASGITransport(self.site),
             base_url="http://exporter",
             verify=NO_TLS,
             event_hooks={"request": [self._render]},

@@ -236,7 +236,7 @@ async def test_page_refreshes_itself_except_at_an_anchor(browser: "Browser") -> 
     async with Harness(busy_world()) as h:
         await h.poll()
         async with (
-            serve(h.exporter.web) as url,
+            serve(h.site) as url,
             visit(browser, f"{url}/?refresh=5") as visited,
         ):
             h.clock.advance(3600)

@@ -326,7 +326,7 @@ async def test_scrapes_are_quick_beside_a_thousand_slow_clients() -> None:
     async with Harness(busy_world()) as h:
         await h.poll()
         h.exporter.answers.catch_up()  # a poll is on the page within half a second
-        async with served(site=h.exporter.web) as address, idle(address, 1000):
+        async with served(site=h.site) as address, idle(address, 1000):
             begun = asyncio.Semaphore(0)
             dribblers = [asyncio.create_task(dribble(address, begun)) for _ in range(200)]
             for _ in dribblers:

@@ -63,7 +63,7 @@ async def ask(sent: list[bytes]) -> tuple[list[bytes], Page]:
     """Send all at once to the whole site of an exporter; give the answers, and a scrape after."""
     async with Harness(busy_world()) as h:
         await h.poll()
-        async with served(site=h.exporter.web) as address:
+        async with served(site=h.site) as address:
             answers = await asyncio.gather(*(exchange(address, each) for each in sent))
         return answers, await h.page()
 
