@@ -83,6 +83,7 @@ async def _polling(exporter: Exporter) -> AsyncIterator[None]:
         discovery_interval=exporter.settings.discovery.interval,
         on_skip=exporter.telemetry.poll_skipped,
         on_late=exporter.telemetry.poll_late,
+        clock=exporter.clock,
     )
     exporter.follow_lease()
     exporter.targets.run_on(schedule)

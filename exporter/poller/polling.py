@@ -72,7 +72,8 @@ class Polling:
         self._ledger_samples = LedgerSamples(ledger)
         self._telemetry = telemetry
         self._clock = clock
-        self._last_progress = clock.monotonic()
+        self.last_progress = clock.monotonic()
+        """When a page arrived or a poll finished last (monotonic seconds)."""
         self._verifying: set[Target] = set()
         self._unverified: dict[Target, Failure | None] = {}
         """How the last verification of a target ended."""
@@ -80,14 +81,9 @@ class Polling:
         # The totals are on the page before any target is known.
         snapshots.publish(self._ledger_samples.apply_to(snapshots.current))
 
-    @property
-    def last_progress(self) -> float:
-        """When a page arrived or a poll finished last (monotonic seconds)."""
-        return self._last_progress
-
     def touch(self, _scan: ScanProgress | None = None) -> None:
         """Note that something has arrived, or finished."""
-        self._last_progress = self._clock.monotonic()
+        self.last_progress = self._clock.monotonic()
 
     def add_targets(self, targets: Iterable[Target]) -> None:
         """Show targets that have not been polled yet."""
@@ -107,7 +103,9 @@ class Polling:
         """
         target = source.target
         started, requests_before = self._clock.monotonic(), requests()
-        result, failure = await self._poll_guarded(source)
+        result, failure = await self._guarded(target, source.poll)
+        if result is not None:  # its gauges are true, also if the ledger could not be written
+            failure = self._ledger_failure(result.ledger_error)
         self.touch()
         now = self._clock.monotonic()
         self._telemetry.poll_finished(target.source, failure.reason if failure else None)
@@ -158,14 +156,6 @@ class Polling:
         current = self._snapshots.current
         fresh = current.without_stale_gauges(self._clock.monotonic())
         self._snapshots.publish(self._ledger_samples.apply_to(fresh))
-
-    async def _poll_guarded(self, source: PollSource) -> tuple[PollResult | None, Failure | None]:
-        """Poll within the deadline; the gauges may be true while the ledger cannot be written."""
-        target = source.target
-        result, failure = await self._guarded(target, source.poll)
-        if result is None:
-            return None, failure
-        return result, self._ledger_failure(result.ledger_error)
 
     async def _guarded(
         self, target: Target, call: Callable[[Progress], Awaitable[T]]

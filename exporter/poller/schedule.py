@@ -21,7 +21,7 @@ from apscheduler.events import (
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from exporter.clock import Clock, SystemClock
+from exporter.clock import Clock
 from exporter.model import Source, Target, Work
 from exporter.poller.lateness import Lateness
 
@@ -69,7 +69,7 @@ class Schedule:
         discovery_interval: float,
         on_skip: Callable[[Source], None],
         on_late: Callable[[Source], None],
-        clock: Clock = SystemClock(),  # noqa: B008 - it has no state
+        clock: Clock,
     ) -> None:
         self._do = run
         self._verify = verify

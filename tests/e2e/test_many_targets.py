@@ -107,6 +107,7 @@ async def test_failing_targets_do_not_delay_others(
             discovery_interval=600,
             on_skip=exporter.telemetry.poll_skipped,
             on_late=lambda _source: None,
+            clock=exporter.clock,
         )
         exporter.targets.run_on(schedule)
         schedule.start(exporter.polling.tick)

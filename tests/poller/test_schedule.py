@@ -100,6 +100,7 @@ async def test_targets_with_equal_names_are_all_polled() -> None:
         discovery_interval=60,
         on_skip=lambda _source: None,
         on_late=lambda _source: None,
+        clock=SystemClock(),
     )
     for target in SLASHED:
         schedule.add(target)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import psycopg
 import pytest
 
+from exporter.clock import SystemClock
 from exporter.demo.faults import Hold
 from exporter.exposition import Form, PageFormat
 from exporter.ledger import Ledger, Postgres
@@ -221,6 +222,7 @@ async def test_a_replica_that_has_lost_the_ledger_reads_no_history_to_its_end() 
             discovery_interval=3600,
             on_skip=lambda _: None,
             on_late=lambda _: None,
+            clock=SystemClock(),
         )
         targets.run_on(schedule)
         schedule.start(owner.exporter.tick)
