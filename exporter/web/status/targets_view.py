@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.model import Target, Work
-from exporter.snapshot import ScanProgress, Snapshot, TargetView
+from exporter.snapshot import Snapshot, TargetView
 from exporter.web.status.display_names import Names
-from exporter.web.status.recorder import Recorder, Seen
+from exporter.web.status.recorder import Recorder
 from exporter.web.status.view import (
     DiscoveryStatus,
     Scan,
@@ -65,7 +65,7 @@ def _target(moment: Moment, target: Target, view: TargetView) -> TargetStatus:
         last_poll_duration=view.last_duration,
         last_poll_requests=view.last_requests,
         polls=view.polls,
-        scan=_scan(view.scan),
+        scan=Scan(*view.scan) if view.scan else None,
         trouble=_trouble(moment, target, is_current=view.failure is not None),
     )
 
@@ -76,10 +76,6 @@ def _state(view: TargetView, monotonic: float) -> TargetState:
     if view.up:
         return "up"
     return "stale" if view.is_stale(monotonic) else "failing"
-
-
-def _scan(scan: ScanProgress | None) -> Scan | None:
-    return None if scan is None else Scan(scan.pages, scan.expected)
 
 
 def _discoveries(moment: Moment) -> Iterator[DiscoveryStatus]:
@@ -98,7 +94,7 @@ def _discoveries(moment: Moment) -> Iterator[DiscoveryStatus]:
 
 
 def _trouble(moment: Moment, work: Work, *, is_current: bool) -> Trouble | None:
-    seen: Seen | None = moment.recorder.last_failure(work)
+    seen = moment.recorder.last_failure(work)
     if seen is None:
         return None
     failure = seen.failure

@@ -1,12 +1,12 @@
 """CU-hours by queue and user, from the ledger's exact integers: pure functions."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from exporter import catalog
-from exporter.ledger import Key, LedgerState
+from exporter.ledger import LedgerState
 from exporter.model import NANO, Ownership
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder, Tally
@@ -31,14 +31,17 @@ def usage(state: LedgerState, recorder: Recorder, names: Names, coverage: Covera
     )
     counters = state.counters.items()
     held = sum(
-        value.actual - value.published for key, value in counters if _is(key, catalog.LIVY_CU_HOURS)
+        value.actual - value.published
+        for key, value in counters
+        if key.metric is catalog.LIVY_CU_HOURS
     )
-    over = sum(value.actual for key, value in counters if _is(key, catalog.LIVY_OVERCOUNTED))
+    over = sum(value.actual for key, value in counters if key.metric is catalog.LIVY_OVERCOUNTED)
     since_start = sum(since for since, _ in queues.values())
+    total = sum(total for _, total in queues.values())
     is_unread = coverage == "no_poll_yet" and not since_start
     return UsageView(
         cu_hours_since_start=None if is_unread else since_start / NANO,
-        cu_hours=_cu_hours(queues) if queues or not is_unread else None,
+        cu_hours=total / NANO if queues or not is_unread else None,
         held_back=held / NANO,
         overcounted=over / NANO,
         queues=_top(queues, names, is_unread=is_unread),
@@ -78,10 +81,6 @@ def _bucket(tallies: dict[int, Tally], number: int, start: float) -> Bucket:
     return Bucket(start, tally.polls, tally.failures, tally.nano_cu_hours / NANO)
 
 
-def _is(key: Key, metric: catalog.Metric) -> bool:
-    return key.metric is metric
-
-
 def _summed(
     state: LedgerState,
     recorder: Recorder,
@@ -90,21 +89,15 @@ def _summed(
 ) -> _Sums:
     sums: defaultdict[_Owner, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for key, amount in state.counters.items():
-        if _is(key, metric):
+        if key.metric is metric:
             owner = owner_of(key.labels)
             since, total = sums[owner]
             sums[owner] = since + amount.actual - recorder.start_of(key), total + amount.actual
     return dict(sums)
 
 
-def _cu_hours(sums: _Sums) -> float:
-    return sum(total for _, total in sums.values()) / NANO
-
-
 def _top(sums: _Sums, names: Names, *, is_unread: bool) -> tuple[UsageRow, ...]:
-    ranked: Iterable[tuple[_Owner, tuple[int, int]]] = sorted(
-        sums.items(), key=lambda item: (-item[1][0], -item[1][1], item[0])
-    )
+    ranked = sorted(sums.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
     return tuple(
         UsageRow(
             name=name,
@@ -113,5 +106,5 @@ def _top(sums: _Sums, names: Names, *, is_unread: bool) -> tuple[UsageRow, ...]:
             cu_hours_since_start=None if is_unread else since / NANO,
             cu_hours=total / NANO,
         )
-        for (workspace_id, name), (since, total) in [*ranked][:TOP]
+        for (workspace_id, name), (since, total) in ranked[:TOP]
     )
