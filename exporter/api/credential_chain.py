@@ -81,11 +81,11 @@ class Chain:
         home, profile = Path(auth_constant.HOME), self._variable("PROFILE")
         path = home / ".aliyun" / "config.json"
         is_disabled = self._variable("CLI_PROFILE_DISABLED").lower() == "true"
-        if not is_disabled and (profile or _exists(path)):
+        if not is_disabled and (profile or os.path.lexists(path)):
             yield str(path), lambda: _cli_provider(path, profile)
         given = self._variable("CREDENTIALS_FILE")
         ini = Path(given or home / ".alibabacloud" / "credentials.ini")
-        if given or _exists(ini):
+        if given or os.path.lexists(ini):
             yield str(ini), lambda: _ini_provider(ini, profile or "default")
         if self._variable("ECS_METADATA_DISABLED").lower() != "true":
             yield "ECS RAM role", EcsRamRoleCredentialsProvider
@@ -176,11 +176,6 @@ def _ini_provider(path: Path, profile: str) -> Any:  # noqa: ANN401 (the library
         raise UnusableError("it is not an INI file") from None
     library = ProfileCredentialsProvider(profile_file=str(path), profile_name=profile)
     return library._get_credentials_provider(section)  # noqa: SLF001
-
-
-def _exists(path: Path) -> bool:
-    """Whether there is a file, or something else that is in its place."""
-    return os.path.lexists(path)
 
 
 def _read(path: Path) -> str:

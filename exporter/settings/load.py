@@ -64,7 +64,9 @@ def load(
 
 def _from_file(sources: Iterable[SourceValues], problems: list[str]) -> list[SourceValues]:
     named = first_source_with(sources, _FILE)
-    name = str(named.values["config"]["file"]) if named else ""
+    if named is None:
+        return []
+    name = str(named.values["config"]["file"])
     try:
         check_file_path(name)
         return [from_file(Path(name))]
