@@ -137,10 +137,7 @@ def build(
         credentials=credentials,
         on_rate_limiter=telemetry.watch_rate,
     )
-    ledger = _ledger(settings, planned, ledger_location, clock, birth_hold)
-    ledger.on_commit(telemetry.watch_ledger(lambda: ledger.is_up))
-    if ledger.ownership() is not None:
-        telemetry.watch_lease(ledger.ownership)
+    ledger = _ledger(settings, planned, ledger_location, clock, telemetry, birth_hold=birth_hold)
     snapshots = RenderedSnapshotStore(Snapshot())
     poll = settings.poll
     timing = Timing(poll.interval, poll.timeout, poll.stale_after)
@@ -217,6 +214,8 @@ def _ledger(
     planned: Plan,
     location: Location,
     clock: Clock,
+    telemetry: Telemetry,
+    *,
     birth_hold: float,
 ) -> Ledger:
     usage = settings.usage
@@ -233,6 +232,9 @@ def _ledger(
     except RuntimeError as error:
         ledger.close()
         raise ThreadLimitError from error
+    ledger.on_commit(telemetry.watch_ledger(lambda: ledger.is_up))
+    if ledger.ownership() is not None:
+        telemetry.watch_lease(ledger.ownership)
     return ledger
 
 
