@@ -35,8 +35,8 @@ Samples = Mapping[Metric, tuple[Sample, ...]]
 class GroupedSamples(Mapping[Metric, tuple[Sample, ...]]):
     """Samples in groups that change together, such as those of one session.
 
-    A group that has not changed should be the same object in the next snapshot: whoever
-    made something of it then finds it again.
+    A group that has not changed should be the same object in the next snapshot, so that what was
+    made of it can be used again.
     """
 
     def __init__(self, groups: Iterable[Samples]) -> None:

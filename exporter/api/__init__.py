@@ -1,4 +1,4 @@
-"""The API: signed requests, retries, paging, and JSON → frozen values. This is its door.
+"""The API: signed requests, retries, paging, and JSON → frozen values.
 
 client              the four actions, one method each
   rate_limiter      the queue that every request of an account and region waits in

@@ -78,7 +78,7 @@ class Envelope:
 
 
 class _Answer(msgspec.Struct, Generic[R]):
-    """What both roads lead to; a row that is no object is a record without fields."""
+    """A page, decoded fast or slowly; a row that is not an object is a record without fields."""
 
     records: list[R]
     total_count: object = None
@@ -86,7 +86,7 @@ class _Answer(msgspec.Struct, Generic[R]):
 
 
 class _Shape(Generic[R]):
-    """How to decode one action's answer, on either road."""
+    """How to decode one action's answer, fast or slowly."""
 
     def __init__(self, record: type[R], answer: type[msgspec.Struct], *path: str) -> None:
         self._record = record

@@ -77,7 +77,7 @@ class TargetRegistry:
     def follow(self, standing: Standing, term: int) -> None:
         """Poll only where this process owns the ledger: another one does it otherwise.
 
-        Whoever becomes the owner begins as after a start, and remembers nothing of before, also
+        A process that becomes the owner begins as after a start, and remembers nothing, also
         where its last `term` has just ended. An owner that may have been replaced without knowing
         polls half as often.
         """

@@ -307,3 +307,15 @@ def test_the_real_library_without_a_credential(role_arn: str) -> None:
     assert "ALIBABA_CLOUD_OIDC_TOKEN_FILE" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "printed by the library" not in done.stderr
+
+
+@pytest.mark.process
+def test_the_vendors_library_is_imported_late() -> None:
+    """Importing the package leaves alone the library, which is slow and reads the environment."""
+    script = "import sys, exporter.api; print('alibabacloud_credentials' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=50
+    )
+
+    assert done.stdout == "False\n"

@@ -21,11 +21,11 @@ _CHALLENGE = {"WWW-Authenticate": 'Basic realm="emr-serverless-spark-exporter", 
 
 
 class AccessMiddleware:
-    """Passes requests on to the site where the web configuration allows them."""
+    """Passes requests on to the application where the web configuration allows them."""
 
     def __init__(
         self,
-        site: ASGIApp,
+        app: ASGIApp,
         config: Callable[[], WebConfig],
         health_paths: Collection[str] = (),
         *,
@@ -36,7 +36,7 @@ class AccessMiddleware:
         The rate limit never applies to `health_paths`, or probes would restart a busy exporter;
         passwords only with `health_auth`.
         """
-        self._site = site
+        self._app = app
         self._config = config
         self._unlimited = frozenset(health_paths)
         self._open = frozenset(() if health_auth else health_paths)
@@ -48,7 +48,7 @@ class AccessMiddleware:
         denial = await self._denial(config, scope, receive)
         if denial is not None:
             _log.debug(DENIED, status=denial.status_code, path=scope["path"])
-        answer = denial or self._site
+        answer = denial or self._app
         await answer(scope, receive, _with_headers(send, config.headers))
 
     async def _denial(self, config: WebConfig, scope: Scope, receive: Receive) -> Response | None:
@@ -68,7 +68,7 @@ class AccessMiddleware:
 
 
 def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
-    """Add `headers` to the answer; they replace those of the site with the same names."""
+    """Add `headers` to the answer; they replace those of the application with the same names."""
     if not headers:
         return send
 
