@@ -21,7 +21,7 @@ from exporter.api.body import read_body
 from exporter.api.credentials import CredentialSource
 from exporter.api.error_mapping import (
     TRANSPORT_ERRORS,
-    ErrorResponse,
+    Answer,
     classify,
     from_transport_error,
 )
@@ -188,7 +188,7 @@ class Client:
         finally:
             self._meter.took(action, self._clock.monotonic() - start)
 
-    def _read(self, answer: ErrorResponse, body: bytes, read: Callable[[bytes], T]) -> T:
+    def _read(self, answer: Answer, body: bytes, read: Callable[[bytes], T]) -> T:
         """Decode an answer, unless its status or its body says that the call failed."""
         if decode.holds_too_much(body):
             raise TooLargeError(
@@ -211,7 +211,7 @@ class Client:
             malformed = MalformedError(f"{answer.action}: {error}", advice=error.advice, status=200)
         raise malformed
 
-    async def _send(self, call: _Call, credential: Credential) -> tuple[ErrorResponse, bytes]:
+    async def _send(self, call: _Call, credential: Credential) -> tuple[Answer, bytes]:
         """Send one signed request; return the answer, failed or not, with its body."""
         request = self._build(call)
         try:
@@ -253,14 +253,14 @@ class Client:
 
     async def _exchange(
         self, action: str, request: httpx.Request, credential: Credential
-    ) -> tuple[ErrorResponse, bytes]:
+    ) -> tuple[Answer, bytes]:
         response = await self._http.send(
             request,
             stream=True,
             auth=Signer(credential, self._clock.now),
             follow_redirects=False,
         )
-        answer = ErrorResponse(action, response.status_code, response.headers)
+        answer = Answer(action, response.status_code, response.headers)
         limit = self._max_response_bytes if response.is_success else _ERROR_BODY_BYTES
         try:
             return answer, await read_body(action, response, limit)

@@ -219,10 +219,10 @@ def _attempt(load: Load, advice: str) -> Credential | CredentialError:
     """Return the credential or our error."""
     try:
         return load()
+    except CredentialError as error:
+        error.advice = error.advice or advice
+        return error
     except Exception as error:  # noqa: BLE001 (the library's errors have no common root)
-        if isinstance(error, CredentialError):
-            error.advice = error.advice or advice
-            return error
         return CredentialError(f"{NONE_FOUND} ({describe(error)})", advice=advice)
 
 

@@ -77,7 +77,7 @@ class Envelope:
     """Whether neither the code nor the field `success` says that the call failed."""
 
 
-class _Answer(msgspec.Struct, Generic[R]):
+class _RawPage(msgspec.Struct, Generic[R]):
     """A page, decoded fast or slowly; a row that is not an object is a record without fields."""
 
     records: list[R]
@@ -93,7 +93,7 @@ class _Shape(Generic[R]):
         self._decoder = msgspec.json.Decoder(answer, float_hook=str)
         self._path = path
 
-    def decode(self, body: bytes) -> _Answer[R]:
+    def decode(self, body: bytes) -> _RawPage[R]:
         """Decode a page; raise `MalformedError` where it is not what the API documents."""
         try:
             found = self._decoder.decode(body)
@@ -101,15 +101,15 @@ class _Shape(Generic[R]):
             found = None
         return self._slowly(body) if found is None else self._open(found)
 
-    def _open(self, answer: msgspec.Struct) -> _Answer[R]:
+    def _open(self, answer: msgspec.Struct) -> _RawPage[R]:
         inner: Any = getattr(answer, "data", answer)
-        return _Answer(
+        return _RawPage(
             records=inner.records,
             total_count=getattr(answer, "total_count", None),
             next_token=getattr(answer, "next_token", None),
         )
 
-    def _slowly(self, body: bytes) -> _Answer[R]:
+    def _slowly(self, body: bytes) -> _RawPage[R]:
         outer = inner = _load(body)
         for key in self._path[:-1]:
             inner = _child(inner, key)
@@ -121,14 +121,14 @@ class _Shape(Generic[R]):
                 f"The answer has no list {'.'.join(self._path)!r}",
                 advice="Check that the endpoint is the API's, and not a proxy or a login page.",
             )
-        answer: _Answer[R] = _Answer(
+        page: _RawPage[R] = _RawPage(
             records=[
                 msgspec.convert(row if isinstance(row, dict) else {}, self._record) for row in rows
             ],
             total_count=outer.get("totalCount"),
             next_token=outer.get("nextToken"),
         )
-        return answer
+        return page
 
 
 _CLUSTERS = _Shape(wire.RawCluster, wire.ClusterResponse, "sessionClusters")
@@ -193,29 +193,29 @@ def _slow_envelope(body: bytes) -> wire.RawEnvelope:
     return msgspec.convert(fields, wire.RawEnvelope)
 
 
-def _page(answer: _Answer[R], convert: Callable[[R], T], id_of: Callable[[R], object]) -> Page[T]:
+def _page(raw: _RawPage[R], convert: Callable[[R], T], id_of: Callable[[R], object]) -> Page[T]:
     """Convert what can be; identify the rest by id, else by a digest that tells nothing else."""
-    if len(answer.records) > MAX_ROWS:
+    if len(raw.records) > MAX_ROWS:
         raise MalformedError(
-            f"the page holds {len(answer.records)} rows, far more than were asked for"
+            f"the page holds {len(raw.records)} rows, far more than were asked for"
         )
     records: list[T] = []
     malformed: list[str] = []
     places: list[int] = []
-    for place, row in enumerate(answer.records):
+    for place, row in enumerate(raw.records):
         try:
             records.append(convert(row))
         except UnreadableError:
             malformed.append(_name(row, id_of(row)))
             places.append(place)
-    token = page_token(answer.next_token)
+    token = page_token(raw.next_token)
     if len(token) > _TOKEN_LENGTH:
         raise MalformedError(f"the page token has {len(token)} characters")
     return Page(
         records=tuple(records),
         malformed=_numbered(malformed),
         malformed_at=tuple(places),
-        total_count=integer(answer.total_count),
+        total_count=integer(raw.total_count),
         next_token=token,
     )
 

@@ -79,10 +79,10 @@ _NOT_A_WORD: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorResponse:
-    """A response of the service that reports a failure. `headers` ignores case.
+class Answer:
+    """An answer of the service, success or failure. `headers` ignores case.
 
-    `note` is the part of the answer that could not be read.
+    `note` says why its body could not be read, where the status of a failure says enough.
     """
 
     action: str
@@ -107,7 +107,7 @@ class ErrorResponse:
         return int(self.envelope.code) if is_status else 0
 
 
-def classify(answer: ErrorResponse, *, now: float) -> ApiError:
+def classify(answer: Answer, *, now: float) -> ApiError:
     """Return our error for the service's; `now` is this machine's clock, seconds since 1970."""
     kind = _kind(answer)
     message, advice = _explain(answer, kind, now)
@@ -187,14 +187,14 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     return None if moment is None else max(0.0, moment - reference)
 
 
-def _kind(answer: ErrorResponse) -> type[ApiError]:
+def _kind(answer: Answer) -> type[ApiError]:
     for pattern, kind in _BY_CODE:
         if pattern.match(answer.code):
             return kind
     return _BY_STATUS.get(answer.true_status, ServerError)
 
 
-def _explain(answer: ErrorResponse, kind: type[ApiError], now: float) -> tuple[str, str]:
+def _explain(answer: Answer, kind: type[ApiError], now: float) -> tuple[str, str]:
     said = f"{answer.action}: {_said(answer)}"
     if kind is PermissionDeniedError:
         return f"{said}; {RAM_PRODUCT}:{answer.action} is not allowed", (
@@ -207,7 +207,7 @@ def _explain(answer: ErrorResponse, kind: type[ApiError], now: float) -> tuple[s
     return said, _ADVICE.get(kind, "")
 
 
-def _advise_on_status(answer: ErrorResponse) -> str:
+def _advise_on_status(answer: Answer) -> str:
     status = answer.true_status
     if "location" in answer.headers and httpx.codes.is_redirect(status):
         return (
@@ -225,7 +225,7 @@ def _advise_on_status(answer: ErrorResponse) -> str:
     return ""
 
 
-def _said(answer: ErrorResponse) -> str:
+def _said(answer: Answer) -> str:
     envelope = answer.envelope
     parts = [f"the service answered HTTP {answer.status}"]
     if envelope.code:

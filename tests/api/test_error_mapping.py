@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.api.decode import decode_envelope
 from exporter.api.error_mapping import (
     TRANSPORT_ERRORS,
-    ErrorResponse,
+    Answer,
     classify,
     from_transport_error,
     is_retryable,
@@ -27,7 +27,7 @@ def judge(
 ) -> ApiError:
     """Make our error of an answer."""
     envelope = decode_envelope(body)
-    answer = ErrorResponse("ListSessionClusters", status, httpx.Headers(headers), envelope)
+    answer = Answer("ListSessionClusters", status, httpx.Headers(headers), envelope)
     return classify(answer, now=now)
 
 
@@ -163,7 +163,7 @@ def test_a_message_is_short_and_redacted() -> None:
 def test_any_answer_is_classified(status: int, body: bytes, date: str, after: str) -> None:
     """No answer, however odd, gets anything but our error out of the classification."""
     headers = {"date": date, "retry-after": after, "x-acs-retry-after": after}
-    answer = ErrorResponse("A", status, headers, decode_envelope(body))
+    answer = Answer("A", status, headers, decode_envelope(body))
 
     assert isinstance(classify(answer, now=NOW), ApiError)
 

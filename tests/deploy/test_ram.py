@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from exporter.api.decode import Envelope
-from exporter.api.error_mapping import RAM_PRODUCT, ErrorResponse, classify
+from exporter.api.error_mapping import RAM_PRODUCT, Answer, classify
 from exporter.cli.program import PROGRAM
 from exporter.demo import World
 from tests.support.charts import Helm, find
@@ -63,8 +63,7 @@ def test_a_refused_call_names_an_action_of_the_policy() -> None:
     """What the exporter advises to grant is what the policies grant."""
     actions = {each.removeprefix(f"{RAM_PRODUCT}:") for each in allowed("discovery.json")}
     advice = [
-        classify(ErrorResponse(each, 403, {}, Envelope("Forbidden.RAM")), now=0).advice
-        for each in actions
+        classify(Answer(each, 403, {}, Envelope("Forbidden.RAM")), now=0).advice for each in actions
     ]
     named = {name for each in advice for name in re.findall(rf"{RAM_PRODUCT}:\w+", each)}
     assert named == allowed("discovery.json")

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from exporter.web.status.view import (
-    Asked,
     Calls,
     Clusters,
     DiscoveryStatus,
@@ -14,11 +13,11 @@ from exporter.web.status.view import (
     QueueEnds,
     Sessions,
     TargetStatus,
-    Trouble,
     Verdict,
+    WorkStatus,
 )
 
-_AskedT = TypeVar("_AskedT", bound=Asked)
+_StatusT = TypeVar("_StatusT", bound=WorkStatus)
 
 _SLOWED_SHARE: Final = 0.5
 """Of the configured rate: down to this, throttling is nothing to worry about."""
@@ -158,16 +157,16 @@ def _polled(target: TargetStatus) -> str:
     return f"Session clusters of {target.workspace_name}"
 
 
-def _by_reason(failing: Sequence[_AskedT]) -> Mapping[str, Sequence[_AskedT]]:
-    groups: dict[str, list[_AskedT]] = {}
-    for asked in failing:
-        groups.setdefault(asked.trouble.reason if asked.trouble else "", []).append(asked)
+def _by_reason(failing: Sequence[_StatusT]) -> Mapping[str, Sequence[_StatusT]]:
+    groups: dict[str, list[_StatusT]] = {}
+    for status in failing:
+        groups.setdefault(status.trouble.reason if status.trouble else "", []).append(status)
     return groups
 
 
-def _of_group(text: str, anchor: str, group: Sequence[Asked]) -> Problem:
+def _of_group(text: str, anchor: str, group: Sequence[WorkStatus]) -> Problem:
     """Return the problem of all that fail for one reason, in the words of the latest failure."""
-    troubles: list[Trouble] = [asked.trouble for asked in group if asked.trouble]
+    troubles = [status.trouble for status in group if status.trouble]
     if not troubles:
         return Problem(text, anchor)
     latest = max(troubles, key=lambda trouble: trouble.at)

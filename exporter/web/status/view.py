@@ -78,7 +78,7 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class WorkStatus:
     """The common part of targets and discoveries: name, place, last success and last failure."""
 
     name: str
@@ -92,7 +92,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TargetStatus(Asked):
+class TargetStatus(WorkStatus):
     """One target; `stale` = failing for so long that its gauges were withdrawn."""
 
     source: str
@@ -107,7 +107,7 @@ class TargetStatus(Asked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DiscoveryStatus(Asked):
+class DiscoveryStatus(WorkStatus):
     """One discovery: of the workspaces of an account and region, or of a workspace's gateways."""
 
     state: Literal["pending", "up", "failing"]
