@@ -8,7 +8,7 @@ from exporter import __revision__, __version__
 from exporter.app.build import Exporter
 from exporter.ledger import Key
 from exporter.snapshot import Snapshot, groups_of
-from exporter.web import Parts, Recorder, StatusBuilder, build_app
+from exporter.web import Recorder, StatusBuilder, build_app
 
 _POLLS_PER_BUCKET = 2
 """More than one, so that the number of polls per bucket is even."""
@@ -35,21 +35,22 @@ def _status_builder(exporter: Exporter) -> StatusBuilder:
     width = _POLLS_PER_BUCKET * settings.poll.interval
     recorder = Recorder(exporter.clock, lambda: ledger.state, width=width)
     snapshots.watch(recorder.note)
-    parts = Parts(
+    return StatusBuilder(
         snapshot=lambda: snapshots.current,
         ledger=lambda: ledger.state,
         ownership=ledger.ownership,
         failed_sessions=lambda: exporter.failed_sessions.latest,
         unhealthy=exporter.unhealthy,
         unready=exporter.unready,
+        recorder=recorder,
         registry=exporter.registry,
+        clock=exporter.clock,
         version=__version__,
         revision=__revision__,
         poll_interval=settings.poll.interval,
         configured_rate=settings.api.max_requests_per_second,
         telemetry_path=settings.web.telemetry_path,
     )
-    return StatusBuilder(parts, recorder, exporter.clock)
 
 
 class _ShownCounters:

@@ -11,10 +11,9 @@ asgi      whether a client has disconnected
 from exporter.web.access import ReloadingWebConfig
 from exporter.web.app import build_app
 from exporter.web.http import Server, bind
-from exporter.web.status import Parts, Recorder, StatusBuilder, StatusView
+from exporter.web.status import Recorder, StatusBuilder, StatusView
 
 __all__ = [
-    "Parts",
     "Recorder",
     "ReloadingWebConfig",
     "Server",

@@ -12,9 +12,9 @@ display_names     names in the place of ids
 formatting        numbers and times, as people write them
 """
 
-from exporter.web.status.builder import Parts, StatusBuilder
+from exporter.web.status.builder import StatusBuilder
 from exporter.web.status.recorder import Recorder
 from exporter.web.status.routes import StatusPages
 from exporter.web.status.view import StatusView
 
-__all__ = ["Parts", "Recorder", "StatusBuilder", "StatusPages", "StatusView"]
+__all__ = ["Recorder", "StatusBuilder", "StatusPages", "StatusView"]

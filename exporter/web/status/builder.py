@@ -1,7 +1,7 @@
 """Builds the current `StatusView`: from the snapshot, the ledger, the recorder and the registry."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry
 
@@ -12,7 +12,7 @@ from exporter.snapshot import Snapshot
 from exporter.sources import FailedSession
 from exporter.web.status import sessions_view, telemetry_view, usage
 from exporter.web.status.display_names import Names
-from exporter.web.status.recorder import BUCKETS, Recorder
+from exporter.web.status.recorder import Recorder
 from exporter.web.status.targets_view import Moment, discoveries, targets
 from exporter.web.status.verdict import verdict
 from exporter.web.status.view import About, StatusView, Verdict
@@ -21,9 +21,12 @@ _FRESH_SECONDS = 1.0
 """How long a view is reused, however many ask for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Where the facts come from. `unhealthy` and `unready` give their sentences."""
+@dataclass(slots=True, kw_only=True)
+class StatusBuilder:
+    """The current status; the same object for all who ask within a second.
+
+    `unhealthy` and `unready` give the sentences of the health endpoints.
+    """
 
     snapshot: Callable[[], Snapshot]
     ledger: Callable[[], LedgerState]
@@ -31,45 +34,37 @@ class Parts:
     failed_sessions: Callable[[], Sequence[FailedSession]]
     unhealthy: Callable[[], Sequence[str]]
     unready: Callable[[], Sequence[str]]
+    recorder: Recorder
     registry: CollectorRegistry
+    clock: Clock
     version: str
     revision: str
     poll_interval: float
     configured_rate: float
     telemetry_path: str
-
-
-class StatusBuilder:
-    """The current status; the same object for all who ask within a second."""
-
-    def __init__(self, parts: Parts, recorder: Recorder, clock: Clock) -> None:
-        self._parts = parts
-        self._recorder = recorder
-        self._clock = clock
-        self._last: StatusView | None = None
-        self._last_of: Snapshot | None = None
-        self._last_at = 0.0
+    _last: StatusView | None = field(default=None, init=False)
+    _last_of: Snapshot | None = field(default=None, init=False)
+    _last_at: float = field(default=0.0, init=False)
 
     def status(self) -> StatusView:
         """Return the current view. Call it in the thread that publishes."""
-        snapshot, monotonic = self._parts.snapshot(), self._clock.monotonic()
+        snapshot, monotonic = self.snapshot(), self.clock.monotonic()
         is_fresh = snapshot is self._last_of and monotonic - self._last_at < _FRESH_SECONDS
         if self._last is None or not is_fresh:
             self._last, self._last_of, self._last_at = self._view(), snapshot, monotonic
         return self._last
 
     def _view(self) -> StatusView:
-        parts, recorder = self._parts, self._recorder
-        snapshot, state = parts.snapshot(), parts.ledger()
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        moment = Moment(snapshot, recorder, Names.of(snapshot), now, monotonic)
+        snapshot, state = self.snapshot(), self.ledger()
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        moment = Moment(snapshot, self.recorder, Names.of(snapshot), now, monotonic)
         found, scopes = targets(moment), discoveries(moment)
         clusters = sessions_view.clusters(moment)
-        sessions = sessions_view.sessions(moment, parts.failed_sessions())
-        calls = telemetry_view.calls(parts.registry, parts.configured_rate)
+        sessions = sessions_view.sessions(moment, self.failed_sessions())
+        calls = telemetry_view.calls(self.registry, self.configured_rate)
         judged = verdict(
-            unhealthy=parts.unhealthy(),
-            unready=parts.unready(),
+            unhealthy=self.unhealthy(),
+            unready=self.unready(),
             targets=found,
             discoveries=scopes,
             clusters=clusters,
@@ -80,29 +75,28 @@ class StatusBuilder:
         return StatusView(
             schema=1,
             generated_at=now,
-            verdict=_of_standby(judged, parts.ownership()),
+            verdict=_of_standby(judged, self.ownership()),
             about=self._about(monotonic),
             targets=found,
             clusters=clusters,
             sessions=sessions,
-            usage=usage.usage(state, recorder, moment.names, sessions.coverage),
-            history=usage.history(recorder, monotonic=monotonic, now=now, buckets=BUCKETS),
+            usage=usage.usage(state, self.recorder, moment.names, sessions.coverage),
+            history=usage.history(self.recorder, monotonic=monotonic, now=now),
             calls=calls,
-            polls=telemetry_view.polls(parts.registry),
+            polls=telemetry_view.polls(self.registry),
             discoveries=scopes,
-            ledger=usage.ledger(state, parts.ownership()),
+            ledger=usage.ledger(state, self.ownership()),
         )
 
     def _about(self, monotonic: float) -> About:
-        parts, recorder = self._parts, self._recorder
         return About(
-            version=parts.version,
-            revision=parts.revision,
-            started_at=recorder.started_at,
-            uptime=monotonic - recorder.started_monotonic,
-            poll_interval=parts.poll_interval,
+            version=self.version,
+            revision=self.revision,
+            started_at=self.recorder.started_at,
+            uptime=monotonic - self.recorder.started_monotonic,
+            poll_interval=self.poll_interval,
             links={
-                "metrics": parts.telemetry_path.lstrip("/"),
+                "metrics": self.telemetry_path.lstrip("/"),
                 "healthy": "-/healthy",
                 "ready": "-/ready",
                 "json": "api/v1/status",
@@ -112,7 +106,6 @@ class StatusBuilder:
 
 def _of_standby(judged: Verdict, ownership: Ownership | None) -> Verdict:
     """Return a verdict that names the owner, for a standby replica without problems."""
-    is_standby = ownership is not None and ownership.standing is Standing.STANDBY
-    if ownership is None or not is_standby or judged.level != "ok":
+    if ownership is None or ownership.standing is not Standing.STANDBY or judged.level != "ok":
         return judged
     return replace(judged, summary=f"Standby: {ownership.holder or 'nobody'} owns the ledger")

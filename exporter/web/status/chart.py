@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from exporter.web.status.recorder import BUCKETS
 from exporter.web.status.view import Bucket
 
 WIDTH: Final = 600
@@ -32,25 +33,25 @@ class Chart:
     top: float
 
 
-def poll_chart(buckets: Sequence[Bucket], slots: int) -> Chart:
+def poll_chart(buckets: Sequence[Bucket]) -> Chart:
     """Draw the polls of each bucket, those that failed on top."""
     top = max((bucket.polls for bucket in buckets), default=0)
     rows = [
         ((bucket.polls - bucket.failures, "good"), (bucket.failures, "bad")) for bucket in buckets
     ]
-    return _stacked(rows, top, slots)
+    return _stacked(rows, top)
 
 
-def burn_chart(buckets: Sequence[Bucket], slots: int) -> Chart:
+def burn_chart(buckets: Sequence[Bucket]) -> Chart:
     """Draw the CU-hours of each bucket."""
     top = max((bucket.cu_hours for bucket in buckets), default=0.0)
-    return _stacked([((bucket.cu_hours, "burn"),) for bucket in buckets], top, slots)
+    return _stacked([((bucket.cu_hours, "burn"),) for bucket in buckets], top)
 
 
-def _stacked(rows: Sequence[Sequence[tuple[float, str]]], top: float, slots: int) -> Chart:
+def _stacked(rows: Sequence[Sequence[tuple[float, str]]], top: float) -> Chart:
     """Put the newest row at the right edge."""
-    step, bars = WIDTH / slots, []
-    for place, row in enumerate(rows, slots - len(rows)):
+    step, bars = WIDTH / BUCKETS, []
+    for place, row in enumerate(rows, BUCKETS - len(rows)):
         floor = float(HEIGHT)
         for value, kind in row:
             if value <= 0:

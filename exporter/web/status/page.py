@@ -10,7 +10,6 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from exporter.web.status import chart, formatting
-from exporter.web.status.recorder import BUCKETS
 from exporter.web.status.view import StatusView
 
 _FOLDER: Final = files("exporter.web.status") / "templates"
@@ -33,8 +32,8 @@ def render(view: StatusView) -> tuple[bytes, bytes]:
     """Return the page in two parts, the refresh line belongs between them."""
     page = _template("status.html.j2").render(
         view=view,
-        polls=chart.poll_chart(view.history.buckets, BUCKETS),
-        burn=chart.burn_chart(view.history.buckets, BUCKETS),
+        polls=chart.poll_chart(view.history.buckets),
+        burn=chart.burn_chart(view.history.buckets),
         chart_width=chart.WIDTH,
         chart_height=chart.HEIGHT,
         nothing=formatting.NOTHING,

@@ -9,7 +9,7 @@ from exporter import catalog
 from exporter.ledger import LedgerState
 from exporter.model import NANO, Ownership
 from exporter.web.status.display_names import Names
-from exporter.web.status.recorder import Recorder, Tally
+from exporter.web.status.recorder import BUCKETS, Recorder, Tally
 from exporter.web.status.view import Bucket, Coverage, HistoryView, LedgerView, UsageRow, UsageView
 
 TOP: Final = 10
@@ -64,12 +64,12 @@ def ledger(state: LedgerState, ownership: Ownership | None) -> LedgerView:
     )
 
 
-def history(recorder: Recorder, *, monotonic: float, now: float, buckets: int) -> HistoryView:
+def history(recorder: Recorder, *, monotonic: float, now: float) -> HistoryView:
     """Return the near past without gaps: a bucket in which nothing happened is empty."""
     tallies = {tally.number: tally for tally in recorder.tallies}
     width = recorder.width
     last, first = int(monotonic // width), int(recorder.started_monotonic // width)
-    numbers = range(max(first, last - buckets + 1), last + 1)
+    numbers = range(max(first, last - BUCKETS + 1), last + 1)
     began = now - monotonic
     return HistoryView(
         width, tuple(_bucket(tallies, number, began + number * width) for number in numbers)
