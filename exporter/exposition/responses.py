@@ -64,7 +64,6 @@ class PageResponse:
 
     page: RenderedPage
     own: OwnPart
-    form: Form
     size: int
     parts: Iterable[bytes]
 
@@ -153,8 +152,8 @@ def _joined(page: RenderedPage, own: OwnPart, form: Form) -> PageResponse:
     sequences = page.sequences[form.format], own[form.format]
     if form.is_gzipped:
         body = gzip_member(sequences)
-        return PageResponse(page, own, form, len(body), (body,))
-    return PageResponse(page, own, form, sum(part.size for part in sequences), _Plain(sequences))
+        return PageResponse(page, own, len(body), (body,))
+    return PageResponse(page, own, sum(part.size for part in sequences), _Plain(sequences))
 
 
 def _is_same_family(before: bytes, line: bytes) -> bool:
