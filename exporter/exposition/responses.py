@@ -46,10 +46,8 @@ class OwnMetrics:
         """Render what the registry holds now, family by family, with a pause after each."""
         pages: dict[PageFormat, list[bytes]] = {page_format: [] for page_format in PageFormat}
         for family in [*self._registry.collect()]:
-            registry = CollectorRegistry(auto_describe=False)
-            registry.register(_Family(family))
             for page_format, page in pages.items():
-                page.append(encoded(registry, page_format).removesuffix(_END))
+                page.append(encoded(_Family(family), page_format).removesuffix(_END))
             yield
         pages[PageFormat.OPENMETRICS].append(_END)
         self._current = {
@@ -137,7 +135,7 @@ def _kept(part: bytes, wanted: Collection[bytes], headers: list[bytes]) -> bytes
     return b"".join(line + b"\n" for line in kept)
 
 
-def encoded(registry: CollectorRegistry, page_format: PageFormat) -> bytes:
+def encoded(registry: Collector, page_format: PageFormat) -> bytes:
     """Return a whole page as prometheus-client writes it."""
     if page_format is PageFormat.TEXT:
         return exposition.generate_latest(registry)

@@ -56,7 +56,7 @@ def test_a_filtered_page_equals_that_of_prometheus_client(
     form: PageFormat, names: tuple[str, ...]
 ) -> None:
     """Names of samples are matched, not those of families."""
-    expected = encoded(own_registry().restricted_registry(names), form)  # type: ignore[arg-type]
+    expected = encoded(own_registry().restricted_registry(names), form)
     lines = [line for line in expected.decode().splitlines() if "_created" not in line]
     found = part_of(Snapshot(), form, *names).splitlines()
     assert sorted(found) == sorted(lines)  # the oracle takes families as they come
