@@ -13,30 +13,20 @@ from exporter.web.http.connections import (
     max_connections,
     peer_of,
 )
-
-
-class Clock:
-    """Time that passes when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
+from tests.support.harness import ManualClock
 
 
 class Door:
     """Connections that are named, and the names of those that were dropped."""
 
     def __init__(self, most: int) -> None:
-        self.clock = Clock()
-        self.connections = Connections(most, now=self.clock)
+        self.clock = ManualClock()
+        self.connections = Connections(most, now=self.clock.monotonic)
         self.dropped: list[str] = []
 
     def enter(self, name: str, peer: str = "a") -> Connection:
         """Let one in, a second after the one before."""
-        self.clock.now += 1
+        self.clock.advance(1)
         return self.connections.enter(peer, lambda: self.dropped.append(name))
 
 
@@ -44,7 +34,7 @@ def test_connection_without_progress_for_longest_is_dropped() -> None:
     """Whatever its age and phase."""
     door = Door(3)
     old, answered, _ = door.enter("old"), door.enter("answered"), door.enter("silent")
-    door.clock.now += 1
+    door.clock.advance(1)
     door.connections.begin(answered, ConnectionPhase.ANSWER)
     door.connections.progress(old)
     door.enter("new")
@@ -81,11 +71,11 @@ def test_every_phase_has_a_timeout(phase: ConnectionPhase) -> None:
     door = Door(9)
     slow = door.enter("slow")
     door.connections.begin(slow, phase)
-    door.clock.now += SECONDS[phase]
+    door.clock.advance(SECONDS[phase])
     door.connections.progress(slow)
     door.connections.sweep()
     assert door.dropped == []
-    door.clock.now += 0.1
+    door.clock.advance(0.1)
     door.connections.sweep()
     assert door.dropped == ["slow"]
 
