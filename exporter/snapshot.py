@@ -206,14 +206,6 @@ class Snapshot:
         targets = {target: view for target, view in self.targets.items() if target not in gone}
         return replace(self, targets=MappingProxyType(targets))
 
-    def with_counters(self, counters: Samples) -> "Snapshot":
-        """Return a snapshot with other totals."""
-        return replace(self, counters=counters)
-
-    def with_infos(self, infos: Samples) -> "Snapshot":
-        """Return a snapshot with other info samples."""
-        return replace(self, infos=infos)
-
     def with_discoveries(self, views: Mapping[Scope, DiscoveryView]) -> "Snapshot":
         """Return a snapshot with other discoveries."""
         return replace(self, discoveries=MappingProxyType(dict(views)))

@@ -1,6 +1,7 @@
 """From the ledger's exact integers to the samples on the page."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from exporter import catalog
 from exporter.ledger import CounterValue, Key, Ledger, LedgerState
@@ -31,12 +32,12 @@ class LedgerSamples:
         """Return `snapshot` with the present totals; the same object where nothing changed."""
         state = self._ledger.state
         if not self._ledger.may_show(state, ahead=_AHEAD_SECONDS):
-            return snapshot.with_counters(_NONE) if snapshot.counters else snapshot
+            return replace(snapshot, counters=_NONE) if snapshot.counters else snapshot
         if state is not self._current.state:
             self._current = _Deferred(state, self._build)
         if snapshot.counters is self._current:
             return snapshot
-        return snapshot.with_counters(self._current)
+        return replace(snapshot, counters=self._current)
 
     def _build(self, state: LedgerState) -> tuple[Samples, ...]:
         known = self._groups

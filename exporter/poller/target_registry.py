@@ -150,7 +150,7 @@ class TargetRegistry:
         groups = self._scope_samples.samples_of({repr(item[0]): item for item in views.items()})
         infos = GroupedSamples((*self._inventory.infos(), *groups))
         if infos.groups != groups_of(self._snapshots.current.infos):
-            self._snapshots.publish(self._snapshots.current.with_infos(infos))
+            self._snapshots.publish(replace(self._snapshots.current, infos=infos))
 
     def _sync_scopes(self, scopes: Sequence[Scope]) -> None:
         for scope in self._readers.keys() - {*scopes}:
@@ -192,7 +192,7 @@ class TargetRegistry:
         self._sync_targets({})
         if self._schedule is not None:
             self._schedule.cancel_runs()
-        self._snapshots.publish(self._snapshots.current.with_infos({}))
+        self._snapshots.publish(replace(self._snapshots.current, infos={}))
 
     def _begin(self, work: Work) -> None:
         if self._schedule is not None:
