@@ -74,10 +74,10 @@ class Client:
         limiter: RateLimiter,
         meter: Meter,
         clock: Clock,
-        max_attempts: int = 4,
-        timeout: float = 10.0,
-        total_timeout: float = 60.0,
-        max_response_bytes: int = 16 * 2**20,
+        max_attempts: int,
+        timeout: float,
+        total_timeout: float,
+        max_response_bytes: int,
     ) -> None:
         self._region_id = region_id
         self._http = http

@@ -13,8 +13,6 @@ from exporter.api import (
     PAGE_SIZE,
     Client,
     Credential,
-    RateLimiter,
-    StaticCredentials,
     scan_pages,
     scan_tokens,
 )
@@ -40,7 +38,7 @@ from exporter.demo import (
 )
 from exporter.errors import ClockSkewError, CredentialError, MalformedError, PollError, ServerError
 from exporter.model import LivySession, SessionCluster
-from tests.api.fakes import Notes
+from tests.support.api_clients import client_of
 from tests.support.harness import NO_TLS
 
 T = TypeVar("T")
@@ -102,15 +100,8 @@ class Bench:
         return asyncio.run(run())
 
     def _client(self, http: httpx.AsyncClient, url: str) -> Client:
-        return Client(
-            http,
-            region_id="cn-hangzhou",
-            endpoint=url,
-            credentials=StaticCredentials(Credential(DEMO_KEY_ID, self.secret)),
-            limiter=RateLimiter(Impatient(), 1000),
-            meter=Notes(),
-            clock=Impatient(),
-        )
+        credential = Credential(DEMO_KEY_ID, self.secret)
+        return client_of(http, url, Impatient(), credential=credential)
 
 
 async def list_clusters(client: Client) -> tuple[SessionCluster, ...]:

@@ -10,15 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.api import (
-    Client,
-    Credential,
-    NullMeter,
-    RateLimiter,
-    StaticCredentials,
-    scan_pages,
-    scan_tokens,
-)
+from exporter.api import scan_pages, scan_tokens
 from exporter.demo import (
     DEMO_KEY_ID,
     DEMO_KEY_SECRET,
@@ -34,6 +26,7 @@ from exporter.demo import (
 )
 from exporter.demo.faults import Canned, Cut, Effect, Flood, Hang, Truncate
 from exporter.errors import PollError
+from tests.support.api_clients import client_of
 from tests.support.harness import NO_TLS, ManualClock, targets_of
 from tests.support.processes import CREDENTIAL, EXPORTER, eventually, start
 from tests.support.worlds import GATEWAY, WORKSPACE, busy_world, session
@@ -209,17 +202,8 @@ async def test_no_text_of_an_error_holds_a_secret(effect: Effect) -> None:
     cloud.faults.add(effect)
     texts = []
     async with serve(cloud.app) as endpoint, httpx.AsyncClient(verify=NO_TLS) as http:
-        client = Client(
-            http,
-            region_id="cn-hangzhou",
-            endpoint=endpoint,
-            credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")),
-            limiter=RateLimiter(clock, 1000),
-            meter=NullMeter(),
-            clock=clock,
-            max_attempts=2,
-            timeout=0.2,
-            max_response_bytes=2**19,
+        client = client_of(
+            http, endpoint, clock, max_attempts=2, timeout=0.2, max_response_bytes=2**19
         )
         for scan in (
             scan_tokens(

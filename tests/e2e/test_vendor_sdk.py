@@ -14,14 +14,12 @@ from exporter.api import (
     PAGE_SIZE,
     Client,
     Credential,
-    NullMeter,
-    RateLimiter,
-    StaticCredentials,
     scan_pages,
     scan_tokens,
 )
 from exporter.clock import SystemClock
 from exporter.demo import Demo, start_demo
+from tests.support.api_clients import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -42,16 +40,8 @@ async def test_the_vendors_sdk_and_our_client_read_the_same() -> None:
 
 def our_client(demo: Demo, http: httpx.AsyncClient) -> Client:
     """Make our client for a simulated cloud."""
-    credential = Credential(demo.access_key_id, demo.access_key_secret, "", "demo")
-    return Client(
-        http,
-        region_id=demo.region_id,
-        endpoint=demo.endpoint,
-        credentials=StaticCredentials(credential),
-        limiter=RateLimiter(SystemClock(), 1000),
-        meter=NullMeter(),
-        clock=SystemClock(),
-    )
+    credential = Credential(demo.access_key_id, demo.access_key_secret)
+    return client_of(http, demo.endpoint, SystemClock(), credential=credential)
 
 
 async def our_reading(demo: Demo, client: Client) -> Mapping[str, set[tuple[object, ...]]]:

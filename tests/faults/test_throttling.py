@@ -6,36 +6,21 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.api import Client, Credential, NullMeter, RateLimiter, StaticCredentials
-from exporter.demo import (
-    DEMO_KEY_ID,
-    DEMO_KEY_SECRET,
-    SimulatedGateway,
-    SimulatedSession,
-    SimulatedWorkspace,
-    World,
-    faults,
-)
+from exporter.api import Client, RateLimiter
+from exporter.demo import SimulatedGateway, SimulatedSession, SimulatedWorkspace, World, faults
+from tests.support.api_clients import client_of
 from tests.support.harness import START
 from tests.support.simulation import LiveHarness, simulated
 
 TARGETS = 10
 
 
-def client_of(
+def limited_client(
     h: LiveHarness, *, max_requests_per_second: float
 ) -> tuple[Client, Callable[[], float]]:
     """Make a client of its own with a budget of its own, and give what tells its rate."""
     limiter = RateLimiter(h.clock, max_requests_per_second)
-    client = Client(
-        h.http,
-        region_id="cn-hangzhou",
-        endpoint="http://127.0.0.1",
-        credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET)),
-        limiter=limiter,
-        meter=NullMeter(),
-        clock=h.clock,
-    )
+    client = client_of(h.http, "http://127.0.0.1", h.clock, limiter=limiter)
     return client, lambda: limiter.rate
 
 
@@ -62,7 +47,7 @@ def test_the_exporter_settles_below_what_the_service_allows(allowed: int) -> Non
     async def main() -> None:
         async with LiveHarness(fleet()) as h:
             h.cloud.rate_limit.per_second = allowed
-            client, rate = client_of(h, max_requests_per_second=12)
+            client, rate = limited_client(h, max_requests_per_second=12)
             end = 1500 / allowed
             pages: Counter[int] = Counter()
             rates = []
@@ -109,7 +94,7 @@ def test_where_more_is_allowed_than_set_nothing_is_refused() -> None:
     async def main() -> None:
         async with LiveHarness(fleet()) as h:
             h.cloud.rate_limit.per_second = 10
-            client, rate = client_of(h, max_requests_per_second=9.9)
+            client, rate = limited_client(h, max_requests_per_second=9.9)
 
             async def target(number: int) -> None:
                 while h.clock.monotonic() < 60:

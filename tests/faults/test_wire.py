@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.api import Client, Credential, NullMeter, RateLimiter, StaticCredentials
+from exporter.api import Credential
 from exporter.clock import SystemClock
 from exporter.errors import ApiError, Reason
+from tests.support.api_clients import client_of
 from tests.support.harness import NO_TLS
 from tests.support.processes import CREDENTIAL, EXPORTER, run
 
@@ -134,17 +135,9 @@ async def test_every_connection_error_has_a_reason(answer: Answer, reasons: set[
     """The call ends in time, with the reason, and without a word of what was sent."""
     timeout = TIMEOUT if Reason.TIMEOUT in reasons else 20 * TIMEOUT
     async with raw_server(answer) as url, httpx.AsyncClient(verify=NO_TLS) as http:
-        clock = SystemClock()
-        client = Client(
-            http,
-            region_id="cn-hangzhou",
-            endpoint=url,
-            credentials=StaticCredentials(Credential("LTAIsentinel", "sentinel-secret")),
-            limiter=RateLimiter(clock, 1000),
-            meter=NullMeter(),
-            clock=clock,
-            max_attempts=1,
-            timeout=timeout,
+        credential = Credential("LTAIsentinel", "sentinel-secret")
+        client = client_of(
+            http, url, SystemClock(), credential=credential, max_attempts=1, timeout=timeout
         )
         start = time.monotonic()
         with pytest.raises(ApiError) as caught:

@@ -13,13 +13,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from exporter import catalog
-from exporter.api import (
-    Client,
-    Credential,
-    NullMeter,
-    RateLimiter,
-    StaticCredentials,
-)
+from exporter.api import RateLimiter
 from exporter.api.decode import decode_livy_sessions
 from exporter.catalog import Metric
 from exporter.demo import (
@@ -41,6 +35,7 @@ from exporter.sources.livy_sessions.driver import SESSION_FAILED
 from exporter.sources.livy_sessions.series import Gauges
 from exporter.telemetry import Telemetry
 from tests.sources.listings import counts_of
+from tests.support.api_clients import client_of
 from tests.support.harness import ManualClock
 from tests.support.worlds import GATEWAY, WORKSPACE, used
 
@@ -181,15 +176,8 @@ class Long:
     def reader(self, timing: ScanTiming) -> LivySessions:
         """Return a source that knows nothing yet."""
         http = httpx.AsyncClient(transport=httpx.ASGITransport(self.cloud.app))
-        client = Client(
-            http,
-            region_id="cn-hangzhou",
-            endpoint="http://cloud",
-            credentials=StaticCredentials(Credential(DEMO_KEY_ID, DEMO_KEY_SECRET, "", "test")),
-            limiter=RateLimiter(self.clock, 10_000),
-            meter=NullMeter(),
-            clock=self.clock,
-        )
+        limiter = RateLimiter(self.clock, 10_000)
+        client = client_of(http, "http://cloud", self.clock, limiter=limiter)
         return LivySessions(
             TARGET,
             client,

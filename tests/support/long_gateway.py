@@ -14,8 +14,6 @@ import httpx
 from exporter.api import (
     PAGE_SIZE,
     Client,
-    Credential,
-    NullMeter,
     RateLimiter,
     StaticCredentials,
     scan_pages,
@@ -24,12 +22,11 @@ from exporter.app.build import Exporter, build
 from exporter.clock import SystemClock
 from exporter.ledger import Postgres
 from exporter.settings import Settings
+from tests.support.api_clients import CREDENTIAL, client_of
 from tests.support.harness import NO_TLS
 
 PAGES = 1000
 TOTAL = PAGES * PAGE_SIZE
-
-CREDENTIALS = StaticCredentials(Credential("key", "secret", "", "bench"))
 
 
 @contextlib.contextmanager
@@ -78,7 +75,7 @@ async def exporter(
                 settings,
                 clock=SystemClock(),
                 http=http,
-                credentials=lambda _role_arn: CREDENTIALS,
+                credentials=lambda _role_arn: StaticCredentials(CREDENTIAL),
                 ledger_location=ledger or Path(folder) / "ledger.db",
                 birth_hold=90,
             )
@@ -91,15 +88,7 @@ async def client(endpoint: str) -> AsyncIterator[Client]:
     """Make a client that asks as fast as it can."""
     clock = SystemClock()
     async with httpx.AsyncClient(verify=NO_TLS) as http:
-        yield Client(
-            http,
-            region_id="cn-hangzhou",
-            endpoint=endpoint,
-            credentials=CREDENTIALS,
-            meter=NullMeter(),
-            clock=clock,
-            limiter=RateLimiter(clock, 100_000),
-        )
+        yield client_of(http, endpoint, clock, limiter=RateLimiter(clock, 100_000))
 
 
 async def read_alone(reader: Client, pages: int = PAGES) -> tuple[float, float]:
