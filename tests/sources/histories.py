@@ -40,6 +40,7 @@ from tests.support.harness import ManualClock
 from tests.support.worlds import GATEWAY, WORKSPACE, used
 
 RETENTION = 900.0
+TIMING = ScanTiming(full_walk_interval=6 * 3600.0, settle_after=1800.0)
 TARGET = Target(Source.LIVY_SESSIONS, "", "cn-hangzhou", WORKSPACE, GATEWAY)
 KEY = (WORKSPACE, GATEWAY)
 ENDED = ("terminated", "error")
@@ -150,7 +151,7 @@ class Long:
         *,
         is_open: Callable[[int], bool] = lambda _: False,
         behaviour: Behaviour | None = None,
-        timing: ScanTiming = ScanTiming(),  # noqa: B008 - frozen
+        timing: ScanTiming = TIMING,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
         path: Path | None = None,
     ) -> None:

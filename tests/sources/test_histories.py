@@ -339,7 +339,7 @@ async def test_an_ended_session_without_a_credible_end_time_is_not_read_for_ever
 
 async def test_a_full_scan_goes_on_watching_a_session_that_was_revised_lately() -> None:
     """Its figures settle some time after their last change, not after the session's end."""
-    timing = ScanTiming(full_walk_interval=1600.0)
+    timing = ScanTiming(1600.0, 1800.0)
     long = Long(HistoryOrder.NEWEST_FIRST, 950, is_open=lambda n: n == 700, timing=timing)
     await polled(long)
     (row,) = long.open_rows()

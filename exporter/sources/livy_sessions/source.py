@@ -26,8 +26,8 @@ from exporter.telemetry import Telemetry
 class ScanTiming:
     """Seconds between complete readings, and without a change until an ended session settles."""
 
-    full_walk_interval: float = 6 * 3600.0
-    settle_after: float = 1800.0
+    full_walk_interval: float
+    settle_after: float
 
 
 class LivySessions:
