@@ -25,7 +25,7 @@ from exporter.api.meter import Meter, NullMeter
 from exporter.api.numbered_scan import NumberedScan, PageSteps, ReadRows
 from exporter.api.paging import fetch_page, scan_pages, scan_tokens
 from exporter.api.rate_limiter import RateLimiter
-from exporter.api.regions import doubt_about
+from exporter.api.regions import region_hint
 from exporter.api.signing import Credential
 
 __all__ = [
@@ -42,8 +42,8 @@ __all__ = [
     "StaticCredentials",
     "VendorCredentials",
     "connect_library",
-    "doubt_about",
     "fetch_page",
+    "region_hint",
     "scan_pages",
     "scan_tokens",
 ]

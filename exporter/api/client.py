@@ -27,7 +27,7 @@ from exporter.api.error_mapping import (
 )
 from exporter.api.meter import Meter
 from exporter.api.rate_limiter import OnQueued, RateLimiter, ignore_queueing
-from exporter.api.regions import doubt_about
+from exporter.api.regions import region_hint
 from exporter.api.retry import Retry
 from exporter.api.signing import Credential, Signer, canonical_query, encode_path
 from exporter.clock import Clock
@@ -218,8 +218,8 @@ class Client:
             async with asyncio.timeout(self._timeout):
                 return await self._exchange(call.action, request, credential)
         except TRANSPORT_ERRORS as error:
-            doubt = doubt_about(self._region_id) if self._region_id in self._endpoint else ""
-            failure = from_transport_error(call.action, error, timeout=self._timeout, doubt=doubt)
+            hint = region_hint(self._region_id) if self._region_id in self._endpoint else ""
+            failure = from_transport_error(call.action, error, timeout=self._timeout, hint=hint)
         raise failure  # outside of `except`: a foreign text may quote a header
 
     def _build(self, call: _Call) -> httpx.Request:

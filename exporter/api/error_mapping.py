@@ -121,11 +121,11 @@ def classify(answer: Answer, *, now: float) -> ApiError:
 
 
 def from_transport_error(
-    action: str, error: Exception, *, timeout: float, doubt: str = ""
+    action: str, error: Exception, *, timeout: float, hint: str = ""
 ) -> ApiError:
     """Return our error for one of `TRANSPORT_ERRORS`.
 
-    Its text is left out where it may quote a header: the signature is one. `doubt` ends the advice
+    Its text is left out where it may quote a header: the signature is one. `hint` ends the advice
     where the service cannot be reached.
     """
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
@@ -139,7 +139,7 @@ def from_transport_error(
         return UnreachableError(
             f"{action}: the service cannot be reached: {_describe(error)}",
             advice="Check the endpoint, DNS, HTTPS_PROXY and SSL_CERT_FILE; "
-            f"inside a VPC set api.network to vpc. {doubt}".rstrip(),
+            f"inside a VPC set api.network to vpc. {hint}".rstrip(),
         )
     return ServerError(
         f"{action}: the request could not be sent ({type(error).__name__})",

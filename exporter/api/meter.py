@@ -25,13 +25,13 @@ class NullMeter:
     """Counts nothing."""
 
     def attempted(self, action: str) -> None:
-        """Let it pass."""
+        """Do nothing."""
 
     def failed(self, action: str, reason: Reason) -> None:
-        """Let it pass."""
+        """Do nothing."""
 
     def retried(self, action: str) -> None:
-        """Let it pass."""
+        """Do nothing."""
 
     def took(self, action: str, seconds: float) -> None:
-        """Let it pass."""
+        """Do nothing."""

@@ -10,7 +10,7 @@ _KNOWN: Final = (
 )
 
 
-def doubt_about(region_id: str) -> str:
+def region_hint(region_id: str) -> str:
     """Ask whether `region_id` is misspelt, and name the nearest region; empty for a known one."""
     if region_id in _KNOWN:
         return ""

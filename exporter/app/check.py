@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from exporter.api import doubt_about
+from exporter.api import region_hint
 from exporter.app import threads
 from exporter.app.clients import ClientFactory, open_clients
 from exporter.app.plan import Plan, ledger_location, plan
@@ -161,7 +161,7 @@ class _Inquiry:
         )
         asked = [scope for scope in self._asked if (scope.account, scope.region_id) == place]
         if is_empty and all(self._findings[work, work.action].is_good for work in asked):
-            said = " ".join(filter(None, (NOTHING_FOUND, doubt_about(region_id))))
+            said = " ".join(filter(None, (NOTHING_FOUND, region_hint(region_id))))
             where = _place_name(account, region_id)
             self._findings[place, "discovery"] = Finding(
                 where, "discovery", is_good=False, said=said
