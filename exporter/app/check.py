@@ -49,7 +49,7 @@ class Finding:
 
 
 def check(settings: Settings) -> Sequence[Finding]:
-    """Read the web configuration, and ask for every credential and all that a first poll asks.
+    """Check all that the daemon needs: its files, its address, and what a first poll asks for.
 
     Raises `SettingsError` if the settings name nothing.
     """
