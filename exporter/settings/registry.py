@@ -46,7 +46,7 @@ class Setting:
     @property
     def is_list(self) -> bool:
         """Whether the value is a list of texts."""
-        return self.notation.word == LIST.word
+        return self.notation is LIST
 
     @property
     def notation(self) -> Notation:
