@@ -18,6 +18,7 @@ from xdist.remote import Producer
 
 from tests.guard import sitecustomize as guard
 from tests.support.budgets import SOAK
+from tests.support.fork_entry import FORKS
 from tests.support.scheduling import Scheduling, is_outside, longest_first
 from tests.support.tools import find_tool
 
@@ -74,6 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def note_exporter(started: list[str], event: str, arguments: tuple[object, ...]) -> None:
     """Note each start of the exporter as a process (an audit hook)."""
+    if event == FORKS and isinstance(arguments[0], list):
+        started.append(" ".join(arguments[0]))
     if event == "subprocess.Popen" and isinstance(arguments[1], list | tuple):
         command = " ".join(map(str, arguments[1]))
         if re.search(r"-m exporter(?![.\w])|bin/emr-serverless-spark-exporter(?![.\w])", command):

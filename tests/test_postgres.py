@@ -14,7 +14,7 @@ from psycopg import OperationalError, errors
 from tests.support import postgres
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import Cluster, Database
-from tests.support.repository import search_path
+from tests.support.processes import search_path
 from tests.support.server_folders import wait_until
 from tests.support.tcp_proxy import tcp_proxy
 

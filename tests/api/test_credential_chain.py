@@ -2,79 +2,47 @@
 
 import asyncio
 import json
-import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trustme
 
-from tests.support.fork_server import ForkServer
+from tests.api import vendor_library
+from tests.support.forked import fork
+from tests.support.processes import end_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
-
-IMPORTS = """
-import asyncio, socket
-import aiohttp, requests, Tea.core  # what the vendor's library imports
-import exporter.app.outbound_http
-assert "alibabacloud_credentials" not in sys.modules  # it reads the environment when imported
-"""
-SCRIPT = """
-import asyncio, socket, sys
-from functools import partial
-from exporter.api.credentials import VendorCredentials, connect_library
-from exporter.app.outbound_http import open_blocking_http
-from exporter.clock import SystemClock
-from exporter.errors import CredentialError
-
-if len(sys.argv) > 2:  # every name is this address: nothing leaves the machine
-    resolve = socket.getaddrinfo
-    def local(host, port, *rest, **more):
-        return resolve("127.0.0.1", port if host == "127.0.0.1" else sys.argv[2], *rest, **more)
-    socket.getaddrinfo = local
-
-async def main():
-    connect = partial(connect_library, open_http=open_blocking_http)
-    try:
-        found = await VendorCredentials(SystemClock(), role_arn=sys.argv[1], connect=connect).get()
-    except CredentialError as error:
-        print("error:", error, "|", error.advice)
-    else:
-        print("found:", found, found.access_key_secret, found.security_token)
-
-asyncio.run(main())
-"""
 
 Ask = Callable[..., Awaitable[str]]
 """Runs the library with a home and variables; returns what came of it."""
 
 
-@pytest.fixture(scope="module")
-def ask() -> Iterator[Ask]:
+@pytest.fixture
+def ask() -> Ask:
     """Run the library, each time in a process that has not imported it yet."""
-    with ForkServer(IMPORTS) as server:
 
-        async def run(home: Path, variables: Mapping[str, str], *arguments: str) -> str:
-            general = ("proxy", "ssl_cert_file")
-            named = {
-                name if name.lower().endswith(general) else f"ALIBABA_CLOUD_{name}": value
-                for name, value in variables.items()
-            }
-            output, errors = await asyncio.to_thread(
-                server.run,
-                SCRIPT,
-                arguments or ("",),
-                {**os.environ, "HOME": str(home), **named},
-                home / "output",
-            )
-            assert "Traceback" not in errors
-            assert "sentinel" not in errors
-            return output
+    async def run(home: Path, variables: Mapping[str, str], *arguments: str) -> str:
+        general = ("proxy", "ssl_cert_file")
+        named = {
+            name if name.lower().endswith(general) else f"ALIBABA_CLOUD_{name}": value
+            for name, value in variables.items()
+        }
+        environment = {"HOME": str(home), **named}
+        async with fork(
+            vendor_library.main, arguments or ("",), home / "output", environment
+        ) as process:
+            code, _ = await end_of(process)
+        errors = process.stderr.read_text()
+        assert code == 0, errors
+        assert "Traceback" not in errors
+        assert "sentinel" not in errors
+        return process.stdout.read_text()
 
-        yield run
+    return run
 
 
 def put(path: Path, content: str | bytes) -> None:

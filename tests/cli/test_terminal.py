@@ -19,9 +19,9 @@ import pytest
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, SimulatedGateway, faults, serve
 from exporter.demo.faults import Delay
+from tests.support.forked import run
 from tests.support.harness import targets_of
-from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run
-from tests.support.repository import search_path
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, search_path
 from tests.support.worlds import GATEWAY, WORKSPACE, empty_world, session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]

@@ -23,8 +23,9 @@ from typing import Any
 
 from exporter.demo.fleet import PRODUCTION
 from grafana.generate import dashboards
+from tests.support.forked import start
 from tests.support.lived import MIDNIGHT, Series, as_input, scraped
-from tests.support.processes import EXPORTER, free_port, start
+from tests.support.processes import EXPORTER, free_port
 from tests.support.prometheus import prometheus
 from tests.support.promtool import PREFIX, groups, run_test
 from tests.support.repository import ROOT

@@ -19,8 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET, Cloud, World, faults, serve
+from tests.support.forked import start
 from tests.support.harness import targets_of
-from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port, start
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually, free_port
 from tests.support.prometheus import Prometheus, alertmanager, find_alertmanager, prometheus
 from tests.support.worlds import WORKSPACE, busy_world
 

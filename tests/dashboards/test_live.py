@@ -14,7 +14,8 @@ from tests.dashboards.boards import (
     panels,
 )
 from tests.dashboards.promql import selectors, substituted
-from tests.support.processes import EXPORTER, eventually, free_port, start
+from tests.support.forked import start
+from tests.support.processes import EXPORTER, eventually, free_port
 from tests.support.prometheus import prometheus
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.timeout(120)]

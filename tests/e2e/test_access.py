@@ -12,9 +12,11 @@ import httpx
 import pytest
 import trustme
 
+from tests.support import processes
 from tests.support.exporters import ANY_PORT
+from tests.support.forked import run, start
 from tests.support.harness import Harness
-from tests.support.processes import EXPORTER, Process, eventually, free_port, run, start, until
+from tests.support.processes import EXPORTER, Process, eventually, free_port, until
 from tests.support.prometheus import prometheus
 from tests.support.promtool import PREFIX
 from tests.support.web_server import (
@@ -98,7 +100,7 @@ async def test_reload_of_the_web_config_shows_on_the_page(tmp_path: Path) -> Non
 async def test_connections_beyond_the_file_limit_are_one_log_line(tmp_path: Path) -> None:
     """Scrapes work after a burst that used up the file descriptors."""
     limited = ["sh", "-c", 'ulimit -n 48; exec "$@"', "sh", *EXPORTER, "demo", ANY_PORT]
-    async with start(limited, tmp_path / "e") as process:
+    async with processes.start(limited, tmp_path / "e") as process:
         url = await process.url()
         port = int(url.rpartition(":")[2])
         for _ in range(5):

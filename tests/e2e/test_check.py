@@ -14,8 +14,9 @@ from exporter.demo import DEMO_KEY_SECRET, Cloud, SimulatedGateway, SimulatedSes
 from exporter.demo.faults import Canned, Hang
 from exporter.settings.registry import all_settings
 from tests.support.exporters import ANY_PORT, cloud_of, files_in
+from tests.support.forked import run, start
 from tests.support.harness import targets_of
-from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, run, start, until
+from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, until
 from tests.support.web_server import ALICE, write_certificate, write_config
 from tests.support.worlds import WORKSPACE, busy_world, empty_world, used
 

@@ -8,7 +8,8 @@ import pytest
 
 from exporter.demo import World, faults, serve
 from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_command
-from tests.support.processes import CREDENTIAL, EXPORTER, eventually, run, start
+from tests.support.forked import run, start
+from tests.support.processes import CREDENTIAL, EXPORTER, eventually
 from tests.support.worlds import (
     GATEWAY,
     WORKSPACE,

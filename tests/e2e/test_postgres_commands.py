@@ -15,27 +15,18 @@ import pytest
 from exporter.clock import SystemClock
 from exporter.demo import World, serve
 from exporter.ledger import Ledger, Postgres
-from tests.support import postgres, processes
+from tests.support import postgres
 from tests.support.exporters import ANY_PORT, cloud_of, fetch, serve_command
+from tests.support.forked import run, start
 from tests.support.pages import Page
 from tests.support.postgres import HOST, SUPERUSER, Database
-from tests.support.processes import (
-    CREDENTIAL,
-    EXPORTER,
-    STOP_SECONDS,
-    Process,
-    eventually,
-    until,
-)
+from tests.support.processes import CREDENTIAL, EXPORTER, STOP_SECONDS, Process, eventually, until
 from tests.support.tcp_proxy import tcp_proxy
 from tests.support.worlds import GATEWAY, busy_world, key, used
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.real]
 
 PASSWORD: Final = "sentinel-of-a-password"
-
-start = partial(processes.start, is_forked=True)
-run = partial(processes.run, is_forked=True)
 
 
 def flags(database: Database, **parameters: str) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from exporter.demo import DEMO_KEY_SECRET, faults, serve
 from exporter.demo.faults import Delay, Hang
+from tests.support import forked
 from tests.support.exporters import ANY_PORT, cloud_of, fetch, files_in, serve_command
 from tests.support.pages import Page
 from tests.support.processes import (
@@ -93,7 +94,9 @@ async def test_a_poll_that_is_not_over_is_not_begun_again(tmp_path: Path) -> Non
     cloud.faults.add(Delay(2.5), action="ListLivyComputeSessions")
     async with (
         serve(cloud.app) as endpoint,
-        start(serve_command(world, endpoint, "serve", ANY_PORT), tmp_path, CREDENTIAL) as process,
+        forked.start(
+            serve_command(world, endpoint, "serve", ANY_PORT), tmp_path, CREDENTIAL
+        ) as process,
     ):
         url = await process.url()
 
@@ -118,7 +121,7 @@ async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         command = [*EXPORTER, "demo", f"--web.listen-address={address}"]
-        code, process = await run(command, tmp_path)
+        code, process = await forked.run(command, tmp_path)
     assert code == 2
     assert process.output.decode() == (
         f"error: cannot listen on {address}: Address already in use;"
@@ -152,7 +155,9 @@ async def test_once_prints_the_page(tmp_path: Path) -> None:
     """
     world = busy_world()
     async with serve(cloud_of(world).app) as endpoint:
-        code, process = await run(serve_command(world, endpoint, "once"), tmp_path, CREDENTIAL)
+        code, process = await forked.run(
+            serve_command(world, endpoint, "once"), tmp_path, CREDENTIAL
+        )
     page = Page.from_text(process.stdout.read_text())
     assert code == 0
     assert page.value("livy_cu_hours_total", queue="root_queue", workspace_id=WORKSPACE) == 1.75
@@ -176,7 +181,9 @@ async def test_once_reports_a_failed_target(tmp_path: Path) -> None:
     await asyncio.to_thread(link.symlink_to, output)
     command = ["once", f"--output={link}"]
     async with serve(cloud.app) as endpoint:
-        code, process = await run(serve_command(world, endpoint, *command), tmp_path, CREDENTIAL)
+        code, process = await forked.run(
+            serve_command(world, endpoint, *command), tmp_path, CREDENTIAL
+        )
     page = Page.from_text(await asyncio.to_thread(output.read_text))
     assert code == 1
     assert page.value("exporter_target_up", source="livy_sessions", workspace_id=WORKSPACE) == 0
@@ -196,7 +203,9 @@ async def test_once_says_where_it_cannot_write(tmp_path: Path, name: str, reason
     world = busy_world()
     command = ["once", f"--output={tmp_path / name}"]
     async with serve(cloud_of(world).app) as endpoint:
-        code, process = await run(serve_command(world, endpoint, *command), tmp_path, CREDENTIAL)
+        code, process = await forked.run(
+            serve_command(world, endpoint, *command), tmp_path, CREDENTIAL
+        )
     assert code == 2
     assert process.output.decode() == (
         f"error: {command[1]}: {reason}; name a file in a folder that exists and can be written\n"
@@ -210,7 +219,7 @@ async def test_once_replaces_files_only(tmp_path: Path) -> None:
     world = empty_world()
     async with serve(cloud_of(world).app) as endpoint:
         command = serve_command(world, endpoint, "once", f"--output={pipe}")
-        code, process = await run(command, tmp_path, CREDENTIAL)
+        code, process = await forked.run(command, tmp_path, CREDENTIAL)
     assert code == 2
     assert process.output.decode() == (
         f"error: --output={pipe}: not a regular file; omit --output to print to stdout\n"
@@ -225,20 +234,20 @@ async def test_totals_are_served_at_once_after_a_restart(tmp_path: Path) -> None
     queue = {"queue": "root_queue", "workspace_id": WORKSPACE}
     async with serve(cloud.app) as endpoint:
         command = serve_command(world, endpoint, "serve", ANY_PORT, "--ledger.birth-hold=100ms")
-        async with start(command, tmp_path, CREDENTIAL) as process:
+        async with forked.start(command, tmp_path, CREDENTIAL) as process:
             await seen(process, queue, 1.75)
             world.revise(key("livy-a"), used(2.5))
             await seen(process, queue, 2.75)
             await process.end()
         hang = cloud.faults.add(Hang())
-        async with start(command, tmp_path, CREDENTIAL) as process:
+        async with forked.start(command, tmp_path, CREDENTIAL) as process:
             page = await fetch(await process.url())
             assert page.value("livy_cu_hours_total", **queue) == 2.75
             assert not page.has("exporter_target_up")
             world.revise(key("livy-a"), used(4.0))
             cloud.faults.remove(hang)
             await process.end()
-        async with start(command, tmp_path, CREDENTIAL) as process:
+        async with forked.start(command, tmp_path, CREDENTIAL) as process:
             await seen(process, queue, 4.25)
 
 
@@ -282,15 +291,15 @@ async def test_the_next_demo_removes_the_folder_of_a_killed_one(tmp_path: Path) 
     temporary.mkdir()
     folders: dict[str, list[str]] = {}
     command, environment = [*EXPORTER, "demo", ANY_PORT], {"TMPDIR": str(temporary)}
-    async with start(command, tmp_path / "killed", environment) as killed:
+    async with forked.start(command, tmp_path / "killed", environment) as killed:
         await killed.url()
         killed.running.kill()
         await killed.running.wait()
     folders["killed"] = files_in(temporary)
-    async with start(command, tmp_path / "first", environment) as first:
+    async with forked.start(command, tmp_path / "first", environment) as first:
         await first.url()
         folders["first"] = files_in(temporary)
-        async with start(command, tmp_path / "second", environment) as second:
+        async with forked.start(command, tmp_path / "second", environment) as second:
             await second.url()
             folders["both"] = files_in(temporary)
             await second.end()

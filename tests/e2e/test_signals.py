@@ -15,8 +15,7 @@ from exporter.demo import serve
 from exporter.demo.faults import Hang
 from tests.support.exporters import ANY_PORT, cloud_of
 from tests.support.namespaces import as_pid_1, ends_by, loads, pid_1_of
-from tests.support.processes import CREDENTIAL, EXPORTER, start, until
-from tests.support.repository import search_path
+from tests.support.processes import CREDENTIAL, EXPORTER, search_path, start, until
 from tests.support.worlds import empty_world
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]

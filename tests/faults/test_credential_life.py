@@ -14,9 +14,10 @@ from exporter.api import Credential, VendorCredentials
 from exporter.api.credentials import silence_library
 from exporter.demo import Cloud, serve
 from tests.faults.sts import Sts
+from tests.support.forked import start
 from tests.support.harness import Harness, ManualClock, targets_of
 from tests.support.pages import Page
-from tests.support.processes import EXPORTER, eventually, start
+from tests.support.processes import EXPORTER, eventually
 from tests.support.worlds import busy_world
 
 pytestmark = pytest.mark.anyio

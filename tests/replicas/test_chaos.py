@@ -2,18 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from exporter.cli import main
 from tests.replicas.truth import assert_prometheus_saw_the_truth, assert_the_truth
 from tests.support import postgres
 from tests.support.killed_exporter import true_totals
-from tests.support.processes import EXPORTER
 from tests.support.prometheus import Prometheus, prometheus
-from tests.support.replicas import UNFENCED, replicas
+from tests.support.replicas import replicas
+from tests.support.unfenced_exporter import main_without_fence
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real, pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -63,9 +64,9 @@ async def test_replicas_that_are_stopped_cut_off_and_killed_lose_nothing(
             assert await alerts_since(scraper, begin) <= ALLOWED
 
 
-async def problems_of_a_paused_writer(folder: Path, program: Sequence[str]) -> list[str]:
+async def problems_of_a_paused_writer(folder: Path, main: Callable[[], int]) -> list[str]:
     """Pause an owner within a transaction; return what is wrong in the end."""
-    async with replicas(folder, postgres.shared().schema(), program=program, count=2) as fleet:
+    async with replicas(folder, postgres.shared().schema(), main=main, count=2) as fleet:
         await fleet.pause_writer()
         await fleet.comes_to_rest()
         return fleet.problems()
@@ -76,7 +77,7 @@ async def test_a_writer_that_is_paused_in_its_transaction_is_fenced_off(tmp_path
     async with asyncio.TaskGroup() as group:
         fenced, unfenced = (
             group.create_task(problems_of_a_paused_writer(tmp_path / name, program))
-            for name, program in (("fenced", EXPORTER), ("unfenced", UNFENCED))
+            for name, program in (("fenced", main), ("unfenced", main_without_fence))
         )
     assert fenced.result() == []
     assert unfenced.result() != []

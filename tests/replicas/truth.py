@@ -4,8 +4,9 @@ import math
 import time
 from collections.abc import Mapping
 
+from tests.support.forked import run
 from tests.support.killed_exporter import true_totals
-from tests.support.processes import CREDENTIAL, run
+from tests.support.processes import CREDENTIAL
 from tests.support.prometheus import Prometheus
 from tests.support.replicas import Fleet
 
@@ -26,9 +27,7 @@ async def assert_the_truth(fleet: Fleet) -> None:
     """Compare the page with the cloud, and the ledger with the lists."""
     await fleet.comes_to_rest()
     assert fleet.problems() == []
-    code, process = await run(
-        fleet.reconcile, fleet.folder / "reconcile", CREDENTIAL, is_forked=True
-    )
+    code, process = await run(fleet.reconcile, fleet.folder / "reconcile", CREDENTIAL)
     assert code == 0, process.output.decode()
 
 

@@ -24,9 +24,10 @@ from exporter.demo import (
     serve,
 )
 from exporter.demo import SimulatedUsage as Used
+from tests.support.forked import start
 from tests.support.harness import NO_TLS, PROMETHEUS, targets_of
 from tests.support.pages import Page
-from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
+from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port
 
 POLL = "1s"
 
@@ -122,7 +123,7 @@ class Scene:
     @asynccontextmanager
     async def life(self) -> AsyncIterator[Process]:
         """Run the exporter; it is killed at the end of the block."""
-        async with start(self._command, self.folder, CREDENTIAL, is_forked=True) as process:
+        async with start(self._command, self.folder, CREDENTIAL) as process:
             yield process
             self.last_polled = max(self.last_polled, self.reader.polled_at())
             assert process.running.returncode is None, process.output.decode()

@@ -1,7 +1,6 @@
 """Real processes: the exporter as its users start it, and the tools that read it."""
 
 import asyncio
-import atexit
 import os
 import random
 import re
@@ -12,13 +11,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from exporter.demo import DEMO_KEY_ID, DEMO_KEY_SECRET
-from tests.support.fork_server import Forked, ForkServer
-from tests.support.repository import search_path
+from tests.support.repository import ROOT
 
 EXPORTER: Sequence[str] = (sys.executable, "-m", "exporter")
 
@@ -37,19 +34,32 @@ _PORTS = range(20_000, 30_000)
 _STARTED = re.compile(rb'\bstarted\b.*?(https?://\S+?:[0-9]+)(?=[\s"])')
 
 
-_IMPORTS = """
-import aiohttp, requests, Tea.core  # for the vendor's library, which reads the environment itself
-import exporter.app.check, exporter.app.reconcile, exporter.app.serve
-import exporter.cli, exporter.ledger.postgres
-"""
-_RUN_MODULE = "import runpy; runpy.run_module({!r}, run_name='__main__', alter_sys=True)"
+class Running(Protocol):
+    """What the tests use of `asyncio.subprocess.Process`."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or the negative number of the signal that ended it; None while it runs."""
+
+    def send_signal(self, signal: int, /) -> None:
+        """Send a signal, if it still runs."""
+
+    def kill(self) -> None:
+        """Send SIGKILL, if it still runs."""
+
+    async def wait(self) -> int:
+        """Wait until it ends; return its exit code."""
 
 
 @dataclass(frozen=True)
 class Process:
     """A process that runs, or ran; what it wrote is in files."""
 
-    running: asyncio.subprocess.Process | Forked
+    running: Running
     stdout: Path
     stderr: Path
 
@@ -75,25 +85,17 @@ class Process:
 
 @asynccontextmanager
 async def start(
-    arguments: Sequence[str | Path],
-    folder: Path,
-    environment: Mapping[str, str] | None = None,
-    *,
-    is_forked: bool = False,
+    arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
-    """Run a program in `folder` inside the block; it is killed at the end if it still runs.
-
-    One of Python's modules may be forked from a process that has imported the exporter, for tests
-    of what it does after that.
-    """
-    variables = {**os.environ, "PYTHONPATH": search_path(), **(environment or {})}
-    with _opened(folder / "stdout") as stdout, _opened(folder / "stderr") as stderr:
-        running = (
-            _forked(arguments, folder, variables)
-            if is_forked
-            else await asyncio.create_subprocess_exec(
-                *arguments, stdout=stdout, stderr=stderr, cwd=folder, env=variables
-            )
+    """Run a program in `folder` inside the block; it is killed at the end if it still runs."""
+    clear_output(folder)
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        running = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": search_path(), **(environment or {})},
         )
     try:
         yield Process(running, folder / "stdout", folder / "stderr")
@@ -104,31 +106,16 @@ async def start(
 
 
 async def run(
-    arguments: Sequence[str | Path],
-    folder: Path,
-    environment: Mapping[str, str] | None = None,
-    *,
-    is_forked: bool = False,
+    arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[int, Process]:
     """Run a program to its end; give its exit code and what it wrote."""
-    async with start(arguments, folder, environment, is_forked=is_forked) as process:
-        code = await asyncio.wait_for(process.running.wait(), 30)
-    return code, process
+    async with start(arguments, folder, environment) as process:
+        return await end_of(process)
 
 
-def _forked(
-    arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
-) -> Forked:
-    python, is_module, module, *rest = map(str, arguments)
-    assert (python, is_module) == (sys.executable, "-m")
-    return _imported().start(_RUN_MODULE.format(module), rest, environment, folder)
-
-
-@cache
-def _imported() -> ForkServer:
-    server = ForkServer(_IMPORTS)
-    atexit.register(server.close)
-    return server
+async def end_of(process: Process) -> tuple[int, Process]:
+    """Wait until a process ends by itself; give its exit code and what it wrote."""
+    return await asyncio.wait_for(process.running.wait(), 30), process
 
 
 async def until(
@@ -177,6 +164,13 @@ def claim(port: int) -> bool:
         return True
 
 
-def _opened(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("wb")
+def clear_output(folder: Path) -> None:
+    """Make the files for what a process writes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("stdout", "stderr"):
+        (folder / name).write_bytes(b"")
+
+
+def search_path() -> str:
+    """Find the package from any folder, behind the guard of the tests."""
+    return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))

@@ -6,7 +6,6 @@ async with replicas(folder, database) as fleet:
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,6 +16,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 import httpx
 import psycopg
 
+from exporter.cli import main
 from exporter.demo import (
     DEMO_KEY_ID,
     DEMO_KEY_SECRET,
@@ -27,16 +27,14 @@ from exporter.demo import (
     World,
     serve,
 )
+from tests.support.forked import fork
 from tests.support.harness import NO_TLS, targets_of
 from tests.support.killed_exporter import Life, Reader, true_totals
 from tests.support.pages import Page
 from tests.support.postgres import Cluster, Database
-from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port, start
+from tests.support.processes import CREDENTIAL, EXPORTER, Process, free_port
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 from tests.support.worlds import used
-
-UNFENCED = (sys.executable, "-m", "tests.support.unfenced_exporter")
-"""A program that writes to a ledger that is another one's."""
 
 DURATION = 10.0
 """The shortest `lease.duration` that is allowed, in seconds."""
@@ -59,7 +57,8 @@ class Replica:
     name: str
     port: int
     proxy: TcpProxy
-    command: Sequence[str]
+    main: Callable[[], int]
+    arguments: Sequence[str]
     folder: Path
     process: Process | None = None
     lives: int = 0
@@ -70,7 +69,7 @@ class Replica:
         self.lives += 1
         place = self.folder / f"{self.name}{self.lives}"
         self.process = await self._stack.enter_async_context(
-            start(self.command, place, CREDENTIAL, is_forked=True)
+            fork(self.main, self.arguments, place, CREDENTIAL)
         )
 
     def send(self, number: Signals) -> None:
@@ -387,14 +386,14 @@ async def replicas(
     database: Database,
     *,
     seed: int = 1,
-    program: Sequence[str] = EXPORTER,
+    main: Callable[[], int] = main,
     hold: str = "2500ms",
     duration: float = DURATION,
     count: int = 3,
 ) -> AsyncIterator[Fleet]:
     """Run replicas on a ledger, a cloud in which nothing happens yet, and a reader.
 
-    `program` is how the exporter is started.
+    `main` is the program of each.
     """
     world = World(order=HistoryOrder.NEWEST_FIRST, seed=seed)
     life = Life(world, speed=SPEED)
@@ -412,8 +411,7 @@ async def replicas(
         members = []
         for name in NAMES[:count]:
             port, proxy = free_port(), stack.enter_context(tcp_proxy(database.port))
-            command = [
-                *program,
+            arguments = [
                 "serve",
                 *common,
                 f"--ledger.url={database.at(proxy.port).url}",
@@ -422,7 +420,7 @@ async def replicas(
                 f"--ledger.birth-hold={hold}",
                 f"--lease.duration={duration:g}s",
             ]
-            members.append(Replica(name, port, proxy, command, folder))
+            members.append(Replica(name, port, proxy, main, arguments, folder))
             stack.push_async_callback(members[-1].close)
         way = f"--ledger.url={database.at(members[0].proxy.port).url}"
         reconcile = [*EXPORTER, "reconcile", *common, way]

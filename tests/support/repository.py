@@ -1,6 +1,5 @@
 """The repository that the tests belong to."""
 
-import os
 import subprocess
 import tomllib
 from pathlib import Path
@@ -21,8 +20,3 @@ def git_files(*arguments: str) -> list[Path]:
     answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     names = [name for name in answer.stdout.split("\0") if name]
     return [Path(name) for name in names if (ROOT / name).is_file()]
-
-
-def search_path() -> str:
-    """Return the PYTHONPATH of programs that tests start: the package, behind the tests' guard."""
-    return os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))

@@ -9,13 +9,9 @@ from exporter.ledger.postgres import database
 _CONDITION = "AND revision = ?"
 
 
-def run_without_fence() -> None:
+def main_without_fence() -> int:
     """Run a command; each write goes on, whatever the revision is."""
     constants = vars(database)
     assert _CONDITION in constants["_FENCE"]
     constants["_FENCE"] = constants["_FENCE"].replace(_CONDITION, "AND CAST(? AS bigint) > 0")
-    main()
-
-
-if __name__ == "__main__":
-    run_without_fence()
+    return main()
