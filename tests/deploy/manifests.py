@@ -43,11 +43,11 @@ def complaints(manifests: Iterable[Manifest], *, oldest: str = OLDEST) -> list[s
 def _complaints_of(text: str, oldest: str) -> Sequence[str]:
     manifest = json.loads(text)
     name = f"{manifest['kind']}/{manifest['metadata']['name']}"
-    found = (*_look_at(manifest, oldest), *_misnamed(manifest))
+    found = (*_look_at(manifest, oldest), *misnamed(manifest))
     return [f"{name}: {complaint}" for complaint in found]
 
 
-def _misnamed(manifest: Manifest) -> Iterator[str]:
+def misnamed(manifest: Manifest) -> Iterator[str]:
     """Say which names and labels the API server would refuse."""
     name, spec = manifest["metadata"]["name"], manifest.get("spec", {})
     namespace = manifest["metadata"]["namespace"]

@@ -29,7 +29,7 @@ from tests.deploy.installations import (
     RRSA,
     TLS,
 )
-from tests.deploy.manifests import complaints, versions
+from tests.deploy.manifests import complaints, misnamed, versions
 from tests.support.charts import (
     CHART,
     OF_THE_CHART,
@@ -153,7 +153,7 @@ def test_objects_of_every_release_have_valid_names(
 ) -> None:
     """Releases may be called what a Service may not."""
     manifests = helm.render({**EVERYTHING, **values}, release=release)
-    assert complaints(manifests) == []
+    assert [wrong for each in manifests for wrong in misnamed(each)] == []
     assert {each["metadata"]["name"] for each in manifests if each["kind"] == "Service"} == {name}
 
 

@@ -47,10 +47,12 @@ def image() -> str:
     return containers.build()
 
 
-def inside(image: str, code: str) -> Any:  # noqa: ANN401 - whatever the code prints as JSON
-    """Run Python in a container of the image; give what it prints."""
+@pytest.fixture(scope="module")
+def inside(image: str) -> dict[str, Any]:
+    """Look around in a container of the image."""
     arguments = ("--rm", "--health-interval=disable", *SEALED, "--entrypoint=python")
-    return json.loads(containers.podman("run", *arguments, image, "-c", code).stdout)
+    done = containers.podman("run", *arguments, image, "-c", LOOK_AROUND)
+    return dict(json.loads(done.stdout))
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -99,6 +101,7 @@ BUILDERS = ("pip", "pip3", "gcc", "cc", "g++", "make", "ld", "git", "curl", "wge
 LOOK_AROUND = f"""
 import importlib.util, json, os, shutil, sys, sysconfig, exporter.app, exporter.demo, psycopg
 cached = [getattr(module, "__cached__", None) for module in sys.modules.values()]
+import importlib.metadata
 print(json.dumps({{
     "user": os.getuid(),
     "tools": [name for name in {BUILDERS} if shutil.which(name)],
@@ -115,13 +118,14 @@ print(json.dumps({{
         if name in ("pyproject.toml", "Dockerfile", "Makefile", "requirements.lock")
     ],
     "to be compiled at each start": [path for path in cached if path and not os.path.exists(path)],
+    "packages": {{each.name: each.version for each in importlib.metadata.distributions()}},
 }}))
 """
 
 
-def test_nothing_that_builds_or_installs_is_inside(image: str) -> None:
+def test_nothing_that_builds_or_installs_is_inside(inside: Mapping[str, Any]) -> None:
     """The wheel is installed, not the source; no installer, no compiler, no root."""
-    assert inside(image, LOOK_AROUND) == {
+    assert {name: found for name, found in inside.items() if name != "packages"} == {
         "user": 65532,
         "tools": [],
         "modules": [],
@@ -134,14 +138,10 @@ def test_nothing_that_builds_or_installs_is_inside(image: str) -> None:
     }
 
 
-def test_the_locked_packages_are_inside_and_no_others(image: str) -> None:
+def test_the_locked_packages_are_inside_and_no_others(inside: Mapping[str, Any]) -> None:
     """What runs in the image is what the tests run with."""
-    code = (
-        "import json, importlib.metadata as m;"
-        "print(json.dumps({d.name: d.version for d in m.distributions()}))"
-    )
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    found: dict[str, str] = inside(image, code)
+    found: dict[str, str] = dict(inside["packages"])
     assert found.pop("emr-serverless-spark-exporter")
     assert [
         f"{name}=={version}"

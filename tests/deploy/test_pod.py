@@ -139,9 +139,7 @@ async def test_the_pod_of_the_chart_runs(
             inside = inspect(name, "{{.HostConfig.ReadonlyRootfs}} {{.EffectiveCaps}}")
             tested = await execute(name, *helm_test(manifests, address))
             checked = await execute(name, PROGRAM, "check", made["args"][1])
-            stopped = await asyncio.to_thread(stop, name)
-            # The pod itself ends after its last container, a moment later.
-            await eventually(partial(has_ended, f"{release}-0"))
+            stopped = await asyncio.to_thread(stop, f"{release}-0", name)
             await asyncio.to_thread(containers.podman, "pod", "start", f"{release}-0")
             second = await looked_at(address, made, targets)
             told = containers.podman("logs", name)
@@ -169,18 +167,12 @@ async def execute(name: str, *command: str) -> str:
     return done.stdout
 
 
-def stop(name: str) -> tuple[int, bool]:
-    """Stop a container; give its exit code, and whether it ended in time."""
+def stop(pod: str, name: str) -> tuple[int, bool]:
+    """Stop a pod; give the exit code of its container, and whether it ended in time."""
     begun = time.monotonic()
-    containers.podman("stop", name)
+    containers.podman("pod", "stop", pod)
     seconds = time.monotonic() - begun
     return int(inspect(name, "{{.State.ExitCode}}")), seconds < STOP_SECONDS
-
-
-async def has_ended(pod: str) -> bool:
-    """Whether nothing of a pod runs any more."""
-    state = ("pod", "inspect", "--format={{.State}}", pod)
-    return (await asyncio.to_thread(containers.podman, *state)).stdout.strip() == "Exited"
 
 
 def inspect(name: str, template: str) -> str:

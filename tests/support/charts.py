@@ -1,10 +1,11 @@
 """The chart, rendered by the real helm."""
 
+import hashlib
 import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class Helm:
 
     program: Path
     folder: Path
-    _rendered: dict[tuple[Path, str, str, str, str], str] = field(default_factory=dict)
+    rendered: Path
+    """A folder for what was rendered, which several processes may share."""
 
     @property
     def folders(self) -> dict[str, str]:
@@ -69,12 +71,16 @@ class Helm:
 
         What is valid there is valid everywhere.
         """
-        asked = (chart, release, namespace, kubernetes, json.dumps(values))
-        if asked not in self._rendered:  # many tests look at the same ones
+        asked = json.dumps([str(chart), release, namespace, kubernetes, values])
+        name = hashlib.sha256(asked.encode()).hexdigest()
+        path = self.rendered / name
+        if not path.exists():  # many tests look at the same ones
             done = self._template(values, chart, release, namespace, kubernetes)
             assert done.returncode == 0, done.stderr
-            self._rendered[asked] = done.stdout
-        text = self._rendered[asked]
+            unfinished = self.folder / name
+            unfinished.write_text(done.stdout, encoding="utf-8")
+            unfinished.replace(path)
+        text = path.read_text(encoding="utf-8")
         return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
 
     def notes(self, values: Values) -> str:
