@@ -63,11 +63,6 @@ class Exporter:
     own: OwnMetrics
     failed_sessions: FailedSessions
 
-    @property
-    def jobs(self) -> Sequence[PollJob]:
-        """The jobs of what is polled now."""
-        return tuple(self.targets.jobs.values())
-
     def unhealthy(self) -> Sequence[str]:
         """Say what is wrong with the process, in sentences; nothing where all is well."""
         timing = self.polling.timing

@@ -63,7 +63,7 @@ async def run_until_signalled(
             port = listener.getsockname()[1]
             scheme = "https" if exporter.access.current.tls else "http"
             url = f"{scheme}://{_reachable(address.host)}:{port}"
-            _log.info(STARTED, url=url, targets=len(exporter.jobs))
+            _log.info(STARTED, url=url, targets=len(exporter.targets.jobs))
             announce(url)
             notifier.ready()
             with watchdog(exporter, notifier):

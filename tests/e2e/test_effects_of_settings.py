@@ -184,7 +184,7 @@ async def test_requests_go_to_the_endpoint_of_their_region_with_their_role(
             birth_hold=0,
             credentials=lambda role: StaticCredentials(Credential(f"of-{role[-1]}", "secret")),
         )
-        for job in exporter.jobs:
+        for job in exporter.targets.jobs.values():
             await exporter.polling.poll(job.source, job.requests)
         exporter.ledger.close()
     assert asked == {

@@ -36,7 +36,7 @@ def row(age: int) -> SessionKey:
 
 async def verify(h: Harness) -> None:
     """Run the verification of the whole history, if it is due."""
-    for job in h.exporter.jobs:
+    for job in h.exporter.targets.jobs.values():
         await h.exporter.polling.verify(job.source)
 
 

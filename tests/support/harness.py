@@ -147,7 +147,7 @@ class Harness:
 
     async def poll(self, source: str | None = None) -> None:
         """Poll every target once, one after the other; or only those of a source."""
-        for job in self.exporter.jobs:
+        for job in [*self.exporter.targets.jobs.values()]:
             if source in {None, job.source.target.source.value}:
                 await self.exporter.polling.poll(job.source, job.requests)
 

@@ -106,7 +106,7 @@ async def read_alone(reader: Client, pages: int = PAGES) -> tuple[float, float]:
 
 async def poll(built: Exporter) -> tuple[float, float, int]:
     """Poll without a publish; give seconds, seconds of CPU, and requests."""
-    (job,) = built.jobs
+    (job,) = built.targets.jobs.values()
     wall, cpu, requests = time.perf_counter(), time.process_time(), job.requests()
     result = await job.source.poll(lambda *_: None)
     assert result.ledger_error is None

@@ -47,7 +47,8 @@ async def test_progress_of_a_first_scan_is_shown() -> None:
 
         assert "Currently unknown: those of 2 gateways." in html
 
-        (other,) = (job for job in h.exporter.jobs if job.source.target.livy_compute_id == "lc-2")
+        jobs = h.exporter.targets.jobs
+        (other,) = (job for target, job in jobs.items() if target.livy_compute_id == "lc-2")
         await h.exporter.polling.poll(other.source, other.requests)
         metrics = await h.page()
         assert metrics.value("livy_sessions", state="running", livy_compute_id="lc-2") == 1
