@@ -6,6 +6,7 @@ from tests.deploy.installations import MATRIX, POSTGRES
 from tests.deploy.manifests import complaints
 from tests.support.charts import Helm, exporter_pod, find, workload
 from tests.support.processes import STOP_SECONDS
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.real
 
@@ -71,3 +72,12 @@ def test_each_pod_is_scraped(helm: Helm) -> None:
     notes = helm.notes({**REPLICAS, "serviceMonitor": {"enabled": False}})
     assert "dns_sd_configs: [{names: [r-emr-serverless-spark-exporter.default.svc]" in notes
     assert ".svc:9825" not in notes
+
+
+def test_a_second_installation_has_a_job_of_its_own(helm: Helm) -> None:
+    """The alerts on owners tell installations apart by it; by the value that the page names."""
+    readme = " ".join((ROOT / "deploy/README.md").read_text(encoding="utf-8").split())
+    assert "In the chart these are `postgres.schema` and `nameOverride`." in readme
+    manifests = helm.render({**REPLICAS, "nameOverride": "emr-2"})
+    job = find(manifests, "ServiceMonitor")["spec"]["jobLabel"]
+    assert find(manifests, "Service")["metadata"]["labels"][job] == "emr-2"
