@@ -1,9 +1,8 @@
 """Renders snapshots to pages, in steps, and only what has changed since the last one."""
 
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
-from typing import Any
 
 from exporter import catalog
 from exporter.catalog import CATALOG, Metric
@@ -97,7 +96,7 @@ class Renderer:
         """Render `snapshot`, with a pause after about every millisecond of work."""
         time = Timeslice()
         parts: dict[Hashable, _Part] = {}
-        for key, source, samples_of in parts_of(snapshot):
+        for key, source in parts_of(snapshot):
             part = self._parts.get(key, _NO_PART)
             if part.source is not source:
                 part = yield from self._part(source, samples_of(source), part, time)
@@ -164,21 +163,22 @@ class Renderer:
         return {row: "".join(written).encode() for row, written in lines.items()}
 
 
-def parts_of(snapshot: Snapshot) -> Iterator[tuple[Hashable, Any, Callable[[Any], Samples]]]:
-    """Yield the parts of a snapshot: a key, the object whose identity counts, and its samples.
+def parts_of(snapshot: Snapshot) -> Iterator[tuple[Hashable, Samples | TargetView]]:
+    """Yield the parts of a snapshot by their keys: a part that is the same object has not changed.
 
     Within a family, samples stand in the order of the parts.
     """
-    yield "infos", snapshot.infos, _themselves
+    yield "infos", snapshot.infos
     for target, view in snapshot.targets.items():
-        yield ("polls", target), view, _of_polls
+        yield ("polls", target), view
     for target, view in snapshot.targets.items():
-        yield ("gauges", target), view.gauges, _themselves
-    yield "counters", snapshot.counters, _themselves
+        yield ("gauges", target), view.gauges
+    yield "counters", snapshot.counters
 
 
-def _themselves(samples: Samples) -> Samples:
-    return samples
+def samples_of(part: Samples | TargetView) -> Samples:
+    """Return the samples of a part; of a target, those of its polls."""
+    return _of_polls(part) if isinstance(part, TargetView) else part
 
 
 def _of_polls(view: TargetView) -> Samples:

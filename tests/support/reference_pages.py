@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from exporter.catalog import CATALOG, Metric
 from exporter.exposition import PageFormat
-from exporter.exposition.renderer import parts_of
+from exporter.exposition.renderer import parts_of, samples_of
 from exporter.exposition.responses import encoded
 from exporter.snapshot import Snapshot, groups_of
 
@@ -27,11 +27,7 @@ class _Ready(Collector):
 
 def families(snapshot: Snapshot) -> Iterator[Family]:
     """Yield the families that have samples, in the order of the catalog, built fresh."""
-    groups = [
-        group
-        for _, source, samples_of in parts_of(snapshot)
-        for group in groups_of(samples_of(source))
-    ]
+    groups = [group for _, part in parts_of(snapshot) for group in groups_of(samples_of(part))]
     for metric in CATALOG:
         found = tuple(chain.from_iterable(group.get(metric, ()) for group in groups))
         if found:
