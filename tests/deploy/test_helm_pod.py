@@ -135,7 +135,8 @@ def test_the_metadata_service_is_asked_only_on_demand(
     assert variables["ALIBABA_CLOUD_ECS_METADATA_DISABLED"] == expected
 
 
-ALWAYS_OUT = {(53, "UDP"), (53, "TCP"), (443, "TCP")}
+ALWAYS_OUT = {(port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")}
+ALWAYS_OUT |= {(443, "TCP")}
 
 
 @pytest.mark.real
