@@ -8,6 +8,7 @@
 Tests that use one are marked `real`. The first worker that needs the shared server starts it.
 """
 
+import atexit
 import os
 import secrets
 import signal
@@ -17,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import trustme
@@ -31,6 +32,9 @@ from tests.support.server_folders import (
     wait_until,
 )
 from tests.support.tools import find_tool
+
+if TYPE_CHECKING:
+    import psycopg
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
@@ -107,8 +111,7 @@ class Cluster:
 
         url = f"postgresql://{SUPERUSER}@{HOST}:{self.port}/{database}"
         with psycopg.connect(url, autocommit=True) as connection:
-            cursor = connection.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
+            return _rows(connection, sql)
 
     def schema(self, *, password: str = "") -> Database:
         """Make a role and its schema; the server asks for a password if there is one."""
@@ -259,6 +262,33 @@ class Cluster:
         return said
 
 
+class SharedCluster(Cluster):
+    """The server of this run of the tests, to which its superuser stays connected.
+
+    A connection costs more than most statements.
+    """
+
+    def execute(self, sql: str, database: str = COMMON) -> list[Any]:
+        """Run a statement as superuser, outside a transaction; return its rows."""
+        if database != COMMON:
+            return super().execute(sql, database)  # that one may be dropped
+        return _rows(_superuser(self.superuser_url), sql)
+
+
+@cache
+def _superuser(url: str) -> "psycopg.Connection[Any]":
+    import psycopg  # noqa: PLC0415 - not for those who only collect tests
+
+    connection = psycopg.connect(url, autocommit=True)
+    atexit.register(connection.close)
+    return connection
+
+
+def _rows(connection: "psycopg.Connection[Any]", sql: str) -> list[Any]:
+    cursor = connection.execute(sql.encode())
+    return cursor.fetchall() if cursor.description else []
+
+
 @contextmanager
 def private() -> Iterator[Cluster]:
     """Run a server that belongs to the block."""
@@ -269,16 +299,15 @@ def private() -> Iterator[Cluster]:
 
 
 @cache
-def shared() -> Cluster:
+def shared() -> SharedCluster:
     """Return the server of this run of the tests, which no test may stop."""
     with shared_folder() as place:
         port = place / "port"
-        if port.exists():
-            return Cluster(place, int(port.read_text()))
-        cluster = Cluster(place, free_port())
-        cluster.create()
-        port.write_text(str(cluster.port))
-        return cluster
+        if not port.exists():
+            cluster = Cluster(place, free_port())
+            cluster.create()
+            port.write_text(str(cluster.port))
+        return SharedCluster(place, int(port.read_text()))
 
 
 def _signal(processes: Iterable[int], number: signal.Signals) -> None:
