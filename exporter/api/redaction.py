@@ -99,7 +99,7 @@ _SECRET_PARAMETER: Final = re.compile(
     rf"[^=]*(?:{_NAME}|auth|key|sig|ticket|jwt|pass|otp)[^=]*=", re.IGNORECASE
 )
 _LINK: Final = re.compile(r"https?://[^\s\\]+", re.IGNORECASE)
-_PLAIN_LINK: Final = re.compile(r"(?i:https?)://[\w:/.,~\-]+", re.ASCII)
+_PLAIN_LINK: Final = re.compile(r"(?i:https?)://\w[\w:/.,~\-]*", re.ASCII)
 
 
 def redact(text: str) -> str:
@@ -123,15 +123,15 @@ def redact_link(link: str) -> str:
     """
     if _PLAIN_LINK.fullmatch(link) and _replace_known(link) == link:  # as nearly all of them
         return link
-    if not _LINK.fullmatch(link):
+    if not link.isprintable() or not _LINK.fullmatch(link):
         return ""
     try:
         parts = urlsplit(link)
-        is_sound = parts.port is None or parts.hostname is not None
+        hostname, _ = parts.hostname, parts.port  # which raises where it is not a port
     except ValueError:
         return ""
     path = _unquote(parts.path)
-    if not is_sound or _replace_known(path) != path:
+    if not hostname or _replace_known(path) != path:
         return ""
     host = parts.netloc.rpartition("@")[2]
     query = "&".join(part for part in re.split("[&;]", parts.query) if not _may_be_secret(part))

@@ -1,13 +1,9 @@
-"""The names that people gave to workspaces and gateways, and the addresses they may be sent to."""
+"""The names that people gave to workspaces and gateways, and the anchors of what is on the page."""
 
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import urlsplit
 
 from exporter import catalog
 from exporter.snapshot import Snapshot
-
-_WEB: Final = frozenset(("http", "https"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +47,3 @@ class Anchors:
             anchor += "'"
         self._taken.add(anchor)
         return anchor
-
-
-def web_address(text: str) -> str:
-    """Return `text` where a browser may be sent there, else `""`: no scheme but http and https."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return ""
-    is_clean = text.isprintable() and " " not in text
-    return text if is_clean and parts.scheme in _WEB and parts.hostname else ""

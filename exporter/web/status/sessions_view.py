@@ -10,7 +10,7 @@ from exporter.catalog import Metric
 from exporter.model import LivySession, SessionCluster, Source, Target, seconds
 from exporter.snapshot import TargetView
 from exporter.sources import FailedSession
-from exporter.web.status.display_names import Anchors, web_address
+from exporter.web.status.display_names import Anchors
 from exporter.web.status.targets_view import Moment
 from exporter.web.status.view import (
     Clusters,
@@ -162,7 +162,7 @@ def _failed_cluster(
         state_message=cluster.state_message,
         since=since,
         age=moment.age(since),
-        spark_ui=web_address(cluster.web_ui),
+        spark_ui=cluster.web_ui,
     )
 
 
@@ -196,5 +196,5 @@ def _session(
         cu_hours=session.usage.cu_hours,
         vcore_seconds=session.usage.vcore_seconds,
         mb_seconds=session.usage.mb_seconds,
-        spark_ui=web_address(session.web_ui),
+        spark_ui=session.web_ui,
     )
