@@ -7,8 +7,8 @@ from exporter.snapshot import Snapshot
 from exporter.web.status import formatting
 from exporter.web.status.chart import HEIGHT, WIDTH, burn_chart, poll_chart
 from exporter.web.status.display_names import Anchors
+from exporter.web.status.ledger_view import history
 from exporter.web.status.recorder import BUCKETS, Recorder
-from exporter.web.status.usage import history
 from exporter.web.status.verdict import verdict
 from exporter.web.status.view import Bucket, Calls, Clusters, Sessions
 from tests.support.harness import ManualClock

@@ -5,7 +5,7 @@ view              that, as frozen values; `builder` makes it from the other part
   verdict         what is wrong, since when, and what to do
   targets_view    polls and discoveries
   sessions_view   session clusters in error, Livy sessions
-  usage           CU-hours by queue and user
+  ledger_view     CU-hours by queue and user, the near past, the ledger itself
   telemetry_view  requests and polls
 recorder          what has happened since the start, in memory; `chart` draws it
 display_names     names in the place of ids

@@ -10,7 +10,7 @@ from exporter.ledger import LedgerState
 from exporter.model import Ownership, Standing
 from exporter.snapshot import Snapshot
 from exporter.sources import FailedSession
-from exporter.web.status import sessions_view, telemetry_view, usage
+from exporter.web.status import ledger_view, sessions_view, telemetry_view
 from exporter.web.status.display_names import Names
 from exporter.web.status.recorder import Recorder
 from exporter.web.status.targets_view import Moment, discoveries, targets
@@ -80,12 +80,12 @@ class StatusBuilder:
             targets=found,
             clusters=clusters,
             sessions=sessions,
-            usage=usage.usage(state, self.recorder, moment.names, sessions.coverage),
-            history=usage.history(self.recorder, monotonic=monotonic, now=now),
+            usage=ledger_view.usage(state, self.recorder, moment.names, sessions.coverage),
+            history=ledger_view.history(self.recorder, monotonic=monotonic, now=now),
             calls=calls,
             polls=telemetry_view.polls(self.registry),
             discoveries=scopes,
-            ledger=usage.ledger(state, self.ownership()),
+            ledger=ledger_view.ledger(state, self.ownership()),
         )
 
     def _about(self, monotonic: float) -> About:

@@ -1,4 +1,4 @@
-"""CU-hours by queue and user, from the ledger's exact integers: pure functions."""
+"""CU-hours by queue, user and time, from the ledger's exact integers: pure functions."""
 
 from collections import defaultdict
 from collections.abc import Callable
