@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from exporter.api import region_hint
 from exporter.app import threads
@@ -15,7 +15,7 @@ from exporter.clock import SystemClock
 from exporter.errors import AddressInUseError, LedgerError, PollError, TimedOutError, WebConfigError
 from exporter.healthcheck import is_exporter
 from exporter.ledger import Postgres, check_ledger
-from exporter.model import Scope, Source, Target, Work
+from exporter.model import Page, Scope, Source, Target, Work
 from exporter.settings import Settings
 from exporter.sources import discover
 from exporter.web import ReloadingWebConfig, bind
@@ -72,8 +72,8 @@ def _web_config(path: Path | None) -> Iterator[Finding]:
         said = "; ".join(problem.removeprefix(f"{path}: ") for problem in error.problems)
         yield Finding(str(path), _WEB_CONFIG, is_good=False, said=said)
     else:
-        tls, users = "TLS" if config.tls else "no TLS", len(config.users)
-        said = f"{tls}, {users} {'user' if users == 1 else 'users'} with a password"
+        tls = "TLS" if config.tls else "no TLS"
+        said = f"{tls}, {_counted(len(config.users), 'user')} with a password"
         yield Finding(str(path), _WEB_CONFIG, is_good=True, said=said)
 
 
@@ -182,10 +182,8 @@ class _Inquiry:
 
     async def _ask_scope(self, scope: Scope) -> None:
         async def ask() -> str:
-            before = set(self._planned.inventory.targets())
-            await discover(scope, self._clients.client(scope), self._planned.inventory)
-            found = len(set(self._planned.inventory.targets()) - before)
-            return f"{found} {'target' if found == 1 else 'targets'} found"
+            found = await discover(scope, self._clients.client(scope), self._planned.inventory)
+            return _counted(found, "Livy gateway" if scope.workspace_id else "workspace")
 
         await self._note_call(scope, scope.workspace_id, ask)
         await self._ask_new()
@@ -195,11 +193,11 @@ class _Inquiry:
 
         async def ask_clusters() -> str:
             page = await client.session_clusters_page(target.workspace_id)
-            return _counted(page.total_count, len(page.records), "session clusters")
+            return _counted(_total(page), "session cluster")
 
         async def ask_sessions() -> str:
             page = await client.livy_sessions_page(target.workspace_id, target.livy_compute_id, 1)
-            return _counted(page.total_count, len(page.records), "Livy sessions")
+            return _counted(_total(page), "Livy session")
 
         if target.source is Source.SESSION_CLUSTERS:
             await self._note_call(target, target.workspace_id, ask_clusters)
@@ -239,5 +237,9 @@ def _place_name(account: str, region_id: str) -> str:
     return "/".join(filter(None, (account, region_id)))
 
 
-def _counted(total: int | None, on_page: int, what: str) -> str:
-    return f"{on_page if total is None else total} {what}"
+def _total(page: Page[Any]) -> int:
+    return len(page.records) if page.total_count is None else page.total_count
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what if number == 1 else f'{what}s'}"

@@ -106,7 +106,7 @@ def demo(loaded: Loaded) -> int:
     "--output",
     metavar="FILE",
     callback=_file,
-    help="file to write atomically, instead of stdout",
+    help="file to write atomically, instead of stdout (-)",
 )
 def once(loaded: Loaded, output: str | None) -> int:
     """Poll every target once and print the metrics; exit 1 if any target failed."""
@@ -114,7 +114,7 @@ def once(loaded: Loaded, output: str | None) -> int:
 
     _log(loaded)
     page = app.once(loaded.settings)
-    write_page(page.text, Path(output) if output is not None else None)
+    write_page(page.text, None if output in {None, "-"} else Path(output))
     return 0 if page.is_complete else 1
 
 

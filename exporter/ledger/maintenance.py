@@ -85,7 +85,7 @@ def check_ledger(location: Path | Postgres, clock: Clock) -> str:
     if isinstance(location, Postgres):
         return check_postgres(location, clock)
     sqlite.check_access(location)
-    if not location.exists() or not location.stat().st_size:
+    if not location.exists() or (location.is_file() and not location.stat().st_size):
         return ""
     with reading(location, is_current=False) as db:
         return f"{db.query(_COUNT)[0][0]} sessions remembered"

@@ -48,15 +48,18 @@ class Discovery:
         self._inventory.take_gateways(self.scope, gateways)
 
 
-async def discover(scope: Scope, client: Client, inventory: Inventory) -> None:
+async def discover(scope: Scope, client: Client, inventory: Inventory) -> int:
     """Read one scope into `inventory`, for a command that runs beside the daemon.
 
-    Raises `PollError`.
+    Return how many workspaces, or gateways, are listed. Raises `PollError`.
     """
     if scope.workspace_id:
-        inventory.take_gateways(scope, await client.gateways(scope.workspace_id))
-    else:
-        inventory.take_workspaces(scope, await list_workspaces(client, lambda *_: None))
+        gateways = await client.gateways(scope.workspace_id)
+        inventory.take_gateways(scope, gateways)
+        return len(gateways)
+    workspaces = await list_workspaces(client, lambda *_: None)
+    inventory.take_workspaces(scope, workspaces)
+    return len(workspaces)
 
 
 async def list_workspaces(client: Client, progress: Progress) -> tuple[Workspace, ...]:

@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.demo import DEMO_KEY_SECRET, Cloud, SimulatedGateway, SimulatedSession, faults, serve
-from exporter.demo.faults import Canned, Hang
+from exporter.demo import (
+    DEMO_KEY_SECRET,
+    Cloud,
+    SimulatedGateway,
+    SimulatedSession,
+    SimulatedWorkspace,
+    faults,
+    serve,
+)
+from exporter.demo.faults import Canned, Hang, Hold
 from exporter.settings.registry import all_settings
 from tests.support.exporters import ANY_PORT, cloud_of, files_in
 from tests.support.forked import run, start
@@ -53,14 +61,33 @@ async def test_all_is_well(tmp_path: Path) -> None:
     assert findings[0].startswith("ok cn-hangzhou credential ")
     assert findings[0].endswith(", long-lived, from default/env")
     assert findings[1:] == [
-        "ok cn-hangzhou ListWorkspaces 1 target found",
-        "ok cn-hangzhou/w-1 ListLivyCompute 1 target found",
+        "ok cn-hangzhou ListWorkspaces 1 workspace",
+        "ok cn-hangzhou/w-1 ListLivyCompute 1 Livy gateway",
         "ok cn-hangzhou/w-1 ListSessionClusters 0 session clusters",
         "ok cn-hangzhou/w-1/lc-1 ListLivyComputeSessions 0 Livy sessions",
     ]
     assert code == 0
     assert "region-id = cn-hangzhou  (flag)" in output
     assert max(cloud.counters.values()) == 1
+
+
+async def test_what_each_call_lists_is_counted(tmp_path: Path) -> None:
+    """Though the gateways of all workspaces are asked for at the same time."""
+    world = empty_world()
+    world.put_workspace(SimulatedWorkspace("w-2"))
+    for number in (2, 3):
+        world.put_gateway(SimulatedGateway("w-2", f"lc-{number}"))
+    cloud = cloud_of(world)
+    released = asyncio.Event()
+    cloud.faults.add(Hold(released), action="ListLivyCompute", workspace_id="w-2")
+    cloud.before_page = lambda call: released.set() if call.compute_id else None
+    code, findings, _ = await check(cloud, tmp_path, "--region-id=cn-hangzhou")
+    assert code == 0
+    assert [line for line in findings if "ListLivyCompute " in line or "ListW" in line] == [
+        "ok cn-hangzhou ListWorkspaces 2 workspaces",
+        "ok cn-hangzhou/w-1 ListLivyCompute 1 Livy gateway",
+        "ok cn-hangzhou/w-2 ListLivyCompute 2 Livy gateways",
+    ]
 
 
 async def test_named_targets_need_no_discovery(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ async def test_variables_of_a_kubernetes_service_do_no_harm(tmp_path: Path) -> N
     assert code == 0
 
 
-async def test_once_prints_the_page(tmp_path: Path) -> None:
+@pytest.mark.parametrize("output", [[], ["--output=-"]])
+async def test_once_prints_the_page(tmp_path: Path, output: list[str]) -> None:
     """`once` prints the true totals on stdout, and nothing else, with exit code 0.
 
     Nor is there anything of its process, which is over: node_exporter would show that twice, as
@@ -156,7 +157,7 @@ async def test_once_prints_the_page(tmp_path: Path) -> None:
     world = busy_world()
     async with serve(cloud_of(world).app) as endpoint:
         code, process = await forked.run(
-            serve_command(world, endpoint, "once"), tmp_path, CREDENTIAL
+            serve_command(world, endpoint, "once", *output), tmp_path, CREDENTIAL
         )
     page = Page.from_text(process.stdout.read_text())
     assert code == 0

@@ -244,6 +244,13 @@ def test_check_reports_what_a_daemon_could_not_write(foreign: Path, name: str) -
     assert str(caught.value) == said
 
 
+def test_check_takes_no_device_for_a_ledger_that_is_yet_to_be(tmp_path: Path) -> None:
+    """Though it has no size either."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LedgerError, match="not a regular file"):
+        check_ledger(tmp_path / "pipe", ManualClock())
+
+
 def test_file_system_without_locks_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
