@@ -94,6 +94,7 @@ class Polling:
         """Take targets off the page; their counters stay."""
         for target in targets:
             self._unverified.pop(target, None)
+            self._scan_shown_at.pop(target, None)
         self._snapshots.publish(self._snapshots.current.without_targets(targets))
 
     async def poll(self, source: PollSource, requests: Callable[[], int]) -> None:
