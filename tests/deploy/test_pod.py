@@ -139,7 +139,10 @@ async def test_the_pod_of_the_chart_runs(
             inside = inspect(name, "{{.HostConfig.ReadonlyRootfs}} {{.EffectiveCaps}}")
             tested = await execute(name, *helm_test(manifests, address))
             checked = await execute(name, PROGRAM, "check", made["args"][1])
-            stopped = await asyncio.to_thread(stop, f"{release}-0", name)
+            stopped = await asyncio.to_thread(stop, name)
+            # podman ends the pod a moment after its last container, also with `pod stop`. What is
+            # started before that would be stopped again.
+            await eventually(partial(has_ended, f"{release}-0"))
             await asyncio.to_thread(containers.podman, "pod", "start", f"{release}-0")
             second = await looked_at(address, made, targets)
             told = containers.podman("logs", name)
@@ -167,12 +170,18 @@ async def execute(name: str, *command: str) -> str:
     return done.stdout
 
 
-def stop(pod: str, name: str) -> tuple[int, bool]:
-    """Stop a pod; give the exit code of its container, and whether it ended in time."""
+def stop(name: str) -> tuple[int, bool]:
+    """Stop a container; give its exit code, and whether it ended in time."""
     begun = time.monotonic()
-    containers.podman("pod", "stop", pod)
+    containers.podman("stop", name)
     seconds = time.monotonic() - begun
     return int(inspect(name, "{{.State.ExitCode}}")), seconds < STOP_SECONDS
+
+
+async def has_ended(pod: str) -> bool:
+    """Whether nothing of a pod runs any more."""
+    state = ("pod", "inspect", "--format={{.State}}", pod)
+    return (await asyncio.to_thread(containers.podman, *state)).stdout.strip() == "Exited"
 
 
 def inspect(name: str, template: str) -> str:

@@ -4,8 +4,8 @@
     with containers.run(IMAGE, "demo") as container:
         container.podman("healthcheck", "run")
 
-`containers.need_podman()` skips (or fails, see `find_tool`) where no container can be run. Tests
-give `--network=none`, or `--network=host` and an address on the loopback.
+Where no container can be run, `build` skips the test (or fails it, see `find_tool`). Tests give
+`--network=none`, or `--network=host` and an address on the loopback.
 """
 
 import fcntl
@@ -71,12 +71,8 @@ def _configuration() -> dict[str, str]:
     return {"CONTAINERS_CONF": str(CONFIG)}
 
 
-@cache
-def need_podman() -> None:
+def _need_base() -> None:
     """Skip the test where podman cannot run containers; fail where REQUIRE_REAL_TOOLS=1."""
-    if os.geteuid() != 0:
-        pytest.skip("containers run as root here: the tests have no HOME to keep images in")
-    find_tool("podman")
     base = base_image()
     if podman("image", "exists", base, check=False).returncode != 0:
         lacking(f"there is no {base} here; .ci/containers .containers gets it")
@@ -100,10 +96,13 @@ def dockerfile() -> Sequence[str]:
 @cache
 def build() -> str:
     """Build the image, once for all workers and for the same inputs; give its name."""
-    need_podman()
+    if os.geteuid() != 0:
+        pytest.skip("containers run as root here: the tests have no HOME to keep images in")
+    find_tool("podman")
     name = f"{REPOSITORY}:test-{_fingerprint()}"
     with _alone():
         if podman("image", "exists", name, check=False).returncode != 0:
+            _need_base()
             _build(name)
             # Those of other days; the layers that they share with this one stay.
             old = ("--all", "--force", f"--filter=label={LABEL}", "--filter=until=24h")
