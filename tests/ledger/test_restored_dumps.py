@@ -130,7 +130,12 @@ def test_ledger_goes_on_after_a_restart_and_a_failover(
     assert birth(database, clock) == 0
     with cluster.standby() as standby, tcp_proxy(cluster.port) as silent:
         silent.hang()
+        serializable = "default_transaction_isolation = serializable"
+        cluster.execute(f"ALTER ROLE {database.role} SET {serializable}")
         standby.catch_up(cluster)
+        with pytest.raises(LedgerError) as caught:
+            Ledger(Postgres(database.at(standby.port).url, database.schema), clock=clock)
+        assert caught.value.advice.startswith("if it is a standby, name all servers in ledger.url")
         assert birth(database, clock, standby.port, cluster.port) == 0
         standby.catch_up(cluster)
         cluster.stop()

@@ -31,7 +31,8 @@ _REASONS: Final = (
     (("28",), LedgerFailure.IO, _CHECK_LOGIN),
     (("3D000",), LedgerFailure.IO, "check the database of ledger.url, or create it"),
     (("42501",), LedgerFailure.IO, GRANT),
-    (("25006",), LedgerFailure.UNREACHABLE, _LET_WRITE),
+    # Of a standby also where the role's transactions are serializable, which it refuses.
+    (("25006", "0A000"), LedgerFailure.UNREACHABLE, _LET_WRITE),
     (("53100",), LedgerFailure.FULL, _MAKE_ROOM),
     (("53",), LedgerFailure.UNREACHABLE, _RAISE_LIMITS),
     (("55P03", "57014", "25P03", "40"), LedgerFailure.TIMEOUT, _SLOW),
