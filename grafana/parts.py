@@ -112,7 +112,7 @@ def _named(expr: str, by: str, label: str, ids: Sequence[str], info: str) -> str
     """Add a name; the id where that is not known, such as while no exporter is scraped."""
     on = ", ".join(ids)
     known = f"topk by ({on}) (1, max by ({on}, {label}) ({info}))"
-    unnamed = f'label_replace({expr}, "{label}", "$1", "{ids[-1]}", "(.+)")'
+    unnamed = f'label_join({expr}, "{label}", "", "{ids[-1]}")'
     return f"(({expr}) * on ({on}) group_left ({label}) {known} or on ({by}) {unnamed})"
 
 
