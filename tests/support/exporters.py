@@ -32,7 +32,7 @@ def serve_command(world: World, endpoint: str, *flags: str) -> list[str]:
 
 async def fetch(url: str, path: str = "/metrics") -> Page:
     """Read the page of a process."""
-    async with httpx.AsyncClient(verify=NO_TLS) as http:
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=20) as http:
         response = await http.get(f"{url}{path}")
     assert response.status_code == 200
     return Page.from_text(response.text)
