@@ -45,7 +45,8 @@ not write it down is delivered to the next one, too."""
 
 NAMES = ("a", "b", "c")
 _OPEN = """SELECT count(*) FROM pg_stat_activity
-    WHERE usename = current_user AND state LIKE 'idle in transaction%'"""
+    WHERE usename = current_user AND state LIKE 'idle in transaction%'
+    AND state_change < now() - interval '1 second'"""
 
 LIVY = "livy_cu_hours_total"
 
@@ -285,7 +286,7 @@ class Fleet:
         self._burn(late)
 
     def _is_written(self) -> bool:
-        """Whether a transaction is open whose client says nothing."""
+        """Whether a transaction is open whose client is paused: it said nothing for a second."""
         with psycopg.connect(self.database.url) as connection:
             [(count,)] = connection.execute(_OPEN).fetchall()
             return bool(count)
