@@ -26,7 +26,7 @@ def client_of(
         region_id="cn-hangzhou",
         endpoint=endpoint,
         credentials=StaticCredentials(credential),
-        limiter=limiter or RateLimiter(clock, 1000),
+        limiter=limiter or RateLimiter(clock, 1e9),
         meter=NullMeter(),
         clock=clock,
         max_attempts=max_attempts,
