@@ -125,7 +125,7 @@ class Bench:
                 region_id="cn-hangzhou",
                 endpoint=self.endpoint,
                 credentials=self.credentials,
-                limiter=RateLimiter(self.clock, 1000),
+                limiter=RateLimiter(self.clock, 1e9),
                 meter=self.notes,
                 clock=self.clock,
                 max_attempts=self.max_attempts,
