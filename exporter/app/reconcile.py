@@ -14,7 +14,7 @@ from exporter.app.clients import ClientFactory, open_clients
 from exporter.app.plan import Plan, ledger_location, plan
 from exporter.app.progress import Scans, progress_on
 from exporter.errors import LedgerError, PollError
-from exporter.ledger import Balance, GatewayKey, Postgres, read_gateway, read_other_gateways
+from exporter.ledger import Balance, GatewayKey, Postgres, counted_gateways, read_gateway
 from exporter.model import LivySession, Page, Scope, Source, Target, Usage
 from exporter.settings import Settings
 from exporter.snapshot import ScanProgress
@@ -58,10 +58,10 @@ async def _reconcile(
         targets = await discovered(planned, clients)
         found = [await _of_gateway(location, clients, target, update) for target in targets]
     listed = {reconciliation.gateway for reconciliation in found}
-    found += [
-        Reconciliation(record.key, ledger.balances(record, ()), is_found=False)
-        for record in await asyncio.to_thread(read_other_gateways, location, listed)
-    ]
+    for key in await asyncio.to_thread(counted_gateways, location):
+        if key not in listed:
+            record = await asyncio.to_thread(read_gateway, location, key)
+            found.append(Reconciliation(key, ledger.balances(record, ()), is_found=False))
     if not found:
         raise LedgerError(
             "no Livy gateway was found, and the ledger holds none: nothing is compared",

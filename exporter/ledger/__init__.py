@@ -43,9 +43,9 @@ from exporter.ledger.location import Location, Postgres
 from exporter.ledger.maintenance import (
     back_up,
     check_ledger,
+    counted_gateways,
     forget_gateway,
     read_gateway,
-    read_other_gateways,
 )
 from exporter.ledger.matching import TOLERANCE_MS, SessionKey
 from exporter.ledger.moving import import_ledger
@@ -70,8 +70,8 @@ __all__ = [
     "back_up",
     "balances",
     "check_ledger",
+    "counted_gateways",
     "forget_gateway",
     "import_ledger",
     "read_gateway",
-    "read_other_gateways",
 ]

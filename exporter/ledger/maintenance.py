@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import mkstemp
@@ -37,37 +37,32 @@ def read_gateway(location: Path | Postgres, gateway: GatewayKey) -> GatewayRecor
     Raises `LedgerError` if there is no ledger, or if it cannot be read.
     """
     with reading(location) as db:
-        return _record(db, gateway)
+        found = db.query(FIND_GATEWAY, gateway)
+        if not found:
+            return GatewayRecord(gateway)
+        ((gateway_id, contacted, dropped_ms),) = found
+        counters = {
+            key: value
+            for key, value in read_counters(db).items()
+            if key.metric in _BY_QUEUE and key.group == gateway
+        }
+        return GatewayRecord(
+            gateway,
+            has_contact=bool(contacted),
+            dropped_ms=dropped_ms,
+            forgotten=_forgotten(db, gateway_id),
+            rows=tuple(SessionRows(db, gateway_id).all()),
+            remainder={
+                queue: int(text) for queue, text in db.query(FIND_REMAINDERS, (gateway_id,))
+            },
+            counters=counters,
+        )
 
 
-def read_other_gateways(
-    location: Path | Postgres, known: Collection[GatewayKey]
-) -> Sequence[GatewayRecord]:
-    """Read what a ledger counts of the gateways that are not `known`. Raises `LedgerError`."""
+def counted_gateways(location: Path | Postgres) -> Sequence[GatewayKey]:
+    """Return the gateways whose usage a ledger counts. Raises `LedgerError`."""
     with reading(location) as db:
-        counted = [(workspace_id, compute_id) for workspace_id, compute_id in db.query(_COUNTED)]
-        return [_record(db, gateway) for gateway in counted if gateway not in known]
-
-
-def _record(db: Reader, gateway: GatewayKey) -> GatewayRecord:
-    found = db.query(FIND_GATEWAY, gateway)
-    if not found:
-        return GatewayRecord(gateway)
-    ((gateway_id, contacted, dropped_ms),) = found
-    counters = {
-        key: value
-        for key, value in read_counters(db).items()
-        if key.metric in _BY_QUEUE and key.group == gateway
-    }
-    return GatewayRecord(
-        gateway,
-        has_contact=bool(contacted),
-        dropped_ms=dropped_ms,
-        forgotten=_forgotten(db, gateway_id),
-        rows=tuple(SessionRows(db, gateway_id).all()),
-        remainder={queue: int(text) for queue, text in db.query(FIND_REMAINDERS, (gateway_id,))},
-        counters=counters,
-    )
+        return [(workspace_id, compute_id) for workspace_id, compute_id in db.query(_COUNTED)]
 
 
 def _forgotten(db: Reader, gateway_id: int) -> Mapping[str, Sequence[int]]:
